@@ -1,0 +1,423 @@
+"""PostgreSQL: one-round-trip transactions that carry a role and a tenant, and queries that know their rows.
+
+    COURTS = Query(Court, "select id, name from venues.court where venue_id = $1 order by name, id limit $2")
+
+    async with db.tx(ctx) as tx:            # begin, role and row-security settings in one message
+        courts = await tx.all(COURTS, venue_id, 100)
+
+A transaction's role is its module's: it can touch that module's schema and nothing else. What row security sees is
+`forecourt.org` and `forecourt.account`, set with `set local`, so nothing outlives the transaction and any pool is safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import types
+from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import ContextVar
+from enum import Enum
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    LiteralString,
+    Protocol,
+    Self,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.errors import NotFound, Unavailable
+
+Row = TypeVar("Row")
+B = TypeVar("B", bound="Pending")
+
+ACQUIRE_TIMEOUT_S = 5.0
+STATEMENT_TIMEOUT_S = 10.0
+READ_YOUR_WRITES_S = 5.0
+"""For this long after a write, the writer's own reads go to the primary (as does everyone's when there is no replica)."""
+
+_ROLE = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
+_open_transactions: ContextVar[int] = ContextVar("open_transactions", default=0)
+
+
+def in_transaction() -> bool:
+    """True while the current task holds an open transaction. Contract calls refuse to run then."""
+    return _open_transactions.get() > 0
+
+
+# --- queries ---------------------------------------------------------------------------------------------------------
+
+
+class Statement:
+    """SQL that returns no rows. Registered, so that a test can prepare it on the migrated schema."""
+
+    registered: list[Statement] = []  # noqa: RUF012 - the registry is the point
+
+    def __init__(self, sql: LiteralString) -> None:
+        self.sql: str = sql
+        Statement.registered.append(self)
+
+
+class Query(Generic[Row]):
+    """SQL and what one of its rows is: a struct filled by position, or a plain type when there is one column.
+
+    Columns of JSON become the struct, list or dict that the field declares; enums are rebuilt from their value.
+    """
+
+    registered: list[Query[Any]] = []  # noqa: RUF012 - the registry is the point
+
+    def __init__(self, row: type[Row], sql: LiteralString) -> None:
+        self.row = row
+        self.sql: str = sql
+        self.fields: tuple[str, ...] = ()
+        self.make: Callable[[asyncpg.Record], Row] = self._maker()
+        Query.registered.append(cast("Query[Any]", self))
+
+    def _maker(self) -> Callable[[asyncpg.Record], Row]:
+        row = self.row
+        if not (isinstance(row, type) and issubclass(row, msgspec.Struct)):
+            convert = _converter(row)
+            if convert is None:
+                return lambda record: record[0]
+            return lambda record: cast("Row", convert(record[0]))
+        hints = get_type_hints(row, include_extras=True)
+        self.fields = row.__struct_fields__
+        converters = [(i, c) for i, name in enumerate(self.fields) if (c := _converter(hints[name])) is not None]
+        struct = cast("Callable[..., Row]", row)
+        if not converters:
+            return lambda record: struct(*record)
+
+        def fill(record: asyncpg.Record) -> Row:
+            values = list(record)
+            for i, convert in converters:
+                values[i] = convert(values[i])
+            return struct(*values)
+
+        return fill
+
+
+def _converter(annotation: object) -> Callable[[Any], object] | None:
+    """How a column's value becomes a value of `annotation`; None when it already is one."""
+    bare = annotation
+    while get_origin(bare) is Annotated:
+        bare = get_args(bare)[0]
+    optional = False
+    if get_origin(bare) in (Union, types.UnionType):
+        rest = [a for a in get_args(bare) if a is not type(None)]
+        optional = len(rest) < len(get_args(bare))
+        if len(rest) == 1:
+            return _optional(_converter(rest[0])) if optional else _converter(rest[0])
+    if isinstance(bare, type) and issubclass(bare, Enum):
+        return bare
+    origin = get_origin(bare) or bare
+    is_struct = isinstance(origin, type) and issubclass(origin, msgspec.Struct)
+    is_map = isinstance(origin, type) and issubclass(origin, dict)
+    is_list_of_json = origin in (list, tuple) and any(_converter(a) is not None for a in get_args(bare))
+    if is_struct or is_map or is_list_of_json:
+        decoder = msgspec.json.Decoder(annotation)
+        return lambda value: value if value is None else decoder.decode(value)
+    return None
+
+
+def _optional(convert: Callable[[Any], object] | None) -> Callable[[Any], object] | None:
+    if convert is None:
+        return None
+    return lambda value: None if value is None else convert(value)
+
+
+def to_json(value: object) -> str:
+    """A value as the text of a jsonb parameter."""
+    return msgspec.json.encode(value).decode()
+
+
+# --- transactions ----------------------------------------------------------------------------------------------------
+
+
+class Pending(Protocol):
+    """Something a transaction collects and writes once, just before it commits: events, jobs."""
+
+    def __init__(self) -> None: ...
+
+    async def flush(self, tx: Tx) -> None:
+        """Write what was collected, in as few statements as possible."""
+        ...
+
+    def committed(self) -> None:
+        """Called after the commit: ring doorbells. Must not fail or wait."""
+        ...
+
+
+class Tx:
+    """An open transaction. Use it inside `async with db.tx(ctx)`; leaving the block commits, an exception rolls back."""
+
+    __slots__ = ("_after", "_begin", "_buffers", "_connection", "_pool", "_token", "context", "writes")
+
+    def __init__(self, pool: Pool, context: Context, begin: str, writes: Callable[[], None] | None) -> None:
+        self._pool = pool
+        self._begin = begin
+        self._buffers: dict[type, Pending] = {}
+        self._after: list[Callable[[], None]] = []
+        self._connection: Any = None
+        self.context = context
+        self.writes = writes
+
+    async def __aenter__(self) -> Self:
+        connection = self._connection = await self._pool.acquire()
+        self._token = _open_transactions.set(_open_transactions.get() + 1)
+        try:
+            await connection.execute(self._begin)
+        except BaseException:
+            await self._leave()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                for buffer in self._buffers.values():
+                    await buffer.flush(self)
+                await self._connection.execute("commit")
+            else:
+                await self._connection.execute("rollback")
+        except asyncpg.InterfaceError:
+            if kind is None:
+                raise
+        finally:
+            await self._leave()
+        if kind is None:
+            if self.writes is not None:
+                self.writes()
+            for buffer in self._buffers.values():
+                buffer.committed()
+            for call in self._after:
+                call()
+
+    async def _leave(self) -> None:
+        _open_transactions.reset(self._token)
+        await self._pool.release(self._connection)
+
+    @property
+    def connection(self) -> asyncpg.Connection[asyncpg.Record]:
+        """The driver's connection, for libraries that need one (COPY, the job queue)."""
+        return self._connection
+
+    async def all(self, query: Query[Row], *args: object) -> list[Row]:
+        records = await self._connection.fetch(query.sql, *args)
+        make = query.make
+        return [make(r) for r in records]
+
+    async def maybe(self, query: Query[Row], *args: object) -> Row | None:
+        """The first row, or None."""
+        record = await self._connection.fetchrow(query.sql, *args)
+        return None if record is None else query.make(record)
+
+    async def one(self, query: Query[Row], *args: object) -> Row:
+        """The first row. Raises NotFound when there is none: absent and not yours look the same."""
+        record = await self._connection.fetchrow(query.sql, *args)
+        if record is None:
+            raise NotFound
+        return query.make(record)
+
+    async def run(self, statement: Statement, *args: object) -> int:
+        """Runs a statement; returns how many rows it touched."""
+        status: str = await self._connection.execute(statement.sql, *args)
+        last = status.rsplit(" ", 1)[-1]
+        return int(last) if last.isdigit() else 0
+
+    async def become(self, role: str, organisation_id: UUID | None, account_id: UUID | None = None) -> None:
+        """Changes role and tenant inside the transaction. For the event dispatcher, which serves many tenants in one batch."""
+        await self._connection.execute(settings_sql(role, organisation_id, account_id))
+
+    def buffer(self, kind: type[B]) -> B:
+        """The transaction's one collector of `kind`, flushed before the commit."""
+        found = self._buffers.get(kind)
+        if found is None:
+            found = self._buffers[kind] = kind()
+        return cast("B", found)
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Runs `call` once the commit is certain. It must be quick and must not raise."""
+        self._after.append(call)
+
+
+def settings_sql(role: str, organisation_id: UUID | None, account_id: UUID | None) -> str:
+    """`set local` statements for role and tenant. Only parsed UUIDs and known role names are ever written into it."""
+    return (
+        f"set local role {role}; "
+        f"set local forecourt.org = '{organisation_id or ''}'; "
+        f"set local forecourt.account = '{account_id or ''}'"
+    )
+
+
+# --- pools -----------------------------------------------------------------------------------------------------------
+
+
+async def _no_reset(connection: object) -> None:
+    """asyncpg's reset query costs a round trip; only `set local` is used here, so there is nothing to reset."""
+
+
+class Pool:
+    """asyncpg's pool with our manners: no reset query, a bounded wait, and no connection returned inside a transaction."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, url: str, size: int, application: str) -> Pool:
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=min(2, size),
+            max_size=size,
+            reset=_no_reset,
+            max_inactive_connection_lifetime=300,
+            command_timeout=STATEMENT_TIMEOUT_S + 5,
+            timeout=10,
+            statement_cache_size=512,
+            server_settings={"application_name": application, "jit": "off"},
+        )
+        return cls(pool)
+
+    async def acquire(self) -> Any:
+        try:
+            return await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
+        except TimeoutError as e:
+            raise Unavailable("every database connection is busy") from e
+        except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as e:
+            raise Unavailable("the database does not answer") from e
+
+    async def release(self, connection: Any) -> None:
+        # A task that was cancelled between begin and rollback must not hand its tenant to the next user.
+        if not connection.is_closed() and connection.is_in_transaction():
+            connection.terminate()
+        await asyncio.shield(self._pool.release(connection))
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._pool.close(), 5)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @property
+    def size(self) -> int:
+        return self._pool.get_size()
+
+    @property
+    def idle(self) -> int:
+        return self._pool.get_idle_size()
+
+    @property
+    def limit(self) -> int:
+        return self._pool.get_max_size()
+
+
+class Database:
+    """The pools of one process, and a door for each module."""
+
+    def __init__(self, primary: Pool, replica: Pool | None = None) -> None:
+        self.primary = primary
+        self.replica = replica
+        self._wrote: OrderedDict[UUID, float] = OrderedDict()
+
+    @classmethod
+    async def connect(cls, url: str, replica_url: str | None, size: int, application: str = "forecourt") -> Database:
+        primary = await Pool.connect(url, size, application)
+        replica = await Pool.connect(replica_url, size, application) if replica_url else None
+        return cls(primary, replica)
+
+    async def close(self) -> None:
+        await self.primary.close()
+        if self.replica is not None:
+            await self.replica.close()
+
+    def module(self, name: str) -> ModuleDatabase:
+        """The database as one module sees it: under its own role, which can touch its own schema only."""
+        return ModuleDatabase(self, module_role(name))
+
+    def remember_write(self, account_id: UUID) -> None:
+        self._wrote[account_id] = time.monotonic()
+        self._wrote.move_to_end(account_id)
+        while len(self._wrote) > 50_000:
+            self._wrote.popitem(last=False)
+
+    def wrote_lately(self, account_id: UUID | None) -> bool:
+        if account_id is None:
+            return False
+        at = self._wrote.get(account_id)
+        return at is not None and time.monotonic() - at < READ_YOUR_WRITES_S
+
+
+class ModuleDatabase:
+    """Transactions under one role."""
+
+    def __init__(self, database: Database, role: str) -> None:
+        if not _ROLE.match(role):
+            raise ValueError(f"{role!r} is not a role name")
+        self.database = database
+        self.role = role
+
+    def tx(self, ctx: Context) -> Tx:
+        """A read-write transaction on the primary, about `ctx`'s organisation and person."""
+        account = ctx.actor.account_id
+        begin = "begin; " + settings_sql(self.role, ctx.organisation_id, account)
+        writes = None
+        if account is not None and self.database.replica is not None:
+            who = account
+            writes = lambda: self.database.remember_write(who)  # noqa: E731
+        return Tx(self.database.primary, ctx, begin, writes)
+
+    def read(self, ctx: Context) -> Tx:
+        """A read-only transaction; on a replica when there is one and `ctx`'s person has not just written something."""
+        account = ctx.actor.account_id
+        begin = "begin read only; " + settings_sql(self.role, ctx.organisation_id, account)
+        replica = self.database.replica
+        pool = self.database.primary if replica is None or self.database.wrote_lately(account) else replica
+        return Tx(pool, ctx, begin, None)
+
+
+def module_role(name: str) -> str:
+    """The role of a module: it may touch the schema of the same name and nothing else."""
+    return f"fc_{name}"
+
+
+def constraint_of(error: asyncpg.PostgresError) -> str:
+    """The name of the constraint that refused a row, or an empty string."""
+    return getattr(error, "constraint_name", None) or ""
+
+
+def describe_url(url: str) -> str:
+    """A database address without its secret, for logs."""
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'socket'}{parts.path}"
+
+
+__all__ = [
+    "Database",
+    "ModuleDatabase",
+    "Pending",
+    "Pool",
+    "Query",
+    "Statement",
+    "Tx",
+    "constraint_of",
+    "describe_url",
+    "in_transaction",
+    "module_role",
+    "settings_sql",
+    "to_json",
+]

@@ -1,0 +1,150 @@
+"""Migrations: plain SQL files per module, applied once, in order, under one lock, with checksums.
+
+A module's files lie in `modules/<name>/migrations/NNNN_name.sql`; the kernel's in `kernel/migrations/`. Each runs in a
+transaction of its own with a lock timeout; a file whose first line is `-- forecourt: no transaction` runs statement by
+statement outside one (concurrent index builds). Applied files never change: a differing checksum stops the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+from forecourt.kernel.db import module_role
+
+LOCK = 0x464F5245  # "FORE": one migration run at a time in a database
+NO_TRANSACTION = "-- forecourt: no transaction"
+_NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+
+APP_ROLE = "forecourt_app"
+"""The role the program logs in as: owns nothing, bypasses nothing, may become each module's role and no other."""
+MODULES_ROLE = "fc_module"
+"""What every module's role inherits: writing to the event log and the job queue."""
+
+
+class MigrationError(Exception):
+    """A migration cannot be applied; the text says which and what to do."""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    module: str
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def read_migrations(module: str, folder: Path) -> list[Migration]:
+    """The files of one module in order. Raises MigrationError for a bad name or a gap in the numbers."""
+    found: list[Migration] = []
+    for path in sorted(folder.glob("*.sql")):
+        match = _NAME.match(path.name)
+        if match is None:
+            raise MigrationError(f"{path.name} is not named like 0001_what_it_does.sql")
+        found.append(Migration(module, int(match[1]), match[2], path.read_text()))
+    for want, migration in enumerate(found, start=1):
+        if migration.number != want:
+            raise MigrationError(f"{module}: migration {want:04} is missing or {migration.number:04} is there twice")
+    return found
+
+
+async def migrate(url: str, modules: Sequence[tuple[str, Path]], report: Callable[[str], None] | None = None) -> list[Migration]:
+    """Brings the database at `url` up to date; returns what was applied. The first of `modules` is the kernel.
+
+    The login needs to own the database and be allowed to create roles. Safe to run from many processes at once.
+    """
+    wanted = [m for name, folder in modules for m in read_migrations(name, folder)]
+    connection = await asyncpg.connect(url, server_settings={"application_name": "forecourt migrate"})
+    try:
+        await connection.execute("select pg_advisory_lock($1)", LOCK)
+        await _prepare(connection, [name for name, _ in modules])
+        done = {
+            (r["module"], r["number"]): r for r in await connection.fetch("select module, number, checksum from kernel.migration")
+        }
+        applied: list[Migration] = []
+        for migration in wanted:
+            before = done.get((migration.module, migration.number))
+            if before is None:
+                if report:
+                    report(f"{migration.module} {migration.number:04} {migration.name.replace('_', ' ')}")
+                await _apply(connection, migration)
+                applied.append(migration)
+            elif before["checksum"] != migration.checksum:
+                raise MigrationError(
+                    f"{migration.module} {migration.number:04} was changed after it was applied. Restore the file and add a new one."
+                )
+        return applied
+    finally:
+        await connection.close()
+
+
+async def pending(url: str, modules: Sequence[tuple[str, Path]]) -> list[Migration]:
+    """What `migrate` would apply."""
+    wanted = [m for name, folder in modules for m in read_migrations(name, folder)]
+    connection = await asyncpg.connect(url)
+    try:
+        if await connection.fetchval("select to_regclass('kernel.migration')") is None:
+            return wanted
+        done = {(r["module"], r["number"]) for r in await connection.fetch("select module, number from kernel.migration")}
+        return [m for m in wanted if (m.module, m.number) not in done]
+    finally:
+        await connection.close()
+
+
+async def _prepare(connection: asyncpg.Connection[asyncpg.Record], modules: Sequence[str]) -> None:
+    """Roles, schemas and the table of what was applied. Everything here may run again and again."""
+    roles = {r["rolname"] for r in await connection.fetch("select rolname from pg_roles")}
+    wanted = [f"{MODULES_ROLE} nologin", f"{APP_ROLE} login"]
+    wanted += [f"{module_role(name)} nologin" for name in modules]
+    for role in wanted:
+        if role.split()[0] not in roles:
+            # Roles belong to the server, not the database: another database's migration may create it at this moment.
+            await connection.execute(
+                f"do $$ begin create role {role}; exception when duplicate_object or unique_violation then null; end $$"
+            )
+    await connection.execute(
+        f"alter role {APP_ROLE} set statement_timeout = '10s'; "
+        f"alter role {APP_ROLE} set idle_in_transaction_session_timeout = '15s'; "
+        f"alter role {APP_ROLE} set lock_timeout = '5s'"
+    ) if APP_ROLE not in roles else None
+    for name in modules:
+        role = module_role(name)
+        # revoked from public: a stray join into another module's schema fails in the database too
+        await connection.execute(
+            f"create schema if not exists {name}; revoke all on schema {name} from public; grant usage on schema {name} to {role}"
+        )
+        if role not in roles:
+            await connection.execute(f"grant {role} to {APP_ROLE} with inherit false, set true")
+            if name != modules[0]:
+                await connection.execute(f"grant {MODULES_ROLE} to {role} with inherit true, set false")
+    await connection.execute(
+        "create table if not exists kernel.migration ("
+        " module text not null, number int not null, name text not null, checksum text not null,"
+        " applied_at timestamptz not null default now(), primary key (module, number))"
+    )
+
+
+async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migration) -> None:
+    record = "insert into kernel.migration (module, number, name, checksum) values ($1, $2, $3, $4)"
+    values = (migration.module, migration.number, migration.name, migration.checksum)
+    try:
+        if migration.sql.startswith(NO_TRANSACTION):
+            for statement in migration.sql.split(";\n"):
+                if statement.strip():
+                    await connection.execute(statement)
+            await connection.execute(record, *values)
+            return
+        async with connection.transaction():
+            await connection.execute("set local lock_timeout = '3s'; set local statement_timeout = '10min'")
+            await connection.execute(migration.sql)
+            await connection.execute(record, *values)
+    except asyncpg.PostgresError as e:
+        raise MigrationError(f"{migration.module} {migration.number:04} {migration.name}: {e}") from e
