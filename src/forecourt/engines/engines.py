@@ -1,0 +1,241 @@
+"""Both engines over one data directory: lock, places, start, watch, stop."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from forecourt.engines import machine
+from forecourt.engines import postgres as pg
+from forecourt.engines import valkey as vk
+from forecourt.engines.process import EngineError, Nursery, Owner, choose_owner
+
+# A unix socket's address holds 107 bytes; the longest name below the directory is ".s.PGSQL.5432".
+SOCKET_DIRECTORY_LIMIT_BYTES = 107 - len("/.s.PGSQL.5432")
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
+
+Engine = pg.Postgres | vk.Valkey
+
+
+@dataclass(frozen=True)
+class Running:
+    """What another process runs over a data directory."""
+
+    pid: int
+    database_url: str
+    valkey_url: str
+
+
+@dataclass(frozen=True, eq=False)
+class Engines:
+    """Running engines, or the addresses of outside ones. Keep it: the engines stop when it goes, or with the program.
+
+    `stop` may be called again and again. `poll` and `restart` are for a supervisor and may be called from any thread.
+    """
+
+    database_url: str
+    valkey_url: str
+    data: Path
+    _owned: Mapping[str, Engine]
+    _nursery: Nursery
+    _leave: contextlib.ExitStack
+    _owner_pid: int = field(default_factory=os.getpid)
+    _turn: threading.RLock = field(default_factory=threading.RLock)
+
+    def poll(self) -> list[str]:
+        """Names of engines of ours that have died: "postgres", "valkey"."""
+        return [name for name in self._owned if (child := self._nursery.children.get(name)) is None or child.poll() is not None]
+
+    def restart(self, name: str) -> None:
+        """Bring an engine back, ready to serve, and stop it first if it still runs. Addresses stay the same. Raises EngineError.
+
+        Takes as long as a recovery does: a program with an event loop calls it through `asyncio.to_thread`.
+        """
+        with self._turn:
+            engine = self._owned[name]
+            engine.stop()
+            engine.prepare(lambda _: None)
+            engine.launch()
+            engine.await_ready(lambda _: None)
+
+    def stop(self) -> None:
+        """Stop what was started here, wait for it, and free the data directory."""
+        if os.getpid() != self._owner_pid:
+            return  # a forked copy of us owns nothing
+        with self._turn:
+            self._leave.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def start_engines(
+    data: Path,
+    *,
+    database_url: str | None = None,
+    valkey_url: str | None = None,
+    report: Callable[[str], None] | None = None,
+    postgres_settings: Mapping[str, str] | None = None,
+) -> Engines:
+    """Start the engines that have no outside address, over `data`, and return when both serve.
+
+    `report` hears, in plain words, what takes time. `postgres_settings` overrides what `postgres.settings_for` chose.
+    Raises EngineError, and leaves nothing running, when the directory is in use or an engine cannot start.
+    """
+    say = report or (lambda _: None)
+    data = data.absolute()
+    nursery = Nursery()
+    with contextlib.ExitStack() as undo:
+        undo.callback(nursery.close)
+        owned: dict[str, Engine] = {}
+        if database_url is None or valkey_url is None:
+            require_linux()
+            owner = make_home(data)
+            lock = undo.enter_context(locked(data, owner))
+            sockets = undo.enter_context(socket_directory(data, owner))
+            owner.mkdir(data / "log")
+            size_bytes = machine.memory_bytes()
+            if valkey_url is None:
+                owned[vk.NAME] = vk.Valkey(data, sockets, owner, nursery, size_bytes)
+                valkey_url = vk.valkey_url(sockets)
+            if database_url is None:
+                settings = {**pg.settings_for(size_bytes, machine.cores()), **pg.preload(), **(postgres_settings or {})}
+                owned[pg.NAME] = pg.Postgres(data, sockets, owner, nursery, settings)
+                database_url = pg.database_url(sockets)
+            start_all(list(owned.values()), undo, say)
+            write_note(lock, Running(os.getpid(), database_url, valkey_url))
+        return Engines(database_url, valkey_url, data, owned, nursery, undo.pop_all())
+
+
+def start_all(engines: list[Engine], undo: contextlib.ExitStack, say: Callable[[str], None]) -> None:
+    """Start every engine before waiting for any: they come up side by side."""
+    for engine in engines:
+        undo.callback(engine.stop)
+        engine.prepare(say)
+        engine.launch()
+    for engine in engines:
+        engine.await_ready(say)
+
+
+def require_linux() -> None:
+    if sys.platform != "linux":
+        raise EngineError(
+            "The engines that come with Forecourt run on Linux only: elsewhere nothing would stop them when Forecourt is killed.",
+            "Set DATABASE_URL and VALKEY_URL to a PostgreSQL 18 and a Valkey of your own, or use the container image.",
+        )
+
+
+def make_home(data: Path) -> Owner:
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = choose_owner(data)
+    except OSError as error:
+        raise cannot_use(data, error) from error
+    if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
+        raise cannot_use(data, PermissionError("permission denied"))
+    return owner
+
+
+def cannot_use(data: Path, error: OSError) -> EngineError:
+    return EngineError(
+        f"The data directory {data} cannot be used: {error.strerror or error}.",
+        "Choose another with --data, or make this one writable for the user who runs Forecourt.",
+    )
+
+
+@contextlib.contextmanager
+def locked(data: Path, owner: Owner) -> Iterator[IO[str]]:
+    """Hold the data directory for this process alone. The kernel frees it when we die, however we die."""
+    try:
+        file = (data / "lock").open("a+")
+    except OSError as error:
+        raise cannot_use(data, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = read_note(file)
+            who = f"process {holder.pid}" if holder else "another process"
+            raise EngineError(
+                f"The data directory {data} is already in use by {who}.",
+                "Stop that Forecourt first, or choose another data directory with --data.",
+            ) from None
+        owner.give(data / "lock")
+        write_note(file, Running(os.getpid(), "", ""))
+        yield file
+
+
+def write_note(lock: IO[str], note: Running) -> None:
+    lock.seek(0)
+    lock.truncate()
+    json.dump({"pid": note.pid, "database_url": note.database_url, "valkey_url": note.valkey_url}, lock)
+    lock.flush()
+
+
+def read_note(lock: IO[str]) -> Running | None:
+    lock.seek(0)
+    try:
+        return Running(**json.loads(lock.read()))
+    except (ValueError, TypeError):
+        return None
+
+
+def engines_running_in(data: Path) -> Running | None:
+    """Who runs engines over `data` now, with the addresses to reach them (empty while they start); None when nobody does."""
+    try:
+        with (data / "lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return read_note(file)
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def socket_place(data: Path) -> Path:
+    """Where the sockets of `data` go: `data/run`, or a short hashed name elsewhere when that path is too long or not plain.
+
+    Plain means that no program on the way — URL, list of hosts, configuration — has to quote it.
+    """
+    inside = data / "run"
+    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
+    name = f"forecourt-{os.geteuid()}-{digest}"
+    bases = [Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()), Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108 — checked below
+    for place in (inside, *(base / name for base in bases if base.is_dir() and os.access(base, os.W_OK))):
+        if len(os.fsencode(place)) <= SOCKET_DIRECTORY_LIMIT_BYTES and PLAIN_PATH.fullmatch(str(place)):
+            return place
+    raise EngineError(
+        "No directory with a short enough path for sockets was found.",
+        "Set XDG_RUNTIME_DIR or TMPDIR to a short one, such as /tmp.",
+    )
+
+
+@contextlib.contextmanager
+def socket_directory(data: Path, owner: Owner) -> Iterator[Path]:
+    """The sockets' directory, ours alone: whoever may enter it may log in."""
+    place = socket_place(data)
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+    facts = place.lstat()
+    if not place.is_dir() or place.is_symlink() or facts.st_uid not in (os.geteuid(), owner.user):
+        raise EngineError(f"{place}, the place for our sockets, belongs to somebody else.", f"Remove it: rm -r {place}")
+    owner.give(place)
+    place.chmod(0o700)
+    yield place
+    if place.parent != data:
+        with contextlib.suppress(OSError):
+            place.rmdir()

