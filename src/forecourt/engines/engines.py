@@ -9,7 +9,8 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +19,12 @@ from typing import IO, Self
 from forecourt.engines import machine
 from forecourt.engines import postgres as pg
 from forecourt.engines import valkey as vk
-from forecourt.engines.process import EngineError, Nursery, Owner, choose_owner
+from forecourt.engines.process import EngineError, Nursery, Owner, bound_log, choose_owner
 
 # A unix socket's address holds 107 bytes; the longest name below the directory is ".s.PGSQL.5432".
 SOCKET_DIRECTORY_LIMIT_BYTES = 107 - len("/.s.PGSQL.5432")
+LOCK_ATTEMPTS = 20
+LOCK_PAUSE_S = 0.05
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
 Engine = pg.Postgres | vk.Valkey
@@ -32,11 +35,11 @@ class Running:
     """What another process runs over a data directory."""
 
     pid: int
-    database_url: str
-    valkey_url: str
+    database_url: str = field(repr=False)  # an outside one may hold a password
+    valkey_url: str = field(repr=False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Engines:
     """Running engines, or the addresses of outside ones. Keep it: the engines stop when it goes, or with the program.
 
@@ -53,8 +56,12 @@ class Engines:
     _turn: threading.RLock = field(default_factory=threading.RLock)
 
     def poll(self) -> list[str]:
-        """Names of engines of ours that have died: "postgres", "valkey"."""
-        return [name for name in self._owned if (child := self._nursery.children.get(name)) is None or child.poll() is not None]
+        """Names of engines of ours that have died: "postgres", "valkey". Ask every second or so: it also bounds the logs."""
+        if self._nursery.closing.is_set():
+            return []
+        for engine in self._owned.values():
+            bound_log(engine.log)
+        return [name for name in self._owned if self._nursery.died(name)]
 
     def restart(self, name: str) -> None:
         """Bring an engine back, ready to serve, and stop it first if it still runs. Addresses stay the same. Raises EngineError.
@@ -62,16 +69,19 @@ class Engines:
         Takes as long as a recovery does: a program with an event loop calls it through `asyncio.to_thread`.
         """
         with self._turn:
+            if self._nursery.closing.is_set():
+                raise EngineError("The engines are stopping.", "Start Forecourt again.")
             engine = self._owned[name]
             engine.stop()
-            engine.prepare(lambda _: None)
+            engine.prepare(unheard)
             engine.launch()
-            engine.await_ready(lambda _: None)
+            engine.await_ready(unheard)
 
     def stop(self) -> None:
         """Stop what was started here, wait for it, and free the data directory."""
         if os.getpid() != self._owner_pid:
             return  # a forked copy of us owns nothing
+        self._nursery.closing.set()  # a restart that is waiting gives up
         with self._turn:
             self._leave.close()
 
@@ -95,8 +105,8 @@ def start_engines(
     `report` hears, in plain words, what takes time. `postgres_settings` overrides what `postgres.settings_for` chose.
     Raises EngineError, and leaves nothing running, when the directory is in use or an engine cannot start.
     """
-    say = report or (lambda _: None)
-    data = data.absolute()
+    say = report or unheard
+    data = data.resolve()
     nursery = Nursery()
     with contextlib.ExitStack() as undo:
         undo.callback(nursery.close)
@@ -112,12 +122,16 @@ def start_engines(
                 owned[vk.NAME] = vk.Valkey(data, sockets, owner, nursery, size_bytes)
                 valkey_url = vk.valkey_url(sockets)
             if database_url is None:
-                settings = {**pg.settings_for(size_bytes, machine.cores()), **pg.preload(), **(postgres_settings or {})}
+                settings = {**pg.settings_for(size_bytes, machine.cores()), **pg.settings_here(), **(postgres_settings or {})}
                 owned[pg.NAME] = pg.Postgres(data, sockets, owner, nursery, settings)
                 database_url = pg.database_url(sockets)
             start_all(list(owned.values()), undo, say)
             write_note(lock, Running(os.getpid(), database_url, valkey_url))
         return Engines(database_url, valkey_url, data, owned, nursery, undo.pop_all())
+
+
+def unheard(news: str) -> None:
+    """A report nobody asked for."""
 
 
 def start_all(engines: list[Engine], undo: contextlib.ExitStack, say: Callable[[str], None]) -> None:
@@ -157,25 +171,35 @@ def cannot_use(data: Path, error: OSError) -> EngineError:
 
 
 @contextlib.contextmanager
-def locked(data: Path, owner: Owner) -> Iterator[IO[str]]:
+def locked(data: Path, owner: Owner) -> Generator[IO[str], None, None]:
     """Hold the data directory for this process alone. The kernel frees it when we die, however we die."""
     try:
-        file = (data / "lock").open("a+")
+        file = os.fdopen(os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")
     except OSError as error:
         raise cannot_use(data, error) from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not taken(file):
             holder = read_note(file)
             who = f"process {holder.pid}" if holder else "another process"
             raise EngineError(
                 f"The data directory {data} is already in use by {who}.",
                 "Stop that Forecourt first, or choose another data directory with --data.",
-            ) from None
+            )
         owner.give(data / "lock")
         write_note(file, Running(os.getpid(), "", ""))
         yield file
+
+
+def taken(lock: IO[str]) -> bool:
+    """Take the lock, with a little patience: a killed process needs a moment to be gone, a look at the lock is short."""
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_PAUSE_S)
+        else:
+            return True
+    return False
 
 
 def write_note(lock: IO[str], note: Running) -> None:
@@ -225,7 +249,7 @@ def socket_place(data: Path) -> Path:
 
 
 @contextlib.contextmanager
-def socket_directory(data: Path, owner: Owner) -> Iterator[Path]:
+def socket_directory(data: Path, owner: Owner) -> Generator[Path, None, None]:
     """The sockets' directory, ours alone: whoever may enter it may log in."""
     place = socket_place(data)
     with contextlib.suppress(FileExistsError):

@@ -3,22 +3,21 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
+from forecourt.engines import machine
 from forecourt.engines.process import (
     EngineError,
     Nursery,
     Owner,
     as_arguments,
     clear_leftovers,
-    end,
-    fresh_log,
+    open_log,
     remove_tree,
-    tail,
-    wait_until,
 )
 
 NAME = "postgres"
@@ -26,6 +25,7 @@ DATABASE = USER = "forecourt"
 MAJOR_VERSION = "18"
 ANSWER_LIMIT_S = 60
 RECOVERY_LIMIT_S = 900  # replaying the log after a crash is work, not a fault: as long as it says so it may go on
+TELL_AFTER_S = 5
 STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))  # fast, immediate, at once
 
 INITDB_OPTIONS = (
@@ -40,7 +40,7 @@ INITDB_OPTIONS = (
 )
 
 MIB = 1024 * 1024
-GIB = 1024 * MIB
+LEAST_SHARED_MEMORY_BYTES = 256 * MIB
 
 
 def binaries() -> Path:
@@ -89,10 +89,14 @@ def settings_for(memory_bytes: int, cores: int) -> dict[str, str]:
     }
 
 
-def preload() -> dict[str, str]:
-    if not (binaries().parent / "lib" / "pg_stat_statements.so").exists():
-        return {}
-    return {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.max": "2000"}
+def settings_here() -> dict[str, str]:
+    """Settings that depend on what is found on this machine rather than on its size."""
+    found: dict[str, str] = {}
+    if (binaries().parent / "lib" / "pg_stat_statements.so").exists():
+        found |= {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.max": "2000"}
+    if machine.shared_memory_bytes() < LEAST_SHARED_MEMORY_BYTES:
+        found["dynamic_shared_memory_type"] = "mmap"  # containers often have 64 MB: a parallel query or index build would fail
+    return found
 
 
 def database_url(sockets: Path) -> str:
@@ -115,7 +119,7 @@ class Postgres:
 
     def prepare(self, report: Callable[[str], None]) -> None:
         """Bring `home` to a state the server can start from: new, or left behind by any kind of death."""
-        fresh_log(self.log, self.owner)
+        open_log(self.log, self.owner)
         if not (self.home / "PG_VERSION").exists():
             report("Preparing a new database.")
             self._create()
@@ -125,8 +129,8 @@ class Postgres:
                 f"The data in {self.home} was written by PostgreSQL {found}; this program brings PostgreSQL {MAJOR_VERSION}.",
                 "Restore a backup into a new data directory, or convert this one with pg_upgrade.",
             )
-        self.owner.give_all(self.home)
         clear_leftovers(self.home, NAME)
+        self.owner.give_all(self.home)
         # We hold the directory's lock and nothing runs here: a process id in this file is stale, or belongs to a stranger by now.
         (self.home / "postmaster.pid").unlink(missing_ok=True)
 
@@ -150,25 +154,24 @@ class Postgres:
         )
 
     def await_ready(self, report: Callable[[str], None]) -> None:
-        """Wait until the server accepts connections, for as long as it says that it is recovering."""
-        recovering = False
+        """Wait until the server accepts connections: a minute for any answer, then for as long as it says that it is starting."""
+        self.nursery.wait_until(lambda: self._answer() in (0, 1), NAME, log=self.log, limit_s=ANSWER_LIMIT_S)
+        tell_at = time.monotonic() + TELL_AFTER_S
 
-        def heard() -> bool:
-            nonlocal recovering
-            status = self._answer()
-            recovering = status == 1
-            return status in (0, 1)
+        def serves() -> bool:
+            nonlocal tell_at
+            if self._answer() == 0:
+                return True
+            if time.monotonic() > tell_at:
+                report("PostgreSQL is still replaying its log after a crash.")
+                tell_at += TELL_AFTER_S
+            return False
 
-        child = self.nursery.children[NAME]
-        wait_until(heard, child, name="PostgreSQL", log=self.log, limit_s=ANSWER_LIMIT_S)
-        if recovering:
-            report("PostgreSQL is starting; after a crash it first replays its log.")
-            wait_until(lambda: self._answer() == 0, child, name="PostgreSQL", log=self.log, limit_s=RECOVERY_LIMIT_S)
+        self.nursery.wait_until(serves, NAME, log=self.log, limit_s=RECOVERY_LIMIT_S)
 
     def stop(self) -> None:
-        if child := self.nursery.children.pop(NAME, None):
-            end(child, STOP_STEPS)
-            clear_leftovers(self.home, NAME, patience_s=5)
+        self.nursery.end(NAME, STOP_STEPS)
+        clear_leftovers(self.home, NAME, patience_s=2)  # helpers of a server that was killed notice by themselves
 
     def _answer(self) -> int:
         """pg_isready's verdict: 0 accepts, 1 alive but not yet, 2 silent."""
@@ -188,7 +191,7 @@ class Postgres:
         return subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=30).returncode  # noqa: S603
 
     def _create(self) -> None:
-        """Make the cluster beside its place and rename it when it is whole and on disk, so that a crash leaves nothing half done."""
+        """Make the cluster beside its place and rename it when it is whole and on disk: a crash leaves nothing half done."""
         if self.home.exists() and any(self.home.iterdir()):
             raise EngineError(
                 f"{self.home} is not empty and is not a PostgreSQL data directory.",

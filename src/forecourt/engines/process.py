@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -99,6 +100,7 @@ class Nursery:
     """
 
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict[str, "subprocess.Popen[bytes]"])
+    closing: threading.Event = field(default_factory=threading.Event)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="engines"))
 
     def start(
@@ -112,7 +114,7 @@ class Nursery:
         death_signal: signal.Signals,
         stdin: bytes = b"",
     ) -> subprocess.Popen[bytes]:
-        """Start `command` as child `name`, its output appended to `log`. A session of its own keeps the terminal's Ctrl-C from it."""
+        """Start `command` as child `name`, its output appended to `log`. The terminal's Ctrl-C does not reach it."""
 
         def start() -> None:
             with log.open("ab") as output:
@@ -145,42 +147,69 @@ class Nursery:
                 f"{name} did not finish within {limit_s:.0f} s.", f"{tail(log)}\nIs the disk slow or full?"
             ) from None
         finally:
-            end(child, [(signal.SIGKILL, 5)])
-            del self.children[name]
+            self.end(name, [(signal.SIGKILL, 5)])
         if status != 0:
             raise EngineError(f"{name} failed (exit status {status}).", tail(log))
 
-    def close(self) -> None:
-        """End the thread, and with it whatever child still runs."""
-        self._thread.shutdown(wait=True)
-
-
-def end(child: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
-    """Send each signal in turn until the child is gone, waiting for the seconds given with it."""
-    for number, patience_s in steps:
-        if child.poll() is not None:
+    def end(self, name: str, steps: Sequence[tuple[signal.Signals, float]]) -> None:
+        """Send child `name` each signal in turn until it is gone, waiting for the seconds given with it."""
+        # Asked in the nursery's thread, the answer includes a start that Ctrl-C kept the caller from seeing.
+        child = self._thread.submit(self.children.get, name).result()
+        if child is None:
             return
-        child.send_signal(number)
+        for number, patience_s in steps:
+            if child.poll() is not None:
+                break
+            child.send_signal(number)
+            try:
+                child.wait(patience_s)
+            except subprocess.TimeoutExpired:
+                continue
+        self.children.pop(name, None)
+
+    def died(self, name: str) -> bool:
+        """Whether child `name` is not running."""
+        child = self.children.get(name)
+        return child is None or child.poll() is not None
+
+    def wait_until(self, ready: Callable[[], bool], name: str, *, log: Path, limit_s: float) -> None:
+        """Wait until child `name` is `ready()`. Raises EngineError with the end of its log when it dies or `limit_s` passes."""
+        give_up = time.monotonic() + limit_s
+        while not ready():
+            if self.died(name):
+                raise EngineError(f"{name} stopped while starting.", f"The end of {log}:\n{tail(log)}")
+            if self.closing.is_set():
+                raise EngineError(f"{name} was asked to stop while it was starting.", "Start Forecourt again.")
+            if time.monotonic() > give_up:
+                raise EngineError(f"{name} did not answer within {limit_s:.0f} s.", f"The end of {log}:\n{tail(log)}")
+            time.sleep(POLL_S)
+
+    def close(self) -> None:
+        """End every child that is left, and the thread."""
+        self.closing.set()
         try:
-            child.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            continue
+            for name in list(self.children):
+                self.end(name, [(signal.SIGKILL, 5)])
+        finally:
+            self._thread.shutdown(wait=True)
 
 
 def living_in(directory: Path, program: str) -> list[int]:
-    """Process ids of every `program` whose working directory is `directory`: the engine and its helpers, whoever started them."""
-    home = str(directory.resolve())
-    found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
+    """Process ids of every `program` that works in `directory`: the engine and its helpers, whoever started them."""
+    home = os.fsencode(directory.resolve())
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal() and works_in(entry, home, program)]
+
+
+def works_in(entry: Path, home: bytes, program: str) -> bool:
+    try:
+        if (entry / "comm").read_text().strip() != program:
+            return False
         try:
-            at_home = str((entry / "cwd").readlink()).removesuffix(" (deleted)") == home
-            if at_home and (entry / "comm").read_text().strip() == program:
-                found.append(int(entry.name))
-        except OSError:
-            continue  # gone meanwhile, or another user's: not ours
-    return found
+            return os.fsencode((entry / "cwd").readlink()).removesuffix(b" (deleted)") == home
+        except PermissionError:  # root in a container may not look at another user's processes this closely
+            return home in (entry / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False  # gone meanwhile
 
 
 def clear_leftovers(directory: Path, program: str, *, patience_s: float = 20) -> None:
@@ -215,19 +244,6 @@ def send(pid: int, number: signal.Signals) -> None:
         return
 
 
-def wait_until(ready: Callable[[], bool], child: subprocess.Popen[bytes], *, name: str, log: Path, limit_s: float) -> None:
-    """Wait for `ready()`. Raises EngineError with the end of the log when the child dies or `limit_s` passes."""
-    give_up = time.monotonic() + limit_s
-    while not ready():
-        if child.poll() is not None:
-            raise EngineError(
-                f"{name} stopped while starting (exit status {child.returncode}).", f"The end of {log}:\n{tail(log)}"
-            )
-        if time.monotonic() > give_up:
-            raise EngineError(f"{name} did not answer within {limit_s:.0f} s.", f"The end of {log}:\n{tail(log)}")
-        time.sleep(POLL_S)
-
-
 def tail(log: Path) -> str:
     """The last lines of a log, or words saying that there are none."""
     try:
@@ -239,13 +255,17 @@ def tail(log: Path) -> str:
     return "\n".join(lines) or "(the log is empty)"
 
 
-def fresh_log(path: Path, owner: Owner) -> Path:
-    """The log at `path`, moved aside to `*.1` when it has grown past the limit: two files at most."""
-    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
-        path.replace(path.with_name(path.name + ".1"))
+def open_log(path: Path, owner: Owner) -> None:
+    """Make the log at `path` ready for an engine of `owner`."""
     path.touch(mode=0o600)
     owner.give(path)
-    return path
+
+
+def bound_log(path: Path) -> None:
+    """Move a log that has grown past the limit to `*.1`: two files at most. The engine appends, so it goes on from the start."""
+    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
+        shutil.copyfile(path, path.with_name(path.name + ".1"))
+        os.truncate(path, 0)
 
 
 def remove_tree(path: Path) -> None:

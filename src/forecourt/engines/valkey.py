@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-from forecourt.engines.process import EngineError, Nursery, Owner, clear_leftovers, end, fresh_log, wait_until
+from forecourt.engines.process import EngineError, Nursery, Owner, clear_leftovers, open_log
 
 NAME = "valkey"
 PROGRAM = "valkey-server"
@@ -66,9 +66,9 @@ class Valkey:
         self.settings = settings_for(memory_bytes)
         self.log = data / "log" / "valkey.log"
 
-    def prepare(self, report: Callable[[str], None]) -> None:  # noqa: ARG002 — the same shape as PostgreSQL's
+    def prepare(self, report: Callable[[str], None]) -> None:
         self.owner.mkdir(self.home)
-        fresh_log(self.log, self.owner)
+        open_log(self.log, self.owner)
         clear_leftovers(self.home, PROGRAM, patience_s=1)
         self.socket.unlink(missing_ok=True)
 
@@ -79,14 +79,13 @@ class Valkey:
         # It has nothing to save, so it may die at once with us.
         self.nursery.start(NAME, [binary(), *arguments], self.owner, cwd=self.home, log=self.log, death_signal=signal.SIGKILL)
 
-    def await_ready(self, report: Callable[[str], None]) -> None:  # noqa: ARG002 — the same shape as PostgreSQL's
+    def await_ready(self, report: Callable[[str], None]) -> None:
         """Wait until the server answers PING."""
-        wait_until(self._pong, self.nursery.children[NAME], name="Valkey", log=self.log, limit_s=ANSWER_LIMIT_S)
+        self.nursery.wait_until(self._pong, NAME, log=self.log, limit_s=ANSWER_LIMIT_S)
 
     def stop(self) -> None:
-        if child := self.nursery.children.pop(NAME, None):
-            end(child, STOP_STEPS)
-            self.socket.unlink(missing_ok=True)
+        self.nursery.end(NAME, STOP_STEPS)
+        self.socket.unlink(missing_ok=True)
 
     def _pong(self) -> bool:
         try:
