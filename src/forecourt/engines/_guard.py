@@ -3,8 +3,9 @@
     python -I -S _guard.py PARENT_PID DEATH_SIGNAL OWNER -- PROGRAM [ARGUMENT...]
 
 Runs as a process of its own, before the engine takes its place by `exec`, because the three steps here are unsafe in a forked
-copy of a program with threads. OWNER is `self`, `namespace` (root keeps the files, the engine believes to be an ordinary user)
-or the number of the user to become. Exits with 77 when the system refuses a user namespace. Standard library only.
+copy of a program with threads. OWNER is `self` or, for root, the number of the user to become; with `+namespace` behind it the
+engine believes to be user 65534 while its files belong to the OWNER. Exits with 77 when the system refuses a user namespace.
+Standard library only.
 """
 
 import ctypes
@@ -14,6 +15,7 @@ import sys
 NAMESPACE_REFUSED = 77
 PARENT_IS_GONE = 78
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
@@ -26,9 +28,10 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter_namespace() -> None:
-    """PostgreSQL refuses to run as user 0; in a namespace of its own it sees another number and still owns root's files."""
+    """PostgreSQL refuses to be user 0 or a user without a name; here it sees another number and owns the same files."""
     group = os.getegid()
     user = os.geteuid()
+    libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # after a change of user our own /proc entries would not be ours to write
     if libc.unshare(CLONE_NEWUSER) != 0:
         sys.exit(NAMESPACE_REFUSED)
     try:
@@ -59,10 +62,11 @@ def become(user: int) -> None:
 
 def main(arguments: list[str]) -> None:
     parent, death_signal, owner, _, *command = arguments
-    if owner == "namespace":
+    user, _, place = owner.partition("+")
+    if user != "self":
+        become(int(user))
+    if place == "namespace":
         enter_namespace()
-    elif owner != "self":
-        become(int(owner))
     # Last, because a change of user clears it; and the parent may have died before it was set.
     libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     if os.getppid() != int(parent):

@@ -28,7 +28,7 @@ from forecourt.engines import machine
 from forecourt.engines import postgres as pg
 from forecourt.engines import valkey as vk
 from forecourt.engines.engines import Running, engines_running_in, socket_place
-from forecourt.engines.process import EngineError, namespaces_allowed
+from forecourt.engines.process import EngineError, choose_owner
 
 LEAST_PYTHON = (3, 11)
 LEAST_FREE_BYTES = 2 * 1024**3
@@ -61,7 +61,7 @@ def examine(data: Path, database_url: str | None, valkey_url: str | None, port: 
     running = engines_running_in(data) if readable(data) else None
     findings = [python_version(), clock(), directory(data), free_disk(data), lock(data, running), port_free(port, running)]
     if database_url is None or valkey_url is None:
-        findings += [platform(), user(), sockets(data), shared_memory()]
+        findings += [platform(), user(data), sockets(data), shared_memory()]
     if database_url is None:
         findings.append(program("PostgreSQL program", lambda: pg.binaries() / "postgres"))
     if valkey_url is None:
@@ -147,12 +147,14 @@ def port_free(port: int, running: Running | None) -> Finding:
     return finding("Port", True, f"{port} is free.")
 
 
-def user() -> Finding:
-    if os.geteuid() != 0:
-        return finding("User", True, f"Ordinary user {os.geteuid()}.")
-    if namespaces_allowed():
-        return finding("User", True, "Root; PostgreSQL runs in a user namespace.")
-    return finding("User", True, "Root without user namespaces; the engines run as user 65534 and own their directories.")
+def user(data: Path) -> Finding:
+    try:
+        owner = choose_owner(nearest(data))
+    except EngineError as error:
+        return finding("User", False, error.happened, error.cure)
+    who = "Root" if os.geteuid() == 0 else f"Ordinary user {os.geteuid()}"
+    where = " in a user namespace" if owner != owner.outside() else ""
+    return finding("User", True, f"{who}; PostgreSQL's files belong to user {owner.user}, it runs{where} as an ordinary user.")
 
 
 def sockets(data: Path) -> Finding:
@@ -201,8 +203,11 @@ def signal_or_status(returncode: int) -> str:
 
 def address(url: str) -> str:
     """A URL as it may be shown: without user, password and options."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "The address"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 async def database(url: str) -> list[Finding]:

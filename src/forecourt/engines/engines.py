@@ -105,8 +105,18 @@ def start_engines(
     `report` hears, in plain words, what takes time. `postgres_settings` overrides what `postgres.settings_for` chose.
     Raises EngineError, and leaves nothing running, when the directory is in use or an engine cannot start.
     """
-    say = report or unheard
-    data = data.resolve()
+    try:
+        return _start(data.resolve(), database_url, valkey_url, report or unheard, postgres_settings or {})
+    except OSError as error:
+        raise EngineError(
+            f"The engines could not be started over {data}: {error}.",
+            "`forecourt doctor` looks for the cause: a full disk, missing rights, a path that is no local disk.",
+        ) from error
+
+
+def _start(
+    data: Path, database_url: str | None, valkey_url: str | None, say: Callable[[str], None], postgres_settings: Mapping[str, str]
+) -> Engines:
     nursery = Nursery()
     with contextlib.ExitStack() as undo:
         undo.callback(nursery.close)
@@ -122,7 +132,7 @@ def start_engines(
                 owned[vk.NAME] = vk.Valkey(data, sockets, owner, nursery, size_bytes)
                 valkey_url = vk.valkey_url(sockets)
             if database_url is None:
-                settings = {**pg.settings_for(size_bytes, machine.cores()), **pg.settings_here(), **(postgres_settings or {})}
+                settings = {**pg.settings_for(size_bytes, machine.cores()), **pg.settings_here(), **postgres_settings}
                 owned[pg.NAME] = pg.Postgres(data, sockets, owner, nursery, settings)
                 database_url = pg.database_url(sockets)
             start_all(list(owned.values()), undo, say)

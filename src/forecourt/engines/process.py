@@ -1,6 +1,8 @@
 """Child processes that cannot outlive us, and whatever an earlier, killed run left behind."""
 
+import contextlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -31,10 +33,17 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Owner:
-    """The user an engine runs as: `self`, `namespace` or a user's number (see `_guard.py`), and who owns its files on disk."""
+    """How an engine gets its user (OWNER in `_guard.py`), and the number of the user who owns its files on disk."""
 
     mode: str
     user: int
+
+    def in_namespace(self) -> "Owner":
+        return Owner(f"{self.mode}+namespace", self.user)
+
+    def outside(self) -> "Owner":
+        """The same user without a namespace, for an engine that does not mind being root."""
+        return Owner(self.mode.partition("+")[0], self.user)
 
     def mkdir(self, path: Path) -> Path:
         """Make `path` a directory that only the engine's user may enter."""
@@ -61,21 +70,36 @@ class Owner:
 def choose_owner(data: Path) -> Owner:
     """Who runs the engines over `data`: an ordinary user itself; root in a user namespace, or as the directory's ordinary owner.
 
-    Where root may not make user namespaces (many containers), the engines run as user 65534 and own their directories.
+    Where root may not make user namespaces (many containers), the engines run as user 65534 and own their directories. A user
+    whom the system has no name for (containers again) needs a namespace too. Raises EngineError when it may not have one.
     """
     if os.geteuid() != 0:
-        return Owner("self", os.geteuid())
+        return named(Owner("self", os.geteuid()))
     found = data / "pg" if (data / "pg").exists() else data
     if (user := found.stat().st_uid) != 0:
-        return Owner(str(user), user)
-    if namespaces_allowed():
-        return Owner("namespace", 0)
-    return Owner(str(UNPRIVILEGED_USER), UNPRIVILEGED_USER)
+        return named(Owner(str(user), user))
+    if namespaces_allowed(Owner("self", 0)):
+        return Owner("self+namespace", 0)
+    return named(Owner(str(UNPRIVILEGED_USER), UNPRIVILEGED_USER))
 
 
-def namespaces_allowed() -> bool:
-    """Whether this process may put a child into a user namespace."""
-    command = guarded(["/proc/self/exe", "-I", "-S", "-c", ""], Owner("namespace", 0), signal.SIGKILL)
+def named(owner: Owner) -> Owner:
+    """`owner`, in a namespace if the system knows no name for the number: initdb insists on one."""
+    try:
+        pwd.getpwuid(owner.user)
+    except KeyError:
+        if not namespaces_allowed(owner):
+            raise EngineError(
+                f"User {owner.user} has no name on this system, and PostgreSQL needs one.",
+                f"Add a line to /etc/passwd, such as forecourt:x:{owner.user}:{owner.user}::/:/bin/false, or set DATABASE_URL.",
+            ) from None
+        return owner.in_namespace()
+    return owner
+
+
+def namespaces_allowed(owner: Owner) -> bool:
+    """Whether this process may put a child that runs as `owner` into a user namespace."""
+    command = guarded(["/bin/true"], owner.in_namespace(), signal.SIGKILL)
     return subprocess.run(command, check=False, capture_output=True, timeout=30).returncode != NAMESPACE_REFUSED  # noqa: S603
 
 
@@ -160,11 +184,12 @@ class Nursery:
         for number, patience_s in steps:
             if child.poll() is not None:
                 break
-            child.send_signal(number)
-            try:
+            if number == signal.SIGKILL:
+                kill_group(child.pid)  # initdb's helpers must not write on behind its back
+            else:
+                child.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(patience_s)
-            except subprocess.TimeoutExpired:
-                continue
         self.children.pop(name, None)
 
     def died(self, name: str) -> bool:
@@ -188,7 +213,7 @@ class Nursery:
         """End every child that is left, and the thread."""
         self.closing.set()
         try:
-            for name in list(self.children):
+            for name in self._thread.submit(lambda: list(self.children)).result():
                 self.end(name, [(signal.SIGKILL, 5)])
         finally:
             self._thread.shutdown(wait=True)
@@ -235,6 +260,28 @@ def clear_leftovers(directory: Path, program: str, *, patience_s: float = 20) ->
             f"An earlier {program} still runs in {directory} (process {leftovers[0]}) and cannot be stopped.",
             f"Stop it as the user who started it: kill -9 {' '.join(map(str, leftovers))}",
         )
+
+
+def kill_group(leader: int) -> None:
+    """Kill the process group of a child that leads it, and give the kernel a moment to bury all of it."""
+    give_up = time.monotonic() + 1
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        while time.monotonic() < give_up:
+            os.killpg(leader, signal.SIGKILL)
+            if not others_in_group(leader):
+                return
+            time.sleep(POLL_S)
+
+
+def others_in_group(leader: int) -> bool:
+    """Whether the group has members besides its leader that are not yet dead."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != leader:
+            with contextlib.suppress(OSError):
+                state, _, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                if int(group) == leader and state not in "ZX":
+                    return True
+    return False
 
 
 def send(pid: int, number: signal.Signals) -> None:

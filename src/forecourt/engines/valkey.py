@@ -60,8 +60,7 @@ class Valkey:
     def __init__(self, data: Path, sockets: Path, owner: Owner, nursery: Nursery, memory_bytes: int) -> None:
         self.home = data / "valkey"
         self.socket = sockets / SOCKET
-        # As root Valkey needs no namespace; as another user's guest it becomes that user.
-        self.owner = Owner("self", 0) if owner.mode == "namespace" else owner
+        self.owner = owner.outside()
         self.nursery = nursery
         self.settings = settings_for(memory_bytes)
         self.log = data / "log" / "valkey.log"
