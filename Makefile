@@ -17,7 +17,7 @@ ARGS ?=
 
 RUNTIME := $(VENV)/.runtime-installed
 TOOLS := $(VENV)/.tools-installed
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
 PYTHONS := src tests tools bench
 
 .PHONY: help
@@ -50,6 +50,56 @@ $(TOOLS): requirements-dev.lock requirements.lock pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $(RUNTIME) $@
+
+.PHONY: test
+test: $(TOOLS) ## Run the tests on the real engines, with coverage (ARGS='tests/kernel -k money')
+	@without="$$(tools/system-packages)"; \
+	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term $${without:+-m "$$without"} $(ARGS)
+
+.PHONY: check
+check: lint test ## Everything CI runs: lint and tests
+
+.PHONY: lint lint-format lint-code lint-types lint-boundaries lint-migrations lint-program
+lint: lint-format lint-code lint-types lint-boundaries lint-migrations lint-program ## Format, style, types, boundaries, migrations
+
+lint-format: $(TOOLS)
+	$(BIN)/ruff format --check $(PYTHONS)
+
+lint-code: $(TOOLS)
+	$(BIN)/ruff check $(PYTHONS)
+
+# The wheel carries pyright itself; it runs on the Node.js of the machine.
+lint-types: $(TOOLS)
+	@command -v node >/dev/null || { echo "pyright needs Node.js 18 or newer on the PATH" >&2; exit 1; }
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+lint-boundaries: $(TOOLS)
+	$(BIN)/lint-imports --no-logo
+
+lint-migrations: $(TOOLS)
+	$(BIN)/python -m tools.lint_migrations
+
+# What only the program knows about itself: that routes, events and queries agree with their documents and the schema.
+lint-program: $(TOOLS)
+	@if [ -f src/forecourt/cli.py ]; then $(BIN)/forecourt check; fi
+
+.PHONY: coverage
+coverage: $(TOOLS) ## Hold the last test run's coverage to its floors
+	$(BIN)/coverage report --fail-under=90 --format=total
+	$(BIN)/coverage report --fail-under=100 --include='*/rules.py,*/rules/*.py,*/kernel/money.py'
+
+.PHONY: fmt
+fmt: $(TOOLS) ## Format the code and repair what can be repaired
+	$(BIN)/ruff check --fix-only --quiet $(PYTHONS)
+	$(BIN)/ruff format $(PYTHONS)
+
+.PHONY: bench
+bench: $(TOOLS) ## Measure, as a table and as JSON (ARGS=name for one)
+	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what the tools made; data under var/ stays
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .schemathesis .import_linter_cache .coverage .coverage.* build
 
 .PHONY: lock
 lock: $(BIN)/uv ## Write both locks from pyproject.toml (ARGS=--upgrade takes newer versions)
