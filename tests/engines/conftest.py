@@ -33,7 +33,7 @@ except EngineError as error:
 
 
 def memory_disk() -> Path | None:
-    """A file system in memory with room to spare, for speed: processes are killed here, not machines. None where there is none."""
+    """A file system in memory, for speed: processes are killed here, not machines. None where it has no room."""
     place = Path("/dev/shm")
     return place if place.is_dir() and os.access(place, os.W_OK) and shutil.disk_usage(place).free > 4 * 1024**3 else None
 

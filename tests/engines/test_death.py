@@ -89,6 +89,23 @@ def test_ctrl_c_while_running_stops_everything(made: Path, run_program: RunProgr
     assert not (made / "pg" / "postmaster.pid").exists()  # an orderly shutdown, not a crash
 
 
+@pytest.mark.parametrize(
+    "farewell", ["", "raise SystemExit(3)", "raise RuntimeError('bug')", "import os; os._exit(4)", "del engines; sys.exit()"]
+)
+def test_a_program_that_forgets_to_stop_leaves_nothing_running(made: Path, farewell: str) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from forecourt.engines import start_engines
+engines = start_engines(Path(sys.argv[1]))
+print(engines.poll(), flush=True)
+{farewell}
+"""
+    done = subprocess.run([sys.executable, "-c", program, made], check=False, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
+    assert eventually(lambda: not processes_of(made)), processes_of(made)
+
+
 def test_a_start_that_fails_half_way_leaves_nothing_running_and_shows_the_log(data: Path) -> None:
     with pytest.raises(EngineError, match=r'(?s)stopped while starting.*"shared_buffers": "much"'):
         start_engines(data, postgres_settings={"shared_buffers": "much"})
