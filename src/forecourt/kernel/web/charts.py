@@ -242,8 +242,9 @@ def _apart(places: list[MapPlace]) -> tuple[MapPlace, ...]:
 
 
 def _lines(length: int, step: float) -> tuple[float, ...]:
+    # Lines go on beyond the frame, because the frame is fitted into a box of another shape.
     half = length / 2
-    count = int(half // step)
+    count = min(60, int(1.5 * length // step))
     return tuple(round(half + n * step, 1) for n in range(-count, count + 1))
 
 

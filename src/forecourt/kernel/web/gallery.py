@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
+import segno
+from markupsafe import Markup
+
 from forecourt.kernel.money import Money
 from forecourt.kernel.web.views import (
     BookingView,
@@ -107,6 +110,7 @@ def gallery(now: datetime) -> dict[str, object]:
         "crumbs": (Link("Karachi", "/discover?near=karachi"), Link("Padel", "/discover?near=karachi&sport=padel")),
         "hold_until": now + timedelta(minutes=8, seconds=41),
         "prices": (pounds(22), Money(1850, "GBP"), rupees(10_500), Money(-105_000, "PKR"), Money(123_456_789, "EUR")),
+        "code": Markup(segno.make("FORECOURT:4072", error="m").svg_inline(omitsize=True, border=0)),  # noqa: S704  # drawn by us
         "hostile": HOSTILE,
     }
 

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from forecourt.kernel.web.assets import CACHE_FOREVER, Assets
+
+BUDGET_BYTES = 150_000
+FIRST_LOAD_BYTES = 120_000
+
+
+def wire_bytes(assets: Assets, path: str) -> int:
+    asset = assets.lookup(path)
+    assert asset is not None
+    return len(asset.gzipped or asset.body)
+
+
+def test_a_url_carries_the_hash_of_the_tree_and_relative_urls_inside_css_stay_valid(assets: Assets) -> None:
+    css = assets("tokens.css")
+    assert css == f"/static/{assets.hash}/tokens.css"
+    font = assets.lookup(css.replace("tokens.css", "fonts/instrument-sans-latin.woff2"))
+    assert font is not None
+    assert font.content_type == "font/woff2"
+    assert font.body.startswith(b"wOF2")
+
+
+def test_the_hash_changes_when_any_file_changes_and_only_then(tmp_path: Path) -> None:
+    (tmp_path / "a.css").write_text("a{}")
+    first, again = Assets((tmp_path,)), Assets((tmp_path,))
+    assert first.hash == again.hash
+    (tmp_path / "a.css").write_text("b{}")
+    assert Assets((tmp_path,)).hash != first.hash
+
+
+def test_moving_a_byte_from_one_file_to_the_next_changes_the_hash(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder, a, b in ((one, "ab", "c"), (other, "a", "bc")):
+        folder.mkdir()
+        (folder / "a.css").write_text(a)
+        (folder / "b.css").write_text(b)
+    assert Assets((one,)).hash != Assets((other,)).hash
+
+
+def test_todays_url_is_kept_for_a_year_and_an_old_one_is_answered_but_not_kept(assets: Assets) -> None:
+    today = assets.lookup(assets("forecourt.css"))
+    old = assets.lookup("/static/000000000000/forecourt.css")
+    assert today is not None
+    assert old is not None
+    assert today.cache_control == CACHE_FOREVER
+    assert old.cache_control == "no-cache"
+    assert old.body == today.body
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/nope.css", "/static/../render.py", "/static/000000000000/../assets.py", "/static/xyz/tokens.css", "", "/static/"],
+)
+def test_what_is_not_there_is_none(assets: Assets, path: str) -> None:
+    assert assets.lookup(path) is None
+
+
+def test_a_wrong_name_in_a_template_is_an_error_not_a_dead_link(assets: Assets) -> None:
+    with pytest.raises(KeyError):
+        assets("tokenz.css")
+    assert assets("icons.svg#search").endswith("/icons.svg#search")
+
+
+def test_text_is_compressed_once_and_fonts_are_not(assets: Assets) -> None:
+    css, font = assets.lookup(assets("forecourt.css")), assets.lookup(assets("fonts/instrument-sans-latin.woff2"))
+    assert css is not None
+    assert css.gzipped is not None
+    assert gzip.decompress(css.gzipped) == css.body
+    assert assets.lookup(assets("forecourt.css")) is css
+    assert font is not None
+    assert font.gzipped is None
+
+
+def test_a_file_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.docx").write_text("x")
+    with pytest.raises(ValueError, match="no content type"):
+        Assets((tmp_path,))
+
+
+def test_styles_scripts_and_fonts_together_stay_under_150_kb_on_the_wire(assets: Assets) -> None:
+    counted = [p for p in assets.paths() if p.endswith((".css", ".js", ".woff2"))]
+    total = sum(wire_bytes(assets, p) for p in counted)
+    assert len(counted) >= 10, "or the sum proves nothing"
+    assert total < BUDGET_BYTES, f"{total} bytes"
+
+
+def test_a_first_visit_in_latin_script_stays_under_120_kb(assets: Assets) -> None:
+    first = ["tokens.css", "forecourt.css", "js/app.js", "js/patch.js", "vendor/htmx.min.js", "icons.svg", "icon.svg"]
+    total = sum(wire_bytes(assets, p) for p in [*first, "fonts/instrument-sans-latin.woff2"])
+    assert total < FIRST_LOAD_BYTES, f"{total} bytes"
+
+
+def test_every_vendored_thing_has_its_licence_beside_it(assets: Assets) -> None:
+    assert {"vendor/htmx-LICENSE.txt", "fonts/instrument-sans-OFL.txt", "fonts/vazirmatn-OFL.txt"} <= set(assets.paths())
