@@ -1,0 +1,393 @@
+"""Settings: one frozen struct per concern, read once from the environment.
+
+    settings = Settings.read(os.environ)
+
+Every fault is found before any is reported, in plain words (SettingsError). A secret comes from `NAME`, from the file that
+`NAME_FILE` names, or, outside production, from `<data>/secrets/`, where it is made once. Production starts with neither a
+missing secret nor a well-known one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import StrEnum
+from ipaddress import ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+MIN_SECRET_CHARS = 32
+_WELL_KNOWN = re.compile(
+    r"change.?me|secret.?key|default|example|password|insecure|placeholder|your.?secret|forecourt|0123456789", re.IGNORECASE
+)
+_WEAK_PASSWORDS = frozenset({"", "postgres", "password", "forecourt", "changeme", "change-me", "secret", "admin", "root"})
+_NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
+_KEY_ID = re.compile(r"^[A-Za-z0-9_.-]{1,40}$")
+
+
+class SettingsError(Exception):
+    """The settings do not let the program start. `faults` says all of what is wrong, each with its name and a remedy."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("These settings need attention:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+class Env(StrEnum):
+    DEV = "dev"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class Secret:
+    """Text that does not show itself in a log, a traceback or a repr."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and secrets.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self._text))
+
+
+class HttpSettings(msgspec.Struct, frozen=True):
+    host: str
+    port: int
+    public_url: str
+    """Where people reach the house, without a slash at the end."""
+    trusted_proxies: tuple[str, ...]
+    """Networks whose `X-Forwarded-For` is believed."""
+    cors_origins: tuple[str, ...]
+    max_body_bytes: int
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True):
+    url: Secret | None
+    """None: the program runs its own PostgreSQL under the data directory."""
+    admin_url: Secret | None
+    """The owner of the schema, for migrations; None: `url`."""
+    replica_url: Secret | None
+    pool_size: int
+
+
+class ValkeySettings(msgspec.Struct, frozen=True):
+    url: Secret | None
+    """None: the program runs its own Valkey under the data directory."""
+
+
+class ContractKey(msgspec.Struct, frozen=True):
+    """A key that signs calls between processes. The first of a list signs; all of them verify."""
+
+    id: str
+    secret: Secret
+
+
+class SecretSettings(msgspec.Struct, frozen=True):
+    secret_key: Secret
+    """Seals cookies and links."""
+    contract_keys: tuple[ContractKey, ...]
+
+
+class MailSettings(msgspec.Struct, frozen=True):
+    smtp_url: Secret | None
+    """`smtp[s]://user:password@host:port`; None: mail goes to the outbox at `/dev/outbox`, outside production only."""
+    sender: str
+
+
+class LogSettings(msgspec.Struct, frozen=True):
+    level: str
+
+
+class TelemetrySettings(msgspec.Struct, frozen=True):
+    endpoint: str | None
+    """OTLP over HTTP; None: nothing is exported."""
+
+
+class TopologySettings(msgspec.Struct, frozen=True):
+    modules: tuple[str, ...]
+    """Modules that live in this process; empty means all."""
+    peers: dict[str, str]
+    """Where the other modules live: name → base URL."""
+
+    @property
+    def split(self) -> bool:
+        return bool(self.modules or self.peers)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    env: Env
+    data: Path
+    """Where the program keeps its files: embedded engines, media, generated secrets."""
+    http: HttpSettings
+    database: DatabaseSettings
+    valkey: ValkeySettings
+    secrets: SecretSettings
+    mail: MailSettings
+    log: LogSettings
+    telemetry: TelemetrySettings
+    topology: TopologySettings
+
+    @property
+    def production(self) -> bool:
+        return self.env is Env.PRODUCTION
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Settings:
+        """The settings in `environ`. Raises SettingsError with every fault."""
+        e = Environment(environ)
+        topology = _topology(e)
+        settings = cls(
+            env=e.env,
+            data=e.data,
+            http=_http(e),
+            database=_database(e),
+            valkey=ValkeySettings(e.address("VALKEY_URL", ("valkey", "valkeys", "redis", "rediss", "unix"))),
+            secrets=SecretSettings(e.secret("FORECOURT_SECRET_KEY"), _contract_keys(e, topology)),
+            mail=_mail(e),
+            log=LogSettings(e.choice("FORECOURT_LOG_LEVEL", ("debug", "info", "warning", "error"), "info")),
+            telemetry=TelemetrySettings(e.url("OTEL_EXPORTER_OTLP_ENDPOINT", None)),
+            topology=topology,
+        )
+        e.refuse_faults()
+        return settings
+
+
+def _http(e: Environment) -> HttpSettings:
+    port = e.whole("FORECOURT_PORT", 8000, 1, 65_535)
+    public = e.url("FORECOURT_PUBLIC_URL", None if e.production else f"http://localhost:{port}")
+    if public is None:
+        if not e.given("FORECOURT_PUBLIC_URL"):
+            e.fault("FORECOURT_PUBLIC_URL is missing: set it to the address people use, such as https://book.example.org")
+        public = ""
+    proxies = e.names("FORECOURT_TRUSTED_PROXIES")
+    for proxy in proxies:
+        try:
+            ip_network(proxy, strict=False)
+        except ValueError:
+            e.fault(f"FORECOURT_TRUSTED_PROXIES: {proxy!r} is not an address or a network such as 10.0.0.0/8")
+    origins = e.names("FORECOURT_CORS_ORIGINS")
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+            e.fault(f"FORECOURT_CORS_ORIGINS: {origin!r} is not an origin such as https://app.example.org")
+    return HttpSettings(
+        host=e.text("FORECOURT_HOST", "127.0.0.1"),
+        port=port,
+        public_url=public,
+        trusted_proxies=proxies,
+        cors_origins=origins,
+        max_body_bytes=e.whole("FORECOURT_MAX_BODY_BYTES", 32 * 1024 * 1024, 1024, 1024**3),
+    )
+
+
+def _database(e: Environment) -> DatabaseSettings:
+    schemes = ("postgresql", "postgres")
+    urls = {name: e.address(name, schemes) for name in ("DATABASE_URL", "DATABASE_ADMIN_URL", "DATABASE_REPLICA_URL")}
+    if e.production:
+        for name, url in urls.items():
+            parts = urlsplit(url.reveal()) if url is not None else None
+            if parts is not None and parts.password is not None and parts.password in _WEAK_PASSWORDS:
+                e.fault(f"{name} has a well-known password: choose one of your own")
+    if urls["DATABASE_URL"] is None and (urls["DATABASE_ADMIN_URL"] or urls["DATABASE_REPLICA_URL"]):
+        e.fault("DATABASE_URL is missing while DATABASE_ADMIN_URL or DATABASE_REPLICA_URL is set: set all or none")
+    return DatabaseSettings(
+        url=urls["DATABASE_URL"],
+        admin_url=urls["DATABASE_ADMIN_URL"],
+        replica_url=urls["DATABASE_REPLICA_URL"],
+        pool_size=e.whole("FORECOURT_DATABASE_POOL", 10, 2, 200),
+    )
+
+
+def _mail(e: Environment) -> MailSettings:
+    smtp = e.address("FORECOURT_SMTP_URL", ("smtp", "smtps"))
+    return MailSettings(smtp, e.text("FORECOURT_MAIL_FROM", "Forecourt <forecourt@localhost>"))
+
+
+def _topology(e: Environment) -> TopologySettings:
+    modules = e.names("FORECOURT_MODULES")
+    for name in modules:
+        if not _NAME.match(name):
+            e.fault(f"FORECOURT_MODULES: {name!r} is not a module's name")
+    peers: dict[str, str] = {}
+    for entry in e.names("FORECOURT_PEERS"):
+        name, _, url = entry.partition("=")
+        parts = urlsplit(url)
+        if not _NAME.match(name) or parts.scheme not in ("http", "https") or not parts.hostname:
+            e.fault(f"FORECOURT_PEERS: {entry!r} is not written like venues=http://venues:8000")
+        elif name in modules:
+            e.fault(f"FORECOURT_PEERS: {name} also lives in this process (FORECOURT_MODULES)")
+        else:
+            peers[name] = url.rstrip("/")
+    return TopologySettings(modules, peers)
+
+
+def _contract_keys(e: Environment, topology: TopologySettings) -> tuple[ContractKey, ...]:
+    """`id:secret`, comma-separated; without an id the place in the list is the id. One process alone needs none in production."""
+    name = "FORECOURT_CONTRACT_KEYS"
+    if e.production and not topology.split and not e.given(name):
+        return ()
+    keys: list[ContractKey] = []
+    for place, entry in enumerate(part.strip() for part in e.secret(name, check=False).reveal().split(",")):
+        if not entry:
+            continue
+        key_id, _, text = entry.partition(":")
+        if not text:
+            key_id, text = f"k{place + 1}", entry
+        if not _KEY_ID.match(key_id) or key_id in {k.id for k in keys}:
+            e.fault(f"{name}: the id of key {place + 1} is not a short name of its own")
+        e.refuse_weak(f"{name}: key {place + 1}", text)
+        keys.append(ContractKey(key_id, Secret(text)))
+    return tuple(keys)
+
+
+class Environment:
+    """Reads values by name and collects what is wrong with them. Modules with settings of their own read them the same way."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.faults: list[str] = []
+        self.env = Env(self.choice("FORECOURT_ENV", tuple(Env), Env.DEV))
+        self.data = Path(self.text("FORECOURT_DATA", "var")).absolute()
+
+    @property
+    def production(self) -> bool:
+        return self.env is Env.PRODUCTION
+
+    def fault(self, text: str) -> None:
+        self.faults.append(text)
+
+    def refuse_faults(self) -> None:
+        """Raises SettingsError when anything was wrong."""
+        if self.faults:
+            raise SettingsError(self.faults)
+
+    def given(self, name: str) -> bool:
+        return bool(self._environ.get(name, "").strip() or self._environ.get(f"{name}_FILE", "").strip())
+
+    def text(self, name: str, default: str) -> str:
+        return self._environ.get(name, "").strip() or default
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """A comma-separated list, without blanks and repetitions."""
+        parts = (part.strip() for part in self._environ.get(name, "").split(","))
+        return tuple(dict.fromkeys(part for part in parts if part))
+
+    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
+        value = self.text(name, default).lower()
+        if value in allowed:
+            return value
+        self.fault(f"{name} is {value!r}: choose one of {', '.join(allowed)}")
+        return default
+
+    def whole(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.text(name, str(default))
+        if not re.fullmatch(r"[0-9]{1,12}", value) or not least <= int(value) <= most:
+            self.fault(f"{name} is {value!r}: give a whole number from {least} to {most}")
+            return default
+        return int(value)
+
+    def url(self, name: str, default: str | None) -> str | None:
+        """An http(s) address without a slash at the end."""
+        value = self.text(name, "")
+        if not value:
+            return default
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            self.fault(f"{name} is {value!r}: give an address that starts with http:// or https://")
+            return default
+        return value.rstrip("/")
+
+    def address(self, name: str, schemes: tuple[str, ...]) -> Secret | None:
+        """An engine's address, which may hold a password; None when it is not set."""
+        value = self._secret_text(name)
+        if value is None:
+            return None
+        if urlsplit(value).scheme not in schemes:
+            self.fault(f"{name} does not start with {schemes[0]}://")
+            return None
+        return Secret(value)
+
+    def secret(self, name: str, *, check: bool = True) -> Secret:
+        """A secret that the program cannot do without. `check=False` when the caller judges its strength itself."""
+        value = self._secret_text(name)
+        if value is None:
+            if self.given(f"{name}"):
+                return Secret("")  # the fault is already noted
+            if self.production:
+                self.fault(
+                    f"{name} is missing: set it, or {name}_FILE, to a random text of {MIN_SECRET_CHARS} or more characters"
+                )
+                return Secret("")
+            return Secret(self._generated(name))
+        if check:
+            self.refuse_weak(name, value)
+        return Secret(value)
+
+    def refuse_weak(self, what: str, value: str) -> None:
+        """Notes a fault when `value` is short, monotonous or a well-known placeholder; in production only."""
+        if not self.production:
+            return
+        if len(value) < MIN_SECRET_CHARS:
+            self.fault(f"{what} is too short: use {MIN_SECRET_CHARS} or more random characters")
+        elif len(set(value)) < 10 or _WELL_KNOWN.search(value):
+            self.fault(f"{what} is a default or a placeholder: use {MIN_SECRET_CHARS} or more random characters")
+
+    def _secret_text(self, name: str) -> str | None:
+        value = self._environ.get(name, "").strip()
+        path = self._environ.get(f"{name}_FILE", "").strip()
+        if value and path:
+            self.fault(f"{name} and {name}_FILE are both set: keep one")
+            return value
+        if value or not path:
+            return value or None
+        try:
+            text = Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as e:
+            self.fault(f"{name}_FILE: {path} cannot be read ({type(e).__name__})")
+            return None
+        if not text:
+            self.fault(f"{name}_FILE: {path} is empty")
+        return text or None
+
+    def _generated(self, name: str) -> str:
+        folder = self.data / "secrets"
+        path = folder / name.lower()
+        try:
+            return _read_or_make(folder, path)
+        except OSError as e:
+            self.fault(
+                f"{name} is missing and cannot be made in {folder} ({type(e).__name__}): set it, or make the folder writable"
+            )
+            return ""
+
+
+def _read_or_make(folder: Path, path: Path) -> str:
+    with suppress(FileNotFoundError):
+        return path.read_text().strip()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Written aside and linked: of two processes starting together one wins, and nobody reads half a secret.
+    handle, aside = tempfile.mkstemp(dir=folder)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        with suppress(FileExistsError):
+            os.link(aside, path)
+    finally:
+        os.unlink(aside)  # noqa: PTH108 - a name, not a Path
+    return path.read_text().strip()
