@@ -1,0 +1,122 @@
+"""The doorbell: tells sleeping workers, in this process or another, that there is something to do.
+
+`NOTIFY` inside a business transaction takes a lock on the whole server at commit and halves throughput. So the commit only
+rings here; a background task sends at most one `NOTIFY` per 20 ms for everything that rang. A lost ring costs one poll
+(1 s), never an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from enum import StrEnum
+
+import asyncpg
+import structlog
+
+from forecourt.kernel.db import Database
+from forecourt.kernel.errors import Unavailable
+
+log = structlog.get_logger("forecourt.doorbell")
+
+CHANNEL = "forecourt"
+PAUSE_S = 0.02
+RECONNECT_S = 1.0
+
+
+class Topic(StrEnum):
+    EVENTS = "events"
+    JOBS = "jobs"
+
+
+class Doorbell:
+    """The bell of one process. The app starts one with `install` and stops it at the end."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rung: set[Topic] = set()
+        self._awake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def ring(self, topic: Topic) -> None:
+        """Never waits and never fails."""
+        self._rung.add(topic)
+        self._awake.set()
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="doorbell")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            await self._awake.wait()
+            self._awake.clear()
+            rung, self._rung = self._rung, set()
+            try:
+                await self._send(rung)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Unavailable) as e:
+                log.warning("doorbell_unsent", error=str(e))
+            await asyncio.sleep(PAUSE_S)
+
+    async def _send(self, topics: set[Topic]) -> None:
+        connection = await self._database.primary.acquire()
+        try:
+            await connection.execute("select pg_notify($1, t) from unnest($2::text[]) as t", CHANNEL, sorted(topics))
+        finally:
+            await self._database.primary.release(connection)
+
+
+_installed: Doorbell | None = None
+
+
+def install(doorbell: Doorbell | None) -> None:
+    """Makes `doorbell` the one that commits ring; None takes it away (workers then find their work by polling)."""
+    global _installed  # noqa: PLW0603 - one bell per process: commits ring it without knowing who listens
+    _installed = doorbell
+
+
+def ring(topic: Topic) -> None:
+    if _installed is not None:
+        _installed.ring(topic)
+
+
+@asynccontextmanager
+async def listen(url: str, heard: Callable[[Topic], None]) -> AsyncIterator[None]:
+    """Calls `heard` for every ring while the block runs. A broken connection is made again; until then polling serves."""
+    task = asyncio.create_task(_listen(url, heard), name="doorbell listener")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _listen(url: str, heard: Callable[[Topic], None]) -> None:
+    def receive(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+        with contextlib.suppress(ValueError):
+            heard(Topic(str(payload)))
+
+    while True:
+        try:
+            connection = await asyncpg.connect(url, timeout=10, server_settings={"application_name": "forecourt listener"})
+            try:
+                lost = asyncio.Event()
+                connection.add_termination_listener(lambda _, lost=lost: lost.set())
+                await connection.add_listener(CHANNEL, receive)
+                for topic in Topic:  # what rang before we listened
+                    heard(topic)
+                await lost.wait()
+            finally:
+                connection.terminate()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
+            log.warning("doorbell_listener_lost", error=str(e))
+        await asyncio.sleep(RECONNECT_S)
