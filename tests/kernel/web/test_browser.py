@@ -1,0 +1,291 @@
+"""The gallery in a real Chromium, under the product's content policy. Requests are answered from memory, none leaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+import msgspec
+import pytest
+
+from forecourt.kernel.web.assets import PREFIX, Assets
+from forecourt.kernel.web.gallery import gallery
+from forecourt.kernel.web.render import PageContext, Pages, page_direction
+
+CHROMIUM = Path("/usr/bin/chromium")
+SITE = "http://forecourt.test"
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium: the browser tests did not run"),
+]
+
+
+class Site:
+    """Answers a browser's requests: pages by path, assets, and what a test adds. Remembers complaints and posts."""
+
+    def __init__(self, browser: Any, assets: Assets, pages: Pages) -> None:
+        self.browser, self.assets, self.pages = browser, assets, pages
+        self.html: dict[str, str] = {}
+        self.complaints: list[str] = []
+        self.posts: list[dict[str, list[str]]] = []
+        self.answer: dict[str, Any] = {"status": 200, "content_type": "text/html", "body": ""}
+
+    async def open(self, path: str, *, width: int = 1440, scheme: str = "light", scripts: bool = True) -> Any:
+        context = await self.browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=scripts
+        )
+        tab = await context.new_page()
+        tab.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        tab.on("pageerror", lambda e: self.complaints.append(str(e)))
+        await tab.route("**/*", self._serve)
+        await tab.goto(SITE + path)
+        await tab.wait_for_load_state("networkidle")
+        return tab
+
+    async def _serve(self, route: Any) -> None:
+        url = urlparse(route.request.url)
+        if f"{url.scheme}://{url.netloc}" != SITE:
+            self.complaints.append(f"asked elsewhere: {route.request.url}")
+            await route.abort()
+        elif route.request.method == "POST":
+            self.posts.append(parse_qs(route.request.post_data or ""))
+            await route.fulfill(**self.answer)
+        elif url.path.startswith(PREFIX):
+            asset = self.assets.lookup(url.path)
+            if asset is None:
+                self.complaints.append(f"no such asset: {url.path}")
+                await route.fulfill(status=404)
+            else:
+                await route.fulfill(body=asset.body, content_type=asset.content_type)
+        elif url.path in self.html:
+            headers = {"Content-Security-Policy": POLICY}
+            await route.fulfill(body=self.html[url.path], content_type="text/html; charset=utf-8", headers=headers)
+        else:
+            await route.fulfill(status=404, content_type="text/plain", body="")
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Any]:
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield chromium
+        await chromium.close()
+
+
+@pytest.fixture
+async def site(browser: Any, assets: Assets, pages: Pages, page: PageContext) -> AsyncIterator[Site]:
+    site = Site(browser, assets, pages)
+    for language in ("en", "ur"):
+        spoken = msgspec.structs.replace(page, locale=language, direction=page_direction(language))
+        site.html[f"/dev/ui/{language}"] = pages.render("dev/ui.html", spoken, **gallery(page.now))
+    site.html["/dev/ui"] = site.html["/dev/ui/en"]
+    yield site
+    for context in browser.contexts:
+        await context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("language", ["en", "ur"])
+async def test_the_gallery_opens_without_a_complaint_and_without_sideways_scrolling(
+    site: Site, width: int, scheme: str, language: str
+) -> None:
+    tab = await site.open(f"/dev/ui/{language}", width=width, scheme=scheme)
+    assert site.complaints == []
+    assert await tab.evaluate("document.documentElement.scrollWidth") == width
+    assert await tab.evaluate("document.fonts.check('16px \"Instrument Sans\"')")
+
+
+async def test_a_complaint_would_be_heard(site: Site) -> None:
+    site.html["/bad"] = '<!doctype html><html><body><p style="color:red">x</p><script>alert(1)</script></body></html>'
+    await site.open("/bad")
+    assert len(site.complaints) >= 2
+
+
+async def test_a_narrow_phone_with_large_letters_loses_nothing(site: Site) -> None:
+    tab = await site.open("/dev/ui", width=320)
+    assert await tab.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+async def test_every_control_a_guest_presses_is_large_enough_on_a_phone(site: Site) -> None:
+    tab = await site.open("/dev/ui", width=390)
+    small = await tab.evaluate(
+        """[...document.querySelectorAll('[data-theme="light"] :is(.btn:not(.btn--s), .input, .select, .chip, .option, .times__one, .times summary)')]
+           .filter(e => e.checkVisibility()).map(e => [e.className, e.getBoundingClientRect().height]).filter(x => x[1] < 40)"""
+    )
+    assert small == []
+
+
+async def test_the_page_finds_and_books_without_scripts(site: Site) -> None:
+    tab = await site.open("/dev/ui", width=390, scripts=False)
+    assert await tab.locator("button.js-only").first.is_visible() is False
+    first = tab.locator(".both [data-theme=light] .times__one").first
+    assert (await first.get_attribute("href") or "").startswith("?court=")
+    assert await tab.locator("#avail a.slot").first.get_attribute("href")
+
+
+async def test_arrows_walk_free_times_and_only_one_of_them_is_a_tab_stop(site: Site) -> None:
+    tab = await site.open("/dev/ui")
+    grid = tab.locator("#avail").first
+    await grid.locator(".slot--mine").focus()
+    focused = "document.activeElement.getAttribute('aria-label')"
+    assert (await tab.evaluate(focused)).startswith("Court 3, 19:30")
+    await tab.keyboard.press("ArrowRight")
+    assert (await tab.evaluate(focused)).startswith("Court 3, 21:00")
+    await tab.keyboard.press("ArrowDown")
+    assert (await tab.evaluate(focused)).startswith("Court 5, 21:00"), "the same time on another court comes first"
+    await tab.keyboard.press("Home")
+    assert (await tab.evaluate(focused)).startswith("Court 5, 16:00")
+    assert await grid.evaluate("g => [...g.querySelectorAll('a.slot')].filter(a => a.tabIndex === 0).length") == 1
+
+
+async def test_arrows_follow_the_eye_from_the_other_side_too(site: Site) -> None:
+    tab = await site.open("/dev/ui/ur")
+    mine = tab.locator("#avail .slot--mine").first
+    await mine.focus()
+    before = await tab.evaluate("document.activeElement.getBoundingClientRect().x")
+    await tab.keyboard.press("ArrowLeft")
+    assert await tab.evaluate("document.activeElement.getBoundingClientRect().x") < before
+    assert "21:00" in await tab.evaluate("document.activeElement.getAttribute('aria-label')")
+
+
+async def test_a_block_is_moved_with_the_keyboard_and_the_server_hears_where(site: Site) -> None:
+    tab = await site.open("/dev/ui")
+    await tab.locator('[data-focus="bk-b15"]').focus()
+    await tab.keyboard.press("m")
+    assert await tab.locator("#bk-b15.bk--lift").count() == 1
+    await tab.keyboard.press("ArrowLeft")  # Court 4, where 20:00 is free until 20:30: refused
+    assert await tab.locator(".day__drop[data-bad]").count() == 1
+    await tab.keyboard.press("ArrowLeft")  # Court 3: taken by the choice
+    for _ in range(8):
+        await tab.keyboard.press("ArrowDown")
+    assert await tab.locator(".day__drop[data-bad]").count() == 0
+    await tab.keyboard.press("Enter")
+    await tab.wait_for_selector(".bk[data-saving]", state="detached")
+    assert len(site.posts) == 1
+    sent = site.posts[0]
+    assert (sent["booking_id"], sent["resource_id"]) == (["b15"], ["c3"])
+    assert sent["start"] == ["2026-11-19T17:00:00.000Z"]
+    assert await tab.locator("#day-c3 #bk-b15").count() == 1
+
+
+async def test_escape_puts_a_lifted_block_back_and_nothing_is_sent(site: Site) -> None:
+    tab = await site.open("/dev/ui")
+    await tab.locator('[data-focus="bk-b15"]').focus()
+    for key in ("m", "ArrowDown", "ArrowDown", "Escape"):
+        await tab.keyboard.press(key)
+    assert site.posts == []
+    assert await tab.locator("#day-c5 #bk-b15[data-at='24']").count() == 1
+    assert await tab.locator(".day__drop").count() == 0
+
+
+async def test_a_refused_move_puts_the_block_back_and_says_why(site: Site) -> None:
+    site.answer = {
+        "status": 409,
+        "content_type": "application/problem+json",
+        "body": '{"detail": "Court 5 at 21:00 was just taken.", "code": "slot_taken"}',
+    }
+    tab = await site.open("/dev/ui")
+    await tab.locator('[data-focus="bk-b15"]').focus()
+    for key in ("m", "ArrowDown", "ArrowDown", "Enter"):
+        await tab.keyboard.press(key)
+    await tab.wait_for_selector("text=Court 5 at 21:00 was just taken.")
+    assert await tab.locator("#day-c5 #bk-b15[data-at='24']").count() == 1
+
+
+async def test_a_block_is_dragged_with_the_mouse(site: Site) -> None:
+    tab = await site.open("/dev/ui")
+    await tab.locator("#bk-b16").scroll_into_view_if_needed()
+    box = await tab.locator("#bk-b15").bounding_box()
+    step = await tab.evaluate("document.querySelector('.day__col').getBoundingClientRect().height / 40")
+    x, y = box["x"] + 40, box["y"] + 8
+    await tab.mouse.move(x, y)
+    await tab.mouse.down()
+    await tab.mouse.move(x, y + step, steps=3)
+    await tab.mouse.move(x, y + 2 * step, steps=3)
+    await tab.mouse.up()
+    await tab.wait_for_selector(".day__drop", state="detached")
+    await tab.wait_for_selector(".bk[data-saving]", state="detached")
+    assert site.posts[0]["start"] == ["2026-11-19T15:30:00.000Z"]
+    assert tab.url == SITE + "/dev/ui", "the drop is not a press"
+
+
+async def test_the_hold_runs_down_speaks_and_ends_with_a_way_back(site: Site, pages: Pages, page: PageContext) -> None:
+    bar = pages.macro("ui.html", "hold_bar", "en", "Court 3", page.now + timedelta(seconds=122), page.now, 600, "/again")
+    shell = pages.render("errors/problem.html", page, status=404, title="", detail="", code="", trace_id="", actions=())
+    site.html["/pay"] = shell.replace("<main", f"{bar}<main", 1)
+    tab = await site.open("/pay")
+    clock = tab.locator("[data-countdown]")
+    assert (await clock.inner_text()).startswith("2:0")
+    await tab.wait_for_selector("#say:text-is('2 minutes left to pay')", state="attached")
+    await clock.evaluate("e => { const b = e.cloneNode(); b.dataset.countdown = '2026-11-19T14:12:01Z'; e.replaceWith(b); }")
+    await tab.evaluate("import(document.querySelector('script[type=module]').src.replace('app.js', 'countdown.js')).then(m => m.start(document))")
+    await tab.wait_for_selector("text=The time to pay is over")
+    assert await tab.locator("a[href='/again']").is_visible()
+    assert await tab.locator(".holdbar").is_visible() is False
+    assert site.complaints == []
+
+
+async def test_the_theme_switches_and_is_remembered_for_the_server(site: Site) -> None:
+    tab = await site.open("/dev/ui")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = await tab.evaluate(ground)
+    await tab.locator(".site > [data-do=theme]").click()
+    assert await tab.evaluate(ground) != light
+    assert "theme=dark" in await tab.evaluate("document.cookie")
+
+
+async def test_a_dialog_opens_takes_the_focus_and_gives_it_back(site: Site) -> None:
+    tab = await site.open("/dev/ui")
+    opener = tab.locator("[data-dialog=cancel-l]")
+    await opener.click()
+    assert await tab.locator("#cancel-l[open]").count() == 1
+    assert await tab.evaluate("document.activeElement.closest('dialog') !== null")
+    await tab.keyboard.press("Escape")
+    assert await tab.evaluate("document.activeElement.dataset.dialog") == "cancel-l"
+
+
+async def test_keys_are_listed_with_a_question_mark_but_not_while_typing(site: Site) -> None:
+    tab = await site.open("/dev/ui")
+    await tab.locator("#f-promo-l").focus()
+    await tab.keyboard.press("?")
+    assert await tab.locator("#keys-dialog[open]").count() == 0
+    await tab.locator(".site .logo").focus()
+    await tab.keyboard.press("?")
+    assert await tab.locator("#keys-dialog[open]").count() == 1
+
+
+async def test_a_live_patch_replaces_by_id_keeps_the_focus_and_spares_a_form_in_use(site: Site) -> None:
+    tab = await site.open("/dev/ui")
+    patch = """html => import(document.querySelector('script[type=module]').src.replace('app.js', 'patch.js')).then(m => m.patch(html))"""
+    await tab.locator('[data-focus="bk-b15"]').focus()
+    html = await tab.evaluate("document.getElementById('bk-b15').outerHTML")
+    await tab.evaluate(patch, html.replace("Bilal Qureshi", "Bilal Q."))
+    assert await tab.evaluate("document.activeElement.textContent") == "Bilal Q."
+    await tab.evaluate("document.querySelector('.form').id = 'form-1'")
+    await tab.locator("#f-name-l").fill("half a na")
+    await tab.evaluate(patch, '<form id="form-1"><input id="f-name-l" value="other"></form>')
+    assert await tab.locator("#f-name-l").input_value() == "half a na"
+
+
+async def test_the_map_zooms_and_its_labels_keep_their_size(site: Site) -> None:
+    tab = await site.open("/dev/ui")
+    pin = tab.locator("#map .pin rect").first
+    await tab.locator("#map").scroll_into_view_if_needed()
+    before = await pin.bounding_box()
+    await tab.locator("#map [data-zoom=in]").click()
+    after = await pin.bounding_box()
+    assert (await tab.locator("#map svg.map").get_attribute("viewBox") or "").split()[2] == "528"
+    assert after["width"] == pytest.approx(before["width"], abs=1.5)
