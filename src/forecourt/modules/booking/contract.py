@@ -1,0 +1,440 @@
+"""What other modules may know of booking: values, errors, events and the calls they may make.
+
+Instants are aware and leave the house in UTC; `local_start` is the same instant on the venue's wall clock, with its offset.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Protocol
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.errors import Conflict, Forbidden, Gone, Invalid
+from forecourt.kernel.money import Money
+from forecourt.kernel.period import Period
+from forecourt.modules.venues.contract import DurationMin, People
+from forecourt.modules.venues.contract import Purpose as Purpose
+
+# ---------------------------------------------------------------------------------------------------------------- words
+
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
+Note = Annotated[str, Meta(max_length=1000)]
+Reason = Annotated[str, Meta(min_length=1, max_length=500)]
+PromoCode = Annotated[str, Meta(min_length=1, max_length=40)]
+Email = Annotated[str, Meta(min_length=3, max_length=254)]
+PersonName = Annotated[str, Meta(min_length=1, max_length=120)]
+Quantity = Annotated[int, Meta(ge=1, le=1000)]
+ResourceIds = Annotated[list[UUID], Meta(min_length=1, max_length=100)]
+
+MAX_AVAILABILITY_DAYS = 62
+"""The longest date range of one availability question."""
+MAX_INVITEES = 100
+
+
+class BookingStatus(StrEnum):
+    """BK-4. See `booking.rules.advance` for who may go where."""
+
+    DRAFT = "draft"
+    PENDING_APPROVAL = "pending_approval"
+    PAYMENT_PENDING = "payment_pending"
+    UPCOMING = "upcoming"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    NO_SHOW = "no_show"
+
+
+OCCUPYING = frozenset(
+    {BookingStatus.PENDING_APPROVAL, BookingStatus.PAYMENT_PENDING, BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS}
+)
+"""The statuses in which a booking has a claim on its place."""
+FINAL = frozenset(
+    {BookingStatus.COMPLETED, BookingStatus.DECLINED, BookingStatus.CANCELLED, BookingStatus.EXPIRED, BookingStatus.NO_SHOW}
+)
+
+
+class BookingAction(StrEnum):
+    """What can happen to a booking; each is one column of the state machine."""
+
+    REQUEST_APPROVAL = "request_approval"
+    HOLD = "hold"
+    APPROVE = "approve"
+    DECLINE = "decline"
+    CONFIRM = "confirm"
+    EXPIRE = "expire"
+    CANCEL = "cancel"
+    BEGIN = "begin"
+    COMPLETE = "complete"
+    MARK_NO_SHOW = "mark_no_show"
+    RESCHEDULE = "reschedule"
+    EXTEND = "extend"
+    EDIT = "edit"
+
+
+class BookingActor(StrEnum):
+    """In which part someone acts on a booking. `house` is the program itself: jobs, reactions, payment."""
+
+    CUSTOMER = "customer"
+    STAFF = "staff"
+    HOUSE = "house"
+
+
+class PayWith(StrEnum):
+    CREDITS = "credits"
+    CARD = "card"
+    DESK = "desk"
+    JAZZCASH = "jazzcash"
+    EASYPAISA = "easypaisa"
+    BANK_TRANSFER = "bank_transfer"
+
+
+# --------------------------------------------------------------------------------------------------------- availability
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """A free start for the duration that was asked for."""
+
+    start: datetime
+    end: datetime
+    local_start: datetime
+    price: Money
+
+
+class ResourceSlots(msgspec.Struct, frozen=True):
+    resource_id: UUID
+    slots: list[Slot]
+
+
+class AvailabilityDay(msgspec.Struct, frozen=True):
+    """Slots that *start* on this venue-local calendar date."""
+
+    date: date
+    resources: list[ResourceSlots]
+
+
+class Availability(msgspec.Struct, frozen=True):
+    venue_id: UUID
+    timezone: str
+    days: list[AvailabilityDay]
+
+
+class Alternative(msgspec.Struct, frozen=True):
+    """Another place or time instead of one that is taken."""
+
+    resource_id: UUID
+    start: datetime
+    end: datetime
+    local_start: datetime
+    price: Money
+
+
+# --------------------------------------------------------------------------------------------------------------- quotes
+
+
+class EquipmentWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    equipment_id: UUID
+    quantity: Quantity = 1
+
+
+EquipmentWishes = Annotated[list[EquipmentWish], Meta(max_length=50)]
+
+
+class NewQuote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    resource_id: UUID
+    start: Instant
+    duration_min: DurationMin
+    purpose: Purpose = Purpose.WORKOUT
+    team_size: People | None = None
+    """Left out: the fewest people this purpose takes on this resource."""
+    promo_code: PromoCode | None = None
+    equipment: EquipmentWishes = []
+
+
+class QuoteLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One part of the price; `rule` names the price rule that won. Reductions are negative."""
+
+    label: str
+    amount: Money
+    rule: str | None = None
+
+
+class TaxLine(msgspec.Struct, frozen=True):
+    """`amount` of tax at `rate` percent; `included` when the lines contain it already, else it is added to the total."""
+
+    rate: str
+    amount: Money
+    included: bool
+
+
+class Quote(msgspec.Struct, frozen=True):
+    id: UUID
+    lines: list[QuoteLine]
+    tax: list[TaxLine]
+    total: Money
+    expires_at: datetime
+
+
+# ------------------------------------------------------------------------------------------------------------- bookings
+
+
+class NewInvitee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """By account or by e-mail, one of the two."""
+
+    email: Email | None = None
+    account_id: UUID | None = None
+
+
+class NewBooking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Without `pay_with` the place is held and paid for later."""
+
+    resource_id: UUID
+    start: Instant
+    duration_min: DurationMin
+    purpose: Purpose = Purpose.WORKOUT
+    team_size: People | None = None
+    quote_id: UUID | None = None
+    promo_code: PromoCode | None = None
+    invitees: Annotated[list[NewInvitee], Meta(max_length=MAX_INVITEES)] = []
+    pay_with: PayWith | None = None
+    note: Note | None = None
+
+
+class StaffBooking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A booking that staff make for someone: an account, an e-mail address, or a walk-in's name. Exactly one of the three."""
+
+    resource_id: UUID
+    start: Instant
+    duration_min: DurationMin
+    account_id: UUID | None = None
+    email: Email | None = None
+    name: PersonName | None = None
+    purpose: Purpose = Purpose.WORKOUT
+    team_size: People | None = None
+    pay_with: PayWith | None = None
+    note: Note | None = None
+
+
+class Payment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the customer's device needs to finish paying: one of the two."""
+
+    client_secret: str | None = None
+    redirect: str | None = None
+
+
+class Access(msgspec.Struct, frozen=True):
+    pin: str
+
+
+class BookingOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    id: UUID
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    account_id: UUID | None
+    """None for a walk-in."""
+    status: BookingStatus
+    start: datetime
+    end: datetime
+    local_start: datetime
+    purpose: Purpose
+    team_size: int
+    price: Money
+    paid: Money
+    hold_expires_at: datetime | None = None
+    payment: Payment | None = None
+    access: Access | None = None
+    refund: Money | None = None
+    """In the answer to a cancellation: what goes back."""
+    note: str | None = None
+    guest_name: str | None = None
+    version: int
+
+
+class Pay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pay_with: PayWith
+    credits_amount: Annotated[int, Meta(ge=1, le=10**12)] | None = None
+    """Minor units to take from credits first; the rest by `pay_with`."""
+    promo_code: PromoCode | None = None
+
+
+class BookingPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    purpose: Purpose | UnsetType = UNSET
+    team_size: People | UnsetType = UNSET
+    equipment: EquipmentWishes | UnsetType = UNSET
+    note: Note | None | UnsetType = UNSET
+
+
+class Reschedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    start: Instant
+    duration_min: DurationMin | None = None
+    resource_id: UUID | None = None
+
+
+class Extend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`duration_min` is the new whole length, not what is added."""
+
+    duration_min: DurationMin
+
+
+class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: Reason | None = None
+
+
+class Decline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: Reason
+
+
+class RefundPreview(msgspec.Struct, frozen=True):
+    """What would come back if the booking were cancelled now; `refund_pct` is the tier that holds until `until`, if one does."""
+
+    refund: Money
+    refund_pct: int
+    until: datetime | None = None
+
+
+# --------------------------------------------------------------------------------------------------- blocks, the day sheet
+
+
+class NewBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    resource_ids: ResourceIds
+    start: Instant
+    end: Instant
+    reason: Reason
+    rrule: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+    """RFC 5545 recurrence on the venue's wall clock; without it the block happens once."""
+
+
+class Block(msgspec.Struct, frozen=True):
+    id: UUID
+    organisation_id: UUID
+    venue_id: UUID
+    resource_ids: list[UUID]
+    start: datetime
+    end: datetime
+    reason: str
+    rrule: str | None = None
+
+
+class BlockHit(msgspec.Struct, frozen=True):
+    """A booking that a block would push out, with places it could move to."""
+
+    booking: BookingOut
+    moves: list[Alternative]
+
+
+class BlockPreview(msgspec.Struct, frozen=True):
+    occurrences: list[Period]
+    hits: list[BlockHit]
+
+
+class SheetEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One bar on the day sheet: a booking or a block."""
+
+    resource_id: UUID
+    start: datetime
+    end: datetime
+    booking_id: UUID | None = None
+    block_id: UUID | None = None
+    status: BookingStatus | None = None
+    title: str
+    version: int = 0
+
+
+class DaySheet(msgspec.Struct, frozen=True):
+    venue_id: UUID
+    date: date
+    timezone: str
+    start: datetime
+    """The first instant of the local day; `end` is the first of the next, 23 to 25 hours later."""
+    end: datetime
+    open: list[Period]
+    entries: list[SheetEntry]
+
+
+# --------------------------------------------------------------------------------------------------------------- errors
+
+
+class SlotTaken(Conflict):
+    """Another live claim overlaps. Carries `alternatives`."""
+
+    code = "slot_taken"
+    title = "That time was just taken"
+
+    @classmethod
+    def instead(cls, alternatives: list[Alternative]) -> SlotTaken:
+        return cls(alternatives=msgspec.to_builtins(alternatives))
+
+
+class InvalidTransition(Conflict):
+    code = "invalid_transition"
+    title = "The booking is past the point where this was possible"
+
+
+class HoldExpired(Conflict):
+    code = "hold_expired"
+    title = "The time to pay ran out and the place was given back"
+
+
+class QuoteExpired(Gone):
+    code = "quote_expired"
+    title = "This quote has run out; ask for a new one"
+
+
+class QuoteMismatch(Invalid):
+    """The booking asks for something else than its quote was for."""
+
+    code = "quote_mismatch"
+    title = "The quote is for something else"
+
+
+class TooManyOpenBookings(Conflict):
+    code = "too_many_open_bookings"
+    title = "You have as many open bookings as this organisation allows"
+
+
+class OutsideHorizon(Invalid):
+    """Before the lead time or past the booking horizon."""
+
+    code = "outside_horizon"
+    title = "That time cannot be booked yet, or no longer"
+
+
+class AdminCannotBook(Forbidden):
+    code = "admin_cannot_book"
+    title = "Platform administrators cannot book for themselves"
+
+
+# ---------------------------------------------------------------------------------------------------------------- calls
+
+
+class Bookings(Protocol):
+    async def booking(self, ctx: Context, booking_id: UUID) -> BookingOut:
+        """Raises NotFound for a booking that is absent or not the actor's to see."""
+        ...
+
+    async def bookings(self, ctx: Context, booking_ids: list[UUID]) -> list[BookingOut]:
+        """In the order asked; those absent or not the actor's to see are left out. At most 100 at once."""
+        ...
+
+    async def busy(self, ctx: Context, venue_id: UUID, resource_ids: list[UUID], period: Period) -> dict[UUID, list[Period]]:
+        """Claimed time, buffers included, per resource inside `period`. Raises NotFound."""
+        ...
+
+    async def hold(self, ctx: Context, wish: NewBooking) -> BookingOut:
+        """Hold a place for the actor until it is paid for. Raises SlotTaken and what `check_request` raises."""
+        ...
+
+    async def paid(self, ctx: Context, booking_id: UUID, amount: Money) -> BookingOut:
+        """`amount` in all has been paid; the booking is confirmed when that covers its price. Raises HoldExpired, InvalidTransition."""
+        ...
+
+    async def release(self, ctx: Context, booking_id: UUID, reason: str) -> BookingOut:
+        """Give the place back without asking the customer; a second call changes nothing. Raises InvalidTransition, NotFound."""
+        ...
