@@ -1,0 +1,166 @@
+"""One embedded PostgreSQL and one Valkey for the whole run, one database per worker, cloned from a migrated template.
+
+The controller starts the engines and hands their addresses to the xdist workers; they die with it. Nothing is shared
+between two databases except roles, and the horizon of running transactions: an open writer in one stalls events in all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from forecourt.engines import Engines, start_engines
+from forecourt.kernel.db import Database
+from forecourt.kernel.migrate import APP_ROLE, migrate
+from forecourt.layout import migration_folders
+
+TEMPLATE = "forecourt_template"
+FAST = {
+    # A test run keeps nothing; tests about crashes start engines of their own with the settings of production.
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "autovacuum_naptime": "5s",
+}
+ADDRESSES = pytest.StashKey[tuple[str, str]]()
+ENGINES = pytest.StashKey[contextlib.ExitStack]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    given = getattr(config, "workerinput", None)
+    if given is not None:
+        config.stash[ADDRESSES] = (given["forecourt_admin_url"], given["forecourt_valkey_url"])
+
+
+def addresses(config: pytest.Config) -> tuple[str, str]:
+    """The superuser's database URL and Valkey's. The first who asks, in the controller, starts the engines."""
+    if ADDRESSES not in config.stash:
+        stack = config.stash[ENGINES] = contextlib.ExitStack()
+        place = stack.enter_context(tempfile.TemporaryDirectory(prefix="forecourt-tests-", ignore_cleanup_errors=True))
+        engines: Engines = stack.enter_context(start_engines(Path(place), postgres_settings=FAST))
+        asyncio.run(make_template(engines.database_url))
+        config.stash[ADDRESSES] = (engines.database_url, engines.valkey_url)
+    return config.stash[ADDRESSES]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """xdist, in the controller: what a worker has to know."""
+    admin_url, valkey_url = addresses(node.config)  # type: ignore[attr-defined]
+    node.workerinput["forecourt_admin_url"] = admin_url  # type: ignore[attr-defined]
+    node.workerinput["forecourt_valkey_url"] = valkey_url  # type: ignore[attr-defined]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if ENGINES in config.stash:
+        config.stash[ENGINES].close()
+
+
+async def make_template(admin_url: str) -> None:
+    connection = await asyncpg.connect(admin_url)
+    await connection.execute(f"create database {TEMPLATE}")
+    await connection.close()
+    await migrate(at_database(admin_url, TEMPLATE), migration_folders())
+
+
+def at_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+def as_user(url: str, user: str) -> str:
+    """The same database, another login."""
+    parts = urlsplit(url)
+    host = parts.netloc.rsplit("@", 1)[-1]
+    return urlunsplit(parts._replace(netloc=f"{quote(user)}@{host}"))
+
+
+async def clone(admin_url: str, name: str) -> str:
+    """A new database like the template; returns the superuser's URL of it."""
+    connection = await asyncpg.connect(admin_url)
+    try:
+        await connection.execute(f"create database {name} template {TEMPLATE} strategy file_copy")
+    finally:
+        await connection.close()
+    return at_database(admin_url, name)
+
+
+async def drop(admin_url: str, name: str) -> None:
+    connection = await asyncpg.connect(admin_url)
+    try:
+        await connection.execute(f"drop database if exists {name} with (force)")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def server_url(request: pytest.FixtureRequest) -> str:
+    """The superuser's URL of the server's first database, which stays empty."""
+    return addresses(request.config)[0]
+
+
+@pytest.fixture(scope="session")
+def valkey_url(request: pytest.FixtureRequest) -> str:
+    return addresses(request.config)[1]
+
+
+@pytest.fixture(scope="session")
+def admin_url(server_url: str) -> Iterator[str]:
+    """This worker's database as the superuser: to arrange a test, never to act in one."""
+    name = f"t_{uuid4().hex[:12]}"
+    yield asyncio.run(clone(server_url, name))
+    asyncio.run(drop(server_url, name))
+
+
+@pytest.fixture(scope="session")
+def database_url(admin_url: str) -> str:
+    """This worker's database as the role the program logs in with."""
+    return as_user(admin_url, APP_ROLE)
+
+
+@pytest.fixture(scope="session")
+async def db(database_url: str) -> AsyncIterator[Database]:
+    """The worker's database, shared by its tests: each makes its own organisation and looks at that alone."""
+    database = await Database.connect(database_url, None, 20, "forecourt tests")
+    yield database
+    await database.close()
+
+
+class FreshDatabase:
+    """A database of one test's own."""
+
+    def __init__(self, admin_url: str) -> None:
+        self.admin_url = admin_url
+        self.url = as_user(admin_url, APP_ROLE)
+        self.opened: list[Database] = []
+
+    async def connect(self, size: int = 10) -> Database:
+        """Pools as the program has them; closed at the end of the test."""
+        database = await Database.connect(self.url, None, size, "forecourt tests")
+        self.opened.append(database)
+        return database
+
+    async def admin(self) -> asyncpg.Connection:
+        """A superuser's connection. The caller closes it."""
+        return await asyncpg.connect(self.admin_url)
+
+
+@pytest.fixture
+async def fresh_database(server_url: str) -> AsyncIterator[FreshDatabase]:
+    """An own database for a test that counts everything, replays everything or breaks something."""
+    name = f"f_{uuid4().hex[:12]}"
+    fresh = FreshDatabase(await clone(server_url, name))
+    yield fresh
+    for database in fresh.opened:
+        await database.close()
+    await drop(server_url, name)
