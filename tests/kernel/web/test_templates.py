@@ -18,7 +18,9 @@ from forecourt.kernel.web.nav import STANDARD
 from forecourt.kernel.web.render import OrgNav, PageContext, Pages
 
 TEMPLATES = render.OWN_TEMPLATES
-INLINE = re.compile(r"""\sstyle\s*=|<style\b|\son[a-z]+\s*=\s*["'{]|\bhref\s*=\s*["']javascript:|<script(?![^>]*\ssrc=)""", re.I)
+INLINE = re.compile(
+    r"""\sstyle\s*=|<style\b|\son[a-z]+\s*=\s*["'{]|\bhref\s*=\s*["']javascript:|<script(?![^>]*\ssrc=)""", re.IGNORECASE
+)
 VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 
 
@@ -89,7 +91,7 @@ def test_macros_at_their_edges(pages: Pages) -> None:
 def test_no_template_carries_an_inline_style_script_or_handler() -> None:
     templates = sorted(TEMPLATES.rglob("*.html"))
     assert len(templates) > 10
-    found = {f.name: INLINE.findall(re.sub(r"{#.*?#}", "", f.read_text(), flags=re.S)) for f in templates}
+    found = {f.name: INLINE.findall(re.sub(r"{#.*?#}", "", f.read_text(), flags=re.DOTALL)) for f in templates}
     assert {name: hits for name, hits in found.items() if hits} == {}
 
 
@@ -160,7 +162,7 @@ def test_every_input_has_a_label_and_every_button_a_name(pages: Pages, page: Pag
     for tag, attrs in tree.tags:
         if tag in ("input", "select", "textarea") and attrs.get("type") not in ("hidden", "radio", "checkbox"):
             assert attrs.get("id") in labelled or attrs.get("aria-label"), attrs
-    buttons = re.findall(r"<button([^>]*)>(.*?)</button>", html, flags=re.S)
+    buttons = re.findall(r"<button([^>]*)>(.*?)</button>", html, flags=re.DOTALL)
     assert len(buttons) > 20
     for attributes, inside in buttons:
         assert "aria-label=" in attributes or re.sub(r"<[^>]+>", "", inside).strip(), attributes
@@ -294,7 +296,9 @@ def test_initials_are_letters_and_two_at_most(name: str) -> None:
 
 
 def test_views_and_page_context_are_frozen(page: PageContext) -> None:
-    structs = [v for v in vars(views).values() if isinstance(v, type) and issubclass(v, msgspec.Struct) and v is not msgspec.Struct]
+    structs = [
+        v for v in vars(views).values() if isinstance(v, type) and issubclass(v, msgspec.Struct) and v is not msgspec.Struct
+    ]
     structs = [s for s in structs if s.__module__ == views.__name__]
     assert len(structs) > 25
     for struct in structs:

@@ -6,9 +6,9 @@ a no-break space between a worded symbol or unit and its number, whole rupees.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable, Mapping
-from datetime import date as Date
 from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -131,8 +131,9 @@ def money(language: str, value: Money, *, tag: bool = False) -> str:
     figure = amount(language, value, tag=tag)
     minus, figure = (MINUS, figure[1:]) if figure.startswith(MINUS) else ("", figure)
     pattern: str = locale.currency_formats["standard"].pattern
-    gap = NBSP if symbol[-1].isalpha() or NBSP in pattern or " " in pattern else ""
-    if pattern.split(";")[0].endswith("¤"):
+    positive, _, _ = pattern.partition(";")
+    gap = NBSP if symbol[-1].isalpha() or NBSP in positive or " " in positive else ""
+    if positive.endswith("¤"):
         return f"{minus}{figure}{NBSP}{symbol}"
     return f"{minus}{symbol}{gap}{figure}"
 
@@ -147,7 +148,7 @@ def time_range(language: str, start: datetime, end: datetime, tz: str) -> str:
     return f"{time(language, start, tz)}{EN_DASH}{time(language, end, tz)}"
 
 
-def date(language: str, moment: datetime | Date, tz: str = "UTC", style: str = "day") -> str:
+def date(language: str, moment: datetime | dt.date, tz: str = "UTC", style: str = "day") -> str:
     """A date in one of the styles of DATE_PATTERNS. A plain date has no zone. Raises KeyError for an unknown style."""
     day = local(moment, tz).date() if isinstance(moment, datetime) else moment
     pattern = DATE_PATTERNS[language][style]

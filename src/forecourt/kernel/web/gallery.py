@@ -190,9 +190,7 @@ def _grid() -> GridView:
             "c2",
             "Court 2",
             "Panoramic, open air",
-            _cells(
-                "c2", {2: (3, taken, "Just taken"), 7: (3, held, "Held"), 12: (3, taken, "Booked")}, {15: 7_500}
-            ),
+            _cells("c2", {2: (3, taken, "Just taken"), 7: (3, held, "Held"), 12: (3, taken, "Booked")}, {15: 7_500}),
         ),
         GridRow(
             "c3",
@@ -253,7 +251,16 @@ def _days(today: date) -> tuple[DayView, ...]:
 
 
 def _block(
-    ident: str, court: int, at: int, length: int, state: str, name: str, line: str, icons: tuple[str, ...] = (), *, chosen: bool = False
+    ident: str,
+    court: int,
+    at: int,
+    length: int,
+    state: str,
+    name: str,
+    line: str,
+    icons: tuple[str, ...] = (),
+    *,
+    chosen: bool = False,
 ) -> DayBlock:
     return DayBlock(
         id=ident,
@@ -300,7 +307,13 @@ def _day(now: datetime) -> DaySheetView:
         hours=tuple(GridTime(_clock(840, at, 15), at, 4) for at in range(0, 40, 4)),
         resources=tuple(
             DayResource(f"c{i}", f"Court {i}", kind, pct, open_until=40 if i < 5 else 38)
-            for i, kind, pct in ((1, "Panoramic", 88), (2, "Panoramic", 76), (3, "Roofed", 82), (4, "Roofed", 58), (5, "Singles", 41))
+            for i, kind, pct in (
+                (1, "Panoramic", 88),
+                (2, "Panoramic", 76),
+                (3, "Roofed", 82),
+                (4, "Roofed", 58),
+                (5, "Singles", 41),
+            )
         ),
         blocks=blocks,
         free=(DayFree("c5", 16, 5, "18:00", "?new=c5-18:00"),),
@@ -341,7 +354,12 @@ def _bookings(now: datetime) -> tuple[BookingView, ...]:
             team_size=4,
         )
 
-    return (one(0, "upcoming", "Court 3"), one(1, "hold", "Court 2"), one(4, "pending_approval", "Court 5"), one(6, "cancelled", "Court 1"))
+    return (
+        one(0, "upcoming", "Court 3"),
+        one(1, "hold", "Court 2"),
+        one(4, "pending_approval", "Court 5"),
+        one(6, "cancelled", "Court 1"),
+    )
 
 
 def _figures() -> tuple[Figure, ...]:
@@ -354,14 +372,37 @@ def _figures() -> tuple[Figure, ...]:
 
 
 def _line() -> LineChart:
-    values = (1580, 1170, 1235, 1211, 1174, 1474, 1650, 1711, 1223, 1272, 1341, 1349, 1491, 1749, 1655, 1310, 1218, 1443, 1289, 1654)
+    values = (
+        1580,
+        1170,
+        1235,
+        1211,
+        1174,
+        1474,
+        1650,
+        1711,
+        1223,
+        1272,
+        1341,
+        1349,
+        1491,
+        1749,
+        1655,
+        1310,
+        1218,
+        1443,
+        1289,
+        1654,
+    )
     labels = tuple(f"{1 + i} Nov" for i in range(len(values)))
     return LineChart(
         id="rev",
         title="Revenue per day, 1 to 20 November",
         summary="Between £1,170 and £1,749 a day; weekends are highest. The table below holds every value.",
         points=tuple(ChartPoint(label, value, f"£{value:,}") for label, value in zip(labels, values, strict=True)),
-        before=tuple(ChartPoint(label, value * 0.86, f"£{round(value * 0.86):,}") for label, value in zip(labels, values, strict=True)),
+        before=tuple(
+            ChartPoint(label, value * 0.86, f"£{round(value * 0.86):,}") for label, value in zip(labels, values, strict=True)
+        ),
         axis=("0", "£0.5k", "£1.0k", "£1.5k", "£2.0k"),
         point_heading="Day",
         value_heading="Revenue",
@@ -402,7 +443,14 @@ def _places() -> tuple[Place, ...]:
     )
     return tuple(
         Place(
-            id=f"pl{i}", lat=lat, lon=lon, label=label, name=name, href=f"/venues/{i}", chosen=i == 0, full=not label.startswith("£")
+            id=f"pl{i}",
+            lat=lat,
+            lon=lon,
+            label=label,
+            name=name,
+            href=f"/venues/{i}",
+            chosen=i == 0,
+            full=not label.startswith("£"),
         )
         for i, (name, lat, lon, label) in enumerate(spots)
     )
@@ -438,7 +486,11 @@ def _facts() -> tuple[Fact, ...]:
 def _pay_ways() -> tuple[Choice, ...]:
     return (
         Choice(
-            label="Credits at Baradari", value="credits", hint="You have Rs 12,400. Rs 2,350 stays.", chosen=True, price=rupees(10_050)
+            label="Credits at Baradari",
+            value="credits",
+            hint="You have Rs 12,400. Rs 2,350 stays.",
+            chosen=True,
+            price=rupees(10_050),
         ),
         Choice(label="Card ending 4291", value="card", hint="Expires 08/28", icon="card"),
         Choice(label="Mobile wallet", value="wallet", hint="You confirm in the wallet’s app", icon="wallet"),

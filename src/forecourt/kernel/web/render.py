@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 from zlib import crc32
 
 import msgspec
@@ -156,7 +156,7 @@ class Pages:
         for name in ("money", "amount", "time", "time_range", "date", "duration", "distance", "relative", "number", "plural"):
             env.filters[name] = partial(_flip, getattr(formats, name), language)
         env.filters |= {"tint": tint, "initials": initials, "clock_left": formats.clock_left, "iso": _iso}
-        env.globals |= {
+        ours: dict[str, Any] = {
             "asset": self.assets,
             "nav": navigation,
             "locale": language,
@@ -169,6 +169,7 @@ class Pages:
             "map_geometry": charts.map_geometry,
             "ring_dash": charts.ring_dash,
         }
+        cast("dict[str, Any]", env.globals).update(ours)
         return env
 
     def _say(self, language: str, key: str, /, **values: object) -> str:
