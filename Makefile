@@ -18,7 +18,7 @@ ARGS ?=
 RUNTIME := $(VENV)/.runtime-installed
 TOOLS := $(VENV)/.tools-installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
-PYTHONS := src tests tools bench
+PYTHONS := $(wildcard src tests tools bench)
 
 .PHONY: help
 help: ## List the targets

@@ -34,7 +34,7 @@ def main(folder: Path) -> int:
     # `--exclude` replaces the file's list instead of adding to it.
     excluded = [*tomllib.loads(CONFIG.read_text())["excluded_rules"], *SET_BY_RUNNER]
     codes = [lint(framed, "--assume-in-transaction", f"--exclude={','.join(excluded)}"), lint(bare)]
-    print(f"squawk: {len(files)} migrations, {len(bare)} of them outside a transaction")
+    print(f"squawk: {len(files)} migrations, {len(bare)} of them outside a transaction", flush=True)
     return max(codes)
 
 
