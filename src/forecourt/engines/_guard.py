@@ -10,6 +10,7 @@ Standard library only.
 
 import ctypes
 import os
+import signal
 import sys
 
 NAMESPACE_REFUSED = 77
@@ -61,6 +62,8 @@ def become(user: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
+    # Python's own handler would only take note, and `exec` would forget the note: the signal would be lost, the engine live on.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent, death_signal, owner, _, *command = arguments
     user, _, place = owner.partition("+")
     if user != "self":
