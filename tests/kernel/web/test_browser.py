@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from forecourt.kernel.web.assets import PREFIX, Assets
 from forecourt.kernel.web.gallery import gallery
-from forecourt.kernel.web.render import PageContext, Pages, page_direction
+from forecourt.kernel.web.render import PageContext, Pages, Toast, page_direction
 
 CHROMIUM = Path("/usr/bin/chromium")
 SITE = "http://forecourt.test"
@@ -36,6 +37,7 @@ class Site:
         self.html: dict[str, str] = {}
         self.complaints: list[str] = []
         self.posts: list[dict[str, list[str]]] = []
+        self.streams: dict[str, str] = {}
         self.answer: dict[str, Any] = {"status": 200, "content_type": "text/html", "body": ""}
 
     async def open(self, path: str, *, width: int = 1440, scheme: str = "light", scripts: bool = True) -> Any:
@@ -65,6 +67,8 @@ class Site:
                 await route.fulfill(status=404)
             else:
                 await route.fulfill(body=asset.body, content_type=asset.content_type)
+        elif url.path in self.streams:
+            await route.fulfill(body=self.streams[url.path], content_type="text/event-stream")
         elif url.path in self.html:
             headers = {"Content-Security-Policy": POLICY}
             await route.fulfill(body=self.html[url.path], content_type="text/html; charset=utf-8", headers=headers)
@@ -304,3 +308,46 @@ async def test_the_map_zooms_and_its_labels_keep_their_size(site: Site) -> None:
     after = await pin.bounding_box()
     assert (await tab.locator("#map svg.map").get_attribute("viewBox") or "").split()[2] == "528"
     assert after["width"] == pytest.approx(before["width"], abs=1.5)
+
+
+async def test_a_live_message_patches_the_page_fetches_what_it_is_told_and_speaks(site: Site, page: PageContext) -> None:
+    streamed = msgspec.structs.replace(page, live="/live")
+    body = site.pages.render("errors/problem.html", streamed, status=404, title="", detail="", code="", trace_id="", actions=())
+    site.html["/live-page"] = body.replace("<main", '<p id="a">old a</p><p id="b">old b</p><main', 1)
+    site.html["/b"] = '<p id="b">new b</p>'
+    message = {"topic": "t", "html": '<p id="a">new a</p>', "reload": "/b", "say": "Court 2 was just taken"}
+    site.streams["/live"] = f"retry: 60000\ndata: {json.dumps(message)}\n\n"
+    tab = await site.open("/live-page")
+    await tab.wait_for_selector("#a:text-is('new a')")
+    await tab.wait_for_selector("#b:text-is('new b')")
+    await tab.wait_for_selector("#say:text-is('Court 2 was just taken')", state="attached")
+    assert site.complaints == []
+
+
+async def test_a_stream_that_ends_is_opened_again(site: Site, page: PageContext) -> None:
+    streamed = msgspec.structs.replace(page, live="/live")
+    problem = {"status": 404, "title": "", "detail": "", "code": "", "trace_id": "", "actions": ()}
+    site.html["/live-page"] = site.pages.render("errors/problem.html", streamed, **problem)
+    site.streams["/live"] = "data: {}\n\n"
+    tab = await site.open("/live-page")
+    async with tab.expect_request("**/live", timeout=15_000):
+        pass
+
+
+async def test_what_just_happened_is_shown_with_a_way_back(site: Site, page: PageContext) -> None:
+    told = msgspec.structs.replace(page, toasts=(Toast("Moved to Court 4, 20:30", "/undo/1"),))
+    problem = {"status": 404, "title": "", "detail": "", "code": "", "trace_id": "", "actions": ()}
+    site.html["/told"] = site.pages.render("errors/problem.html", told, **problem)
+    site.answer = {"status": 200, "content_type": "text/html", "body": "<p>undone</p>"}
+    tab = await site.open("/told")
+    await tab.locator(".problem").press("z")
+    await tab.wait_for_selector("text=undone")
+    assert site.posts == [{"csrf_token": ["token-1"]}]
+
+
+async def test_the_summary_on_a_phone_is_one_line_until_it_is_opened(site: Site) -> None:
+    tab = await site.open("/dev/ui", width=390)
+    full = tab.locator("#summary .summary__full")
+    assert await full.is_visible() is False
+    await tab.locator("#summary .summary__peek button").click()
+    assert await full.is_visible()
