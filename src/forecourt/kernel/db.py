@@ -12,6 +12,7 @@ A transaction's role is its module's: it can touch that module's schema and noth
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 import types
@@ -52,6 +53,10 @@ READ_YOUR_WRITES_S = 5.0
 
 _ROLE = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
 _open_transactions: ContextVar[int] = ContextVar("open_transactions", default=0)
+
+
+class TransactionLost(Exception):
+    """The database rolled back what it was asked to commit."""
 
 
 def in_transaction() -> bool:
@@ -190,14 +195,9 @@ class Tx:
     ) -> None:
         try:
             if kind is None:
-                for buffer in self._buffers.values():
-                    await buffer.flush(self)
-                await self._connection.execute("commit")
+                await self._commit()
             else:
-                await self._connection.execute("rollback")
-        except asyncpg.InterfaceError:
-            if kind is None:
-                raise
+                await self._roll_back()
         finally:
             await self._leave()
         if kind is None:
@@ -207,6 +207,22 @@ class Tx:
                 buffer.committed()
             for call in self._after:
                 call()
+
+    async def _commit(self) -> None:
+        try:
+            for buffer in self._buffers.values():
+                await buffer.flush(self)
+            # A transaction in which a statement failed answers a commit with a rollback, and no error.
+            if await self._connection.execute("commit") != "COMMIT":
+                raise TransactionLost("a statement failed and its error was swallowed: nothing was written")
+        except (asyncpg.PostgresError, TransactionLost):
+            await self._roll_back()
+            raise
+
+    async def _roll_back(self) -> None:
+        """Never hides the error that led here: a connection that cannot roll back is broken, and its transaction gone."""
+        with contextlib.suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+            await self._connection.execute("rollback")
 
     async def _leave(self) -> None:
         _open_transactions.reset(self._token)
@@ -268,8 +284,14 @@ def settings_sql(role: str, organisation_id: UUID | None, account_id: UUID | Non
 # --- pools -----------------------------------------------------------------------------------------------------------
 
 
-async def _no_reset(connection: object) -> None:
-    """asyncpg's reset query costs a round trip; only `set local` is used here, so there is nothing to reset."""
+async def _reset(connection: Any) -> None:
+    """asyncpg's reset query costs a round trip; only `set local` is used here, so there is nothing to reset.
+
+    Except a transaction left open by a task that was cancelled: it must not hand its tenant to the next user. asyncpg calls
+    this when the cancelled statement has truly ended, so what the connection says about itself is true here.
+    """
+    if connection.is_in_transaction():
+        await connection.execute("rollback")
 
 
 class Pool:
@@ -284,7 +306,7 @@ class Pool:
             url,
             min_size=min(2, size),
             max_size=size,
-            reset=_no_reset,
+            reset=_reset,
             max_inactive_connection_lifetime=300,
             command_timeout=STATEMENT_TIMEOUT_S + 5,
             timeout=10,
@@ -302,9 +324,6 @@ class Pool:
             raise Unavailable("the database does not answer") from e
 
     async def release(self, connection: Any) -> None:
-        # A task that was cancelled between begin and rollback must not hand its tenant to the next user.
-        if not connection.is_closed() and connection.is_in_transaction():
-            connection.terminate()
         await asyncio.shield(self._pool.release(connection))
 
     async def close(self) -> None:
@@ -413,6 +432,7 @@ __all__ = [
     "Pool",
     "Query",
     "Statement",
+    "TransactionLost",
     "Tx",
     "constraint_of",
     "describe_url",

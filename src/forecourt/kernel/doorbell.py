@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
 
@@ -89,7 +89,7 @@ def ring(topic: Topic) -> None:
 
 
 @asynccontextmanager
-async def listen(url: str, heard: Callable[[Topic], None]) -> AsyncIterator[None]:
+async def listen(url: str, heard: Callable[[Topic], None]) -> AsyncGenerator[None, None]:
     """Calls `heard` for every ring while the block runs. A broken connection is made again; until then polling serves."""
     task = asyncio.create_task(_listen(url, heard), name="doorbell listener")
     try:

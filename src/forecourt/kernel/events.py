@@ -26,7 +26,6 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar, cast
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -62,7 +61,14 @@ class EventMeta(msgspec.StructMeta):
     registered: ClassVar[dict[str, type[Event]]] = {}
 
     def __new__(
-        mcs, typename: str, bases: tuple[type, ...], namespace: dict[str, Any], *, name: str = "", version: int = 1, **options: Any
+        mcs,
+        typename: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        name: str = "",
+        version: int = 1,
+        **options: Any,
     ) -> EventMeta:
         cls = super().__new__(mcs, typename, bases, namespace, **options)
         if not bases or bases == (msgspec.Struct,):
@@ -77,7 +83,7 @@ class EventMeta(msgspec.StructMeta):
         EventMeta.registered[name] = event
         return cls
 
-    def __init__(cls, *_: object, **__: object) -> None:
+    def __init__(cls, *_: object, **__: object) -> None:  # noqa: N805 # pyright: ignore[reportInconsistentConstructor]
         """The options were for `__new__`."""
 
 
@@ -159,19 +165,21 @@ class EventBuffer:
         if not event.event_name:
             raise TypeError("only named events can be emitted")
         actor = context.actor
-        self._rows.append((
-            new_id(),
-            getattr(event, "organisation_id", context.organisation_id),
-            event.event_name,
-            event.event_version,
-            _encode(event),
-            actor.kind.value,
-            actor.account_id,
-            actor.key_id,
-            next(iter(actor.scopes), "") if actor.kind is ActorKind.SERVICE else "",
-            context.trace_id,
-            context.address,
-        ))
+        self._rows.append(
+            (
+                new_id(),
+                getattr(event, "organisation_id", context.organisation_id),
+                event.event_name,
+                event.event_version,
+                _encode(event),
+                actor.kind.value,
+                actor.account_id,
+                actor.key_id,
+                next(iter(actor.scopes), "") if actor.kind is ActorKind.SERVICE else "",
+                context.trace_id,
+                context.address,
+            )
+        )
 
     async def flush(self, tx: Tx) -> None:
         if self._rows:
@@ -223,3 +231,403 @@ async def once(tx: Tx, subscriber: str, event_id: UUID) -> bool:
     For handlers that hand an effect to something outside the database under their own transaction.
     """
     return await tx.run(REMEMBER, subscriber, event_id) == 1
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+class Position(msgspec.Struct, frozen=True, order=True):
+    """A place in the log: everything up to and including it has been handled."""
+
+    xid: int
+    id: UUID
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    xid: int
+    id: UUID
+    careful_xid: int
+    careful_id: UUID
+    attempts: int
+    retry_at: datetime | None
+
+    @property
+    def careful(self) -> bool:
+        """True while the events of a batch that failed are handled one by one, to find the one that fails."""
+        return (self.xid, self.id) < (self.careful_xid, self.careful_id)
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A row of the log."""
+
+    xid: int
+    id: UUID
+    at: datetime
+    organisation_id: UUID | None
+    name: str
+    version: int
+    payload: bytes
+    actor_kind: str
+    account_id: UUID | None
+    key_id: UUID | None
+    service: str
+    trace_id: str
+    address: str
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """How far one statement looked, and how many rows that were."""
+
+    xid: int
+    id: UUID
+    rows: int
+
+
+REGISTER = Statement("insert into kernel.cursor (subscriber) select unnest($1::text[]) on conflict do nothing")
+LOCK_CURSOR = Query(
+    Cursor,
+    "select xid, id, careful_xid, careful_id, attempts, retry_at from kernel.cursor where subscriber = $1 for update skip locked",
+)
+WANTED = Query(
+    Written,
+    "with seen as materialized ("
+    " select e.xid, e.id, e.at, e.organisation_id, e.name, e.version, e.payload, e.actor_kind, e.account_id, e.key_id, e.service,"
+    " e.trace_id, e.address from kernel.event e"
+    " where (e.xid, e.id) > ($1::xid8, $2::uuid) and e.xid < pg_snapshot_xmin(pg_current_snapshot()) and e.xid < $6::xid8"
+    " order by e.xid, e.id limit $4)"
+    " select s.xid, s.id, s.at, s.organisation_id, s.name, s.version::int, s.payload, s.actor_kind, s.account_id, s.key_id,"
+    " s.service, s.trace_id, s.address"
+    " from seen s where s.name = any($3::text[]) order by s.xid, s.id limit $5",
+)
+HORIZON = Query(int, "select pg_snapshot_xmin(pg_current_snapshot())")
+LAST_SEEN = Query(
+    Seen,
+    "with seen as (select e.xid, e.id from kernel.event e"
+    " where (e.xid, e.id) > ($1::xid8, $2::uuid) and e.xid < $3::xid8 order by e.xid, e.id limit $4)"
+    " select s.xid, s.id, (select count(*) from seen)::int from seen s order by s.xid desc, s.id desc limit 1",
+)
+MOVE = Statement(
+    "update kernel.cursor set xid = $2::xid8, id = $3, attempts = 0, retry_at = null, error = '', moved_at = now()"
+    " where subscriber = $1"
+)
+BE_CAREFUL = Statement("update kernel.cursor set careful_xid = $2::xid8, careful_id = $3, error = $4 where subscriber = $1")
+PAUSE = Statement("update kernel.cursor set attempts = $2, retry_at = $3, error = $4 where subscriber = $1")
+BURY = Statement(
+    "insert into kernel.dead_letter (subscriber, event_id, at, organisation_id, name, version, payload, actor_kind, account_id,"
+    " key_id, service, trace_id, address, attempts, error)"
+    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+    " on conflict (subscriber, event_id) do update set attempts = excluded.attempts, error = excluded.error, died_at = now()"
+)
+DEAD = Query(
+    Written,
+    "select '0'::xid8, d.event_id, d.at, d.organisation_id, d.name, d.version::int, d.payload, d.actor_kind, d.account_id,"
+    " d.key_id, d.service, d.trace_id, d.address from kernel.dead_letter d"
+    " where d.subscriber = $1 and ($2::uuid is null or d.event_id = $2) order by d.id limit $3",
+)
+RAISE_FROM_THE_DEAD = Statement("delete from kernel.dead_letter where subscriber = $1 and event_id = $2")
+REWIND = Statement(
+    "update kernel.cursor set xid = coalesce((select e.xid from kernel.event e where e.at >= $2 order by e.xid, e.id limit 1),"
+    " case when $2::timestamptz is null then '0'::xid8 else xid end),"
+    " id = '00000000-0000-0000-0000-000000000000', careful_xid = '0', attempts = 0, retry_at = null, error = ''"
+    " where subscriber = $1"
+)
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The transaction of the newest event (0: none), and the oldest transaction still running."""
+
+    newest: int
+    horizon: int
+
+
+HEAD = Query(
+    Head,
+    "select coalesce((select e.xid from kernel.event e order by e.xid desc, e.id desc limit 1), '0'::xid8),"
+    " pg_snapshot_xmin(pg_current_snapshot())",
+)
+
+
+class Lag(msgspec.Struct, frozen=True):
+    subscriber: str
+    behind_s: float
+    """Age of the oldest event the subscriber has not looked at; 0 when there is none."""
+    attempts: int
+    dead_letters: int
+
+
+LAG = Query(
+    Lag,
+    "select c.subscriber, coalesce(extract(epoch from clock_timestamp() - (select e.at from kernel.event e"
+    " where (e.xid, e.id) > (c.xid, c.id) order by e.xid, e.id limit 1)), 0)::float8, c.attempts,"
+    " (select count(*)::int from kernel.dead_letter d where d.subscriber = c.subscriber)"
+    " from kernel.cursor c order by c.subscriber",
+)
+
+
+def envelope_of(row: Written) -> Envelope[Event]:
+    """Raises UnknownVersion or msgspec.ValidationError when the row does not fit its class."""
+    kind = EventMeta.registered[row.name]
+    actor = Actor(
+        kind=ActorKind(row.actor_kind),
+        account_id=row.account_id,
+        key_id=row.key_id,
+        scopes=frozenset({row.service}) if row.service else frozenset(),
+    )
+    return Envelope(
+        row.id,
+        row.at,
+        row.name,
+        row.version,
+        row.organisation_id,
+        actor,
+        row.trace_id,
+        row.address,
+        decode(kind, row.version, row.payload),
+    )
+
+
+async def serve(tx: Tx, subscription: Subscription, rows: Sequence[Written]) -> None:
+    """Hands `rows` to the subscriber: per organisation, under its module's role; afterwards the kernel's role is back."""
+    groups: dict[UUID | None, list[Envelope[Any]]] = {}
+    for row in rows:
+        groups.setdefault(row.organisation_id, []).append(envelope_of(row))
+    outside = tx.context
+    for organisation_id, envelopes in groups.items():
+        await tx.become(module_role(subscription.module), organisation_id)
+        tx.context = service_context(subscription.subscriber, organisation_id, envelopes[0].trace_id)
+        await subscription.handle(tx, envelopes)
+    tx.context = outside
+    await tx.become(module_role("kernel"), None)
+
+
+class Turn(Enum):
+    """What one transaction of a subscriber came to."""
+
+    MORE = "more"
+    """Moved on; there may be more."""
+    IDLE = "idle"
+    """Nothing left to see."""
+    BUSY = "busy"
+    """Another worker has it."""
+    PAUSED = "paused"
+    """The next event failed; its turn comes again at `retry_at`."""
+
+
+class Dispatcher:
+    """Brings events to subscribers. Any number may run, in any processes: a subscriber is served by one at a time."""
+
+    def __init__(
+        self, database: Database, url_for_listen: str, subscriptions: Sequence[Subscription], clock: Clock | None = None
+    ) -> None:
+        self._database = database
+        self._kernel = database.module("kernel")
+        self._url = url_for_listen
+        self._clock = clock or SystemClock()
+        self._subscriptions = {s.subscriber: s for s in subscriptions}
+        if len(self._subscriptions) != len(subscriptions):
+            raise ValueError("two subscriptions share a name")
+        self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._slots = asyncio.Semaphore(TURNS_AT_ONCE)
+        self.handled: dict[str, int] = dict.fromkeys(self._subscriptions, 0)
+        """Events handled by this process, per subscriber. For metrics."""
+
+    async def run(self) -> None:
+        """Serves until `stop`. A database that goes away is waited for."""
+        self._stopping.clear()
+        async with listen(self._url, self._heard):
+            settled = -1
+            while not self._stopping.is_set():
+                pause_s = POLL_S
+                try:
+                    await self._register()
+                    settled, pause_s = await self._round(settled)
+                except Exception as e:  # a worker outlives whatever a handler or the database does
+                    log.warning("event_round_failed", error=describe(e))
+                    settled = -1
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), pause_s)
+                self._woken.clear()
+
+    async def stop(self) -> None:
+        """Lets the batches at work finish, then `run` returns."""
+        self._stopping.set()
+        self._woken.set()
+
+    async def drain(self, subscriber: str | None = None, *, limit_s: float = 30.0) -> int:
+        """Handles everything committed before the call, and what that emits; returns how many events. For tests and commands.
+
+        A subscriber that pauses after a failure is left there. Raises TimeoutError when an older transaction never ends.
+        """
+        await self._register()
+        names = [subscriber] if subscriber else list(self._subscriptions)
+        before = sum(self.handled.values())
+        async with asyncio.timeout(limit_s):
+            while True:
+                moved = 0
+                for name in names:
+                    while (turn := await self._turn(name)) in (Turn.MORE, Turn.BUSY):
+                        moved += turn is Turn.MORE
+                        if turn is Turn.BUSY:
+                            await asyncio.sleep(BEHIND_S)
+                head = await self._head()
+                if not moved and head.newest < head.horizon:
+                    return sum(self.handled.values()) - before
+                if not moved:
+                    await asyncio.sleep(BEHIND_S)
+
+    async def lag(self) -> list[Lag]:
+        """How far behind each subscriber is. For metrics and health."""
+        async with self._kernel.read(service_context("kernel.events")) as tx:
+            return await tx.all(LAG)
+
+    def _heard(self, topic: Topic) -> None:
+        if topic is Topic.EVENTS:
+            self._woken.set()
+
+    async def _register(self) -> None:
+        async with self._kernel.tx(service_context("kernel.events")) as tx:
+            await tx.run(REGISTER, list(self._subscriptions))
+
+    async def _head(self) -> Head:
+        async with self._kernel.read(service_context("kernel.events")) as tx:
+            return await tx.one(HEAD)
+
+    async def _round(self, settled: int) -> tuple[int, float]:
+        """Serves every subscriber until it has seen all; returns up to which transaction that holds, and how long to wait."""
+        head = await self._head()
+        if head.newest == settled:
+            return settled, POLL_S
+        turns = await asyncio.gather(*(self._catch_up(name) for name in self._subscriptions))
+        if head.newest >= head.horizon:
+            return -1, BEHIND_S  # the newest wait for an older transaction, which rings no bell when it ends
+        return (head.newest if all(t is Turn.IDLE for t in turns) else -1), POLL_S
+
+    async def _catch_up(self, name: str) -> Turn:
+        turn = Turn.MORE
+        while turn is Turn.MORE and not self._stopping.is_set():
+            async with self._slots:
+                turn = await self._turn(name)
+        return turn
+
+    async def _turn(self, name: str) -> Turn:
+        """One transaction: lock the cursor, read, handle, move the cursor, commit."""
+        subscription = self._subscriptions[name]
+        rows: list[Written] = []
+        try:
+            async with self._kernel.tx(service_context(name)) as tx:
+                cursor = await tx.maybe(LOCK_CURSOR, name)
+                if cursor is None:
+                    return Turn.BUSY
+                if cursor.retry_at is not None and cursor.retry_at > self._clock.now():
+                    return Turn.PAUSED
+                most = 1 if cursor.careful or cursor.attempts or subscription.delivery is Delivery.EACH else BATCH
+                horizon = await tx.one(HORIZON)
+                rows = await tx.all(WANTED, cursor.xid, cursor.id, wanted_names(subscription), SCAN, most, horizon)
+                end = await self._end(tx, cursor, rows, most, horizon)
+                if end == Position(cursor.xid, cursor.id):
+                    return Turn.IDLE
+                if rows:
+                    await serve(tx, subscription, rows)
+                await tx.run(MOVE, name, end.xid, end.id)
+        except Exception as e:
+            if not rows:
+                raise
+            return await self._failed(subscription, rows, describe(e))
+        self.handled[name] += len(rows)
+        return Turn.MORE
+
+    @staticmethod
+    async def _end(tx: Tx, cursor: Cursor, rows: list[Written], most: int, horizon: int) -> Position:
+        """Where the cursor goes: the last event taken, or past everything that was looked at and not wanted."""
+        if len(rows) == most:
+            return Position(rows[-1].xid, rows[-1].id)
+        seen = await tx.maybe(LAST_SEEN, cursor.xid, cursor.id, horizon, SCAN)
+        return Position(seen.xid, seen.id) if seen else Position(cursor.xid, cursor.id)
+
+    async def _failed(self, subscription: Subscription, rows: list[Written], error: str) -> Turn:
+        """Everything of the batch was rolled back. Find the event that fails, let it pause, in the end set it aside."""
+        name, row = subscription.subscriber, rows[0]
+        async with self._kernel.tx(service_context(name)) as tx:
+            cursor = await tx.maybe(LOCK_CURSOR, name)
+            if cursor is None or (cursor.xid, cursor.id) >= (row.xid, row.id):
+                return Turn.BUSY  # another worker took over in the meantime
+            if len(rows) > 1:
+                await tx.run(BE_CAREFUL, name, rows[-1].xid, rows[-1].id, error)
+                return Turn.MORE
+            attempts = cursor.attempts + 1
+            log.warning("event_failed", subscriber=name, event=row.name, event_id=str(row.id), attempts=attempts, error=error)
+            if attempts < ATTEMPTS:
+                await tx.run(PAUSE, name, attempts, self._clock.now() + pause_after(attempts), error)
+                return Turn.PAUSED
+            await tx.run(BURY, name, *dead_letter(row), attempts, error)
+            await tx.run(MOVE, name, row.xid, row.id)
+        log.error("event_buried", subscriber=name, event=row.name, event_id=str(row.id), error=error)
+        return Turn.MORE
+
+
+def wanted_names(subscription: Subscription) -> list[str]:
+    return [kind.event_name for kind in subscription.events]
+
+
+def dead_letter(row: Written) -> tuple[object, ...]:
+    return msgspec.structs.astuple(row)[1:]
+
+
+def pause_after(attempts: int) -> timedelta:
+    """Half a second, then twice as long each time, at most a minute; up to a quarter more so that failures spread out."""
+    longest = min(0.5 * 2 ** (attempts - 1), LONGEST_PAUSE_S)
+    return timedelta(seconds=longest * random.uniform(1, 1.25))
+
+
+def describe(error: BaseException) -> str:
+    """An error for the record: its kind and text, bounded."""
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+async def replay(
+    database: Database, subscription: Subscription, event_id: UUID | None = None, *, most: int = 1_000
+) -> tuple[int, int]:
+    """Hands dead letters to their subscriber again, oldest first: one, or up to `most`. Returns (handled, still dead)."""
+    kernel = database.module("kernel")
+    name = subscription.subscriber
+    async with kernel.read(service_context(name)) as tx:
+        letters = await tx.all(DEAD, name, event_id, most)
+    handled = 0
+    for letter in letters:
+        try:
+            async with kernel.tx(service_context(name)) as tx:
+                await tx.run(RAISE_FROM_THE_DEAD, name, letter.id)
+                await serve(tx, subscription, [letter])
+            handled += 1
+        except Exception as e:
+            log.warning("replay_failed", subscriber=name, event_id=str(letter.id), error=describe(e))
+    return handled, len(letters) - handled
+
+
+async def rebuild(database: Database, subscriber: str, since: datetime | None = None) -> None:
+    """Sends a subscriber back to the first event at or after `since`, or to the beginning. It must have emptied its tables."""
+    async with database.module("kernel").tx(service_context(subscriber)) as tx:
+        await tx.run(REWIND, subscriber, since)
+
+
+def asyncapi(version: str) -> dict[str, object]:
+    """The AsyncAPI 3 document of every registered event."""
+    events = registered_events()
+    schemas, parts = msgspec.json.schema_components(list(events.values()), ref_template="#/components/schemas/{name}")
+    messages: dict[str, object] = {}
+    channels: dict[str, object] = {}
+    operations: dict[str, object] = {}
+    for (name, kind), schema in zip(events.items(), schemas, strict=True):
+        address = f"{name}.v{kind.event_version}"
+        summary = (kind.__doc__ or "").strip().split("\n", 1)[0]
+        messages[address] = {"name": address, "contentType": "application/json", "summary": summary, "payload": schema}
+        channels[address] = {"address": address, "messages": {address: {"$ref": f"#/components/messages/{address}"}}}
+        operations[f"on.{address}"] = {"action": "receive", "channel": {"$ref": f"#/channels/{address}"}}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Forecourt events", "version": version},
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages, "schemas": parts},
+    }

@@ -27,8 +27,24 @@ MODULES_ROLE = "fc_module"
 """What every module's role inherits: writing to the event log and the job queue."""
 
 
+APP_LIMITS = (
+    "statement_timeout = '10s'",
+    "idle_in_transaction_session_timeout = '15s'",
+    "lock_timeout = '5s'",
+    "transaction_timeout = '60s'",  # one long writer holds back every event subscriber
+)
+
+
 class MigrationError(Exception):
     """A migration cannot be applied; the text says which and what to do."""
+
+
+SETTINGS = {
+    "application_name": "forecourt migrate",
+    # Waiting for another run, or building an index, may take longer than any transaction of the program.
+    "transaction_timeout": "0",
+    "statement_timeout": "0",
+}
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -62,7 +78,7 @@ async def migrate(url: str, modules: Sequence[tuple[str, Path]], report: Callabl
     The login needs to own the database and be allowed to create roles. Safe to run from many processes at once.
     """
     wanted = [m for name, folder in modules for m in read_migrations(name, folder)]
-    connection = await asyncpg.connect(url, server_settings={"application_name": "forecourt migrate"})
+    connection = await asyncpg.connect(url, server_settings=SETTINGS)
     try:
         await connection.execute("select pg_advisory_lock($1)", LOCK)
         await _prepare(connection, [name for name, _ in modules])
@@ -102,34 +118,39 @@ async def pending(url: str, modules: Sequence[tuple[str, Path]]) -> list[Migrati
 async def _prepare(connection: asyncpg.Connection[asyncpg.Record], modules: Sequence[str]) -> None:
     """Roles, schemas and the table of what was applied. Everything here may run again and again."""
     roles = {r["rolname"] for r in await connection.fetch("select rolname from pg_roles")}
-    wanted = [f"{MODULES_ROLE} nologin", f"{APP_ROLE} login"]
-    wanted += [f"{module_role(name)} nologin" for name in modules]
-    for role in wanted:
-        if role.split()[0] not in roles:
-            # Roles belong to the server, not the database: another database's migration may create it at this moment.
-            await connection.execute(
-                f"do $$ begin create role {role}; exception when duplicate_object or unique_violation then null; end $$"
-            )
-    await connection.execute(
-        f"alter role {APP_ROLE} set statement_timeout = '10s'; "
-        f"alter role {APP_ROLE} set idle_in_transaction_session_timeout = '15s'; "
-        f"alter role {APP_ROLE} set lock_timeout = '5s'"
-    ) if APP_ROLE not in roles else None
+    for role in (MODULES_ROLE, *(module_role(name) for name in modules)):
+        if role not in roles:
+            await _create_role(connection, f"create role {role} nologin")
+    if APP_ROLE not in roles:
+        await _create_role(connection, f"create role {APP_ROLE} login")
+        for limit in APP_LIMITS:
+            await connection.execute(f"alter role {APP_ROLE} set {limit}")
+    members = {
+        (r["granted"], r["member"])
+        for r in await connection.fetch(
+            "select roleid::regrole::text as granted, member::regrole::text as member from pg_auth_members"
+        )
+    }
     for name in modules:
         role = module_role(name)
         # revoked from public: a stray join into another module's schema fails in the database too
         await connection.execute(
             f"create schema if not exists {name}; revoke all on schema {name} from public; grant usage on schema {name} to {role}"
         )
-        if role not in roles:
+        if (role, APP_ROLE) not in members:
             await connection.execute(f"grant {role} to {APP_ROLE} with inherit false, set true")
-            if name != modules[0]:
-                await connection.execute(f"grant {MODULES_ROLE} to {role} with inherit true, set false")
+        if name != modules[0] and (MODULES_ROLE, role) not in members:
+            await connection.execute(f"grant {MODULES_ROLE} to {role} with inherit true, set false")
     await connection.execute(
         "create table if not exists kernel.migration ("
         " module text not null, number int not null, name text not null, checksum text not null,"
         " applied_at timestamptz not null default now(), primary key (module, number))"
     )
+
+
+async def _create_role(connection: asyncpg.Connection[asyncpg.Record], statement: str) -> None:
+    # Roles belong to the server, not the database: another database's migration may create it at this moment.
+    await connection.execute(f"do $$ begin {statement}; exception when duplicate_object or unique_violation then null; end $$")
 
 
 async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migration) -> None:
