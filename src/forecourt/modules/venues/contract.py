@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Conflict, Forbidden, Invalid
+from forecourt.kernel.events import Event
 from forecourt.kernel.money import Currency, Money
 
 # ---------------------------------------------------------------------------------------------------------------- words
@@ -252,9 +253,9 @@ class PoliciesPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     no_show_strikes: Strikes | UnsetType = UNSET
     requires_health_form: bool | UnsetType = UNSET
     approval_purposes: ApprovalPurposes | UnsetType = UNSET
-    weather_refund_pct: Percent | None | UnsetType = UNSET
+    weather_refund_pct: Percent | UnsetType | None = UNSET
     noise_warning_venue_ids: VenueIds | UnsetType = UNSET
-    quiet_hours: Interval | None | UnsetType = UNSET
+    quiet_hours: Interval | UnsetType | None = UNSET
 
 
 class Tax(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -345,8 +346,8 @@ class VenuePatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timezone: TimeZone | UnsetType = UNSET
     opening_hours: OpeningHours | UnsetType = UNSET
     amenities: Amenities | UnsetType = UNSET
-    city: Name | None | UnsetType = UNSET
-    region: Region | None | UnsetType = UNSET
+    city: Name | UnsetType | None = UNSET
+    region: Region | UnsetType | None = UNSET
     description: LongText | UnsetType = UNSET
     house_rules: LongText | UnsetType = UNSET
     photo_ids: Photos | UnsetType = UNSET
@@ -428,16 +429,16 @@ class ResourcePatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
     kind: ResourceKind | UnsetType = UNSET
     capacity: People | UnsetType = UNSET
-    sport: Tag | None | UnsetType = UNSET
-    surface: Tag | None | UnsetType = UNSET
-    indoor: bool | None | UnsetType = UNSET
+    sport: Tag | UnsetType | None = UNSET
+    surface: Tag | UnsetType | None = UNSET
+    indoor: bool | UnsetType | None = UNSET
     people: Party | UnsetType = UNSET
     slot_min: SlotMin | UnsetType = UNSET
     durations_min: Durations | UnsetType = UNSET
     buffer_before_min: BufferMin | UnsetType = UNSET
     buffer_after_min: BufferMin | UnsetType = UNSET
-    lead_min: LeadMin | None | UnsetType = UNSET
-    horizon_days: HorizonDays | None | UnsetType = UNSET
+    lead_min: LeadMin | UnsetType | None = UNSET
+    horizon_days: HorizonDays | UnsetType | None = UNSET
     part_ids: Parts | UnsetType = UNSET
     position: Position | UnsetType = UNSET
     active: bool | UnsetType = UNSET
@@ -523,6 +524,43 @@ class ResourceInUse(Conflict):
 
     code = "resource_in_use"
     title = "This is still in use"
+
+
+# --------------------------------------------------------------------------------------------------------------- events
+
+
+class OrganisationCreated(Event, name="organisation.created", version=1):
+    organisation_id: UUID
+    owner_id: UUID
+    kind: OrganisationKind
+
+
+class OrganisationChanged(Event, name="organisation.changed", version=1):
+    """Details, policies or status changed: every book of the organisation is stale."""
+
+    organisation_id: UUID
+    status: OrganisationStatus
+
+
+class VenueCreated(Event, name="venue.created", version=1):
+    organisation_id: UUID
+    venue_id: UUID
+
+
+class VenueChanged(Event, name="venue.changed", version=1):
+    """Anything of the venue's book changed: hours, closures, prices, details."""
+
+    organisation_id: UUID
+    venue_id: UUID
+
+
+class ResourceChanged(Event, name="resource.changed", version=1):
+    """A resource was added, edited, switched off or on."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    active: bool
 
 
 # ---------------------------------------------------------------------------------------------------------------- calls
