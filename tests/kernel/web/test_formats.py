@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -117,8 +118,26 @@ def test_english_is_complete_and_the_others_say_nothing_else() -> None:
 def test_a_missing_translation_falls_back_sentence_by_sentence_and_a_missing_key_is_an_error() -> None:
     catalogue = Catalogue()
     assert catalogue.say("ur", "grid.free", {}) == "خالی"
-    assert catalogue.say("ur", "problem.home", {}) == "To the start page"
+    assert "nav.run" not in catalogue.keys("ur"), "or nothing falls back"
+    assert catalogue.say("ur", "nav.run", {}) == "Run the place"
     assert catalogue.say("en", "times.places", {"n": 1}) == "1 place"
     assert catalogue.say("en", "times.places", {"n": 3}) == "3 places"
     with pytest.raises(KeyError):
         catalogue.say("en", "no.such.key", {})
+
+
+def test_a_translation_has_the_placeholders_of_the_english_and_a_form_for_every_number() -> None:
+    catalogue = Catalogue()
+    names = ("name left length start end price rate shown total row column value place trace").split()
+    values = {name: f"<{name}>" for name in names}
+    for language in LANGUAGES:
+        for key in sorted(catalogue.keys(language)):
+            for n in (0, 1, 2, 5, 1_000_000):
+                english = catalogue.say(FALLBACK, key, {**values, "n": n})
+                spoken = catalogue.say(language, key, {**values, "n": n})
+                assert sorted(re.findall("<[a-z]+>", spoken)) == sorted(re.findall("<[a-z]+>", english)), (language, key)
+
+
+def test_portuguese_says_everything() -> None:
+    catalogue = Catalogue()
+    assert catalogue.keys("pt") == catalogue.keys(FALLBACK)

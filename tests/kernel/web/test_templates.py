@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import os
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -306,3 +308,39 @@ def test_views_and_page_context_are_frozen(page: PageContext) -> None:
         assert struct.__doc__, struct.__name__
     with pytest.raises(AttributeError):
         page.path = "/other"  # pyright: ignore
+
+
+def test_an_edited_template_is_seen_in_development_and_not_in_production(
+    assets: Assets, page: PageContext, tmp_path: Path
+) -> None:
+    file = tmp_path / "hello.html"
+    file.write_text("one")
+    production, development = Pages(assets, [tmp_path]), Pages(assets, [tmp_path], reload=True)
+    assert production.render("hello.html", page) == development.render("hello.html", page) == "one"
+    file.write_text("two")
+    os.utime(file, (1, 1))
+    assert production.render("hello.html", page) == "one"
+    assert development.render("hello.html", page) == "two"
+
+
+def test_the_house_stays_small_on_the_wire(pages: Pages, page: PageContext) -> None:
+    day = pages.macro("ui.html", "day_sheet", "en", _full_day(page.now))
+    assert day.count("<article") == 8 * 16
+    assert len(day.encode()) < 120_000
+    assert len(gzip.compress(day.encode())) < 12_000
+    grid = gallery(page.now)["grid"]
+    assert len(pages.macro("ui.html", "availability", "en", grid).encode()) < 40_000
+
+
+def _full_day(now: datetime) -> views.DaySheetView:
+    """Eight courts, each booked by the hour from 07:00 to 23:00."""
+    day = gallery(now)["day"]
+    assert isinstance(day, views.DaySheetView)
+    sample = day.blocks[2]
+    resources = tuple(views.DayResource(f"c{i}", f"Court {i}", "Panoramic", 88) for i in range(8))
+    blocks = tuple(
+        msgspec.structs.replace(sample, id=f"b{i}-{h}", resource_id=f"c{i}", at=h * 4, len=4, href=f"/bookings/b{i}-{h}")
+        for i in range(8)
+        for h in range(16)
+    )
+    return msgspec.structs.replace(day, resources=resources, blocks=blocks, steps=64, free=())

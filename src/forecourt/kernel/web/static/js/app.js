@@ -164,6 +164,8 @@ const typing = (el) => el?.closest?.('input:not([type="checkbox"], [type="radio"
 document.addEventListener("keydown", (e) => {
   if (e.defaultPrevented || e.ctrlKey || e.metaKey || e.altKey || typing(e.target)) return;
   const scope = document.querySelector("dialog[open]") ?? document;
+  // A filter is a link that reads as a button: the space bar presses it, as it would a button.
+  if (e.key === " " && e.target.matches?.('a[role="button"]')) { e.preventDefault(); e.target.click(); return; }
   if (e.key === "/" && scope === document) {
     const finder = document.querySelector('[data-finder], [role="search"] input');
     if (finder) { e.preventDefault(); finder.focus(); finder.select?.(); }
