@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import asyncpg
+import msgspec
 import structlog
 
 from forecourt.kernel.db import Database
@@ -22,6 +24,8 @@ from forecourt.kernel.errors import Unavailable
 log = structlog.get_logger("forecourt.doorbell")
 
 CHANNEL = "forecourt"
+JOBS_CHANNEL = "forecourt_jobs"
+"""Where pgqueuer listens, in its own format."""
 PAUSE_S = 0.02
 RECONNECT_S = 1.0
 
@@ -69,9 +73,19 @@ class Doorbell:
     async def _send(self, topics: set[Topic]) -> None:
         connection = await self._database.primary.acquire()
         try:
-            await connection.execute("select pg_notify($1, t) from unnest($2::text[]) as t", CHANNEL, sorted(topics))
+            if Topic.EVENTS in topics:
+                await connection.execute("select pg_notify($1, $2)", CHANNEL, Topic.EVENTS.value)
+            if Topic.JOBS in topics:
+                await connection.execute("select pg_notify($1, $2)", JOBS_CHANNEL, jobs_changed())
         finally:
             await self._database.primary.release(connection)
+
+
+def jobs_changed() -> str:
+    """What pgqueuer's own trigger would say."""
+    sent_at = datetime.now(UTC).isoformat()
+    change = {"channel": JOBS_CHANNEL, "sent_at": sent_at, "type": "table_changed_event", "operation": "insert", "table": "job"}
+    return msgspec.json.encode(change).decode()
 
 
 _installed: Doorbell | None = None

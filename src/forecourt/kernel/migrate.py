@@ -95,7 +95,8 @@ async def migrate(url: str, modules: Sequence[tuple[str, Path]], report: Callabl
                 applied.append(migration)
             elif before["checksum"] != migration.checksum:
                 raise MigrationError(
-                    f"{migration.module} {migration.number:04} was changed after it was applied. Restore the file and add a new one."
+                    f"{migration.module} {migration.number:04} was changed after it was applied."
+                    " Restore the file and add a new one."
                 )
         return applied
     finally:

@@ -1,0 +1,505 @@
+"""Jobs: work that is done later, or regularly, and must not be forgotten.
+
+    SETTLE = JobKind("booking.settle_hold", SettleHold, timeout_s=30, attempts=5)
+
+    enqueue(tx, SETTLE, SettleHold(hold_id), at=hold.expires_at, key=f"settle {hold_id}")     # with the transaction
+
+    worker = Worker(database, url, [JobHandler(SETTLE, settle)], [Schedule("venues.tidy", every(hours=1), TIDY, Tidy())])
+
+A thin layer over pgqueuer on the same PostgreSQL. A body may run more than once (a worker can die after the work and before
+it is noted), so every body is idempotent. A job is started at most `attempts` times, and the count is written before the
+body runs: one that kills its worker is parked in `kernel.dead_job` like one that keeps failing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import structlog
+from croniter import croniter
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.core.executors import AbstractEntrypointExecutor, EntrypointExecutorParameters
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain import models
+from pgqueuer.domain.errors import RetryRequested
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.domain.types import Channel, QueueEntrypoint, QueueManagerId
+from pgqueuer.ports.repository import EntrypointExecutionParameter
+
+from forecourt.kernel.clock import Clock, SystemClock
+from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.db import Database, ModuleDatabase, Query, Statement, Tx
+from forecourt.kernel.doorbell import JOBS_CHANNEL, Topic, ring
+
+log = structlog.get_logger("forecourt.jobs")
+
+P = TypeVar("P", bound=msgspec.Struct)
+
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)
+"""A job whose worker has not been heard of for so long is given to another."""
+DEQUEUE_TIMEOUT = timedelta(seconds=5)
+BATCH = 10
+CONCURRENT = 20
+SCHEDULE_POLL_S = 1.0
+LONGEST_PAUSE_S = 300.0
+DEATHS_BEFORE_SOLITUDE = 2
+"""After so many starts without an outcome a job is suspected of killing its worker, and runs with no other beside it."""
+KEEP_LOG_DAYS = 7
+
+# Our own names, whatever PGQUEUER_* variables say.
+_SETTINGS = DBSettings(
+    prefix="",
+    db_schema="kernel",
+    channel=Channel(JOBS_CHANNEL),
+    function="job_changed",
+    statistics_table="job_statistics",
+    queue_status_type="job_status",
+    queue_table="job",
+    queue_table_log="job_log",
+    trigger="job_changed",
+    schedules_table="job_schedules",
+)
+
+
+class JobKind(Generic[P]):
+    """A kind of job: its stable name (`booking.settle_hold`, the module first), payload, time limit and number of starts."""
+
+    def __init__(self, name: str, payload: type[P], *, timeout_s: float, attempts: int) -> None:
+        self.name = name
+        self.payload = payload
+        self.timeout_s = timeout_s
+        self.attempts = attempts
+        self.decoder = msgspec.json.Decoder(payload)
+
+
+class JobHandler(Generic[P]):
+    """What a kind of job does. `run` gets a context of the service, about the organisation the job was enqueued for."""
+
+    def __init__(self, kind: JobKind[P], run: Callable[[Context, P], Awaitable[None]]) -> None:
+        self.kind = kind
+        self.run = run
+
+
+class Headers(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a job knows of the transaction that enqueued it."""
+
+    organisation_id: UUID | None = None
+    trace_id: str = ""
+
+
+# --- enqueueing ------------------------------------------------------------------------------------------------------
+
+INSERT = Statement(
+    "insert into kernel.job (entrypoint, payload, headers, dedupe_key, execute_after)"
+    " select j.kind, j.payload, j.headers::jsonb, j.key, coalesce(j.at, now())"
+    " from unnest($1::text[], $2::bytea[], $3::text[], $4::text[], $5::timestamptz[]) as j (kind, payload, headers, key, at)"
+    " on conflict do nothing"
+)
+
+
+class JobBuffer:
+    """The jobs of one transaction, written by one statement just before it commits."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[object, ...]] = []
+
+    def add(self, kind: str, payload: bytes, headers: str, key: str | None, at: datetime | None) -> None:
+        self._rows.append((kind, payload, headers, key, at))
+
+    async def flush(self, tx: Tx) -> None:
+        if self._rows:
+            await tx.run(INSERT, *map(list, zip(*self._rows, strict=True)))
+
+    def committed(self) -> None:
+        if self._rows:
+            ring(Topic.JOBS)
+
+
+def enqueue(tx: Tx, kind: JobKind[P], payload: P, *, at: datetime | None = None, key: str | None = None) -> None:
+    """Adds a job that exists if and only if `tx` commits, and runs at `at` or soon.
+
+    While a job with the same `key` waits or runs, another is not added.
+    """
+    headers = msgspec.json.encode(Headers(tx.context.organisation_id, tx.context.trace_id)).decode()
+    tx.buffer(JobBuffer).add(kind.name, msgspec.json.encode(payload), headers, f"{kind.name} {key}" if key else None, at)
+
+
+# --- schedules -------------------------------------------------------------------------------------------------------
+
+Times = Callable[[datetime], datetime]
+"""The next time after a given one."""
+
+
+def every(**units: float) -> Times:
+    """At whole multiples of an interval since the epoch: `every(minutes=5)` fires at :00, :05, … for any number of workers."""
+    step_s = timedelta(**units).total_seconds()
+    if step_s < 1:
+        raise ValueError("a schedule fires at most once a second")
+    return lambda after: datetime.fromtimestamp((after.timestamp() // step_s + 1) * step_s, after.tzinfo)
+
+
+def cron(expression: str) -> Times:
+    """At the times of a cron expression, in UTC: `cron("15 3 * * *")`."""
+    if not croniter.is_valid(expression):
+        raise ValueError(f"{expression!r} is no cron expression")
+    return lambda after: croniter(expression, after).get_next(datetime)
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Enqueues a job at its times. A firing missed while nothing ran is made up once, not once for each time."""
+
+    name: str
+    times: Times
+    kind: JobKind[Any]
+    payload: msgspec.Struct
+
+
+LEARN = Statement("insert into kernel.schedule (name, next_at) values ($1, $2) on conflict do nothing")
+FIRE = Statement("update kernel.schedule set next_at = $3, fired_at = $2 where name = $1 and next_at <= $2")
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+class Started(msgspec.Struct, frozen=True):
+    starts: int
+    attempts: int
+
+
+STARTED = Query(Started, "select starts, attempts from kernel.job where id = $1")
+COUNT_START = Statement("update kernel.job set starts = starts + 1 where id = $1")
+BURY = Statement(
+    "insert into kernel.dead_job (id, kind, payload, headers, dedupe_key, starts, error, enqueued_at)"
+    " select id, entrypoint, payload, coalesce(headers, '{}'::jsonb), dedupe_key, starts, $2, created"
+    " from kernel.job where id = $1"
+    " on conflict (id) do update set starts = excluded.starts, error = excluded.error, died_at = now()"
+)
+REPLAY = Statement(
+    "with raised as (delete from kernel.dead_job where id = any(select d.id from kernel.dead_job d"
+    " where ($1::bigint is null or d.id = $1) and ($2::text is null or d.kind = $2) order by d.id limit $3)"
+    " returning id, kind, payload, headers, dedupe_key)"
+    " insert into kernel.job (entrypoint, payload, headers, dedupe_key)"
+    " select r.kind, r.payload, r.headers, r.dedupe_key from raised r order by r.id on conflict do nothing"
+)
+HASTEN = Statement(
+    "update kernel.job set execute_after = now() - interval '1 millisecond' where status = 'queued'"
+    " and execute_after between now() and now() + $1::interval"
+)
+FORGET_LOG = Statement("delete from kernel.job_log where created < $1 and aggregated")
+FORGET_STATISTICS = Statement("delete from kernel.job_statistics where created < $1")
+
+
+class JobAge(msgspec.Struct, frozen=True):
+    """How one kind of job is doing. `oldest_s`: for how long the oldest due job has been due."""
+
+    kind: str
+    due: int
+    later: int
+    oldest_s: float
+    dead: int
+
+
+AGES = Query(
+    JobAge,
+    "select k.kind, coalesce(j.due, 0)::int, coalesce(j.later, 0)::int, coalesce(j.oldest_s, 0)::float8, coalesce(d.dead, 0)::int"
+    " from (select entrypoint as kind from kernel.job union select kind from kernel.dead_job) k"
+    " left join (select entrypoint as kind, count(*) filter (where execute_after <= now()) as due,"
+    "  count(*) filter (where execute_after > now()) as later,"
+    "  extract(epoch from now() - min(execute_after) filter (where execute_after <= now())) as oldest_s"
+    "  from kernel.job group by entrypoint) j on j.kind = k.kind"
+    " left join (select kind, count(*) as dead from kernel.dead_job group by kind) d on d.kind = k.kind"
+    " order by k.kind",
+)
+
+
+class Company:
+    """Who may run beside whom in one process: any number together, or one alone.
+
+    A job that kills its process takes its neighbours' starts with it. Run alone, it can only use up its own.
+    """
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._together = 0
+        self._alone = False
+
+    @asynccontextmanager
+    async def together(self) -> AsyncGenerator[None, None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._alone)
+            self._together += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._together -= 1
+                self._changed.notify_all()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[None, None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._alone)
+            self._alone = True
+            try:
+                await self._changed.wait_for(lambda: not self._together)
+            except BaseException:
+                self._alone = False
+                self._changed.notify_all()
+                raise
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._alone = False
+                self._changed.notify_all()
+
+
+class Executor(AbstractEntrypointExecutor):
+    """Runs jobs of one kind for pgqueuer: counts the start, keeps the time limit, decides what a failure means."""
+
+    def __init__(self, kernel: ModuleDatabase, handler: JobHandler[Any], company: Company) -> None:
+        async def body(job: models.Job) -> None:
+            await self._start(job)
+
+        super().__init__(EntrypointExecutorParameters(concurrency_limit=0, func=body))
+        self._kernel = kernel
+        self._handler = handler
+        self._company = company
+
+    async def execute(self, job: models.Job, context: models.Context) -> None:
+        await self._start(job)
+
+    async def _start(self, job: models.Job) -> None:
+        service = service_context(self._handler.kind.name)
+        async with self._kernel.read(service) as tx:
+            before = await tx.maybe(STARTED, job.id)
+        if before is None:
+            return  # finished by another worker, which had taken it for dead
+        suspect = before.starts - before.attempts >= DEATHS_BEFORE_SOLITUDE
+        async with self._company.alone() if suspect else self._company.together():
+            await self._run(job, before.starts + 1)
+
+    async def _run(self, job: models.Job, start: int) -> None:
+        kind = self._handler.kind
+        if start > kind.attempts:
+            await self._bury(job, start - 1, "it was started and never ended: its worker died, or was cut off, each time")
+            return
+        async with self._kernel.tx(service_context(kind.name)) as tx:
+            await tx.run(COUNT_START, job.id)
+        try:
+            headers = msgspec.convert(job.headers or {}, Headers)
+            payload = kind.decoder.decode(job.payload or b"{}")
+            context = service_context(kind.name, headers.organisation_id, headers.trace_id)
+            async with asyncio.timeout(kind.timeout_s):
+                await self._handler.run(context, payload)
+        except Exception as e:
+            error = f"{type(e).__name__}: {e}"[:500]
+            if start >= kind.attempts:
+                await self._bury(job, start, error)
+                return
+            pause = pause_after(start)
+            log.warning("job_failed", kind=kind.name, job=job.id, start=start, again_in_s=pause.total_seconds(), error=error)
+            raise RetryRequested(delay=pause, reason=error) from e
+
+    async def _bury(self, job: models.Job, starts: int, error: str) -> None:
+        log.error("job_buried", kind=job.entrypoint, job=job.id, starts=starts, error=error)
+        async with self._kernel.tx(service_context(self._handler.kind.name)) as tx:
+            await tx.run(BURY, job.id, error)
+
+
+def pause_after(start: int) -> timedelta:
+    """One second, then twice as long each time, at most five minutes; up to a quarter more so that failures spread out."""
+    return timedelta(seconds=min(2.0 ** (start - 1), LONGEST_PAUSE_S) * random.uniform(1, 1.25))
+
+
+class Worker:
+    """Runs jobs and fires schedules. Any number of workers may run, in any processes.
+
+    `url` is for a connection of the worker's own, on which it takes jobs and listens: not through a transaction pooler.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        url: str,
+        handlers: Sequence[JobHandler[Any]],
+        schedules: Sequence[Schedule] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self._database = database
+        self._kernel = database.module("kernel")
+        self._url = url
+        self._clock = clock or SystemClock()
+        self._schedules = schedules
+        company = Company()
+        self._executors = {h.kind.name: Executor(self._kernel, h, company) for h in handlers}
+        if len(self._executors) != len(handlers):
+            raise ValueError("two handlers for one kind of job")
+        missing = {s.kind.name for s in schedules} - self._executors.keys()
+        if missing:
+            raise ValueError(f"scheduled, but nobody handles it: {', '.join(sorted(missing))}")
+        self._manager: QueueManager | None = None
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Works until `stop`. A database that goes away is waited for."""
+        self._stopping.clear()
+        clockwork = asyncio.create_task(self._keep_schedules(), name="schedules")
+        try:
+            while not self._stopping.is_set():
+                try:
+                    await self._work()
+                except Exception as e:
+                    log.warning("job_worker_interrupted", error=f"{type(e).__name__}: {e}")
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._stopping.wait(), 1)
+        finally:
+            clockwork.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await clockwork
+
+    async def stop(self) -> None:
+        """Takes no more jobs and lets those at work finish, then `run` returns."""
+        self._stopping.set()
+        if self._manager is not None:
+            self._manager.shutdown.set()
+
+    async def drain(self, *, within: timedelta = timedelta(0), most: int = 1_000) -> int:
+        """Fires schedules that are due and runs every job due now or `within` that time, and what they enqueue.
+
+        For tests and commands; returns how many were run. A job that fails waits for its next try as ever.
+        """
+        await self.fire_schedules()
+        entrypoints = {QueueEntrypoint(n): EntrypointExecutionParameter(concurrency_limit=0) for n in self._executors}
+        me = QueueManagerId(uuid4())
+        ran = 0
+        async with self._queries() as queries:
+            while ran < most:
+                await self._hasten(within)
+                jobs = await queries.dequeue(BATCH, entrypoints, me, None, HEARTBEAT_TIMEOUT)
+                if not jobs:
+                    break
+                ran += len(jobs)
+                for job in jobs:
+                    await self._run_now(queries, job)
+        return ran
+
+    async def ages(self) -> list[JobAge]:
+        """How many jobs wait, and for how long, per kind. For metrics and health."""
+        async with self._kernel.read(service_context("kernel.jobs")) as tx:
+            return await tx.all(AGES)
+
+    async def fire_schedules(self) -> None:
+        """Enqueues the job of every schedule that is due. Of several workers one fires."""
+        now = self._clock.now()
+        for schedule in self._schedules:
+            following = schedule.times(now)
+            async with self._kernel.tx(service_context("kernel.schedules")) as tx:
+                await tx.run(LEARN, schedule.name, following)
+                if await tx.run(FIRE, schedule.name, now, following):
+                    enqueue(tx, schedule.kind, schedule.payload, key=f"schedule {schedule.name}")
+
+    async def _keep_schedules(self) -> None:
+        while True:
+            try:
+                await self.fire_schedules()
+            except Exception as e:
+                log.warning("schedules_interrupted", error=f"{type(e).__name__}: {e}")
+            await asyncio.sleep(SCHEDULE_POLL_S)
+
+    async def _work(self) -> None:
+        async with self._queries() as queries:
+            manager = self._manager = QueueManager(queries)
+            if self._stopping.is_set():
+                return
+            for name, executor in self._executors.items():
+                manager.register_executor(name, executor)
+            await manager.run(
+                dequeue_timeout=DEQUEUE_TIMEOUT,
+                batch_size=BATCH,
+                max_concurrent_tasks=CONCURRENT,
+                shutdown_on_listener_failure=True,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            )
+
+    async def _run_now(self, queries: Queries, job: models.Job) -> None:
+        try:
+            await self._executors[job.entrypoint].execute(job, cast("models.Context", None))
+        except RetryRequested as again:
+            await queries.retry_job(job, again.delay, models.TracebackRecord.from_exception(again, job.id, {}))
+        else:
+            await queries.log_jobs([(job, "successful", None)])
+
+    async def _hasten(self, within: timedelta) -> None:
+        if within:
+            async with self._kernel.tx(service_context("kernel.jobs")) as tx:
+                await tx.run(HASTEN, within)
+
+    @asynccontextmanager
+    async def _queries(self) -> AsyncGenerator[Queries, None]:
+        """pgqueuer over a connection of its own, under the kernel's role for as long as it lives."""
+        connection = await asyncpg.connect(
+            self._url, timeout=10, command_timeout=15, server_settings={"application_name": "forecourt jobs", "role": "fc_kernel"}
+        )
+        try:
+            yield Queries(
+                AsyncpgDriver(connection),
+                QueryBuilderEnvironment(_SETTINGS),
+                QueryQueueBuilder(_SETTINGS),
+                QuerySchedulerBuilder(_SETTINGS),
+            )
+        finally:
+            connection.terminate()
+
+
+async def replay_jobs(database: Database, *, job_id: int | None = None, kind: str | None = None, most: int = 1_000) -> int:
+    """Puts dead jobs back into the queue with all their starts; returns how many. One whose key is taken again is dropped."""
+    async with database.module("kernel").tx(service_context("kernel.jobs")) as tx:
+        raised = await tx.run(REPLAY, job_id, kind, most)
+    ring(Topic.JOBS)
+    return raised
+
+
+# --- the kernel's own housekeeping -----------------------------------------------------------------------------------
+
+
+class Tidy(msgspec.Struct, frozen=True):
+    pass
+
+
+TIDY = JobKind("kernel.tidy", Tidy, timeout_s=60, attempts=3)
+KEEP_EVENTS_DAYS = 90
+KEEP_INBOX_DAYS = 90
+MAKE_PARTITIONS = Query(int, "select kernel.make_event_partitions(3)")
+DROP_PARTITIONS = Query(str, "select array_to_string(kernel.drop_event_partitions($1), ' ')")
+FORGET_KEYS = Query(int, "select kernel.forget_idempotency($1, 10000)")
+FORGET_INBOX = Statement("delete from kernel.inbox where at < $1")
+
+
+def housekeeping(database: Database, clock: Clock) -> tuple[JobHandler[Tidy], Schedule]:
+    """The kernel's hourly job: partitions ahead, months past their time, old keys and logs. The app gives both to its worker."""
+    kernel = database.module("kernel")
+
+    async def tidy(context: Context, _: Tidy) -> None:
+        now = clock.now()
+        async with kernel.tx(context) as tx:
+            await tx.one(MAKE_PARTITIONS)
+            dropped = await tx.one(DROP_PARTITIONS, now - timedelta(days=KEEP_EVENTS_DAYS))
+            await tx.one(FORGET_KEYS, now)
+            await tx.run(FORGET_INBOX, now - timedelta(days=KEEP_INBOX_DAYS))
+            await tx.run(FORGET_LOG, now - timedelta(days=KEEP_LOG_DAYS))
+            await tx.run(FORGET_STATISTICS, now - timedelta(days=KEEP_EVENTS_DAYS))
+        log.info("tidied", dropped=dropped)
+
+    return JobHandler(TIDY, tidy), Schedule("kernel.tidy", every(hours=1), TIDY, Tidy())
