@@ -15,10 +15,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Conflict, Forbidden, Gone, Invalid
+from forecourt.kernel.events import Event
 from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
 from forecourt.modules.venues.contract import DurationMin, People
-from forecourt.modules.venues.contract import Purpose as Purpose
+from forecourt.modules.venues.contract import Purpose as Purpose  # noqa: PLC0414 - callers find it here
 
 # ---------------------------------------------------------------------------------------------------------------- words
 
@@ -268,7 +269,7 @@ class BookingPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     purpose: Purpose | UnsetType = UNSET
     team_size: People | UnsetType = UNSET
     equipment: EquipmentWishes | UnsetType = UNSET
-    note: Note | None | UnsetType = UNSET
+    note: Note | UnsetType | None = UNSET
 
 
 class Reschedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -411,6 +412,189 @@ class AdminCannotBook(Forbidden):
     title = "Platform administrators cannot book for themselves"
 
 
+# --------------------------------------------------------------------------------------------------------------- events
+
+
+class BookingHeld(Event, name="booking.held", version=1):
+    """The place is claimed and waits for payment until `hold_expires_at`."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    booking_id: UUID
+    account_id: UUID | None
+    start: datetime
+    end: datetime
+    purpose: Purpose
+    team_size: int
+    price: Money
+    hold_expires_at: datetime
+
+
+class ApprovalAsked(Event, name="booking.approval_asked", version=1):
+    """The place is claimed and waits for staff."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    booking_id: UUID
+    account_id: UUID | None
+    start: datetime
+    end: datetime
+    purpose: Purpose
+    team_size: int
+    price: Money
+
+
+class BookingConfirmed(Event, name="booking.confirmed", version=1):
+    """The place is the customer's."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    booking_id: UUID
+    account_id: UUID | None
+    start: datetime
+    end: datetime
+    purpose: Purpose
+    team_size: int
+    price: Money
+    paid: Money
+
+
+class BookingDeclined(Event, name="booking.declined", version=1):
+    """Staff said no; the place is free again."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    booking_id: UUID
+    account_id: UUID | None
+    start: datetime
+    end: datetime
+    purpose: Purpose
+    team_size: int
+    price: Money
+    reason: str
+
+
+class BookingCancelled(Event, name="booking.cancelled", version=1):
+    """The place is free again; `refund` is due."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    booking_id: UUID
+    account_id: UUID | None
+    start: datetime
+    end: datetime
+    purpose: Purpose
+    team_size: int
+    price: Money
+    refund: Money
+    by: BookingActor
+    reason: str = ""
+
+
+class BookingRescheduled(Event, name="booking.rescheduled", version=1):
+    """Moved or extended; `start`, `end`, `resource_id` and `price` are the new ones."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    booking_id: UUID
+    account_id: UUID | None
+    start: datetime
+    end: datetime
+    purpose: Purpose
+    team_size: int
+    price: Money
+    from_resource_id: UUID
+    from_start: datetime
+    from_end: datetime
+    from_price: Money
+    fee: Money
+
+
+class BookingExpired(Event, name="booking.expired", version=1):
+    """Nobody paid in time; the place is free again."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    booking_id: UUID
+    account_id: UUID | None
+    start: datetime
+    end: datetime
+    purpose: Purpose
+    team_size: int
+    price: Money
+
+
+class BookingStarted(Event, name="booking.started", version=1):
+    """The booked time began."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    booking_id: UUID
+    account_id: UUID | None
+    start: datetime
+    end: datetime
+    purpose: Purpose
+    team_size: int
+    price: Money
+
+
+class BookingCompleted(Event, name="booking.completed", version=1):
+    """The booked time is over."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    booking_id: UUID
+    account_id: UUID | None
+    start: datetime
+    end: datetime
+    purpose: Purpose
+    team_size: int
+    price: Money
+
+
+class BookingNoShow(Event, name="booking.no_show", version=1):
+    """Nobody came."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+    booking_id: UUID
+    account_id: UUID | None
+    start: datetime
+    end: datetime
+    purpose: Purpose
+    team_size: int
+    price: Money
+
+
+class BlockPlaced(Event, name="block.placed", version=1):
+    organisation_id: UUID
+    venue_id: UUID
+    resource_ids: list[UUID]
+    block_id: UUID
+    start: datetime
+    end: datetime
+    reason: str
+
+
+class BlockRemoved(Event, name="block.removed", version=1):
+    organisation_id: UUID
+    venue_id: UUID
+    resource_ids: list[UUID]
+    block_id: UUID
+    start: datetime
+    end: datetime
+
+
 # ---------------------------------------------------------------------------------------------------------------- calls
 
 
@@ -432,7 +616,7 @@ class Bookings(Protocol):
         ...
 
     async def paid(self, ctx: Context, booking_id: UUID, amount: Money) -> BookingOut:
-        """`amount` in all has been paid; the booking is confirmed when that covers its price. Raises HoldExpired, InvalidTransition."""
+        """`amount` in all has been paid; confirmed when that covers the price. Raises HoldExpired, InvalidTransition."""
         ...
 
     async def release(self, ctx: Context, booking_id: UUID, reason: str) -> BookingOut:

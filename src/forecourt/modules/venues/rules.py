@@ -16,6 +16,7 @@ Time no rule matches costs nothing. An hour is 60 real minutes, also in the nigh
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -361,7 +362,7 @@ def validate_hours(hours: OpeningHours, path: str = "opening_hours") -> list[Fie
             last += 1440 if last < first else 0
             spans.append((d * 1440 + first, d * 1440 + last, where))
     spans.sort()
-    for (_, end, _), (start, _, where) in zip(spans, spans[1:], strict=False):
+    for (_, end, _), (start, _, where) in itertools.pairwise(spans):
         if start < end:
             faults.append(FieldError(where, "overlaps the interval before it"))
     if spans and spans[-1][1] - 7 * 1440 > spans[0][0]:
