@@ -1,0 +1,307 @@
+"""Pure decisions about bookings: who may move them where, what may be asked, what comes back. Values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import msgspec
+
+from forecourt.kernel.errors import Invalid
+from forecourt.kernel.money import Money
+from forecourt.kernel.period import Period
+from forecourt.modules.booking.contract import (
+    FINAL,
+    Alternative,
+    BookingAction,
+    BookingActor,
+    BookingStatus,
+    InvalidTransition,
+    OutsideHorizon,
+    QuoteLine,
+    RefundPreview,
+    TaxLine,
+    TooManyOpenBookings,
+)
+from forecourt.modules.booking.slots import free_slots, on_grid
+from forecourt.modules.venues.contract import (
+    CapacityExceeded,
+    OrganisationInactive,
+    OrganisationStatus,
+    Policies,
+    Purpose,
+    Resource,
+    ResourceInactive,
+    Tax,
+    VenueBook,
+    VenueClosed,
+)
+from forecourt.modules.venues.rules import PricedSegment, is_open, local
+
+# -------------------------------------------------------------------------------------------------------- state machine
+
+_S, _A, _W = BookingStatus, BookingAction, BookingActor
+_ANYONE = frozenset(BookingActor)
+_STAFF = frozenset({_W.STAFF, _W.HOUSE})
+_HOUSE = frozenset({_W.HOUSE})
+
+TRANSITIONS: dict[tuple[BookingStatus, BookingAction], tuple[BookingStatus, frozenset[BookingActor]]] = {
+    (_S.DRAFT, _A.REQUEST_APPROVAL): (_S.PENDING_APPROVAL, _ANYONE),
+    (_S.DRAFT, _A.HOLD): (_S.PAYMENT_PENDING, _ANYONE),
+    (_S.DRAFT, _A.CONFIRM): (_S.UPCOMING, _STAFF),
+    (_S.DRAFT, _A.CANCEL): (_S.CANCELLED, _ANYONE),
+    (_S.PENDING_APPROVAL, _A.APPROVE): (_S.PAYMENT_PENDING, _STAFF),
+    (_S.PENDING_APPROVAL, _A.CONFIRM): (_S.UPCOMING, _STAFF),  # approved, and what was authorised on request covers it
+    (_S.PENDING_APPROVAL, _A.DECLINE): (_S.DECLINED, _STAFF),
+    (_S.PENDING_APPROVAL, _A.CANCEL): (_S.CANCELLED, _ANYONE),
+    (_S.PENDING_APPROVAL, _A.EDIT): (_S.PENDING_APPROVAL, _ANYONE),
+    (_S.PAYMENT_PENDING, _A.CONFIRM): (_S.UPCOMING, _STAFF),
+    (_S.PAYMENT_PENDING, _A.EXPIRE): (_S.EXPIRED, _HOUSE),
+    (_S.PAYMENT_PENDING, _A.CANCEL): (_S.CANCELLED, _ANYONE),
+    (_S.PAYMENT_PENDING, _A.RESCHEDULE): (_S.PAYMENT_PENDING, _ANYONE),
+    (_S.PAYMENT_PENDING, _A.EXTEND): (_S.PAYMENT_PENDING, _ANYONE),
+    (_S.PAYMENT_PENDING, _A.EDIT): (_S.PAYMENT_PENDING, _ANYONE),
+    (_S.UPCOMING, _A.BEGIN): (_S.IN_PROGRESS, _ANYONE),
+    (_S.UPCOMING, _A.COMPLETE): (_S.COMPLETED, _HOUSE),  # nobody checked in and the time is over
+    (_S.UPCOMING, _A.MARK_NO_SHOW): (_S.NO_SHOW, _STAFF),
+    (_S.UPCOMING, _A.CANCEL): (_S.CANCELLED, _ANYONE),
+    (_S.UPCOMING, _A.RESCHEDULE): (_S.UPCOMING, _ANYONE),
+    (_S.UPCOMING, _A.EXTEND): (_S.UPCOMING, _ANYONE),
+    (_S.UPCOMING, _A.EDIT): (_S.UPCOMING, _ANYONE),
+    (_S.IN_PROGRESS, _A.EXTEND): (_S.IN_PROGRESS, _ANYONE),
+    (_S.IN_PROGRESS, _A.EDIT): (_S.IN_PROGRESS, _STAFF),
+    (_S.IN_PROGRESS, _A.COMPLETE): (_S.COMPLETED, _ANYONE),
+    (_S.IN_PROGRESS, _A.CANCEL): (_S.CANCELLED, _STAFF),
+    (_S.IN_PROGRESS, _A.MARK_NO_SHOW): (_S.NO_SHOW, _STAFF),
+}
+"""From a status by an action to a status, and who may do it. What is not here is illegal. A table, so that tests can read it."""
+
+
+def advance(status: BookingStatus, action: BookingAction, actor: BookingActor) -> BookingStatus:
+    """The status after `action`. Raises InvalidTransition when the status does not allow it, or not to this actor."""
+    match TRANSITIONS.get((status, action)):
+        case (after, actors) if actor in actors:
+            return after
+        case None if status in FINAL:
+            raise InvalidTransition(f"The booking is {_words(status)}; nothing more can happen to it.")
+        case _:
+            raise InvalidTransition(f"A booking that is {_words(status)} does not allow: {_words(action)}.")
+
+
+def _words(value: BookingStatus | BookingAction) -> str:
+    return value.value.replace("_", " ")
+
+
+# ------------------------------------------------------------------------------------------------------------- requests
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def requested_period(start: datetime, duration_min: int) -> Period:
+    """The period asked for, in UTC. Raises Invalid for years outside 2000 to 2199, which no calendar here can hold."""
+    if not EARLIEST <= start < LATEST:
+        raise Invalid.field("start", "is not between the years 2000 and 2199")
+    return Period.of(start, duration_min)
+
+
+def party(resource: Resource, purpose: Purpose, team_size: int | None) -> int:
+    """How many people come: those named, else the fewest this purpose takes. Raises CapacityExceeded."""
+    fewest, most = resource.people.get(purpose, (1, resource.capacity))
+    if team_size is None:
+        return fewest
+    if not fewest <= team_size <= most:
+        raise CapacityExceeded.field("team_size", f"{resource.name} takes {fewest} to {most} people for {purpose.value}")
+    return team_size
+
+
+def lead_min(book: VenueBook, resource: Resource) -> int:
+    return book.policies.lead_min if resource.lead_min is None else resource.lead_min
+
+
+def horizon_days(book: VenueBook, resource: Resource) -> int:
+    return book.policies.horizon_days if resource.horizon_days is None else resource.horizon_days
+
+
+def check_request(
+    book: VenueBook,
+    resource: Resource,
+    period: Period,
+    purpose: Purpose,
+    team_size: int,
+    now: datetime,
+    open_count: int,
+) -> None:
+    """Whether a customer may ask for this, apart from it being free. `open_count`: this person's open bookings here.
+
+    Raises OrganisationInactive, ResourceInactive, Invalid, OutsideHorizon, VenueClosed, CapacityExceeded, TooManyOpenBookings.
+    """
+    check_place(book, resource, period, purpose, team_size)
+    _check_notice(book, resource, period, now)
+    if open_count >= book.policies.max_open_bookings:
+        raise TooManyOpenBookings(f"{book.organisation.name} allows {book.policies.max_open_bookings} open bookings per person.")
+
+
+def check_place(book: VenueBook, resource: Resource, period: Period, purpose: Purpose, team_size: int) -> None:
+    """The part of `check_request` that also binds staff: the place exists, is open, and fits the party and the grid."""
+    if book.organisation.status is not OrganisationStatus.ACTIVE:
+        raise OrganisationInactive
+    if not resource.active:
+        raise ResourceInactive(f"{resource.name} is not bookable at present.")
+    if period.duration_min not in resource.durations_min:
+        allowed = ", ".join(str(d) for d in sorted(resource.durations_min))
+        raise Invalid.field("duration_min", f"{resource.name} is booked for {allowed} minutes")
+    if not on_grid(book, resource, period.start):
+        raise Invalid.field("start", f"{resource.name} is booked from every {resource.slot_min} minutes, counted from midnight")
+    party(resource, purpose, team_size)
+    if not is_open(book, period):
+        raise VenueClosed(f"{book.venue.name} is not open for the whole of that time.")
+
+
+def _check_notice(book: VenueBook, resource: Resource, period: Period, now: datetime) -> None:
+    if period.start < now:
+        raise Invalid.field("start", "is in the past")
+    lead = lead_min(book, resource)
+    if period.start < now + timedelta(minutes=lead):
+        raise OutsideHorizon.field("start", f"{resource.name} is booked at least {lead} minutes ahead")
+    days = horizon_days(book, resource)
+    if (local(book, period.start).date() - local(book, now).date()).days > days:
+        raise OutsideHorizon.field("start", f"{resource.name} is booked at most {days} days ahead")
+
+
+def needs_approval(policies: Policies, purpose: Purpose) -> bool:
+    return purpose in policies.approval_purposes
+
+
+def hold_expiry(policies: Policies, now: datetime) -> datetime:
+    """When a hold made now gives the place back unpaid."""
+    return now + timedelta(minutes=policies.hold_min)
+
+
+def hold_is_over(hold_expires_at: datetime, now: datetime) -> bool:
+    """The very instant of expiry is too late: a hold is half-open like every period."""
+    return now >= hold_expires_at
+
+
+# ---------------------------------------------------------------------------------------------------------------- money
+
+
+def refund_pct(policies: Policies, start: datetime, now: datetime) -> int:
+    """Percent that comes back by the tiers; a notice of exactly `before_h` hours is enough."""
+    return next((t.refund_pct for t in policies.cancellation if start - now >= timedelta(hours=t.before_h)), 0)
+
+
+def refund_due(policies: Policies, paid: Money, start: datetime, now: datetime) -> Money:
+    """Refund at `now` of what was paid, rounded half to even; 0 after the last tier. Tiers: VE-8."""
+    return paid.percent(refund_pct(policies, start, now))
+
+
+def refund_preview(policies: Policies, paid: Money, start: datetime, now: datetime) -> RefundPreview:
+    """What comes back now, and until when that holds; an instant later it is less."""
+    pct = refund_pct(policies, start, now)
+    tier = next((t for t in policies.cancellation if start - now >= timedelta(hours=t.before_h)), None)
+    until = None if tier is None else start - timedelta(hours=tier.before_h)
+    return RefundPreview(paid.percent(pct), pct, until)
+
+
+class Repricing(msgspec.Struct, frozen=True):
+    """What a change of a booking means in money. `due` is still to be paid; `back` goes back; one of them is zero."""
+
+    price: Money
+    fee: Money
+    due: Money
+    back: Money
+
+
+def reprice(new_price: Money, paid: Money, fee: Money) -> Repricing:
+    """The booking costs `new_price` plus `fee` from now on, and `paid` has been paid already."""
+    price = new_price + fee
+    zero = Money.zero(price.currency)
+    return Repricing(price, fee, max(price - paid, zero, key=_amount), max(paid - price, zero, key=_amount))
+
+
+def reschedule_fee(policies: Policies, old_price: Money) -> Money:
+    """The fee for moving a booking, a share of what it cost before; extending and editing are free of it."""
+    return old_price.percent(policies.reschedule_fee_pct)
+
+
+def _amount(money: Money) -> int:
+    return money.amount
+
+
+def quote_lines(book: VenueBook, resource: Resource, segments: Sequence[PricedSegment]) -> list[QuoteLine]:
+    """One line per segment, named by its rule and local time: `Peak, 18:00–19:00`."""
+    return [
+        QuoteLine(
+            label=f"{s.label or resource.name}, {local(book, s.period.start):%H:%M}–{local(book, s.period.end):%H:%M}",
+            amount=s.amount,
+            rule=s.label,
+        )
+        for s in segments
+    ]
+
+
+def tax_lines(taxes: Sequence[Tax], net_or_gross: Money) -> list[TaxLine]:
+    """Tax on the sum of the lines. Included taxes are taken out of it together, added ones come on top of what is left.
+
+    Gross G with included rates i₁…iₙ holds the net N = G ÷ (1 + Σi); each tax is N × its rate. Rounded half to even,
+    the included ones so that net and taxes add up to G.
+    """
+    included = [Decimal(t.rate) for t in taxes if t.included]
+    share = 100 + sum(included, Decimal(0))
+    net = Money(net_or_gross.times(Decimal(100) / share).amount, net_or_gross.currency)
+    weights = [int(rate * 10_000) for rate in included]
+    parts = iter((net_or_gross - net).split(weights) if any(weights) else [Money.zero(net.currency)] * len(weights))
+    return [TaxLine(t.rate, next(parts) if t.included else net.times(Decimal(t.rate), 100), t.included) for t in taxes]
+
+
+def quote_total(lines: Sequence[QuoteLine], tax: Sequence[TaxLine], currency: str) -> Money:
+    """What is to be paid: the lines and the taxes that they do not include; never below zero."""
+    whole = Money.total([line.amount for line in lines] + [t.amount for t in tax if not t.included], currency)
+    return max(whole, Money.zero(currency), key=_amount)
+
+
+# --------------------------------------------------------------------------------------------------------- alternatives
+
+
+def alternatives(
+    book: VenueBook,
+    resource: Resource,
+    period: Period,
+    *,
+    purpose: Purpose,
+    team_size: int,
+    busy: Mapping[UUID, Sequence[tuple[datetime, datetime]]],
+    now: datetime,
+    limit: int = 6,
+) -> list[Alternative]:
+    """Instead of a taken place: the same start on others of its kind and sport first, then the nearest free starts on this one.
+
+    Looks at the local day of `period` only, which `busy` must cover for every resource of the venue.
+    """
+    day = local(book, period.start).date()
+    alike = [
+        r for r in book.resources if r.id != resource.id and r.active and r.kind is resource.kind and r.sport == resource.sport
+    ]
+    found: list[Alternative] = []
+    for other in [*alike, resource]:
+        slots = free_slots(
+            book,
+            other,
+            day,
+            duration_min=period.duration_min,
+            purpose=purpose,
+            team_size=team_size,
+            busy=busy.get(other.id, ()),
+            now=now,
+        )
+        if other is resource:
+            near = sorted(slots, key=lambda s: (abs(s.start - period.start), s.start))
+            room = max(limit - len(found), 0)
+        else:
+            near = [s for s in slots if s.start == period.start]
+            room = max(limit // 2 - len(found), 0)
+        found += [Alternative(other.id, s.start, s.end, s.local_start, s.price) for s in near[:room]]
+    return found
