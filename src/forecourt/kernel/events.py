@@ -326,10 +326,11 @@ DEAD = Query(
 )
 RAISE_FROM_THE_DEAD = Statement("delete from kernel.dead_letter where subscriber = $1 and event_id = $2")
 REWIND = Statement(
-    "update kernel.cursor set xid = coalesce((select e.xid from kernel.event e where e.at >= $2 order by e.xid, e.id limit 1),"
-    " case when $2::timestamptz is null then '0'::xid8 else xid end),"
-    " id = '00000000-0000-0000-0000-000000000000', careful_xid = '0', attempts = 0, retry_at = null, error = ''"
-    " where subscriber = $1"
+    "update kernel.cursor c set xid = p.xid, id = '00000000-0000-0000-0000-000000000000', careful_xid = '0', attempts = 0,"
+    " retry_at = null, error = ''"
+    " from (select '0'::xid8 as xid where $2::timestamptz is null union all"
+    " (select e.xid from kernel.event e where e.at >= $2 order by e.xid, e.id limit 1)) p"
+    " where c.subscriber = $1"
 )
 
 
@@ -556,13 +557,13 @@ class Dispatcher:
                 await tx.run(BE_CAREFUL, name, rows[-1].xid, rows[-1].id, error)
                 return Turn.MORE
             attempts = cursor.attempts + 1
-            log.warning("event_failed", subscriber=name, event=row.name, event_id=str(row.id), attempts=attempts, error=error)
+            log.warning("event_failed", subscriber=name, name=row.name, event_id=str(row.id), attempts=attempts, error=error)
             if attempts < ATTEMPTS:
                 await tx.run(PAUSE, name, attempts, self._clock.now() + pause_after(attempts), error)
                 return Turn.PAUSED
             await tx.run(BURY, name, *dead_letter(row), attempts, error)
             await tx.run(MOVE, name, row.xid, row.id)
-        log.error("event_buried", subscriber=name, event=row.name, event_id=str(row.id), error=error)
+        log.error("event_buried", subscriber=name, name=row.name, event_id=str(row.id), error=error)
         return Turn.MORE
 
 

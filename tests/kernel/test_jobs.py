@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import pytest
+from tests.kernel.conftest import Scratch
+
+from forecourt.kernel import doorbell
+from forecourt.kernel.clock import FixedClock, SystemClock
+from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.jobs import Company, JobHandler, JobKind, Schedule, Worker, cron, enqueue, every, housekeeping, replay_jobs
+
+
+class Count(msgspec.Struct, frozen=True):
+    n: int
+
+
+COUNT = JobKind("probe.count", Count, timeout_s=5, attempts=3)
+FOREIGN = JobKind("other.count", Count, timeout_s=5, attempts=3)
+
+
+class Ledger:
+    """A handler that remembers what it ran."""
+
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+        self.contexts: list[Context] = []
+        self.failing: set[int] = set()
+
+    async def run(self, context: Context, payload: Count) -> None:
+        self.ran.append(payload.n)
+        self.contexts.append(context)
+        if payload.n in self.failing:
+            raise ValueError("no")
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def worker(scratch: Scratch, ledger: Ledger) -> Worker:
+    return Worker(scratch.db, scratch.url, [JobHandler(COUNT, ledger.run)])
+
+
+async def add(scratch: Scratch, *numbers: int, at: datetime | None = None, key: str | None = None) -> None:
+    async with scratch.probe.tx(service_context("test")) as tx:
+        for n in numbers:
+            enqueue(tx, COUNT, Count(n), at=at, key=key)
+
+
+async def left(scratch: Scratch) -> int:
+    return (await scratch.sql("select count(*) from kernel.job"))[0][0]
+
+
+async def test_a_job_runs_once_with_the_context_it_was_enqueued_in(scratch: Scratch, worker: Worker, ledger: Ledger) -> None:
+    org = uuid4()
+    async with scratch.probe.tx(service_context("till", org, "b" * 32)) as tx:
+        enqueue(tx, COUNT, Count(1))
+    assert await worker.drain() == 1
+    assert await worker.drain() == 0
+    assert ledger.ran == [1]
+    assert (ledger.contexts[0].organisation_id, ledger.contexts[0].trace_id) == (org, "b" * 32)
+    assert await left(scratch) == 0
+
+
+async def test_a_job_of_a_rolled_back_transaction_never_runs(scratch: Scratch, worker: Worker, ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with scratch.probe.tx(service_context("test")) as tx:
+            enqueue(tx, COUNT, Count(1))
+            raise ZeroDivisionError
+    await add(scratch, 2)
+    await worker.drain()
+    assert ledger.ran == [2]
+
+
+async def test_a_job_waits_for_its_time(scratch: Scratch, worker: Worker, ledger: Ledger) -> None:
+    await add(scratch, 1, at=datetime.now(UTC) + timedelta(hours=1))
+    assert await worker.drain() == 0
+    assert await worker.drain(within=timedelta(minutes=30)) == 0
+    assert await worker.drain(within=timedelta(hours=2)) == 1
+    assert ledger.ran == [1]
+
+
+async def test_a_key_keeps_a_second_job_out_until_the_first_has_run(scratch: Scratch, worker: Worker, ledger: Ledger) -> None:
+    await add(scratch, 1, key="same")
+    await add(scratch, 2, key="same")
+    await add(scratch, 3, key="another")
+    await worker.drain()
+    await add(scratch, 4, key="same")
+    await worker.drain()
+    assert ledger.ran == [1, 3, 4]
+
+
+async def test_a_failing_job_is_tried_again_then_kept_for_replay(scratch: Scratch, worker: Worker, ledger: Ledger) -> None:
+    ledger.failing = {13}
+    await add(scratch, 13, 14)
+    for _ in range(COUNT.attempts):
+        assert await left(scratch) > 0
+        await worker.drain(within=timedelta(minutes=10))
+    assert ledger.ran.count(13) == COUNT.attempts
+    assert ledger.ran.count(14) == 1
+    assert await left(scratch) == 0
+    (dead,) = await scratch.sql("select kind, starts, error from kernel.dead_job")
+    assert (dead["kind"], dead["starts"], dead["error"]) == ("probe.count", 3, "ValueError: no")
+    assert [a.dead for a in await worker.ages()] == [1]
+
+    ledger.failing = set()
+    assert await replay_jobs(scratch.db, kind="probe.other") == 0
+    assert await replay_jobs(scratch.db) == 1
+    await worker.drain()
+    assert ledger.ran.count(13) == COUNT.attempts + 1
+    assert not await scratch.sql("select id from kernel.dead_job")
+
+
+async def test_a_job_that_takes_too_long_is_stopped(scratch: Scratch) -> None:
+    slow = JobKind("probe.slow", Count, timeout_s=0.05, attempts=1)
+
+    async def run(_: Context, __: Count) -> None:
+        await asyncio.Event().wait()
+
+    async with scratch.probe.tx(service_context("test")) as tx:
+        enqueue(tx, slow, Count(1))
+    await Worker(scratch.db, scratch.url, [JobHandler(slow, run)]).drain()
+    (dead,) = await scratch.sql("select error from kernel.dead_job")
+    assert dead["error"].startswith("TimeoutError")
+
+
+async def test_a_module_enqueues_its_own_jobs_only_and_reads_none(scratch: Scratch) -> None:
+    await add(scratch, 1)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with scratch.probe.tx(service_context("test")) as tx:
+            enqueue(tx, FOREIGN, Count(1))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with scratch.probe.tx(service_context("test")) as tx:
+            await tx.connection.fetch("select id from kernel.job")
+
+
+async def test_a_running_worker_is_woken_by_the_doorbell_and_stops_when_told(
+    scratch: Scratch, worker: Worker, ledger: Ledger
+) -> None:
+    bell = doorbell.Doorbell(scratch.db)
+    await bell.start()
+    doorbell.install(bell)
+    running = asyncio.create_task(worker.run())
+    try:
+        async with asyncio.timeout(20):
+            for n in range(5):
+                await add(scratch, n)
+                while n not in ledger.ran:
+                    await asyncio.sleep(0.01)
+    finally:
+        await worker.stop()
+        await asyncio.wait_for(running, 20)
+        doorbell.install(None)
+        await bell.stop()
+    assert ledger.ran == list(range(5))
+    assert await left(scratch) == 0
+
+
+async def test_a_schedule_fires_once_for_two_workers_and_makes_up_for_a_pause_once(scratch: Scratch, ledger: Ledger) -> None:
+    clock = FixedClock(datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC))
+    schedule = Schedule("probe.minute", every(minutes=1), COUNT, Count(1))
+    workers = [Worker(scratch.db, scratch.url, [JobHandler(COUNT, ledger.run)], [schedule], clock) for _ in range(2)]
+    for w in workers:
+        await w.drain()
+    assert ledger.ran == [], "its first time has not come"
+    clock.advance(timedelta(minutes=1))
+    for w in workers:
+        await w.drain()
+    assert ledger.ran == [1]
+    clock.advance(timedelta(hours=5))
+    for w in workers:
+        await w.drain()
+    assert ledger.ran == [1, 1]
+
+
+def test_times_of_schedules() -> None:
+    noon = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+    assert every(minutes=5)(noon) == noon + timedelta(minutes=5)
+    assert every(minutes=5)(noon + timedelta(seconds=1)) == noon + timedelta(minutes=5)
+    assert cron("15 3 * * *")(noon) == datetime(2026, 5, 2, 3, 15, tzinfo=UTC)
+    with pytest.raises(ValueError, match="cron"):
+        cron("now and then")
+
+
+async def test_housekeeping_runs_on_the_real_tables(scratch: Scratch) -> None:
+    handler, schedule = housekeeping(scratch.db, SystemClock())
+    await scratch.sql(
+        "insert into kernel.idempotency (key, fingerprint, effect_id, locked_until, expires_at)"
+        " values ('old', '', gen_random_uuid(), now(), now() - interval '1 day'),"
+        " ('new', '', gen_random_uuid(), now(), now() + interval '1 day')"
+    )
+    await handler.run(service_context("kernel.tidy"), schedule.payload)  # type: ignore[arg-type]
+    assert [r["key"] for r in await scratch.sql("select key from kernel.idempotency")] == ["new"]
+
+
+async def test_a_suspect_runs_with_nobody_beside_it() -> None:
+    company = Company()
+    present: list[str] = []
+
+    async def ordinary() -> None:
+        async with company.together():
+            present.append("in")
+            await asyncio.sleep(0.005)
+            present.append("out")
+
+    async def suspect() -> None:
+        async with company.alone():
+            assert present.count("in") == present.count("out")
+            before = len(present)
+            await asyncio.sleep(0.01)
+            assert len(present) == before
+
+    await asyncio.gather(*(ordinary() for _ in range(5)), suspect(), suspect(), *(ordinary() for _ in range(5)))
+    assert present.count("out") == 10
+
+
+KILLER = """
+import asyncio, os, signal, sys
+from forecourt.kernel import jobs
+from forecourt.kernel.db import Database
+from tests.kernel.test_jobs import COUNT
+from datetime import timedelta
+
+jobs.HEARTBEAT_TIMEOUT = timedelta(seconds=0.2)
+
+async def run(context, payload):
+    if payload.n == 13:
+        await asyncio.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)
+    await asyncio.sleep(0.02)
+
+async def main():
+    db = await Database.connect(sys.argv[1], None, 5)
+    worker = jobs.Worker(db, sys.argv[1], [jobs.JobHandler(COUNT, run)])
+    running = asyncio.create_task(worker.run())
+    connection = await jobs.asyncpg.connect(sys.argv[2])
+    while await connection.fetchval("select count(*) from kernel.job"):
+        await asyncio.sleep(0.05)
+    await worker.stop()
+    await running
+
+asyncio.run(main())
+"""
+
+
+async def test_a_job_that_kills_its_worker_is_parked_and_its_neighbours_finish(scratch: Scratch) -> None:
+    await add(scratch, 1, 2, 13, 3, 4)
+    root = Path(__file__).parents[2]
+    codes: list[int] = []
+    async with asyncio.timeout(60):
+        while not codes or codes[-1] != 0:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                KILLER,
+                scratch.url,
+                scratch.fresh.admin_url,
+                cwd=root,
+                env={**os.environ, "PYTHONPATH": str(root)},
+                stderr=subprocess.DEVNULL,
+            )
+            codes.append(await process.wait())
+            assert codes[-1] in (0, -9)
+    assert codes == [-9] * COUNT.attempts + [0]
+    assert [r["starts"] for r in await scratch.sql("select starts from kernel.dead_job")] == [COUNT.attempts]
+    (dead,) = await scratch.sql("select convert_from(payload, 'utf8') as payload from kernel.dead_job")
+    assert dead["payload"] == '{"n":13}'
