@@ -185,6 +185,7 @@ async def test_a_block_is_moved_with_the_keyboard_and_the_server_hears_where(sit
     assert await tab.locator("#bk-b15.bk--lift").count() == 1
     await tab.keyboard.press("ArrowLeft")  # Court 4, where 20:00 is free until 20:30: refused
     assert await tab.locator(".day__drop[data-bad]").count() == 1
+    assert (await tab.locator(".bk__when").inner_text()) == "Court 4, 20:00", "the venue's clock, not ours"
     await tab.keyboard.press("ArrowLeft")  # Court 3: taken by the choice
     for _ in range(8):
         await tab.keyboard.press("ArrowDown")

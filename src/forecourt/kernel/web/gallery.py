@@ -304,6 +304,7 @@ def _day(now: datetime) -> DaySheetView:
         label="Day sheet, Thursday 19 November",
         steps=40,
         first=first,
+        tz=TZ,
         hours=tuple(GridTime(_clock(840, at, 15), at, 4) for at in range(0, 40, 4)),
         resources=tuple(
             DayResource(f"c{i}", f"Court {i}", kind, pct, open_until=40 if i < 5 else 38)

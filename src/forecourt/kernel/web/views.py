@@ -255,7 +255,7 @@ class DayFree(msgspec.Struct, frozen=True):
 
 
 class DaySheetView(msgspec.Struct, frozen=True, kw_only=True):
-    """One day of one venue. `steps` of 15 minutes from `first` (aware). `hours` label the rows.
+    """One day of one venue. `steps` of 15 minutes from `first` (aware), shown on the clock of `tz`. `hours` label the rows.
 
     `move_url` takes a POST of booking_id, resource_id, start, version and answers with the changed fragments; empty
     means nobody may move here. `quote_url` is asked while dragging (`?booking_id&resource_id&start`) and answers
@@ -266,6 +266,7 @@ class DaySheetView(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     steps: int
     first: datetime
+    tz: str
     hours: tuple[GridTime, ...]
     resources: tuple[DayResource, ...]
     blocks: tuple[DayBlock, ...]

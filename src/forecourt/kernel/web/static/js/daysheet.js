@@ -20,6 +20,7 @@ class Sheet {
     this.day = day;
     this.lift = null;
     this.press = null;
+    this.wall = new Intl.DateTimeFormat("en-GB", { timeZone: day.dataset.tz, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     day.toggleAttribute("data-touch", matchMedia("(pointer: coarse)").matches);
     day.addEventListener("pointerdown", (e) => this.down(e));
     day.addEventListener("pointermove", (e) => this.move(e));
@@ -56,9 +57,7 @@ class Sheet {
 
   clock(at) {
     const moment = new Date(Date.parse(this.day.dataset.first) + at * 15 * 60_000);
-    const offset = /([+-])(\d\d):(\d\d)$/.exec(this.day.dataset.first);
-    const shift = offset ? (offset[1] === "-" ? -1 : 1) * (Number(offset[2]) * 60 + Number(offset[3])) : 0;
-    return { iso: moment.toISOString(), text: new Date(moment.getTime() + shift * 60_000).toISOString().slice(11, 16) };
+    return { iso: moment.toISOString(), text: this.wall.format(moment) };
   }
 
   to(column, at) {
