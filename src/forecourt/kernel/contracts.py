@@ -1,0 +1,661 @@
+"""Calls between modules: a `Protocol` in `contract.py`, answered in this process or in another; no caller knows which.
+
+    class Venues(Protocol):
+        @idempotent
+        async def cards(self, ctx: Context, ids: list[UUID]) -> list[VenueCard]: ...
+
+    board.provide(Venues, venues_service)
+    venues = board.call(Venues)             # a Venues, bound at its first call
+    await venues.cards(ctx, ids)
+
+In one process arguments and results pass through the same codec as between two, so that splitting cannot break what worked.
+Between processes a call is a POST of msgpack, signed with HMAC-SHA256 over everything that matters, with a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import inspect
+import secrets
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol, TypeVar, cast, get_type_hints
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import structlog
+
+from forecourt.kernel import telemetry
+from forecourt.kernel.clock import Clock, SystemClock
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import in_transaction
+from forecourt.kernel.errors import DeadlineExceeded, FieldError, Internal, Problem, Unavailable
+from forecourt.kernel.settings import ContractKey
+
+P = TypeVar("P")
+F = TypeVar("F", bound=Callable[..., object])
+
+CALL_TIMEOUT_S = 5.0
+TRIES = 3
+BACKOFF_S = 0.1
+BACKOFF_FACTOR = 1.5
+SIGNATURE_WINDOW_S = 30.0
+MAX_BODY_BYTES = 8 * 1024 * 1024
+PREFIX = "/_contract/"
+
+MSGPACK = "application/msgpack"
+FAULT = "application/vnd.forecourt.fault+msgpack"
+"""The media type of a Problem; an error of something in between, such as a proxy, does not carry it."""
+
+_H_KEY, _H_TIME, _H_SIGNATURE = "x-forecourt-key", "x-forecourt-time", "x-forecourt-signature"
+_H_CONTEXT, _H_BUDGET, _H_TRACE = "x-forecourt-context", "x-forecourt-budget-ms", "traceparent"
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("forecourt.contracts")
+_encode = msgspec.msgpack.Encoder().encode
+_decode_context = msgspec.msgpack.Decoder(Context).decode
+
+
+class ContractInTransaction(RuntimeError):
+    """A contract was called inside an open transaction. The call may wait on a network; move it before or after."""
+
+
+def idempotent(method: F) -> F:
+    """Marks a protocol's method that may safely run twice: a call that got no answer is tried again."""
+    vars(method)["__contract_idempotent__"] = True
+    return method
+
+
+# --- what a protocol says ----------------------------------------------------------------------------------------------
+
+
+class Method:
+    """One method of a protocol: how its arguments and its result travel."""
+
+    def __init__(self, contract: str, name: str, function: Callable[..., object]) -> None:
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"{contract}.{name} must be an async method")
+        hints = get_type_hints(function, include_extras=True)
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        if not parameters or hints.get(parameters[0].name) is not Context:
+            raise TypeError(f"{contract}.{name} takes `ctx: Context` first")
+        if "return" not in hints:
+            raise TypeError(f"{contract}.{name} does not say what it returns")
+        self.contract = contract
+        self.name = name
+        self.path = f"{PREFIX}{contract}/{name}"
+        self.parameters = tuple(_parameter(contract, name, p) for p in parameters[1:])
+        self.idempotent = bool(vars(function).get("__contract_idempotent__", False))
+        fields = [
+            (p.name, hints[p.name]) if p.default is inspect.Parameter.empty else (p.name, hints[p.name], p.default)
+            for p in sorted(parameters[1:], key=lambda p: p.default is not inspect.Parameter.empty)
+        ]
+        self.arguments: type[msgspec.Struct] = msgspec.defstruct(f"{contract}.{name}", fields)
+        self.decode_arguments = msgspec.msgpack.Decoder(self.arguments).decode
+        self.decode_result = msgspec.msgpack.Decoder(hints["return"]).decode
+        self.names = self.arguments.__struct_fields__
+
+
+def _parameter(contract: str, name: str, parameter: inspect.Parameter) -> str:
+    if parameter.kind not in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
+        raise TypeError(f"{contract}.{name}: {parameter.name} must be a plain parameter with a name")
+    if parameter.annotation is inspect.Parameter.empty:
+        raise TypeError(f"{contract}.{name}: {parameter.name} has no type")
+    return parameter.name
+
+
+_known: dict[type, tuple[Method, ...]] = {}
+
+
+def methods_of(protocol: type) -> tuple[Method, ...]:
+    """The methods of a protocol. Raises TypeError for what cannot travel."""
+    found = _known.get(protocol)
+    if found is None:
+        if not getattr(protocol, "_is_protocol", False):
+            raise TypeError(f"{protocol.__qualname__} is not a Protocol")
+        contract = contract_name(protocol)
+        functions: dict[str, Callable[..., object]] = {}
+        for base in reversed(protocol.__mro__):
+            if base not in (object, Protocol, Generic):
+                functions |= {n: f for n, f in vars(base).items() if not n.startswith("_") and inspect.isfunction(f)}
+        if not functions:
+            raise TypeError(f"{contract} has no methods")
+        found = _known[protocol] = tuple(Method(contract, name, f) for name, f in functions.items())
+    return found
+
+
+def contract_name(protocol: type) -> str:
+    """`venues.Venues` for the protocol Venues of `forecourt.modules.venues.contract`."""
+    return f"{module_of(protocol)}.{protocol.__name__}"
+
+
+def module_of(protocol: type) -> str:
+    """The module that answers a protocol."""
+    parts = protocol.__module__.split(".")
+    return parts[-2] if len(parts) > 1 and parts[-1] == "contract" else parts[-1]
+
+
+def check_implementation(protocol: type, implementation: object) -> None:
+    """Raises TypeError that lists every method which is missing, not async or has other parameters than the protocol says."""
+    faults: list[str] = []
+    for method in methods_of(protocol):
+        function = getattr(implementation, method.name, None)
+        if function is None:
+            faults.append(f"{method.name} is missing")
+        elif not inspect.iscoroutinefunction(function):
+            faults.append(f"{method.name} is not an async method")
+        else:
+            faults += [f"{method.name}: {fault}" for fault in _parameter_faults(method, function)]
+    if faults:
+        raise TypeError(f"{type(implementation).__qualname__} is not a {contract_name(protocol)}: {'; '.join(faults)}")
+
+
+def _parameter_faults(method: Method, function: Callable[..., object]) -> list[str]:
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters:
+        return ["takes no ctx"]
+    here = {p.name: p for p in parameters[1:]}
+    faults = [f"parameter {name!r} is missing" for name in method.parameters if name not in here]
+    for name, parameter in here.items():
+        if name not in method.parameters and parameter.default is inspect.Parameter.empty:
+            faults.append(f"parameter {name!r} is not in the protocol")
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            faults.append(f"parameter {name!r} cannot be given by name")
+    if not faults and [n for n in here if n in method.parameters] != list(method.parameters):
+        faults.append(f"parameters come in another order than {', '.join(method.parameters)}")
+    return faults
+
+
+# --- problems on the wire ----------------------------------------------------------------------------------------------
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A Problem between two processes."""
+
+    code: str
+    status: int
+    title: str
+    detail: str = ""
+    errors: list[FieldError] = []
+    extra: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    more: dict[str, Any] = {}
+    """Attributes a class adds, such as `retry_after_s`."""
+
+
+_decode_fault = msgspec.msgpack.Decoder(Fault).decode
+_OWN = frozenset({"detail", "errors", "extra", "headers"})
+
+
+def encode_problem(problem: Problem) -> bytes:
+    more = {
+        k: v for k, v in vars(problem).items() if k not in _OWN and isinstance(v, str | int | float | bool | list | dict | None)
+    }
+    return _encode(
+        Fault(
+            problem.code,
+            problem.status,
+            problem.title,
+            problem.detail,
+            problem.errors,
+            problem.extra,
+            problem.headers,
+            more,
+        )
+    )
+
+
+def decode_problem(body: bytes) -> Problem:
+    """The problem as the class that was raised; as its kernel base with the same code when that class is not loaded here."""
+    fault = _decode_fault(body)
+    kind = Problem.registered(fault.code)
+    if kind is not None:
+        problem = kind.__new__(kind, fault.detail or fault.title)
+    else:
+        base = next(
+            (c for c in Problem.__subclasses__() if c.status == fault.status and c.__module__ == Problem.__module__), Internal
+        )
+        problem = base.__new__(base, fault.detail or fault.title)
+        vars(problem).update(code=fault.code, status=fault.status, title=fault.title)
+    # Not through __init__: a subclass may have one of its own, and what it made of its arguments has travelled.
+    vars(problem).update(fault.more, detail=fault.detail, errors=fault.errors, extra=fault.extra, headers=fault.headers)
+    return problem
+
+
+# --- carriers ----------------------------------------------------------------------------------------------------------
+
+
+class _Carrier(Protocol):
+    async def carry(self, method: Method, ctx: Context, arguments: msgspec.Struct) -> object: ...
+
+
+class _Proxy:
+    """Base of generated proxies; a subclass has one real method for each of its protocol's."""
+
+    __slots__ = ("_carrier",)
+
+    def __init__(self, carrier: _Carrier) -> None:
+        self._carrier = carrier
+
+
+_proxies: dict[type, type[_Proxy]] = {}
+
+
+def _proxy(protocol: type[P], carrier: _Carrier) -> P:
+    kind = _proxies.get(protocol)
+    if kind is None:
+        body: dict[str, object] = {"__slots__": (), "__module__": protocol.__module__, "__doc__": protocol.__doc__}
+        for method in methods_of(protocol):
+            body[method.name] = _real_method(method, getattr(protocol, method.name))
+        kind = _proxies[protocol] = cast("type[_Proxy]", type(f"{protocol.__name__}Proxy", (_Proxy,), body))
+    return cast("P", kind(carrier))
+
+
+def _real_method(method: Method, declared: Callable[..., object]) -> Callable[..., Awaitable[object]]:
+    pack = cast("Callable[..., msgspec.Struct]", method.arguments)
+    names = method.parameters
+    as_declared = method.names == names
+
+    async def call(self: _Proxy, ctx: Context, *args: object, **named: object) -> object:
+        if in_transaction():
+            raise ContractInTransaction(f"{method.contract}.{method.name} was called inside an open transaction")
+        if len(args) > len(names):
+            raise TypeError(f"{method.contract}.{method.name} takes {len(names)} arguments after ctx")
+        arguments = pack(*args, **named) if as_declared else pack(**dict(zip(names, args, strict=False)), **named)
+        return await self._carrier.carry(method, ctx, arguments)  # pyright: ignore[reportPrivateUsage]
+
+    call.__name__, call.__qualname__, call.__doc__ = method.name, f"{method.contract}.{method.name}", declared.__doc__
+    vars(call)["__signature__"] = inspect.signature(declared)
+    return call
+
+
+class _Local:
+    """Calls an implementation in this process, through the codec."""
+
+    def __init__(self, protocol: type, implementation: object, clock: Clock) -> None:
+        check_implementation(protocol, implementation)
+        self._implementation = implementation
+        self._clock = clock
+
+    async def carry(self, method: Method, ctx: Context, arguments: msgspec.Struct) -> object:
+        sent = method.decode_arguments(_encode(arguments))
+        try:
+            result = await self.answer(method, ctx, sent)
+        except Problem as problem:
+            raise decode_problem(encode_problem(problem)) from problem
+        return method.decode_result(_encode(result))
+
+    async def answer(self, method: Method, ctx: Context, arguments: msgspec.Struct) -> object:
+        """Runs the method within `ctx`'s deadline. Raises Problems only: anything else is logged and becomes Internal."""
+        function: Callable[..., Awaitable[object]] = getattr(self._implementation, method.name)
+        named = {name: getattr(arguments, name) for name in method.names}
+        try:
+            if ctx.deadline is None:
+                return await function(ctx, **named)
+            return await _within(ctx.deadline, self._clock, function(ctx, **named))
+        except Problem:
+            raise
+        except Exception as e:
+            _log.exception("contract_failed", contract=method.contract, method=method.name)
+            raise Internal from e
+
+
+async def _within(deadline: datetime, clock: Clock, work: Awaitable[object]) -> object:
+    left_s = (deadline - clock.now()).total_seconds()
+    if left_s <= 0:
+        if inspect.iscoroutine(work):
+            work.close()
+        raise DeadlineExceeded
+    limit = asyncio.timeout(left_s)
+    try:
+        async with limit:
+            return await work
+    except TimeoutError as e:
+        if limit.expired():
+            raise DeadlineExceeded from e
+        raise
+
+
+def local(protocol: type[P], implementation: P, *, clock: Clock | None = None) -> P:
+    """The implementation behind the codec. Raises TypeError when it does not fit the protocol."""
+    return _proxy(protocol, _Local(protocol, implementation, clock or SystemClock()))
+
+
+# --- keys --------------------------------------------------------------------------------------------------------------
+
+
+class KeyRing:
+    """Keys that sign calls. The first signs, all verify: add the new one at the end everywhere, then move it to the front."""
+
+    def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
+        if not keys:
+            raise ValueError("calls between processes need at least one key (FORECOURT_CONTRACT_KEYS)")
+        self._keys = dict(keys)
+        self._first = keys[0][0]
+
+    @classmethod
+    def of(cls, keys: Sequence[ContractKey]) -> KeyRing:
+        return cls([(key.id, key.secret.reveal().encode()) for key in keys])
+
+    def sign(self, message: bytes) -> tuple[str, str]:
+        """The id of the key and the signature in hex."""
+        return self._first, hmac.new(self._keys[self._first], message, hashlib.sha256).hexdigest()
+
+    def verify(self, key_id: str, message: bytes, signature: str) -> bool:
+        key = self._keys.get(key_id)
+        if key is None:
+            return False
+        return hmac.compare_digest(hmac.new(key, message, hashlib.sha256).hexdigest().encode(), signature.encode())
+
+
+def _message(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    # The context says who acts, so it is signed like the body. Lengths cannot be confused: no header holds a line feed.
+    signed = "\n".join(("POST", path, *(headers.get(h, "") for h in (_H_TIME, _H_CONTEXT, _H_BUDGET, _H_TRACE))))
+    return signed.encode() + b"\n" + hashlib.sha256(body).digest()
+
+
+# --- breaker -----------------------------------------------------------------------------------------------------------
+
+
+class Breaker:
+    """Stops calling a target that does not answer: opens after `failures` in a row, lets one probe through after `open_s`."""
+
+    def __init__(self, failures: int = 5, open_s: float = 10.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._limit = failures
+        self._open_s = open_s
+        self._monotonic = monotonic
+        self._failures = 0
+        self._opened_at: float | None = None
+        self._probe_at: float | None = None
+
+    @property
+    def open(self) -> bool:
+        return self._opened_at is not None
+
+    def admit(self) -> bool:
+        """True when a call may go out now."""
+        if self._opened_at is None:
+            return True
+        now = self._monotonic()
+        if now - self._opened_at < self._open_s:
+            return False
+        # A probe that never reported (its task was cancelled) does not keep the breaker open for ever.
+        if self._probe_at is not None and now - self._probe_at < self._open_s:
+            return False
+        self._probe_at = now
+        return True
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        self._opened_at = self._probe_at = None
+
+    def failed(self) -> None:
+        self._failures += 1
+        self._probe_at = None
+        if self._opened_at is not None or self._failures >= self._limit:
+            self._opened_at = self._monotonic()
+
+
+# --- remote ------------------------------------------------------------------------------------------------------------
+
+
+class _Remote:
+    def __init__(
+        self,
+        base_url: str,
+        keys: KeyRing,
+        client: httpx.AsyncClient,
+        breaker: Breaker,
+        clock: Clock,
+        pause: Callable[[float], Awaitable[object]],
+    ) -> None:
+        self._base = base_url.rstrip("/")
+        self._prefix = urlsplit(self._base).path
+        self._keys = keys
+        self._client = client
+        self._breaker = breaker
+        self._clock = clock
+        self._pause = pause
+
+    async def carry(self, method: Method, ctx: Context, arguments: msgspec.Struct) -> object:
+        body = _encode(arguments)
+        pause_s = BACKOFF_S
+        for tries_left in range(TRIES - 1, -1, -1):
+            left_s = self._left_s(ctx)
+            if not self._breaker.admit():
+                raise Unavailable(f"{method.contract} does not answer")
+            try:
+                answer = await self._post(method, ctx, body, min(CALL_TIMEOUT_S, left_s))
+            except _NoAnswer as e:
+                may_retry = (method.idempotent or not e.sent) and tries_left > 0
+                if self._left_s(ctx) <= pause_s or not may_retry:
+                    raise Unavailable(f"{method.contract} does not answer") from e
+            else:
+                return self._result(method, answer)
+            await self._pause(pause_s)
+            pause_s *= BACKOFF_FACTOR
+        raise Unavailable(f"{method.contract} does not answer")
+
+    def _left_s(self, ctx: Context) -> float:
+        if ctx.deadline is None:
+            return CALL_TIMEOUT_S
+        left_s = (ctx.deadline - self._clock.now()).total_seconds()
+        if left_s <= 0:
+            raise DeadlineExceeded
+        return left_s
+
+    async def _post(self, method: Method, ctx: Context, body: bytes, timeout_s: float) -> httpx.Response:
+        headers = self._headers(method, ctx, body, timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await self._client.post(self._base + method.path, content=body, headers=headers, timeout=timeout_s)
+        except (TimeoutError, httpx.TimeoutException) as e:
+            # A caller in a hurry proves nothing about the target.
+            if timeout_s >= 1:
+                self._breaker.failed()
+            raise _NoAnswer(sent=not isinstance(e, httpx.ConnectTimeout)) from e
+        except httpx.TransportError as e:
+            self._breaker.failed()
+            raise _NoAnswer(sent=not isinstance(e, httpx.ConnectError)) from e
+        if answer.status_code in (502, 503, 504) and answer.headers.get("content-type") != FAULT:
+            self._breaker.failed()
+            raise _NoAnswer(sent=True)
+        self._breaker.succeeded()
+        return answer
+
+    def _headers(self, method: Method, ctx: Context, body: bytes, timeout_s: float) -> dict[str, str]:
+        headers = {
+            "content-type": MSGPACK,
+            _H_TIME: f"{self._clock.now().timestamp():.3f}",
+            _H_CONTEXT: b64encode(_encode(ctx)).decode(),
+            _H_BUDGET: str(max(1, int(timeout_s * 1000))),
+            _H_TRACE: _traceparent(ctx),
+        }
+        headers[_H_KEY], headers[_H_SIGNATURE] = self._keys.sign(_message(method.path, headers, body))
+        return headers
+
+    def _result(self, method: Method, answer: httpx.Response) -> object:
+        try:
+            if answer.headers.get("content-type") == FAULT:
+                raise decode_problem(answer.content)
+            if answer.status_code == 200:
+                return method.decode_result(answer.content)
+        except msgspec.MsgspecError as e:
+            _log.error("contract_answer_unreadable", contract=method.contract, method=method.name, error=str(e))
+            raise Internal from e
+        # Among them 401: our key is not theirs. The person who asked has nothing to do with it.
+        _log.error("contract_refused", contract=method.contract, method=method.name, status=answer.status_code)
+        raise Internal
+
+
+class _NoAnswer(Exception):
+    """The target did not answer. `sent` is False when it cannot have seen the call."""
+
+    def __init__(self, *, sent: bool) -> None:
+        super().__init__()
+        self.sent = sent
+
+
+def _traceparent(ctx: Context) -> str:
+    if telemetry.enabled():
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        carrier: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(carrier)
+        if "traceparent" in carrier:
+            return carrier["traceparent"]
+    return f"00-{ctx.trace_id}-{secrets.token_hex(8)}-01" if len(ctx.trace_id) == 32 else ""
+
+
+def remote(
+    protocol: type[P],
+    base_url: str,
+    keys: KeyRing,
+    client: httpx.AsyncClient,
+    *,
+    breaker: Breaker | None = None,
+    clock: Clock | None = None,
+    pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> P:
+    """The protocol as another process answers it.
+
+    Calls raise the Problems that the implementation raises, Unavailable when nothing answers, DeadlineExceeded when `ctx`'s
+    time is over. Give proxies of one target the same `breaker`.
+    """
+    return _proxy(protocol, _Remote(base_url, keys, client, breaker or Breaker(), clock or SystemClock(), pause))
+
+
+# --- serving -----------------------------------------------------------------------------------------------------------
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class Exchange:
+    """Answers signed calls from other processes. An ASGI route hands it every POST below `/_contract/`."""
+
+    def __init__(self, keys: KeyRing, clock: Clock | None = None) -> None:
+        self._keys = keys
+        self._clock: Clock = clock or SystemClock()
+        self._targets: dict[str, tuple[Method, _Local]] = {}
+
+    def add(self, protocol: type, implementation: object) -> None:
+        """Raises TypeError when the implementation does not fit."""
+        target = _Local(protocol, implementation, self._clock)
+        for method in methods_of(protocol):
+            self._targets[method.path] = (method, target)
+
+    async def handle(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """`headers` have lower-case names. 401 for what is unsigned, altered or old, before anything else is looked at."""
+        if len(body) > MAX_BODY_BYTES:
+            return 413, {}, b""
+        if not self._signed(path, headers, body):
+            return 401, {}, b""
+        target = self._targets.get(path)
+        if target is None:
+            return 404, {}, b""
+        method, implementation = target
+        try:
+            ctx = _decode_context(b64decode(headers.get(_H_CONTEXT, ""), validate=True))
+            budget_ms = int(headers.get(_H_BUDGET, ""))
+            arguments = method.decode_arguments(body)
+        except (ValueError, msgspec.MsgspecError) as e:
+            # Signed, so it comes from one of us with another idea of the contract.
+            _log.error("contract_call_unreadable", contract=method.contract, method=method.name, error=str(e))
+            return _faulty(Internal())
+        # The caller sends how long it waits, not until when: two machines need not agree on the time to the millisecond.
+        ctx = msgspec.structs.replace(ctx, deadline=self._clock.now() + timedelta(milliseconds=budget_ms))
+        try:
+            with telemetry.span(f"{method.contract}.{method.name}", headers.get(_H_TRACE, "")):
+                result = await implementation.answer(method, ctx, arguments)
+            return 200, {"content-type": MSGPACK}, _encode(result)
+        except Problem as problem:
+            return _faulty(problem)
+
+    def _signed(self, path: str, headers: Mapping[str, str], body: bytes) -> bool:
+        try:
+            age_s = abs(self._clock.now().timestamp() - float(headers.get(_H_TIME, "")))
+        except ValueError:
+            return False
+        if not age_s <= SIGNATURE_WINDOW_S:
+            return False
+        return self._keys.verify(headers.get(_H_KEY, ""), _message(path, headers, body), headers.get(_H_SIGNATURE, ""))
+
+
+def _faulty(problem: Problem) -> Answer:
+    return problem.status, {"content-type": FAULT}, encode_problem(problem)
+
+
+def serve(protocol: type[P], implementation: P, keys: KeyRing, clock: Clock | None = None) -> Exchange:
+    """An exchange for one implementation."""
+    exchange = Exchange(keys, clock)
+    exchange.add(protocol, implementation)
+    return exchange
+
+
+# --- the board ---------------------------------------------------------------------------------------------------------
+
+
+class Switchboard:
+    """Who answers which protocol. `app.py` fills it; modules ask it in any order and are connected at their first call."""
+
+    def __init__(
+        self,
+        peers: Mapping[str, str] | None = None,
+        keys: KeyRing | None = None,
+        client: httpx.AsyncClient | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if peers and (keys is None or client is None):
+            raise ValueError("peers need keys and an HTTP client")
+        self._peers = dict(peers or {})
+        self._keys = keys
+        self._client = client
+        self._clock: Clock = clock or SystemClock()
+        self._local: dict[type, _Local] = {}
+        self._asked: dict[type, None] = {}
+        self._breakers: dict[str, Breaker] = {}
+        self.exchange: Exchange | None = Exchange(keys, self._clock) if keys is not None else None
+        """Answers other processes; None without keys."""
+
+    def provide(self, protocol: type[P], implementation: P) -> None:
+        """This process answers `protocol`. Raises TypeError when the implementation does not fit or another one is there."""
+        if protocol in self._local:
+            raise TypeError(f"{contract_name(protocol)} is provided twice")
+        self._local[protocol] = _Local(protocol, implementation, self._clock)
+        if self.exchange is not None:
+            self.exchange.add(protocol, implementation)
+
+    def call(self, protocol: type[P]) -> P:
+        """The protocol, to be called once the board is filled."""
+        self._asked[protocol] = None
+        return _proxy(protocol, _Lazy(self, protocol))
+
+    def missing(self) -> list[str]:
+        """Protocols that were asked for and that nobody answers. Refuse to start unless this is empty."""
+        return [contract_name(p) for p in self._asked if p not in self._local and module_of(p) not in self._peers]
+
+    def carrier(self, protocol: type) -> _Carrier:
+        found = self._local.get(protocol)
+        if found is not None:
+            return found
+        url = self._peers.get(module_of(protocol))
+        if url is None or self._keys is None or self._client is None:
+            raise LookupError(f"nobody answers {contract_name(protocol)}: provide it, or name its module in FORECOURT_PEERS")
+        breaker = self._breakers.setdefault(url, Breaker())
+        return _Remote(url, self._keys, self._client, breaker, self._clock, asyncio.sleep)
+
+
+class _Lazy:
+    def __init__(self, board: Switchboard, protocol: type) -> None:
+        self._board = board
+        self._protocol = protocol
+        self._found: _Carrier | None = None
+
+    async def carry(self, method: Method, ctx: Context, arguments: msgspec.Struct) -> Any:
+        if self._found is None:
+            self._found = self._board.carrier(self._protocol)
+        return await self._found.carry(method, ctx, arguments)

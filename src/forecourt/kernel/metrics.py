@@ -1,0 +1,75 @@
+"""Prometheus metrics with stable names (OP-2). Dashboards and alerts are built on these names: add, do not rename."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from forecourt.kernel.money import Money
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MAX_CHILDREN = 5_000
+"""Label sets per metric that are remembered; beyond it, everything counts as `other`."""
+
+_LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The metrics of one process, each with its own registry so that two of them can live side by side."""
+
+    def __init__(self) -> None:
+        r = self.registry = CollectorRegistry()
+        self._requests = Counter("http_requests", "Requests answered", ("method", "route", "status"), registry=r)
+        self._duration = Histogram(
+            "http_request_duration_seconds", "Time to answer", ("method", "route"), buckets=_LATENCY_S, registry=r
+        )
+        self.users_registered = Counter("users_registered", "Accounts made", registry=r)
+        self.bookings_created = Counter("bookings_created", "Bookings made", registry=r)
+        self.bookings_cancelled = Counter("bookings_cancelled", "Bookings cancelled", registry=r)
+        self._revenue = Counter("revenue_minor", "Money taken, in minor units", ("currency",), registry=r)
+        self._cache_hits = Counter("cache_hits", "Values found, by tier", ("tier",), registry=r)
+        self._cache_misses = Counter("cache_misses", "Values not found, by tier", ("tier",), registry=r)
+        self.cache_evictions = Counter("cache_evictions", "Values pushed out of the first tier", registry=r)
+        self.cache_bytes = Gauge("cache_bytes", "Approximate size of the first tier", registry=r)
+        self.valkey_failures = Counter("valkey_failures", "Valkey commands that failed or took too long", registry=r)
+        self.rate_limited = Counter("rate_limited", "Requests refused by a rate limit", registry=r)
+        self.pool_size = Gauge("db_pool_connections", "Open database connections", registry=r)
+        self.pool_idle = Gauge("db_pool_idle_connections", "Database connections that nobody uses", registry=r)
+        self.pool_limit = Gauge("db_pool_limit", "Database connections at most", registry=r)
+        self.event_lag = Gauge("event_lag_seconds", "Age of the oldest event not yet handled", ("subscriber",), registry=r)
+        self.event_waiting = Gauge("event_waiting", "Events not yet handled", ("subscriber",), registry=r)
+        self.job_age = Gauge("job_oldest_age_seconds", "How long the oldest due job has waited", registry=r)
+        self.job_waiting = Gauge("job_waiting", "Jobs that are due", registry=r)
+        self.job_failures = Counter("job_failures", "Runs of jobs that failed", ("job",), registry=r)
+        self.job_runs = Counter("job_runs", "Runs of jobs", ("job",), registry=r)
+        self.sockets = Gauge("sockets_open", "Open WebSockets", registry=r)
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        hit, miss = self._cache_hits, self._cache_misses
+        self._cache = {(t, h): (hit if h else miss).labels(t) for t in ("l1", "l2") for h in (True, False)}
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One request. `route` is the template (`/v1/bookings/{id}`), never the path: labels must be few."""
+        children = self._answered.get((method, route, status))
+        if children is None:
+            children = self._children(method, route, status)
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def _children(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        if len(self._answered) >= MAX_CHILDREN:
+            return self._requests.labels("other", "other", str(status)), self._duration.labels("other", "other")
+        found = self._requests.labels(method, route, str(status)), self._duration.labels(method, route)
+        self._answered[(method, route, status)] = found
+        return found
+
+    def cache_lookup(self, tier: str, *, hit: bool) -> None:
+        """`tier` is `l1` or `l2`."""
+        self._cache[(tier, hit)].inc()
+
+    def took(self, money: Money) -> None:
+        """Money received. Refunds are not subtracted: a counter only grows."""
+        self._revenue.labels(money.currency).inc(money.amount)
+
+    def render(self) -> bytes:
+        """The text exposition format."""
+        return generate_latest(self.registry)
