@@ -1,0 +1,1 @@
+"""HTTP: operations declared as data, compiled to ASGI handlers that Litestar routes, and described as OpenAPI 3.1."""

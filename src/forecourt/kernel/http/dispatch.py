@@ -1,0 +1,630 @@
+"""From an ASGI scope to an operation and back: who asks, what they sent, what they get, and what went wrong.
+
+Litestar routes; each path has one `Dispatcher` that knows the operations of its methods. Nothing on this way is looked up by
+reflection at request time: decoders, checks and encoders are made when the program starts.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Protocol, cast
+from urllib.parse import quote
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from forecourt.kernel import telemetry
+from forecourt.kernel.context import ANONYMOUS, Actor, ActorKind, Context
+from forecourt.kernel.errors import (
+    BadRequest,
+    Forbidden,
+    Internal,
+    Invalid,
+    NotFound,
+    Problem,
+    TooLarge,
+    Unauthenticated,
+    UnsupportedMedia,
+)
+from forecourt.kernel.http.decode import BodyDecoder, QueryDecoder
+from forecourt.kernel.http.gate import AccountClosed, Gate
+from forecourt.kernel.http.operation import (
+    AccessKind,
+    By,
+    EventStream,
+    Html,
+    Keyed,
+    Kind,
+    Operation,
+    Person,
+    Raw,
+    Redirect,
+    Reply,
+    Request,
+    Visit,
+)
+from forecourt.kernel.idempotency import MAX_KEY_CHARS, Idempotency, Replay
+from forecourt.kernel.limits import Limiter
+
+log = structlog.get_logger("forecourt.http")
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+PROBLEM = b"application/problem+json"
+SESSION_COOKIE = "fc_session"
+VISIT_COOKIE = "fc_visit"
+LOCALE_COOKIE = "fc_locale"
+THEME_COOKIE = "theme"
+CSRF_FIELD = "csrf_token"
+LANGUAGES = ("en", "pt", "ur")
+COMPRESS_FROM_BYTES = 1024
+
+_encode = msgspec.json.Encoder().encode
+
+
+class EmailUnconfirmed(Forbidden):
+    """Until the address is verified an account may look, hold and edit itself (ID-1)."""
+
+    code = "email_unconfirmed"
+    title = "Verify your e-mail address first"
+
+
+class CsrfRefused(Forbidden):
+    code = "csrf_refused"
+    title = "This form is too old or came from another site"
+
+
+class ProblemPage(Protocol):
+    """Draws a problem as a page."""
+
+    def __call__(self, problem: Problem, visit: Visit | None, trace_id: str) -> str: ...
+
+
+class Door:
+    """What every dispatcher of a process shares."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        idempotency: Idempotency,
+        limiter: Limiter,
+        *,
+        secret: bytes,
+        public_url: str,
+        limit_addresses: bool,
+        secure_cookies: bool,
+        problem_page: ProblemPage,
+    ) -> None:
+        self.gate = gate
+        self.idempotency = idempotency
+        self.limiter = limiter
+        self.secret = secret
+        self.public_url = public_url
+        self.limit_addresses = limit_addresses
+        self.secure_cookies = secure_cookies
+        self.problem_page = problem_page
+
+    def csrf_for(self, visit_id: str) -> str:
+        """The token that forms of this browser carry."""
+        return hmac.new(self.secret, b"csrf:" + visit_id.encode(), hashlib.sha256).hexdigest()[:40]
+
+    def cookie(self, name: str, value: str, max_age_s: int | None) -> str:
+        """A Set-Cookie value: HttpOnly, same-site, for the whole site. `max_age_s` None lasts as long as the browser runs."""
+        parts = [f"{name}={quote(value, safe='')}", "Path=/", "HttpOnly", "SameSite=Lax"]
+        if max_age_s is not None:
+            parts.append(f"Max-Age={max_age_s}")
+        if self.secure_cookies:
+            parts.append("Secure")
+        return "; ".join(parts)
+
+
+class _Bound:
+    """An operation with its decoders."""
+
+    __slots__ = ("account_limits", "address_limits", "body", "form", "op", "query", "special")
+
+    def __init__(self, op: Operation) -> None:
+        self.op = op
+        self.body = BodyDecoder(op.body) if op.body is not None else None
+        self.query = QueryDecoder(op.query) if op.query is not None else None
+        self.form = QueryDecoder(op.form, ignore=frozenset({CSRF_FIELD})) if op.form is not None else None
+        self.address_limits = [limit for limit in op.declared.limits if limit.by is By.ADDRESS]
+        self.account_limits = [limit for limit in op.declared.limits if limit.by is By.ACCOUNT]
+        self.special = op.wants
+
+
+class Dispatcher:
+    """The operations of one path, as an ASGI application."""
+
+    def __init__(self, path: str, operations: Sequence[Operation], door: Door) -> None:
+        self.path = path
+        self.door = door
+        self._bound = {op.method: _Bound(op) for op in operations}
+        if len(self._bound) != len(operations):
+            raise TypeError(f"{path}: a method is declared twice")
+        if "GET" in self._bound:
+            self._bound["HEAD"] = self._bound["GET"]
+
+    @property
+    def methods(self) -> list[str]:
+        return sorted(self._bound)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["fc.route"] = self.path
+        bound = self._bound[scope["method"]]
+        request = Request(scope, receive, dict(scope["headers"]), {}, scope.get("fc.address", ""))
+        visit: Visit | None = None
+        try:
+            if bound.op.declared.kind is Kind.API:
+                status, headers, body = await self._api(bound, request)
+            else:
+                visit, cookies = await self._visit(request)
+                status, headers, body = await self._page(bound, request, visit)
+                headers.extend((b"set-cookie", c.encode("latin-1")) for c in cookies)
+        except Problem as problem:
+            status, headers, body = self.answer_problem(problem, bound.op, visit, scope)
+        except Exception as e:
+            problem = as_problem(e)
+            if problem.status >= 500:
+                log.error("request_failed", route=self.path, method=scope["method"], error=type(e).__name__, exc_info=e)
+            status, headers, body = self.answer_problem(problem, bound.op, visit, scope)
+        if isinstance(body, EventStream):
+            await _stream(body, status, headers, receive, send)
+            return
+        if scope["method"] == "HEAD":
+            headers.append((b"content-length", str(len(body)).encode()))
+            body = b""
+        else:
+            headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    # --- JSON ---
+
+    async def _api(self, bound: _Bound, request: Request) -> tuple[int, list[Header], bytes | EventStream]:
+        op = bound.op
+        declared = op.declared
+        door = self.door
+        scope = request.scope
+        if bound.address_limits and door.limit_addresses:
+            for limit in bound.address_limits:
+                await door.limiter.hit(limit.rate, self.path, request.address)
+        actor, permissions, by_cookie = await self._actor(request)
+        if by_cookie and declared.method not in ("GET", "HEAD"):
+            self._check_csrf(request, request.header("x-csrf-token"))
+        ctx = Context(
+            actor=actor,
+            trace_id=scope.get("fc.trace", ""),
+            address=request.address,
+            agent=request.header("user-agent")[:200],
+            permissions=permissions,
+            organisation_id=actor.key_organisation_id,
+        )
+        path_params: dict[str, Any] = scope["path_params"]
+        ctx = await self._admit(op, ctx, path_params)
+        for limit in bound.account_limits:
+            await door.limiter.hit(limit.rate, self.path, actor.account_id or actor.key_id or request.address)
+        arguments = self._arguments(bound, request, path_params)
+        if declared.method not in ("GET", "HEAD"):
+            request.body = await read_body(request, declared.max_body_bytes)
+        key = request.headers.get(b"idempotency-key") if declared.keyed is Keyed.YES else None
+        if bound.body is not None:
+            _expect_json(request)
+            arguments["body"] = bound.body(request.body)
+        if bound.query is not None:
+            arguments["query"] = bound.query(scope["query_string"])
+        elif scope["query_string"] and "request" not in bound.special:
+            name = scope["query_string"].decode("latin-1").split("=", 1)[0].split("&", 1)[0]
+            raise Invalid.field(name, "is not known here")
+        if key is not None:
+            return await self._keyed(op, request, ctx, arguments, key)
+        return await self._call(op, request, ctx, arguments)
+
+    async def _call(
+        self, op: Operation, request: Request, ctx: Context, arguments: dict[str, Any]
+    ) -> tuple[int, list[Header], bytes | EventStream]:
+        if "ctx" in op.wants:
+            arguments["ctx"] = ctx
+        if telemetry.enabled():
+            with telemetry.span(f"{op.method} {op.path}", request.header("traceparent")):
+                result = await op.call(**arguments)
+        else:
+            result = await op.call(**arguments)
+        return encode_result(result, op.declared.status, request)
+
+    async def _keyed(
+        self, op: Operation, request: Request, ctx: Context, arguments: dict[str, Any], raw_key: bytes
+    ) -> tuple[int, list[Header], bytes | EventStream]:
+        """Runs the operation once for its key; later requests get the stored answer."""
+        key = raw_key.decode("latin-1")
+        if not 0 < len(key) <= MAX_KEY_CHARS or not key.isprintable() or not key.isascii():
+            raise Invalid.field("Idempotency-Key", f"1 to {MAX_KEY_CHARS} printable ASCII characters")
+        store = self.door.idempotency
+        text = f"{op.method} {request.path}\n".encode()
+        claim = await store.claim(ctx, key, hashlib.sha256(text + request.body).digest())
+        if isinstance(claim, Replay):
+            headers = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in claim.headers.items()]
+            headers.append((b"idempotent-replayed", b"true"))
+            return claim.status, headers, claim.body
+        ctx = msgspec.structs.replace(ctx, idempotency_id=claim.effect_id)
+        try:
+            status, headers, body = await self._call(op, request, ctx, arguments)
+        except Problem as problem:
+            if problem.status >= 500 or problem.status in (401, 429):
+                await store.forget(ctx, key)
+                raise
+            status, headers, body = self.answer_problem(problem, op, None, request.scope)
+        except BaseException:
+            await store.forget(ctx, key)
+            raise
+        if isinstance(body, EventStream):
+            raise TypeError("a stream cannot be replayed")
+        kept = {k.decode("latin-1"): v.decode("latin-1") for k, v in headers}
+        await store.keep(ctx, key, status, kept, body)
+        return status, headers, body
+
+    # --- pages ---
+
+    async def _visit(self, request: Request) -> tuple[Visit, list[str]]:
+        """The surroundings of a page, and cookies to set."""
+        cookies = request.cookies = read_cookies(request)
+        fresh: list[str] = []
+        visit_id = cookies.get(VISIT_COOKIE, "")
+        if not 20 <= len(visit_id) <= 64 or not visit_id.isascii():
+            visit_id = secrets.token_urlsafe(24)
+            fresh.append(self.door.cookie(VISIT_COOKIE, visit_id, 400 * 86400))
+            request.cookies[VISIT_COOKIE] = visit_id
+        known = await self.door.gate.by_session(cookies.get(SESSION_COOKIE, ""))
+        actor, person = ANONYMOUS, None
+        if known is not None:
+            confirmed = str(known.status) == "active"
+            actor = Actor(
+                kind=ActorKind.PERSON,
+                account_id=known.account_id,
+                session_id=known.session_id,
+                confirmed=confirmed,
+                platform_admin=known.platform_admin,
+            )
+            person = Person(known.account_id, known.name, known.email, confirmed)
+        locale = cookies.get(LOCALE_COOKIE, "")
+        scope = request.scope
+        return (
+            Visit(
+                ctx=Context(
+                    actor=actor,
+                    trace_id=scope.get("fc.trace", ""),
+                    address=request.address,
+                    agent=request.header("user-agent")[:200],
+                ),
+                person=person,
+                locale=locale if locale in LANGUAGES else preferred_language(request.header("accept-language")),
+                theme=cookies.get(THEME_COOKIE, "system") if cookies.get(THEME_COOKIE) in ("light", "dark") else "system",
+                csrf=self.door.csrf_for(visit_id),
+                path=scope["path"],
+                query=scope["query_string"].decode("latin-1"),
+                partial=b"hx-request" in request.headers and b"hx-history-restore-request" not in request.headers,
+            ),
+            fresh,
+        )
+
+    async def _page(self, bound: _Bound, request: Request, visit: Visit) -> tuple[int, list[Header], bytes | EventStream]:
+        op = bound.op
+        door = self.door
+        path_params: dict[str, Any] = request.scope["path_params"]
+        for limit in bound.address_limits if door.limit_addresses else ():
+            await door.limiter.hit(limit.rate, self.path, request.address)
+        if op.declared.access.kind is not AccessKind.PUBLIC and visit.person is None:
+            here = visit.path + (f"?{visit.query}" if visit.query and request.scope["method"] == "GET" else "")
+            return encode_result(Redirect(f"/sign-in?next={quote(here)}"), 303, request)
+        ctx = await self._admit(op, visit.ctx, path_params)
+        if ctx is not visit.ctx:
+            visit = msgspec.structs.replace(visit, ctx=ctx)
+        for limit in bound.account_limits:
+            await door.limiter.hit(limit.rate, self.path, ctx.account_id or request.address)
+        arguments = self._arguments(bound, request, path_params)
+        if op.method == "POST":
+            request.body = await read_body(request, op.declared.max_body_bytes)
+            sent = request.header("x-csrf-token") or _field(request.body, CSRF_FIELD)
+            self._check_csrf(request, sent)
+        if bound.form is not None:
+            if not request.header("content-type").startswith("application/x-www-form-urlencoded"):
+                raise UnsupportedMedia("this address takes a form")
+            arguments["form"] = bound.form(request.body)
+        if bound.query is not None:
+            arguments["query"] = bound.query(request.scope["query_string"])
+        if "visit" in op.wants:
+            arguments["visit"] = visit
+        return await self._call(op, request, ctx, arguments)
+
+    def _check_csrf(self, request: Request, sent: str) -> None:
+        if not request.cookies:
+            request.cookies = read_cookies(request)
+        origin = request.header("origin")
+        same_site = request.header("sec-fetch-site") in ("", "same-origin", "none")
+        host = request.header("host")
+        if origin and origin != "null" and origin.split("://", 1)[-1] != host and origin != self.door.public_url:
+            raise CsrfRefused
+        expected = self.door.csrf_for(request.cookies.get(VISIT_COOKIE, ""))
+        if not same_site or not hmac.compare_digest(sent.encode(), expected.encode()):
+            raise CsrfRefused("Open the page again and send it once more.")
+
+    # --- both ---
+
+    async def _actor(self, request: Request) -> tuple[Actor, frozenset[str], bool]:
+        """Who asks: an access token, an API key, or the session cookie (then the third is true)."""
+        headers = request.headers
+        authorization = headers.get(b"authorization")
+        if authorization is not None:
+            scheme, _, token = authorization.decode("latin-1").partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                raise Unauthenticated("send `Authorization: Bearer <access token>`")
+            return await self.door.gate.by_token(token.strip()), frozenset(), False
+        key = headers.get(b"x-api-key")
+        if key is not None:
+            actor, scopes = await self.door.gate.by_api_key(key.decode("latin-1"))
+            return actor, scopes, False
+        if b"cookie" in headers:
+            request.cookies = read_cookies(request)
+            known = await self.door.gate.by_session(request.cookies.get(SESSION_COOKIE, ""))
+            if known is not None:
+                actor = Actor(
+                    kind=ActorKind.PERSON,
+                    account_id=known.account_id,
+                    session_id=known.session_id,
+                    confirmed=str(known.status) == "active",
+                    platform_admin=known.platform_admin,
+                )
+                return actor, frozenset(), True
+        return ANONYMOUS, frozenset(), False
+
+    async def _admit(self, op: Operation, ctx: Context, path_params: dict[str, Any]) -> Context:
+        """Lets the actor in, or says why not. For staff the context is about the organisation of the path."""
+        access = op.declared.access
+        kind = access.kind
+        actor = ctx.actor
+        if kind is AccessKind.PUBLIC:
+            return ctx
+        if actor.kind is ActorKind.ANONYMOUS:
+            raise Unauthenticated
+        if kind is AccessKind.PERSON:
+            if actor.account_id is None:
+                raise Forbidden("an API key has no account of its own; use the organisation's address")
+            return ctx
+        if kind is AccessKind.CONFIRMED:
+            if actor.account_id is None:
+                raise Forbidden("an API key has no account of its own; use the organisation's address")
+            if not actor.confirmed:
+                raise EmailUnconfirmed
+            return ctx
+        if kind is AccessKind.ADMIN:
+            if not actor.platform_admin:
+                raise NotFound
+            return ctx
+        organisation_id = _named(op, path_params, "org_id")
+        permissions = await self.door.gate.permissions(actor, organisation_id)
+        if permissions is None:
+            raise NotFound
+        if access.permission and access.permission not in permissions:
+            raise Forbidden(f"this needs the permission {access.permission}")
+        return msgspec.structs.replace(ctx, organisation_id=organisation_id, permissions=permissions)
+
+    def _arguments(self, bound: _Bound, request: Request, path_params: dict[str, Any]) -> dict[str, Any]:
+        arguments: dict[str, Any] = {}
+        for position, name in enumerate(bound.op.path_types):
+            value = path_params[f"p{position}"]
+            if isinstance(value, str) and ("\x00" in value or len(value) > 200):
+                raise NotFound
+            arguments[name] = value
+        if "request" in bound.special:
+            arguments["request"] = request
+        if "if_match" in bound.special:
+            arguments["if_match"] = _version(request)
+        return arguments
+
+    def answer_problem(
+        self, problem: Problem, op: Operation, visit: Visit | None, scope: Scope
+    ) -> tuple[int, list[Header], bytes]:
+        trace_id = scope.get("fc.trace", "")
+        headers: list[Header] = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in problem.headers.items()]
+        if problem.status == 401:
+            headers.append((b"www-authenticate", b'Bearer realm="forecourt"'))
+        if op.declared.kind is Kind.PAGE:
+            headers.append((b"content-type", b"text/html; charset=utf-8"))
+            headers.append((b"cache-control", b"no-store"))
+            return problem.status, headers, self.door.problem_page(problem, visit, trace_id).encode()
+        headers.append((b"content-type", PROBLEM))
+        return problem.status, headers, _encode(problem.document(trace_id))
+
+
+# --- pieces ----------------------------------------------------------------------------------------------------------
+
+
+def as_problem(error: Exception) -> Problem:
+    """What a caller is told about an exception that is not a problem itself."""
+    import asyncpg
+
+    if isinstance(error, asyncpg.QueryCanceledError | TimeoutError):
+        from forecourt.kernel.errors import DeadlineExceeded
+
+        return DeadlineExceeded()
+    gone = (
+        asyncpg.ConnectionDoesNotExistError,
+        asyncpg.InterfaceError,
+        asyncpg.CannotConnectNowError,
+        asyncpg.AdminShutdownError,
+    )
+    if isinstance(error, gone | (ConnectionError,)):  # type: ignore[operator]
+        from forecourt.kernel.errors import Unavailable
+
+        return Unavailable("the database does not answer right now")
+    return Internal()
+
+
+def encode_result(result: object, status: int, request: Request) -> tuple[int, list[Header], bytes | EventStream]:
+    """A handler's result as status, headers and body."""
+    headers: list[Header] = []
+    if isinstance(result, Reply):
+        reply = cast("Reply[object]", result)
+        status = reply.status or status
+        headers.extend((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in reply.headers.items())
+        result = reply.body
+    if isinstance(result, Raw | Html):
+        content = result.content.encode() if isinstance(result, Html) else result.content
+        kind = "text/html; charset=utf-8" if isinstance(result, Html) else result.content_type
+        headers.append((b"content-type", kind.encode("latin-1")))
+        headers.extend((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in result.headers.items())
+        headers.extend((b"set-cookie", c.encode("latin-1")) for c in result.cookies)
+        if isinstance(result, Html):
+            if not any(k == b"cache-control" for k, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
+            headers.append((b"vary", b"cookie, hx-request, accept-encoding"))
+            if len(content) >= COMPRESS_FROM_BYTES and "gzip" in request.header("accept-encoding"):
+                content = gzip.compress(content, 4, mtime=0)
+                headers.append((b"content-encoding", b"gzip"))
+        return result.status if result.status != 200 else status, headers, content
+    if isinstance(result, Redirect):
+        to = result.to if result.to.startswith("/") and not result.to.startswith(("//", "/\\")) else "/"
+        headers.append((b"hx-redirect" if b"hx-request" in request.headers else b"location", to.encode("latin-1", "ignore")))
+        headers.extend((b"set-cookie", c.encode("latin-1")) for c in result.cookies)
+        headers.extend((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in result.headers.items())
+        return 200 if b"hx-request" in request.headers else result.status, headers, b""
+    if isinstance(result, EventStream):
+        headers += [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+        return 200, headers, result
+    if result is None:
+        return (204 if status == 200 else status), headers, b""
+    version = getattr(result, "version", None)
+    if version is not None:
+        tag = f'"{version}"'.encode()
+        headers.append((b"etag", tag))
+        if request.scope["method"] in ("GET", "HEAD") and tag in request.headers.get(b"if-none-match", b"").split(b", "):
+            return 304, headers, b""
+    headers.append((b"content-type", b"application/json"))
+    return status, headers, _encode(result)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body. Raises TooLarge beyond `limit` bytes, without reading on."""
+    declared = request.headers.get(b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"at most {limit // 1024} KiB")
+    message = await request.receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body") and len(body) <= limit:
+        message = await request.receive()
+        body += message.get("body", b"")
+        if message["type"] == "http.disconnect":
+            raise BadRequest("the client left before the body was complete")
+    if len(body) > limit:
+        raise TooLarge(f"at most {limit // 1024} KiB")
+    return body
+
+
+def read_cookies(request: Request) -> dict[str, str]:
+    """Cookies by name; a header that cannot be read counts as none."""
+    from urllib.parse import unquote
+
+    raw = request.headers.get(b"cookie")
+    if raw is None or len(raw) > 8192:
+        return {}
+    jar: SimpleCookie = SimpleCookie()
+    try:
+        jar.load(raw.decode("latin-1"))
+    except CookieError:
+        return {}
+    return {name: unquote(morsel.value) for name, morsel in jar.items()}
+
+
+def _expect_json(request: Request) -> None:
+    kind = request.headers.get(b"content-type")
+    if kind is None:
+        return
+    bare = kind.split(b";", 1)[0].strip().lower()
+    if bare != b"application/json" and not bare.endswith(b"+json"):
+        raise UnsupportedMedia("send application/json")
+
+
+def _version(request: Request) -> int | None:
+    """The version in `If-Match`; None when absent or `*`."""
+    text = request.header("if-match").strip()
+    if text in ("", "*"):
+        return None
+    digits = text.removeprefix("W/").strip('"')
+    if not digits.isdigit() or len(digits) > 9:
+        raise Invalid.field("If-Match", 'a version such as "3"')
+    return int(digits)
+
+
+def _named(op: Operation, path_params: dict[str, Any], name: str) -> UUID:
+    position = list(op.path_types).index(name)
+    value = path_params[f"p{position}"]
+    if not isinstance(value, UUID):
+        raise NotFound
+    return value
+
+
+def _field(body: bytes, name: str) -> str:
+    from urllib.parse import parse_qs
+
+    try:
+        return parse_qs(body.decode("utf-8"), max_num_fields=500).get(name, [""])[0]
+    except (ValueError, UnicodeDecodeError):
+        return ""
+
+
+def preferred_language(header: str) -> str:
+    """The first language of `Accept-Language` that we speak."""
+    ranked: list[tuple[float, int, str]] = []
+    for i, part in enumerate(header[:500].split(",")):
+        tag, _, q = part.strip().partition(";q=")
+        try:
+            weight = float(q) if q else 1.0
+        except ValueError:
+            weight = 0.0
+        ranked.append((-weight, i, tag.split("-")[0].lower()))
+    for _, _, tag in sorted(ranked):
+        if tag in LANGUAGES:
+            return tag
+    return "en"
+
+
+async def _stream(stream: EventStream, status: int, headers: list[Header], receive: Receive, send: Send) -> None:
+    """Sends events until the source ends or the client leaves."""
+    import asyncio
+    import contextlib
+
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def pump() -> None:
+        async for event in stream.events:
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = {asyncio.create_task(pump()), asyncio.create_task(gone())}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        aclose = getattr(stream.events, "aclose", None)
+        if aclose is not None:
+            with contextlib.suppress(RuntimeError):
+                await aclose()
+    with contextlib.suppress(OSError):
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+__all__ = ["AccountClosed", "CsrfRefused", "Dispatcher", "Door", "EmailUnconfirmed", "as_problem", "preferred_language"]

@@ -1,0 +1,142 @@
+"""The outermost layer: request ids, traces, security headers, CORS, metrics, and a last answer to anything that escaped."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
+
+import msgspec
+import structlog
+
+from forecourt.kernel.errors import Internal
+from forecourt.kernel.ids import new_id
+from forecourt.kernel.metrics import Metrics
+from forecourt.kernel.telemetry import trace_id_of
+
+log = structlog.get_logger("forecourt.http")
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SLOW_S = 1.0
+CSP = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    b"manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_REQUEST_ID = re.compile(rb"^[A-Za-z0-9_.:-]{1,80}$")
+_FIXED: list[tuple[bytes, bytes]] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), payment=(), geolocation=(self)"),
+    (b"content-security-policy", CSP),
+]
+_CORS_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
+_CORS_HEADERS = b"authorization, content-type, idempotency-key, if-match, if-none-match, x-api-key, x-request-id, traceparent"
+_CORS_EXPOSED = b"etag, idempotent-replayed, ratelimit, ratelimit-policy, retry-after, x-request-id"
+
+
+class Front:
+    """Wraps the whole application."""
+
+    def __init__(
+        self, app: App, metrics: Metrics, *, origins: Sequence[str], proxies: Sequence[str], strict_transport: bool
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._origins = frozenset(o.encode("latin-1") for o in origins)
+        self._proxies = [ip_network(p, strict=False) for p in proxies]
+        self._fixed = list(_FIXED)
+        if strict_transport:
+            self._fixed.append((b"strict-transport-security", b"max-age=63072000; includeSubDomains"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        request_id = traceparent = origin = forwarded = None
+        for name, value in headers:
+            if name == b"x-request-id":
+                request_id = value
+            elif name == b"traceparent":
+                traceparent = value
+            elif name == b"origin":
+                origin = value
+            elif name == b"x-forwarded-for":
+                forwarded = value
+        if request_id is None or not _REQUEST_ID.match(request_id):
+            request_id = new_id().hex.encode()
+        scope["fc.trace"] = trace_id_of(traceparent.decode("latin-1") if traceparent else None)
+        scope["fc.address"] = self._address(scope, forwarded)
+        more = [*self._fixed, (b"x-request-id", request_id)]
+        if origin is not None and origin in self._origins:
+            more += [
+                (b"access-control-allow-origin", origin),
+                (b"vary", b"origin"),
+                (b"access-control-expose-headers", _CORS_EXPOSED),
+            ]
+            if scope["method"] == "OPTIONS":
+                await _preflight(send, more)
+                return
+        status = 0
+
+        async def answer(message: dict[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *more]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as e:
+            log.error("request_escaped", path=scope["path"], error=type(e).__name__, exc_info=e)
+            if status == 0:
+                status = 500
+                body = msgspec.json.encode(Internal().document(scope["fc.trace"]))
+                kind = (b"content-type", b"application/problem+json")
+                await answer({"type": "http.response.start", "status": 500, "headers": [kind]})
+                await answer({"type": "http.response.body", "body": body})
+        finally:
+            took = time.perf_counter() - began
+            route = scope.get("fc.route", "other")
+            self._metrics.answered(scope["method"], route, status, took)
+            if took > SLOW_S and not route.endswith("/live"):
+                log.warning("request_slow", route=route, method=scope["method"], status=status, took_ms=round(took * 1000))
+
+    def _address(self, scope: Scope, forwarded: bytes | None) -> str:
+        client = scope.get("client")
+        address: str = client[0] if client else ""
+        if forwarded is None or not self._trusted(address):
+            return address
+        # From the right: the last address that none of our own proxies added.
+        for hop in reversed(forwarded.decode("latin-1").split(",")):
+            address = hop.strip()
+            if not self._trusted(address):
+                break
+        return address[:64]
+
+    def _trusted(self, address: str) -> bool:
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self._proxies if isinstance(network, IPv4Network | IPv6Network))
+
+
+async def _preflight(send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+    more = [
+        (b"access-control-allow-methods", _CORS_METHODS),
+        (b"access-control-allow-headers", _CORS_HEADERS),
+        (b"access-control-max-age", b"600"),
+    ]
+    await send({"type": "http.response.start", "status": 204, "headers": [*headers, *more]})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,369 @@
+"""Who is at the door: access tokens, API keys and browser sessions become an `Actor`.
+
+A token's signature is checked once and remembered until it expires; whether it is still valid is asked of memory at every
+request. Each process reads revocations every two seconds (and at once when told), so that suspension, log-out and theft act
+everywhere within five. When the source of revocations is silent for longer than that, remembered tokens stop counting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet as JoseKeySet
+
+from forecourt.kernel.context import ANONYMOUS, Actor, ActorKind, Context, service_context
+from forecourt.kernel.errors import Problem, Unauthenticated, Unavailable
+
+log = structlog.get_logger("forecourt.gate")
+
+POLL_S = 2.0
+SILENCE_S = 5.0
+KNOWN_TOKENS = 20_000
+KNOWN_KEYS = 5_000
+KEY_TTL_S = 2.0
+STAFF_TTL_S = 2.0
+MAX_TOKEN_CHARS = 4096
+AUDIENCE = "forecourt"
+
+
+class TokenExpired(Unauthenticated):
+    code = "token_expired"
+    title = "The access token has expired"
+
+
+class TokenRefused(Unauthenticated):
+    code = "token_refused"
+    title = "The access token is not valid"
+
+
+class AccountClosed(Problem):
+    status, code, title = 403, "account_suspended", "This account is suspended"
+
+
+# --- what the gate needs of whoever keeps accounts; identity's contract has these methods and these fields ---------------
+
+
+class _Keys(Protocol):
+    @property
+    def keys(self) -> list[dict[str, str]]: ...
+
+
+class _Change(Protocol):
+    @property
+    def account_id(self) -> UUID: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def revoked_before(self) -> datetime | None: ...
+
+
+class _Ended(Protocol):
+    @property
+    def session_id(self) -> UUID: ...
+
+
+class _Revocations(Protocol):
+    @property
+    def changes(self) -> Sequence[_Change]: ...
+    @property
+    def sessions(self) -> Sequence[_Ended]: ...
+    @property
+    def as_of(self) -> datetime: ...
+
+
+class _Key(Protocol):
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def organisation_id(self) -> UUID: ...
+    @property
+    def permissions(self) -> list[str]: ...
+    @property
+    def expires_at(self) -> datetime | None: ...
+
+
+class KnownVisitor(Protocol):
+    """A browser session that is alive."""
+
+    @property
+    def session_id(self) -> UUID: ...
+    @property
+    def account_id(self) -> UUID: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def email(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def platform_admin(self) -> bool: ...
+    @property
+    def expires_at(self) -> datetime: ...
+
+
+class Doorkeeper(Protocol):
+    """Answers the gate's questions; `identity.contract.Identity` is one."""
+
+    async def key_set(self, ctx: Context) -> _Keys: ...
+    async def revocations(self, ctx: Context, since: datetime | None) -> _Revocations: ...
+    async def api_key(self, ctx: Context, hashed: bytes) -> _Key | None: ...
+    async def session(self, ctx: Context, hashed: bytes) -> KnownVisitor | None: ...
+    async def permissions(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> list[str] | None: ...
+    async def status(self, ctx: Context, account_id: UUID) -> str: ...
+
+
+class _Token:
+    __slots__ = ("actor", "expires", "issued")
+
+    def __init__(self, actor: Actor, issued: float, expires: float) -> None:
+        self.actor = actor
+        self.issued = issued
+        self.expires = expires
+
+
+class Gate:
+    """The door of one process. Call `start` before serving and `stop` after."""
+
+    def __init__(self, identity: Doorkeeper, issuer: str) -> None:
+        self._identity = identity
+        self._issuer = issuer
+        self._ctx = service_context("gate")
+        self._tokens: OrderedDict[str, _Token] = OrderedDict()
+        self._keys: JoseKeySet | None = None
+        self._key_ids: frozenset[str] = frozenset()
+        self._ended: dict[UUID, float] = {}
+        self._revoked_before: dict[UUID, float] = {}
+        self._status: dict[UUID, str] = {}
+        self._api_keys: OrderedDict[bytes, tuple[float, _Key | None]] = OrderedDict()
+        self._staff: OrderedDict[tuple[UUID, UUID], tuple[float, frozenset[str] | None]] = OrderedDict()
+        self._visitors: OrderedDict[bytes, tuple[float, KnownVisitor | None]] = OrderedDict()
+        self._as_of: datetime | None = None
+        self._heard = 0.0
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self.refresh()
+        self._task = asyncio.create_task(self._listen(), name="gate")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def look_again(self) -> None:
+        """Something changed about accounts, keys or staff: forget what is remembered and ask at once."""
+        self._staff.clear()
+        self._api_keys.clear()
+        self._visitors.clear()
+        self._wake.set()
+
+    async def _listen(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), POLL_S)
+            self._wake.clear()
+            try:
+                await self.refresh()
+            except Exception as e:
+                log.warning("revocations_unread", error=type(e).__name__)
+
+    async def refresh(self) -> None:
+        """Reads keys and revocations."""
+        began = time.monotonic()
+        since = None if self._as_of is None else self._as_of - timedelta(seconds=10)
+        news = await self._identity.revocations(self._ctx, since)
+        now = time.time()
+        for change in news.changes:
+            self._status[change.account_id] = change.status
+            if change.revoked_before is not None:
+                self._revoked_before[change.account_id] = change.revoked_before.timestamp()
+        for ended in news.sessions:
+            self._ended[ended.session_id] = now
+        if news.changes or news.sessions:
+            self._visitors.clear()
+        if len(self._ended) > 10_000:
+            self._ended = {k: at for k, at in self._ended.items() if now - at < 3600}
+        if self._keys is None:
+            await self._read_keys()
+        self._as_of = news.as_of
+        self._heard = began
+
+    async def _read_keys(self) -> None:
+        found = await self._identity.key_set(self._ctx)
+        self._keys = JoseKeySet.import_key_set({"keys": [dict(k) for k in found.keys]})
+        self._key_ids = frozenset(k["kid"] for k in found.keys)
+
+    # --- access tokens ---
+
+    async def by_token(self, token: str) -> Actor:
+        """The person of an access token. Raises TokenRefused, TokenExpired, AccountClosed."""
+        known = self._tokens.get(token)
+        if known is None:
+            known = await self._verify(token)
+            self._tokens[token] = known
+            if len(self._tokens) > KNOWN_TOKENS:
+                self._tokens.popitem(last=False)
+        if time.time() >= known.expires:
+            self._tokens.pop(token, None)
+            raise TokenExpired
+        return await self._alive(known)
+
+    async def _alive(self, token: _Token) -> Actor:
+        if time.monotonic() - self._heard > SILENCE_S:
+            try:
+                await asyncio.wait_for(self.refresh(), 2)
+            except Exception as e:
+                raise Unavailable("accounts cannot be checked right now") from e
+        actor = token.actor
+        account = actor.account_id
+        if account is None or actor.session_id in self._ended:
+            raise TokenRefused
+        before = self._revoked_before.get(account)
+        if before is not None and token.issued < before:
+            raise TokenRefused
+        status = self._status.get(account)
+        if status is not None or not actor.confirmed:
+            if status is None or (status == "unconfirmed"):
+                # A token made before the address was verified stays useful: few accounts are in this state, so ask.
+                status = str(await self._identity.status(self._ctx, account))
+            if status in ("suspended", "banned"):
+                raise AccountClosed
+            if (status == "active") != actor.confirmed:
+                token.actor = actor = Actor(
+                    kind=ActorKind.PERSON,
+                    account_id=account,
+                    session_id=actor.session_id,
+                    confirmed=status == "active",
+                    platform_admin=actor.platform_admin,
+                )
+        return actor
+
+    async def _verify(self, token: str) -> _Token:
+        if len(token) > MAX_TOKEN_CHARS:
+            raise TokenRefused
+        claims = await self._claims(token)
+        try:
+            issued, expires = float(claims["iat"]), float(claims["exp"])
+            if claims["iss"] != self._issuer or claims["aud"] != AUDIENCE or issued > time.time() + 60:
+                raise TokenRefused
+            actor = Actor(
+                kind=ActorKind.PERSON,
+                account_id=UUID(claims["sub"]),
+                session_id=UUID(claims["sid"]),
+                confirmed=claims["st"] == "active",
+                platform_admin=claims.get("adm") is True,
+            )
+        except (KeyError, ValueError, TypeError, AttributeError):
+            raise TokenRefused from None
+        if time.time() >= expires:
+            raise TokenExpired
+        return _Token(actor, issued, expires)
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        keys = self._keys
+        if keys is None:
+            await self._read_keys()
+            keys = self._keys
+        assert keys is not None  # noqa: S101 - read above
+        try:
+            return jwt.decode(token, keys, algorithms=["ES256"]).claims
+        except (JoseError, ValueError, KeyError, TypeError):
+            pass
+        # Perhaps signed by a key made a moment ago: read the keys again, once, if the header names one we do not know.
+        if not self._names_new_key(token):
+            raise TokenRefused
+        await self._read_keys()
+        try:
+            return jwt.decode(token, self._keys, algorithms=["ES256"]).claims  # type: ignore[arg-type]
+        except (JoseError, ValueError, KeyError, TypeError):
+            raise TokenRefused from None
+
+    def _names_new_key(self, token: str) -> bool:
+        import base64
+        import json
+
+        head = token.split(".", 1)[0]
+        try:
+            kid = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4))).get("kid")
+        except (ValueError, AttributeError):
+            return False
+        if not isinstance(kid, str) or kid in self._key_ids or time.monotonic() - self._heard > SILENCE_S:
+            return False
+        asked = getattr(self, "_asked_keys", 0.0)
+        self._asked_keys = time.monotonic()
+        return self._asked_keys - asked > 1.0
+
+    # --- keys, browsers, staff ---
+
+    async def by_api_key(self, key: str) -> tuple[Actor, frozenset[str]]:
+        """The key's actor and its permissions in its organisation. Raises TokenRefused."""
+        hashed = hashlib.sha256(key.encode()).digest()
+        now = time.monotonic()
+        hit = self._api_keys.get(hashed)
+        if hit is None or hit[0] < now:
+            hit = (now + KEY_TTL_S, await self._identity.api_key(self._ctx, hashed))
+            _remember(self._api_keys, hashed, hit, KNOWN_KEYS)
+        found = hit[1]
+        if found is None or (found.expires_at is not None and found.expires_at <= datetime.now(UTC)):
+            raise TokenRefused
+        scopes = frozenset(found.permissions)
+        actor = Actor(
+            kind=ActorKind.API_KEY, key_id=found.id, key_organisation_id=found.organisation_id, scopes=scopes, confirmed=True
+        )
+        return actor, scopes
+
+    async def by_session(self, cookie: str) -> KnownVisitor | None:
+        """The visitor of a session cookie; None when it has ended or never was."""
+        if not cookie or len(cookie) > 200:
+            return None
+        hashed = hashlib.sha256(cookie.encode()).digest()
+        now = time.monotonic()
+        hit = self._visitors.get(hashed)
+        if hit is None or hit[0] < now:
+            hit = (now + KEY_TTL_S, await self._identity.session(self._ctx, hashed))
+            _remember(self._visitors, hashed, hit, KNOWN_KEYS)
+        found = hit[1]
+        if found is None or found.expires_at <= datetime.now(UTC) or found.session_id in self._ended:
+            return None
+        if str(found.status) in ("suspended", "banned"):
+            return None
+        return found
+
+    async def permissions(self, actor: Actor, organisation_id: UUID) -> frozenset[str] | None:
+        """What `actor` may do as staff (or key) of the organisation; None when it is neither."""
+        if actor.kind is ActorKind.API_KEY:
+            return actor.scopes if actor.key_organisation_id == organisation_id else None
+        account = actor.account_id
+        if account is None:
+            return None
+        now = time.monotonic()
+        key = (account, organisation_id)
+        hit = self._staff.get(key)
+        if hit is None or hit[0] < now:
+            found = await self._identity.permissions(self._ctx, account, organisation_id)
+            hit = (now + STAFF_TTL_S, None if found is None else frozenset(found))
+            _remember(self._staff, key, hit, KNOWN_TOKENS)
+        return hit[1]
+
+
+def _remember(memory: OrderedDict[Any, Any], key: object, value: object, limit: int) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    while len(memory) > limit:
+        memory.popitem(last=False)
+
+
+__all__ = ["ANONYMOUS", "AccountClosed", "Doorkeeper", "Gate", "KnownVisitor", "TokenExpired", "TokenRefused"]

@@ -1,0 +1,258 @@
+"""The OpenAPI 3.1 document, read from the same declarations that are enforced."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, cast, get_args, get_origin
+from uuid import UUID
+
+import msgspec
+
+from forecourt.kernel.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    PreconditionFailed,
+    Problem,
+    TooLarge,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMedia,
+)
+from forecourt.kernel.http.operation import AccessKind, Html, Keyed, Kind, Operation, Raw, Redirect, reply_body
+
+REF = "#/components/schemas/{name}"
+Document = dict[str, Any]
+
+_PATH_PARAM = re.compile(r"\{(\w+)\}")
+_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def document(operations: Sequence[Operation], *, version: str, server: str) -> Document:
+    """The whole document. Schema names are class names; two classes of one name get their module in front."""
+    api = [op for op in operations if op.declared.kind is Kind.API]
+    types = _types(api)
+    schemas, components = msgspec.json.schema_components([t for _, t in types], ref_template=REF)
+    by_type = {key: schema for (key, _), schema in zip(types, schemas, strict=True)}
+    paths: dict[str, Any] = {}
+    for op in sorted(api, key=lambda o: (o.path, o.method)):
+        paths.setdefault(op.path, {})[op.method.lower()] = _operation(op, by_type, components)
+    queries = {cast("type", op.query).__name__ for op in api if op.query is not None}
+    kept = {name: schema for name, schema in components.items() if name not in queries}
+    doc: Document = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Forecourt",
+            "version": version,
+            "description": "Find, book and pay for places. Conventions: times are UTC, money is integer minor units, "
+            "errors are RFC 9457 problems with a stable `code`, lists are paged by cursor.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": server}],
+        "tags": [{"name": tag} for tag in sorted({op.tag for op in api if op.tag})],
+        "paths": paths,
+        "components": {
+            "schemas": kept | {"Problem": _PROBLEM},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+    }
+    return _clean(doc)
+
+
+_PROBLEM: Document = {
+    "title": "Problem",
+    "description": "RFC 9457 problem details. `code` is stable; `title` and `detail` are for people.",
+    "type": "object",
+    "required": ["type", "title", "status", "code"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+        "trace_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["path", "message"],
+                "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def _types(api: Sequence[Operation]) -> list[tuple[str, Any]]:
+    found: dict[str, Any] = {}
+    for op in api:
+        for kind in (op.body, op.query, reply_body(op.returns)):
+            if kind is not None and kind not in (Raw, Html, Redirect) and not _is_stream(kind):
+                found.setdefault(_key(kind), kind)
+    return list(found.items())
+
+
+def _key(kind: object) -> str:
+    return repr(kind)
+
+
+def _is_stream(kind: object) -> bool:
+    return getattr(kind, "__name__", "") == "EventStream"
+
+
+def _operation(op: Operation, schemas: dict[str, Any], components: dict[str, Any]) -> Document:
+    declared = op.declared
+    out: Document = {
+        "operationId": f"{op.tag.lower().replace(' ', '_')}_{op.name}" if op.tag else op.name,
+        "summary": op.summary,
+        "tags": [op.tag] if op.tag else [],
+        "responses": _responses(op, schemas),
+    }
+    if op.description:
+        out["description"] = op.description
+    parameters = [_path_parameter(name, op.path_types[name]) for name in _PATH_PARAM.findall(op.path)]
+    if op.query is not None:
+        parameters += _query_parameters(schemas[_key(op.query)], components)
+    if declared.keyed is Keyed.YES:
+        parameters.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "Sent again with the same body, it replays the first answer for 24 hours",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x20-\\x7e]+$"},
+            }
+        )
+    if "if_match" in op.wants:
+        parameters.append(
+            {
+                "name": "If-Match",
+                "in": "header",
+                "required": False,
+                "description": 'The `version` that was read, such as `"3"`',
+                "schema": {"type": "string", "pattern": '^(W/)?"[0-9]{1,9}"$'},
+            }
+        )
+    if parameters:
+        out["parameters"] = parameters
+    if op.body is not None:
+        out["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas[_key(op.body)]}}}
+    kind = declared.access.kind
+    if kind is AccessKind.PUBLIC:
+        out["security"] = [{}, {"bearer": []}]
+    elif kind is AccessKind.STAFF:
+        out["security"] = [{"bearer": []}, {"api_key": []}]
+        if declared.access.permission:
+            out["x-permission"] = declared.access.permission
+    else:
+        out["security"] = [{"bearer": []}]
+    return out
+
+
+def _path_parameter(name: str, kind: type) -> Document:
+    schema: Document = (
+        {"type": "string", "format": "uuid"} if kind is UUID else {"type": "string", "minLength": 1, "maxLength": 200}
+    )
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _query_parameters(schema: Document, components: dict[str, Any]) -> list[Document]:
+    if "$ref" in schema:
+        schema = components[schema["$ref"].rsplit("/", 1)[1]]
+    required = set(schema.get("required", ()))
+    parameters: list[Document] = []
+    for name, inner in schema.get("properties", {}).items():
+        bare = {k: v for k, v in inner.items() if k != "default" or v is not None}
+        variants = [v for v in bare.get("anyOf", ()) if v != {"type": "null"}]
+        if "anyOf" in bare and len(variants) == 1:
+            bare = {k: v for k, v in bare.items() if k not in ("anyOf", "default")} | variants[0]
+        parameter: Document = {"name": name, "in": "query", "required": name in required, "schema": bare}
+        if "description" in bare:
+            parameter["description"] = bare.pop("description")
+        if bare.get("type") == "array":
+            parameter |= {"style": "form", "explode": False}
+        parameters.append(parameter)
+    return parameters
+
+
+def _responses(op: Operation, schemas: dict[str, Any]) -> Document:
+    declared = op.declared
+    kind = reply_body(op.returns)
+    status = declared.status
+    out: Document = {}
+    if kind is None or kind is type(None):
+        out[str(204 if status == 200 else status)] = {"description": "Done"}
+    elif kind in (Raw, Html) or _is_stream(kind):
+        media = "text/event-stream" if _is_stream(kind) else declared.content_type
+        out[str(status)] = {"description": "Done", "content": {media: {}}}
+    elif kind is Redirect:
+        out["303"] = {"description": "Go there"}
+    else:
+        out[str(status)] = {"description": "Done", "content": {declared.content_type: {"schema": schemas[_key(kind)]}}}
+    by_status: dict[int, list[type[Problem]]] = {}
+    for problem in _problems(op):
+        by_status.setdefault(problem.status, []).append(problem)
+    for code, problems in sorted(by_status.items()):
+        names = sorted({p.code for p in problems})
+        out[str(code)] = {
+            "description": f"{problems[0].title} (`{'`, `'.join(names)}`)",
+            "content": {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}},
+        }
+    return out
+
+
+def _problems(op: Operation) -> list[type[Problem]]:
+    """Every problem the operation may answer: its own, and those that its declaration brings with it."""
+    found: list[type[Problem]] = [*op.declared.problems, BadRequest, MethodNotAllowed, Invalid, Unavailable]
+    kind = op.declared.access.kind
+    found.append(Unauthenticated)
+    if kind is not AccessKind.PUBLIC or op.declared.method != "GET":
+        found.append(Forbidden)
+    if op.path_types or kind in (AccessKind.STAFF, AccessKind.ADMIN):
+        found.append(NotFound)
+    if op.declared.method != "GET":
+        found += [TooLarge, UnsupportedMedia]
+    if op.declared.limits:
+        found.append(TooManyRequests)
+    if op.declared.keyed is Keyed.YES:
+        found.append(Conflict)
+    if "if_match" in op.wants:
+        found.append(PreconditionFailed)
+    return found
+
+
+def _clean(value: Any) -> Any:
+    """Component names without the characters that generics put into them."""
+    names: dict[str, str] = {}
+    components = value["components"]["schemas"]
+    for name in components:
+        clean = _NAME.sub("_", name).strip("_")
+        names[name] = clean
+    value["components"]["schemas"] = {names[name]: schema for name, schema in components.items()}
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            ref = node.get("$ref")
+            if isinstance(ref, str):
+                name = ref.rsplit("/", 1)[1]
+                return {**node, "$ref": REF.format(name=names.get(name, name))}
+            return {k: walk(v) for k, v in node.items()}
+        if isinstance(node, list):
+            return [walk(v) for v in node]
+        return node
+
+    return walk(value)
+
+
+def answer_type(operation: Operation) -> object:
+    """The type of an operation's answer, for tests."""
+    returns = reply_body(operation.returns)
+    return get_args(returns) if get_origin(returns) is not None else returns

@@ -1,0 +1,384 @@
+"""An operation is one method on one path: who may, what comes in, what goes out, what can go wrong.
+
+    class BookingApi(Api):
+        tag = "Booking"
+
+        @get("/v1/bookings/{id}")
+        async def read(self, ctx: Context, id: UUID) -> BookingOut: ...
+
+        @post("/v1/bookings", status=201, keyed=Keyed.YES, problems=(SlotTaken,))
+        async def book(self, ctx: Context, body: NewBooking) -> BookingOut: ...
+
+The parameters of the method say what it needs: `ctx`, `body` (JSON into a struct), `query` (a struct of query parameters),
+`form` (an HTML form into a struct), `visit` (a page's surroundings), `request`, `if_match`, and the names in the path.
+Everything that the document says is also what is enforced, because both are read from the same declaration.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import Enum, StrEnum
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+import msgspec
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.errors import JSON, Problem
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Awaitable[object]])
+
+MAX_BODY_BYTES = 256 * 1024
+"""Unless an operation says otherwise, no request body is larger."""
+
+_PATH_PARAM = re.compile(r"\{(\w+)\}")
+
+
+class AccessKind(StrEnum):
+    PUBLIC = "public"
+    """Anyone; a signed-in person is recognised."""
+    PERSON = "person"
+    """Anyone who is signed in."""
+    CONFIRMED = "confirmed"
+    """A person whose e-mail address is verified (ID-1), or an API key."""
+    STAFF = "staff"
+    """Staff (or a key) of the organisation `org_id` of the path, holding a named permission. To others the organisation is 404."""
+    ADMIN = "admin"
+    """Platform admins."""
+
+
+class Access(msgspec.Struct, frozen=True):
+    kind: AccessKind
+    permission: str = ""
+
+
+PUBLIC = Access(AccessKind.PUBLIC)
+PERSON = Access(AccessKind.PERSON)
+CONFIRMED = Access(AccessKind.CONFIRMED)
+ADMIN = Access(AccessKind.ADMIN)
+
+
+def staff(permission: str) -> Access:
+    return Access(AccessKind.STAFF, permission)
+
+
+class Keyed(Enum):
+    """Whether an operation takes `Idempotency-Key`."""
+
+    NO = 0
+    YES = 1
+
+
+class By(StrEnum):
+    ADDRESS = "address"
+    """Per network address; off in development, where everyone has the same one."""
+    ACCOUNT = "account"
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """At most `rate` ("10/minute") of this operation by the same address or account."""
+
+    rate: str
+    by: By
+
+
+# --- what a handler may return -----------------------------------------------------------------------------------------
+
+
+class Reply(msgspec.Struct, Generic[T]):
+    """A result with another status or more headers than the operation's own."""
+
+    body: T
+    status: int | None = None
+    headers: dict[str, str] = {}
+
+
+class Raw(msgspec.Struct):
+    """Bytes of another type than JSON."""
+
+    content: bytes
+    content_type: str
+    status: int = 200
+    headers: dict[str, str] = {}
+    cookies: list[str] = []
+
+
+class Html(msgspec.Struct):
+    """A page or a fragment of one."""
+
+    content: str
+    status: int = 200
+    headers: dict[str, str] = {}
+    cookies: list[str] = []
+
+
+class Redirect(msgspec.Struct):
+    """See other: the answer to a form. `to` is a path of this site."""
+
+    to: str
+    status: int = 303
+    headers: dict[str, str] = {}
+    cookies: list[str] = []
+
+
+class EventStream(msgspec.Struct):
+    """Server-sent events; each item is one already formatted event. Ends when the client leaves."""
+
+    events: AsyncIterator[bytes]
+
+
+# --- the declaration -------------------------------------------------------------------------------------------------
+
+
+class Kind(StrEnum):
+    API = "api"
+    PAGE = "page"
+
+
+class Declared(msgspec.Struct, frozen=True):
+    """What a decorator said about a method."""
+
+    method: str
+    path: str
+    kind: Kind
+    access: Access
+    status: int
+    keyed: Keyed
+    problems: tuple[type[Problem], ...]
+    limits: tuple[Limit, ...]
+    max_body_bytes: int
+    content_type: str
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """A declared method bound to its instance, with its types resolved."""
+
+    declared: Declared
+    call: Callable[..., Awaitable[object]]
+    name: str
+    tag: str
+    summary: str
+    description: str
+    path_types: dict[str, type]
+    body: object | None
+    query: type[msgspec.Struct] | None
+    form: type[msgspec.Struct] | None
+    wants: frozenset[str]
+    returns: object
+
+    @property
+    def method(self) -> str:
+        return self.declared.method
+
+    @property
+    def path(self) -> str:
+        return self.declared.path
+
+
+_SPECIAL = {"ctx", "body", "query", "form", "visit", "request", "if_match"}
+
+
+def _declare(
+    method: str,
+    path: str,
+    kind: Kind,
+    access: Access,
+    status: int,
+    keyed: Keyed,
+    problems: tuple[type[Problem], ...],
+    limits: tuple[Limit, ...],
+    max_body_bytes: int,
+    content_type: str,
+) -> Callable[[F], F]:
+    declared = Declared(method, path, kind, access, status, keyed, problems, limits, max_body_bytes, content_type)
+
+    def mark(function: F) -> F:
+        function.__operation__ = declared  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def get(
+    path: str,
+    *,
+    access: Access = PERSON,
+    problems: tuple[type[Problem], ...] = (),
+    limits: tuple[Limit, ...] = (),
+    content_type: str = "application/json",
+) -> Callable[[F], F]:
+    """A read."""
+    return _declare("GET", path, Kind.API, access, 200, Keyed.NO, problems, limits, 0, content_type)
+
+
+def _writer(method: str) -> Callable[..., Callable[[F], F]]:
+    def write(
+        path: str,
+        *,
+        status: int = 200,
+        access: Access = PERSON,
+        keyed: Keyed = Keyed.NO,
+        problems: tuple[type[Problem], ...] = (),
+        limits: tuple[Limit, ...] = (),
+        max_body_bytes: int = MAX_BODY_BYTES,
+        content_type: str = "application/json",
+    ) -> Callable[[F], F]:
+        return _declare(method, path, Kind.API, access, status, keyed, problems, limits, max_body_bytes, content_type)
+
+    return write
+
+
+post = _writer("POST")
+put = _writer("PUT")
+patch = _writer("PATCH")
+delete = _writer("DELETE")
+
+
+def page(path: str, *, access: Access = PUBLIC) -> Callable[[F], F]:
+    """A page: answers GET with HTML, knows the visitor by the session cookie."""
+    return _declare("GET", path, Kind.PAGE, access, 200, Keyed.NO, (), (), 0, "text/html")
+
+
+def action(path: str, *, access: Access = PERSON, limits: tuple[Limit, ...] = ()) -> Callable[[F], F]:
+    """What a form of a page is sent to. Needs the page's CSRF token."""
+    return _declare("POST", path, Kind.PAGE, access, 200, Keyed.NO, (), limits, MAX_BODY_BYTES, "text/html")
+
+
+class Api:
+    """A set of operations around one service. Subclasses set `tag`, the heading in the document."""
+
+    tag: ClassVar[str] = ""
+
+    @classmethod
+    def declared(cls) -> list[tuple[str, Declared]]:
+        """The operations of the class without an instance, for `forecourt check --map`."""
+        found: list[tuple[str, Declared]] = []
+        for name, member in inspect.getmembers(cls, inspect.isfunction):
+            declared = getattr(member, "__operation__", None)
+            if isinstance(declared, Declared):
+                found.append((name, declared))
+        return found
+
+    def operations(self) -> list[Operation]:
+        return [self._operation(name, declared) for name, declared in type(self).declared()]
+
+    def _operation(self, name: str, declared: Declared) -> Operation:
+        function = getattr(type(self), name)
+        hints = get_type_hints(function, include_extras=True)
+        returns = hints.pop("return", None)
+        in_path = _PATH_PARAM.findall(declared.path)
+        missing = set(in_path) - set(hints)
+        unknown = set(hints) - set(in_path) - _SPECIAL
+        if missing or unknown:
+            raise TypeError(f"{type(self).__name__}.{name}: path and parameters differ: {sorted(missing | unknown)}")
+        doc = inspect.getdoc(function) or ""
+        summary, _, description = doc.partition("\n")
+        return Operation(
+            declared=declared,
+            call=getattr(self, name),
+            name=name,
+            tag=self.tag,
+            summary=summary.strip().rstrip("."),
+            description=description.strip(),
+            path_types={p: bare_type(hints[p]) for p in in_path},
+            body=hints.get("body"),
+            query=hints.get("query"),
+            form=hints.get("form"),
+            wants=frozenset(set(hints) & _SPECIAL),
+            returns=returns,
+        )
+
+
+def bare_type(annotation: object) -> type:
+    """`Annotated[T, …]` without its annotations."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return cast("type", annotation)
+
+
+def reply_body(returns: object) -> object:
+    """What the document shows for a handler's return type: the T of `Reply[T]`, or the type itself."""
+    if get_origin(returns) is Reply:
+        return get_args(returns)[0]
+    return returns
+
+
+class Request(msgspec.Struct):
+    """What the dispatcher knows of a request; handlers rarely need it."""
+
+    scope: dict[str, Any]
+    receive: Callable[[], Awaitable[dict[str, Any]]]
+    headers: dict[bytes, bytes]
+    cookies: dict[str, str]
+    address: str
+    body: bytes = b""
+
+    @property
+    def path(self) -> str:
+        return self.scope["path"]
+
+    def header(self, name: str) -> str:
+        """A header by its lower-case name; empty when absent."""
+        return self.headers.get(name.encode("latin-1"), b"").decode("latin-1")
+
+
+class Person(msgspec.Struct, frozen=True):
+    """The signed-in visitor of a page."""
+
+    id: UUID
+    name: str
+    email: str
+    confirmed: bool
+
+
+class Visit(msgspec.Struct, frozen=True):
+    """A page's surroundings: who looks, in which language and theme, and the token that its forms must carry."""
+
+    ctx: Context
+    person: Person | None
+    locale: str
+    theme: str
+    csrf: str
+    path: str
+    query: str
+    partial: bool
+    """True when htmx asks for a fragment only."""
+
+
+__all__ = [
+    "ADMIN",
+    "CONFIRMED",
+    "JSON",
+    "PERSON",
+    "PUBLIC",
+    "Access",
+    "AccessKind",
+    "Api",
+    "By",
+    "Declared",
+    "EventStream",
+    "Html",
+    "Keyed",
+    "Kind",
+    "Limit",
+    "Operation",
+    "Person",
+    "Raw",
+    "Redirect",
+    "Reply",
+    "Request",
+    "Visit",
+    "action",
+    "bare_type",
+    "delete",
+    "get",
+    "page",
+    "patch",
+    "post",
+    "put",
+    "reply_body",
+    "staff",
+]
