@@ -232,7 +232,7 @@ from forecourt.kernel.db import Database
 from tests.kernel.test_jobs import COUNT
 from datetime import timedelta
 
-jobs.HEARTBEAT_TIMEOUT = timedelta(seconds=0.2)
+jobs.HEARTBEAT_TIMEOUT = jobs.DEQUEUE_TIMEOUT = timedelta(seconds=0.2)
 
 async def run(context, payload):
     if payload.n == 13:

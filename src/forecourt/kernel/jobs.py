@@ -376,7 +376,7 @@ class Worker:
             self._manager.shutdown.set()
 
     async def drain(self, *, within: timedelta = timedelta(0), most: int = 1_000) -> int:
-        """Fires schedules that are due and runs every job due now or `within` that time, and what they enqueue.
+        """Fires schedules that are due and runs every job due now or `within` that time, and what they enqueue for now.
 
         For tests and commands; returns how many were run. A job that fails waits for its next try as ever.
         """
@@ -385,8 +385,8 @@ class Worker:
         me = QueueManagerId(uuid4())
         ran = 0
         async with self._queries() as queries:
+            await self._hasten(within)
             while ran < most:
-                await self._hasten(within)
                 jobs = await queries.dequeue(BATCH, entrypoints, me, None, HEARTBEAT_TIMEOUT)
                 if not jobs:
                     break
