@@ -415,7 +415,7 @@ class AdminCannotBook(Forbidden):
 # --------------------------------------------------------------------------------------------------------------- events
 
 
-class BookingHeld(Event, name="booking.held", version=1):
+class BookingHeld(Event, name="booking.held", version=1, frozen=True, kw_only=True):
     """The place is claimed and waits for payment until `hold_expires_at`."""
 
     organisation_id: UUID
@@ -431,7 +431,7 @@ class BookingHeld(Event, name="booking.held", version=1):
     hold_expires_at: datetime
 
 
-class ApprovalAsked(Event, name="booking.approval_asked", version=1):
+class ApprovalAsked(Event, name="booking.approval_asked", version=1, frozen=True, kw_only=True):
     """The place is claimed and waits for staff."""
 
     organisation_id: UUID
@@ -446,7 +446,7 @@ class ApprovalAsked(Event, name="booking.approval_asked", version=1):
     price: Money
 
 
-class BookingConfirmed(Event, name="booking.confirmed", version=1):
+class BookingConfirmed(Event, name="booking.confirmed", version=1, frozen=True, kw_only=True):
     """The place is the customer's."""
 
     organisation_id: UUID
@@ -462,7 +462,7 @@ class BookingConfirmed(Event, name="booking.confirmed", version=1):
     paid: Money
 
 
-class BookingDeclined(Event, name="booking.declined", version=1):
+class BookingDeclined(Event, name="booking.declined", version=1, frozen=True, kw_only=True):
     """Staff said no; the place is free again."""
 
     organisation_id: UUID
@@ -478,7 +478,7 @@ class BookingDeclined(Event, name="booking.declined", version=1):
     reason: str
 
 
-class BookingCancelled(Event, name="booking.cancelled", version=1):
+class BookingCancelled(Event, name="booking.cancelled", version=1, frozen=True, kw_only=True):
     """The place is free again; `refund` is due."""
 
     organisation_id: UUID
@@ -496,7 +496,7 @@ class BookingCancelled(Event, name="booking.cancelled", version=1):
     reason: str = ""
 
 
-class BookingRescheduled(Event, name="booking.rescheduled", version=1):
+class BookingRescheduled(Event, name="booking.rescheduled", version=1, frozen=True, kw_only=True):
     """Moved or extended; `start`, `end`, `resource_id` and `price` are the new ones."""
 
     organisation_id: UUID
@@ -516,7 +516,7 @@ class BookingRescheduled(Event, name="booking.rescheduled", version=1):
     fee: Money
 
 
-class BookingExpired(Event, name="booking.expired", version=1):
+class BookingExpired(Event, name="booking.expired", version=1, frozen=True, kw_only=True):
     """Nobody paid in time; the place is free again."""
 
     organisation_id: UUID
@@ -531,7 +531,7 @@ class BookingExpired(Event, name="booking.expired", version=1):
     price: Money
 
 
-class BookingStarted(Event, name="booking.started", version=1):
+class BookingStarted(Event, name="booking.started", version=1, frozen=True, kw_only=True):
     """The booked time began."""
 
     organisation_id: UUID
@@ -546,7 +546,7 @@ class BookingStarted(Event, name="booking.started", version=1):
     price: Money
 
 
-class BookingCompleted(Event, name="booking.completed", version=1):
+class BookingCompleted(Event, name="booking.completed", version=1, frozen=True, kw_only=True):
     """The booked time is over."""
 
     organisation_id: UUID
@@ -561,7 +561,7 @@ class BookingCompleted(Event, name="booking.completed", version=1):
     price: Money
 
 
-class BookingNoShow(Event, name="booking.no_show", version=1):
+class BookingNoShow(Event, name="booking.no_show", version=1, frozen=True, kw_only=True):
     """Nobody came."""
 
     organisation_id: UUID
@@ -576,7 +576,7 @@ class BookingNoShow(Event, name="booking.no_show", version=1):
     price: Money
 
 
-class BlockPlaced(Event, name="block.placed", version=1):
+class BlockPlaced(Event, name="block.placed", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     venue_id: UUID
     resource_ids: list[UUID]
@@ -586,7 +586,7 @@ class BlockPlaced(Event, name="block.placed", version=1):
     reason: str
 
 
-class BlockRemoved(Event, name="block.removed", version=1):
+class BlockRemoved(Event, name="block.removed", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     venue_id: UUID
     resource_ids: list[UUID]
