@@ -70,18 +70,18 @@ _CLAIM = Query(
     with claimed as (
         insert into kernel.idempotency as i
             (account_id, key, fingerprint, effect_id, state, locked_until, expires_at)
-        values ($1, $2, $3, $4, 'running', $6, $7)
+        values ($1, $2, $3, $4, 'working', $6, $7)
         on conflict (account_id, key) do update
             set fingerprint = excluded.fingerprint,
                 effect_id = case when i.expires_at <= $5 then excluded.effect_id else i.effect_id end,
-                state = 'running', status = null, headers = null, body = null,
+                state = 'working', status = null, headers = null, body = null,
                 locked_until = excluded.locked_until,
                 expires_at = excluded.expires_at
             where i.expires_at <= $5
-               or (i.state = 'running' and i.locked_until <= $5 and i.fingerprint = excluded.fingerprint)
+               or (i.state = 'working' and i.locked_until <= $5 and i.fingerprint = excluded.fingerprint)
         returning i.effect_id, i.fingerprint
     )
-    select true as claimed, c.effect_id, c.fingerprint, 'running' as state,
+    select true as claimed, c.effect_id, c.fingerprint, 'working' as state,
            null::int as status, null::jsonb as headers, null::bytea as body
       from claimed c
     union all
@@ -96,25 +96,18 @@ _KEEP = Statement(
     """
     update kernel.idempotency
        set state = 'done', status = $3, headers = $4, body = $5
-     where account_id = $1 and key = $2 and state = 'running'
+     where account_id = $1 and key = $2 and state = 'working'
     """
 )
 
 _LET_GO = Statement(
     """
     update kernel.idempotency set locked_until = $3
-     where account_id = $1 and key = $2 and state = 'running'
+     where account_id = $1 and key = $2 and state = 'working'
     """
 )
 
-_PURGE = Statement(
-    """
-    delete from kernel.idempotency i
-     using (select account_id, key from kernel.idempotency where expires_at <= $1
-             order by expires_at limit $2 for update skip locked) old
-     where i.account_id = old.account_id and i.key = old.key
-    """
-)
+_PURGE = Query(int, "select kernel.forget_idempotency($1, $2)")
 
 
 class Idempotency:
@@ -171,7 +164,7 @@ class Idempotency:
     async def purge(self, ctx: Context) -> int:
         """Removes keys that ran out, at most PURGE_ROWS; returns how many. Run it until it returns fewer."""
         async with self._database.tx(ctx) as tx:
-            return await tx.run(_PURGE, self._clock.now(), PURGE_ROWS)
+            return await tx.one(_PURGE, self._clock.now(), PURGE_ROWS)
 
 
 def _answer(found: _Found, fingerprint: bytes) -> Fresh | Replay:
