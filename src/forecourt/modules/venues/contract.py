@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from forecourt.kernel.context import Context
+from forecourt.kernel.contracts import idempotent
 from forecourt.kernel.errors import Conflict, Forbidden, Invalid
 from forecourt.kernel.events import Event
 from forecourt.kernel.money import Currency, Money
@@ -52,6 +53,8 @@ SlotMin = Annotated[int, Meta(ge=5, le=240, description="Whole minutes between t
 LeadMin = Annotated[int, Meta(ge=0, le=43_200, description="Whole minutes")]
 HorizonDays = Annotated[int, Meta(ge=1, le=730, description="Whole days")]
 
+MAX_VENUES = 500
+"""An organisation has no more venues than this: an edit of its policies makes all their books new."""
 MAX_RESOURCES = 500
 """A venue has no more things than this, so a book stays small enough to be one value."""
 MAX_RULES = 500
@@ -315,6 +318,18 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True):
     version: int
 
 
+class OrganisationCard(msgspec.Struct, frozen=True):
+    """What anyone may know of an organisation."""
+
+    id: UUID
+    name: str
+    slug: str
+    kind: OrganisationKind
+    status: OrganisationStatus
+    country: str
+    currency: str
+
+
 # --------------------------------------------------------------------------------------------------------------- venues
 
 Amenities = Annotated[list[Tag], Meta(max_length=50)]
@@ -463,6 +478,8 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     part_ids: list[UUID] = []
     position: int = 0
     active: bool = True
+    removed: bool = False
+    """Removed by the owner. It stays in the book, inactive, because past bookings name it; lists leave it out."""
     version: int = 1
 
 
@@ -535,11 +552,27 @@ class OrganisationCreated(Event, name="organisation.created", version=1):
     kind: OrganisationKind
 
 
+class Change(msgspec.Struct, frozen=True):
+    """One field before and after, as JSON text, cut where it is long. For people who look at what was done."""
+
+    field: str
+    before: str
+    after: str
+
+
 class OrganisationChanged(Event, name="organisation.changed", version=1):
-    """Details, policies or status changed: every book of the organisation is stale."""
+    """Details, policies or status changed: every book of the organisation is stale (and each gets its VenueChanged)."""
 
     organisation_id: UUID
     status: OrganisationStatus
+    changes: tuple[Change, ...] = ()
+
+
+class PoliciesChanged(Event, name="organisation.policies_changed", version=1):
+    """Comes beside OrganisationChanged."""
+
+    organisation_id: UUID
+    changes: tuple[Change, ...]
 
 
 class VenueCreated(Event, name="venue.created", version=1):
@@ -548,41 +581,89 @@ class VenueCreated(Event, name="venue.created", version=1):
 
 
 class VenueChanged(Event, name="venue.changed", version=1):
-    """Anything of the venue's book changed: hours, closures, prices, details."""
+    """Anything of the venue's book changed: hours, closures, prices, resources, policies, details. `version` is the book's.
+
+    More exact events (PricesChanged, ResourceChanged, …) come beside it; `changes` are those of the venue's own details.
+    """
 
     organisation_id: UUID
     venue_id: UUID
+    version: int = 0
+    changes: tuple[Change, ...] = ()
+
+
+class PricesChanged(Event, name="venue.prices_changed", version=1):
+    organisation_id: UUID
+    venue_id: UUID
+    changes: tuple[Change, ...]
+
+
+class ClosureAdded(Event, name="venue.closure_added", version=1):
+    organisation_id: UUID
+    venue_id: UUID
+    closure: Closure
+
+
+class ClosureRemoved(Event, name="venue.closure_removed", version=1):
+    organisation_id: UUID
+    venue_id: UUID
+    closure: Closure
+
+
+class ResourceCreated(Event, name="resource.created", version=1):
+    """Comes beside ResourceChanged."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
 
 
 class ResourceChanged(Event, name="resource.changed", version=1):
-    """A resource was added, edited, switched off or on."""
+    """A resource was added, edited, switched off or on, or removed."""
 
     organisation_id: UUID
     venue_id: UUID
     resource_id: UUID
     active: bool
+    removed: bool = False
+    changes: tuple[Change, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------------------- calls
 
 
 class Venues(Protocol):
+    @idempotent
     async def book(self, ctx: Context, venue_id: UUID) -> VenueBook:
         """The venue's book as of now. Raises NotFound."""
         ...
 
+    @idempotent
     async def book_of_resource(self, ctx: Context, resource_id: UUID) -> VenueBook:
         """The book of the venue that has this resource. Raises NotFound."""
         ...
 
+    @idempotent
     async def books(self, ctx: Context, venue_ids: list[UUID]) -> list[VenueBook]:
         """Books in the order asked; unknown ids are left out. At most 100 at once."""
         ...
 
+    @idempotent
+    async def book_version(self, ctx: Context, venue_ids: list[UUID]) -> dict[UUID, int]:
+        """The present versions of these books, for who keeps books; unknown ids are left out. At most 100 at once."""
+        ...
+
+    @idempotent
     async def cards(self, ctx: Context, ids: list[UUID]) -> list[VenueCard]:
         """Cards in the order asked; unknown ids are left out. At most 100 at once."""
         ...
 
+    @idempotent
     async def organisation(self, ctx: Context, id: UUID) -> Organisation:
         """Raises NotFound."""
+        ...
+
+    @idempotent
+    async def organisations(self, ctx: Context, ids: list[UUID]) -> list[OrganisationCard]:
+        """What anyone may know of these organisations, in the order asked; unknown ids are left out. At most 100 at once."""
         ...
