@@ -39,6 +39,7 @@ class Hub:
         self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(PENDING)
         self._listeners: dict[str, set[asyncio.Queue[bytes | None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
 
     async def start(self) -> None:
         self._tasks = [
@@ -46,10 +47,15 @@ class Hub:
             asyncio.create_task(self._receive(), name="live-receive"),
         ]
 
-    async def stop(self) -> None:
+    def hang_up(self) -> None:
+        """Ends every listener's stream, so that a server that stops need not wait for clients to leave."""
+        self._closing = True
         for queues in self._listeners.values():
             for queue in queues:
                 _tell(queue, None)
+
+    async def stop(self) -> None:
+        self.hang_up()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -64,8 +70,11 @@ class Hub:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
         self._listeners.setdefault(topic, set()).add(queue)
         try:
-            while True:
-                yield await queue.get()
+            while not self._closing:
+                data = await queue.get()
+                if self._closing:
+                    return
+                yield data
         finally:
             queues = self._listeners.get(topic)
             if queues is not None:

@@ -90,7 +90,6 @@ class QueryDecoder:
         hints = get_type_hints(kind, include_extras=True)
         names = {f.encode_name: hints[f.name] for f in msgspec.structs.fields(kind)}
         self._lists = {name for name, hint in names.items() if _is_list(hint)}
-        self._commas = {name for name in self._lists}
         self._kind = kind
         self._ignore = ignore
         self._check = checker(kind)
@@ -166,13 +165,13 @@ def _struct_checks(kind: type[msgspec.Struct]) -> tuple[tuple[str, str, Check], 
     return tuple(found)
 
 
-def checker(hint: object, seen: tuple[type, ...] = ()) -> Check | None:
+def checker(hint: object, seen: tuple[type, ...] = ()) -> Check | None:  # noqa: PLR0911 - one return per shape of type
     """A function that checks a decoded value of type `hint`; None when there is nothing to check."""
     while get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if hint is str:
         return _text
-    if hint in (datetime, date):
+    if hint is datetime or hint is date:
         return _time
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):

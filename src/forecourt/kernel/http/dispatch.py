@@ -166,6 +166,9 @@ class Dispatcher:
         try:
             if bound.op.declared.kind is Kind.API:
                 status, headers, body = await self._api(bound, request)
+            elif bound.op.declared.kind is Kind.FILE:
+                arguments = self._arguments(bound, request, scope["path_params"])
+                status, headers, body = encode_result(await bound.op.call(**arguments), 200, request)
             else:
                 visit, cookies = await self._visit(request)
                 status, headers, body = await self._page(bound, request, visit)

@@ -95,7 +95,7 @@ def _types(api: Sequence[Operation]) -> list[tuple[str, Any]]:
     found: dict[str, Any] = {}
     for op in api:
         for kind in (op.body, op.query, reply_body(op.returns)):
-            if kind is not None and kind not in (Raw, Html, Redirect) and not _is_stream(kind):
+            if kind is not None and not any(kind is k for k in (Raw, Html, Redirect)) and not _is_stream(kind):
                 found.setdefault(_key(kind), kind)
     return list(found.items())
 
@@ -190,7 +190,7 @@ def _responses(op: Operation, schemas: dict[str, Any]) -> Document:
     out: Document = {}
     if kind is None or kind is type(None):
         out[str(204 if status == 200 else status)] = {"description": "Done"}
-    elif kind in (Raw, Html) or _is_stream(kind):
+    elif kind is Raw or kind is Html or _is_stream(kind):
         media = "text/event-stream" if _is_stream(kind) else declared.content_type
         out[str(status)] = {"description": "Done", "content": {media: {}}}
     elif kind is Redirect:

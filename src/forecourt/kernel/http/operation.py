@@ -45,7 +45,7 @@ class AccessKind(StrEnum):
     CONFIRMED = "confirmed"
     """A person whose e-mail address is verified (ID-1), or an API key."""
     STAFF = "staff"
-    """Staff (or a key) of the organisation `org_id` of the path, holding a named permission. To others the organisation is 404."""
+    """Staff (or a key) of the organisation `org_id` of the path, with a named permission. To others it is 404."""
     ADMIN = "admin"
     """Platform admins."""
 
@@ -135,7 +135,11 @@ class EventStream(msgspec.Struct):
 
 class Kind(StrEnum):
     API = "api"
+    """JSON for programs; in the OpenAPI document."""
     PAGE = "page"
+    """HTML for people; known by the session cookie."""
+    FILE = "file"
+    """The same bytes for everyone: nobody is looked up."""
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -240,6 +244,11 @@ delete = _writer("DELETE")
 def page(path: str, *, access: Access = PUBLIC) -> Callable[[F], F]:
     """A page: answers GET with HTML, knows the visitor by the session cookie."""
     return _declare("GET", path, Kind.PAGE, access, 200, Keyed.NO, (), (), 0, "text/html")
+
+
+def file(path: str) -> Callable[[F], F]:
+    """A public file."""
+    return _declare("GET", path, Kind.FILE, PUBLIC, 200, Keyed.NO, (), (), 0, "application/octet-stream")
 
 
 def action(path: str, *, access: Access = PERSON, limits: tuple[Limit, ...] = ()) -> Callable[[F], F]:
@@ -374,6 +383,7 @@ __all__ = [
     "action",
     "bare_type",
     "delete",
+    "file",
     "get",
     "page",
     "patch",

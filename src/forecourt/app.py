@@ -1,0 +1,214 @@
+"""The composition root: settings → engines' addresses → modules → one ASGI application. The only place that wires.
+
+A `House` is one process's share of the whole: its modules, its pools, and, when it is asked to, its background work. Every
+module is built by one function below; a module that lives elsewhere is reached through the switchboard and is not built here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import msgspec
+import structlog
+
+from forecourt.kernel import telemetry
+from forecourt.kernel.cache import Cache
+from forecourt.kernel.clock import Clock, SystemClock
+from forecourt.kernel.contracts import KeyRing, Switchboard
+from forecourt.kernel.db import Database
+from forecourt.kernel.doorbell import Doorbell, install
+from forecourt.kernel.errors import Problem
+from forecourt.kernel.events import Dispatcher as EventDispatcher
+from forecourt.kernel.events import Subscription
+from forecourt.kernel.http.dispatch import Door
+from forecourt.kernel.http.front import App
+from forecourt.kernel.http.gate import Gate
+from forecourt.kernel.http.operation import Operation, Visit
+from forecourt.kernel.http.site import front, site
+from forecourt.kernel.idempotency import Idempotency
+from forecourt.kernel.jobs import JobHandler, Schedule, Worker, housekeeping
+from forecourt.kernel.limits import Limiter
+from forecourt.kernel.live import Hub
+from forecourt.kernel.metrics import Metrics
+from forecourt.kernel.migrate import APP_ROLE
+from forecourt.kernel.settings import Settings
+from forecourt.kernel.web.assets import Assets
+from forecourt.kernel.web.render import Pages
+from forecourt.kernel.web.surroundings import Surroundings
+from forecourt.layout import module_names, template_folders
+from forecourt.system import SystemApi
+
+log = structlog.get_logger("forecourt.app")
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What one module brings into the house."""
+
+    name: str
+    operations: list[Operation] = []
+    subscriptions: list[Subscription] = []
+    handlers: list[JobHandler[Any]] = []
+    schedules: list[Schedule] = []
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """Where the engines are."""
+
+    database_url: str
+    valkey_url: str
+    replica_url: str | None = None
+
+
+class House:
+    """Open with `await House.open(...)`, then serve `house.app`; `start_work` runs events and jobs; `close` ends everything."""
+
+    def __init__(self, settings: Settings, at: Addresses, database: Database, clock: Clock) -> None:
+        self.settings = settings
+        self.at = at
+        self.clock = clock
+        self.metrics = Metrics()
+        self.database = database
+        self.limiter = Limiter(at.valkey_url, self.metrics)
+        self.cache = Cache(at.valkey_url, self.metrics)
+        self.hub = Hub(at.valkey_url)
+        self.doorbell = Doorbell(database)
+        keys = settings.secrets.contract_keys
+        self.board = Switchboard(settings.topology.peers, KeyRing.of(keys) if keys else None, None, clock)
+        self.secret = settings.secrets.secret_key.reveal().encode()
+        self.assets = Assets()
+        self.pages = Pages(self.assets, template_folders(), reload=False)
+        self.surroundings = Surroundings(self.pages, settings.env.value, clock)
+        self.parts: list[Part] = []
+        self._work: list[asyncio.Task[None]] = []
+        self._dispatcher: EventDispatcher | None = None
+        self._worker: Worker | None = None
+        self.app: App
+        self.gate: Gate
+        self.operations: list[Operation] = []
+
+    @classmethod
+    async def open(cls, settings: Settings, at: Addresses, clock: Clock | None = None) -> House:
+        """Builds and starts a process's share. Raises when the database does not answer or a contract has no provider."""
+        telemetry.start("forecourt", settings.telemetry.endpoint)
+        database = await Database.connect(at.database_url, at.replica_url, settings.database.pool_size)
+        house = cls(settings, at, database, clock or SystemClock())
+        try:
+            house._build()
+            await house._start()
+        except BaseException:
+            await house.close()
+            raise
+        return house
+
+    def _build(self) -> None:
+        from forecourt import wiring
+
+        wanted = self.settings.topology.modules or tuple(module_names())
+        self.parts = [build(self) for name, build in wiring.MODULES.items() if name in wanted]
+        missing = self.board.missing()
+        if missing:
+            raise LookupError(f"nobody answers {', '.join(missing)}: serve the module here or name it in FORECOURT_PEERS")
+        self.gate = wiring.gate(self)
+        door = Door(
+            self.gate,
+            Idempotency(self.database.module("kernel"), self.clock),
+            self.limiter,
+            secret=self.secret,
+            public_url=self.settings.http.public_url,
+            limit_addresses=self.settings.production,
+            secure_cookies=self.settings.http.public_url.startswith("https://"),
+            problem_page=self._problem_page,
+        )
+        system = SystemApi(self)
+        self.operations = [*(op for part in self.parts for op in part.operations), *system.operations()]
+        system.describe(self.operations)
+        self.app = front(
+            site(self.operations, door),
+            self.metrics,
+            origins=self.settings.http.cors_origins,
+            proxies=self.settings.http.trusted_proxies,
+            strict_transport=self.settings.http.public_url.startswith("https://"),
+        )
+
+    def _problem_page(self, problem: Problem, visit: Visit | None, trace_id: str) -> str:
+        return self.surroundings.problem(problem, visit, trace_id)
+
+    async def _start(self) -> None:
+        install(self.doorbell)
+        await self.doorbell.start()
+        await self.cache.start()
+        await self.hub.start()
+        await self.gate.start()
+
+    async def start_work(self) -> None:
+        """Runs events and jobs in this process."""
+        subscriptions = [s for part in self.parts for s in part.subscriptions]
+        tidy, hourly = housekeeping(self.database, self.clock)
+        handlers = [*(h for part in self.parts for h in part.handlers), tidy]
+        schedules = [*(s for part in self.parts for s in part.schedules), hourly]
+        self._dispatcher = EventDispatcher(self.database, self.at.database_url, subscriptions, self.clock)
+        self._worker = Worker(self.database, self.at.database_url, handlers, schedules, self.clock)
+        self._work = [
+            asyncio.create_task(self._keep("events", self._dispatcher.run), name="events"),
+            asyncio.create_task(self._keep("jobs", self._worker.run), name="jobs"),
+        ]
+
+    async def _keep(self, what: str, run: Callable[[], Any]) -> None:
+        """Background work comes back after a fault: a lost connection must not end it for good."""
+        while True:
+            try:
+                await run()
+                return
+            except asyncio.CancelledError:
+                raise
+            except Exception as e:  # whatever it was, the work is durable and is taken up again
+                log.error("work_interrupted", what=what, error=type(e).__name__, exc_info=e)
+                await asyncio.sleep(1)
+
+    @property
+    def dispatcher(self) -> EventDispatcher:
+        if self._dispatcher is None:
+            raise RuntimeError("start_work was not called")
+        return self._dispatcher
+
+    @property
+    def worker(self) -> Worker:
+        if self._worker is None:
+            raise RuntimeError("start_work was not called")
+        return self._worker
+
+    async def close(self) -> None:
+        for stop in (self._dispatcher, self._worker):
+            if stop is not None:
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(stop.stop(), 10)
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+        closers: Sequence[Callable[[], Any]] = (
+            getattr(getattr(self, "gate", None), "stop", _nothing),
+            self.hub.stop,
+            self.cache.close,
+            self.limiter.close,
+            self.doorbell.stop,
+            self.database.close,
+        )
+        for closer in closers:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(closer(), 10)
+        telemetry.stop()
+
+
+async def _nothing() -> None:
+    """There was nothing to stop."""
+
+
+def app_url(admin_url: str) -> str:
+    """The address under which the program itself logs in: the same database as `admin_url`, as the role that owns nothing."""
+    parts = urlsplit(admin_url)
+    host = parts.netloc.rsplit("@", 1)[-1]
+    return urlunsplit(parts._replace(netloc=f"{quote(APP_ROLE)}@{host}"))

@@ -1,0 +1,87 @@
+"""The ASGI application of one process: Litestar routes paths, each path's `Dispatcher` does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from forecourt.kernel.errors import BadRequest, Internal, MethodNotAllowed, NotFound, Problem
+from forecourt.kernel.http.dispatch import Dispatcher, Door
+from forecourt.kernel.http.front import App, Front
+from forecourt.kernel.http.operation import Operation
+from forecourt.kernel.metrics import Metrics
+
+log = structlog.get_logger("forecourt.http")
+
+_CONVERTERS = {UUID: "uuid", str: "str", int: "int", date: "date"}
+
+
+def site(operations: Sequence[Operation], door: Door) -> Litestar:
+    """Routes every operation. Raises TypeError when two declare the same method on one path."""
+    by_path: dict[str, list[Operation]] = {}
+    for op in operations:
+        by_path.setdefault(op.path, []).append(op)
+    handlers = [_handler(_route(path, ops[0]), Dispatcher(path, ops, door)) for path, ops in by_path.items()]
+
+    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        return _answer(request, error, door)
+
+    return Litestar(
+        route_handlers=handlers,
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={Exception: answer, HTTPException: answer},
+    )
+
+
+def front(app: ASGIApp, metrics: Metrics, *, origins: Sequence[str], proxies: Sequence[str], strict_transport: bool) -> App:
+    return Front(app, metrics, origins=origins, proxies=proxies, strict_transport=strict_transport)  # type: ignore[arg-type]
+
+
+def _route(path: str, op: Operation) -> str:
+    """Parameters are named by position, because Litestar wants one name per place in all paths that share a beginning."""
+    for position, (name, kind) in enumerate(op.path_types.items()):
+        path = path.replace(f"{{{name}}}", f"{{p{position}:{_CONVERTERS[kind]}}}")
+    return path
+
+
+def _handler(path: str, dispatcher: Dispatcher) -> HTTPRouteHandler:
+    # The handler takes nothing and returns the dispatcher, which Litestar then calls with the scope: routing is all we ask of it.
+    async def handle() -> ASGIApp:
+        return dispatcher  # type: ignore[return-value]
+
+    return HTTPRouteHandler(path, http_method=dispatcher.methods, status_code=200)(handle)  # type: ignore[arg-type]
+
+
+def _answer(request: Request[Any, Any, Any], error: Exception, door: Door) -> Response[bytes]:
+    """What is answered when no operation was reached."""
+    scope: dict[str, Any] = request.scope  # type: ignore[assignment]
+    headers: dict[str, str] = {}
+    problem: Problem
+    if isinstance(error, NotFoundException):
+        problem = NotFound()
+    elif isinstance(error, MethodNotAllowedException):
+        problem = MethodNotAllowed()
+        headers["allow"] = (error.headers or {}).get("allow", "")
+    elif isinstance(error, HTTPException) and error.status_code < 500:
+        problem = BadRequest()
+    else:
+        log.error("request_failed", path=scope["path"], error=type(error).__name__, exc_info=error)
+        problem = Internal()
+    trace_id = scope.get("fc.trace", "")
+    path: str = scope["path"]
+    wants_page = not path.startswith(("/v1/", "/static/", "/.well-known/")) and "text/html" in request.headers.get("accept", "")
+    if wants_page:
+        content = door.problem_page(problem, None, trace_id).encode()
+        return Response(content, status_code=problem.status, headers=headers, media_type="text/html; charset=utf-8")
+    body = msgspec.json.encode(problem.document(trace_id))
+    return Response(body, status_code=problem.status, headers=headers, media_type="application/problem+json")

@@ -1,0 +1,90 @@
+"""From a visit to a page: what every page knows, how it is drawn, and how a problem looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import msgspec
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.errors import Problem
+from forecourt.kernel.http.operation import Html, Visit
+from forecourt.kernel.web.render import Language, OrgNav, PageContext, Pages, Person, Theme, Toast, initials, page_direction
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A way on from a problem page."""
+
+    label: str
+    href: str
+
+
+class Surroundings:
+    """Draws the pages of one process. Modules' `web.py` get it as `pages`."""
+
+    def __init__(self, pages: Pages, env: str, clock: Clock) -> None:
+        self.pages = pages
+        self._env = env
+        self._clock = clock
+
+    def context(
+        self,
+        visit: Visit,
+        *,
+        org: OrgNav | None = None,
+        toasts: tuple[Toast, ...] = (),
+        live: str = "",
+        counts: dict[str, int] | None = None,
+    ) -> PageContext:
+        """What the layouts need. `live` is the address of the page's event stream."""
+        language = cast("Language", visit.locale)
+        person = visit.person
+        return PageContext(
+            locale=language,
+            direction=page_direction(language),
+            theme=cast("Theme", visit.theme),
+            csrf=visit.csrf,
+            path=visit.path,
+            person=Person(str(person.id), person.name, initials(person.name), person.email) if person else None,
+            org=org,
+            env=self._env,
+            now=self._clock.now(),
+            toasts=toasts,
+            live=live,
+            counts=counts or {},
+        )
+
+    def page(
+        self,
+        name: str,
+        visit: Visit,
+        /,
+        *,
+        org: OrgNav | None = None,
+        toasts: tuple[Toast, ...] = (),
+        live: str = "",
+        status: int = 200,
+        values: Mapping[str, object] | None = None,
+        **more: object,
+    ) -> Html:
+        """The template `name` with `values` and `more`, as an answer."""
+        context = self.context(visit, org=org, toasts=toasts, live=live)
+        return Html(self.pages.render(name, context, **(values or {}), **more), status=status)
+
+    def problem(self, problem: Problem, visit: Visit | None, trace_id: str) -> str:
+        """A problem as a page: what happened, and where to go from here."""
+        context = PageContext(now=self._clock.now(), env=self._env) if visit is None else self.context(visit)
+        actions = [Step("Find a place", "/discover")]
+        if problem.status == 401:
+            actions.insert(0, Step("Sign in", "/sign-in"))
+        return self.pages.render(
+            "errors/problem.html",
+            context,
+            status=problem.status,
+            title=problem.title,
+            detail=problem.detail,
+            code=problem.code,
+            trace_id=trace_id,
+            actions=actions,
+        )

@@ -1,0 +1,143 @@
+"""What belongs to no module: health, metrics, the document of the API, static files, and the design system's gallery."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+from valkey.asyncio import Valkey
+from valkey.exceptions import ValkeyError
+
+from forecourt.kernel.context import service_context
+from forecourt.kernel.db import Query
+from forecourt.kernel.errors import NotFound, Problem
+from forecourt.kernel.events import asyncapi
+from forecourt.kernel.http.openapi import document
+from forecourt.kernel.http.operation import PUBLIC, Api, Html, Operation, Raw, Reply, Request, Visit, file, get, page
+from forecourt.kernel.metrics import CONTENT_TYPE
+from forecourt.kernel.web.gallery import gallery
+
+if TYPE_CHECKING:
+    from forecourt.app import House
+
+VERSION = "0.1.0"
+CHECK_TIMEOUT_S = 2.0
+
+_ALIVE = Query(int, "select 1")
+
+
+class Health(msgspec.Struct, frozen=True):
+    status: str
+
+
+class Dependency(msgspec.Struct, frozen=True):
+    name: str
+    ok: bool
+    took_ms: float
+    detail: str = ""
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    status: str
+    dependencies: list[Dependency]
+
+
+class SystemApi(Api):
+    tag = "System"
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._openapi = b""
+
+    def describe(self, operations: list[Operation]) -> None:
+        """Prepares the documents of everything that this process serves."""
+        doc = document(operations, version=VERSION, server=self._house.settings.http.public_url)
+        self._openapi = msgspec.json.encode(doc)
+
+    @get("/livez", access=PUBLIC)
+    async def alive(self) -> Health:
+        """The process runs."""
+        return Health("ok")
+
+    @get("/readyz", access=PUBLIC)
+    async def ready(self) -> Reply[Readiness]:
+        """The process and what it needs work; 503 when something does not."""
+        found = await asyncio.gather(self._check("database", self._database()), self._check("valkey", self._valkey()))
+        # Valkey may vanish at any moment: slower, but ready.
+        ok = all(d.ok for d in found if d.name != "valkey")
+        return Reply(Readiness("ready" if ok else "not ready", list(found)), 200 if ok else 503)
+
+    async def _check(self, name: str, probe: object) -> Dependency:
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                await probe  # type: ignore[misc]
+        except (OSError, TimeoutError, ValkeyError, Problem) as e:
+            return Dependency(name, False, _ms(began), type(e).__name__)
+        return Dependency(name, True, _ms(began))
+
+    async def _database(self) -> None:
+        async with self._house.database.module("kernel").read(service_context("readyz")) as tx:
+            await tx.one(_ALIVE)
+
+    async def _valkey(self) -> None:
+        async with Valkey.from_url(self._house.at.valkey_url) as client:
+            await client.ping()
+
+    @get("/metrics", access=PUBLIC, content_type="text/plain")
+    async def metrics(self) -> Raw:
+        """Prometheus metrics of this process."""
+        metrics, pool = self._house.metrics, self._house.database.primary
+        metrics.pool_size.set(pool.size)
+        metrics.pool_idle.set(pool.idle)
+        metrics.pool_limit.set(pool.limit)
+        return Raw(metrics.render(), CONTENT_TYPE)
+
+    @get("/openapi.json", access=PUBLIC)
+    async def openapi(self) -> Raw:
+        """This document."""
+        return Raw(self._openapi, "application/json", headers={"Cache-Control": "max-age=60"})
+
+    @get("/asyncapi.json", access=PUBLIC)
+    async def asyncapi(self) -> Raw:
+        """The events of the house as an AsyncAPI document."""
+        return Raw(msgspec.json.encode(asyncapi(VERSION)), "application/json", headers={"Cache-Control": "max-age=60"})
+
+    @file("/static/{tree}/{path}")
+    async def static(self, request: Request, tree: str, path: str) -> Raw:
+        """A file of the design system."""
+        return self._static(request, f"/static/{tree}/{path}")
+
+    @file("/static/{tree}/{folder}/{path}")
+    async def static_below(self, request: Request, tree: str, folder: str, path: str) -> Raw:
+        """A file in a folder of it."""
+        return self._static(request, f"/static/{tree}/{folder}/{path}")
+
+    def _static(self, request: Request, path: str) -> Raw:
+        asset = self._house.assets.lookup(path)
+        if asset is None:
+            raise NotFound
+        headers = {"Cache-Control": asset.cache_control, "ETag": asset.etag, "Vary": "accept-encoding"}
+        if request.header("if-none-match") == asset.etag:
+            return Raw(b"", asset.content_type, 304, headers)
+        if asset.gzipped and "gzip" in request.header("accept-encoding"):
+            return Raw(asset.gzipped, asset.content_type, headers=headers | {"Content-Encoding": "gzip"})
+        return Raw(asset.body, asset.content_type, headers=headers)
+
+    @file("/favicon.ico")
+    async def favicon(self, request: Request) -> Raw:
+        """The ball."""
+        return self._static(request, self._house.assets("icon.svg"))
+
+    @page("/dev/ui")
+    async def gallery(self, visit: Visit) -> Html:
+        """Every part of the design system. Not in production."""
+        if self._house.settings.production:
+            raise NotFound
+        return self._house.surroundings.page("dev/ui.html", visit, values=gallery(self._house.clock.now()))
+
+
+def _ms(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 2)
