@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from tests.kernel.conftest import Scratch
 
-from forecourt.kernel import doorbell
+from forecourt.kernel import doorbell, jobs
 from forecourt.kernel.clock import FixedClock, SystemClock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.jobs import Company, JobHandler, JobKind, Schedule, Worker, cron, enqueue, every, housekeeping, replay_jobs
@@ -146,8 +146,9 @@ async def test_a_module_enqueues_its_own_jobs_only_and_reads_none(scratch: Scrat
 
 
 async def test_a_running_worker_is_woken_by_the_doorbell_and_stops_when_told(
-    scratch: Scratch, worker: Worker, ledger: Ledger
+    scratch: Scratch, worker: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(jobs, "DEQUEUE_TIMEOUT", timedelta(hours=1))  # so that only the bell can wake it
     bell = doorbell.Doorbell(scratch.db)
     await bell.start()
     doorbell.install(bell)

@@ -420,7 +420,7 @@ class Worker:
 
     async def _work(self) -> None:
         async with self._queries() as queries:
-            manager = self._manager = QueueManager(queries)
+            manager = self._manager = QueueManager(queries, channel=_SETTINGS.channel)
             if self._stopping.is_set():
                 return
             for name, executor in self._executors.items():
