@@ -377,7 +377,7 @@ class Cache:
                     while True:
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=5.0)
                         if message is not None:
-                            self._hear(message["data"])
+                            self._hear(cast("bytes", message["data"]))
             except _FAILURES as e:
                 if self._listening.is_set():
                     _log.warning("cache_without_valkey", error=type(e).__name__)

@@ -1,0 +1,291 @@
+"""Contract calls: the same behaviour in one process and over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+import uvicorn
+
+from forecourt.kernel import contracts
+from forecourt.kernel.clock import FixedClock
+from forecourt.kernel.contracts import Breaker, ContractInTransaction, KeyRing, Switchboard, idempotent, local, remote, serve
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import Database
+from forecourt.kernel.errors import (
+    Conflict,
+    DeadlineExceeded,
+    FieldError,
+    Internal,
+    Invalid,
+    NotFound,
+    Problem,
+    TooManyRequests,
+    Unavailable,
+)
+from forecourt.kernel.ids import new_id
+
+NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
+OLD, NEW = ("old", b"o" * 32), ("new", b"n" * 32)
+CTX = Context(trace_id="a" * 32)
+
+
+class CourtTaken(Conflict):
+    code = "test_court_taken"
+    title = "Taken"
+
+
+class Card(msgspec.Struct, frozen=True):
+    id: UUID
+    names: list[str]
+
+
+class Courts(Protocol):
+    @idempotent
+    async def cards(self, ctx: Context, ids: list[UUID], *, suffix: str = "!") -> list[Card]: ...
+
+    async def fail(self, ctx: Context, how: str) -> None: ...
+
+
+class House:
+    def __init__(self) -> None:
+        self.calls = 0
+        self.contexts: list[Context] = []
+        self.given: list[UUID] | None = None
+
+    async def cards(self, ctx: Context, ids: list[UUID], *, suffix: str = "!") -> list[Card]:
+        self.calls += 1
+        self.contexts.append(ctx)
+        self.given = ids
+        return [Card(i, ["court" + suffix]) for i in ids]
+
+    async def fail(self, ctx: Context, how: str) -> None:
+        self.calls += 1
+        match how:
+            case "taken":
+                raise CourtTaken("gone", errors=[FieldError("start", "taken")], alternatives=["18:00"])
+            case "busy":
+                raise TooManyRequests("slow", retry_after_s=7)
+            case "sleep":
+                await asyncio.sleep(30)
+            case "broken":
+                raise RuntimeError("the password is hunter2")
+            case _:
+                kind = Problem.registered(how)
+                assert kind is not None
+                raise kind("why")
+
+
+class Server:
+    def __init__(self) -> None:
+        self.house = House()
+        self.exchange = serve(Courts, self.house, KeyRing([NEW, OLD]))
+        self.break_next = 0
+
+    async def app(self, scope, receive, send) -> None:  # noqa: ANN001
+        if scope["type"] != "http":
+            return
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        if self.break_next:
+            self.break_next -= 1
+            status, headers, answer = 503, {}, b"proxy says no"
+        else:
+            given = {k.decode(): v.decode() for k, v in scope["headers"]}
+            status, headers, answer = await self.exchange.handle(scope["path"], given, body)
+        fields = [(k.encode(), v.encode()) for k, v in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": answer})
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[Server, str, httpx.AsyncClient]]:
+    server = Server()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        program = uvicorn.Server(uvicorn.Config(server.app, log_level="error", lifespan="off", interface="asgi3"))
+        program.install_signal_handlers = lambda: None
+        task = asyncio.create_task(program._serve(sockets=[s]))
+        async with httpx.AsyncClient() as client:
+            yield server, f"http://127.0.0.1:{s.getsockname()[1]}", client
+        program.should_exit = True
+        await task
+
+
+async def no_pause(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+async def test_a_local_call_copies_what_it_carries() -> None:
+    house, ids = House(), [new_id()]
+    assert await local(Courts, house).cards(CTX, ids, suffix="?") == [Card(ids[0], ["court?"])]
+    assert house.given == ids and house.given is not ids
+    await house.cards(CTX, ids)
+    assert house.given is ids  # the control: without the codec the list is shared
+
+
+async def test_a_call_crosses_two_servers_with_its_context(served) -> None:  # noqa: ANN001
+    server, url, client = served
+    courts, ids = remote(Courts, url, KeyRing([NEW]), client), [new_id(), new_id()]
+    assert await courts.cards(CTX, ids) == [Card(i, ["court!"]) for i in ids]
+    assert server.house.contexts[0].trace_id == CTX.trace_id
+    assert server.house.contexts[0].deadline is not None
+
+
+@pytest.mark.parametrize("where", ["local", "remote"])
+async def test_problems_keep_their_class_and_members(served, where: str) -> None:  # noqa: ANN001
+    server, url, client = served
+    courts = local(Courts, server.house) if where == "local" else remote(Courts, url, KeyRing([NEW]), client)
+    with pytest.raises(CourtTaken) as taken:
+        await courts.fail(CTX, "taken")
+    assert (taken.value.detail, taken.value.errors) == ("gone", [FieldError("start", "taken")])
+    assert taken.value.extra == {"alternatives": ["18:00"]}
+    with pytest.raises(TooManyRequests) as busy:
+        await courts.fail(CTX, "busy")
+    assert (busy.value.retry_after_s, busy.value.headers) == (7, {"Retry-After": "7"})
+    kernel = [c for c in Problem.__subclasses__() if c.__module__ == Problem.__module__]
+    assert len(kernel) > 12
+    for kind in kernel:
+        with pytest.raises(Problem) as caught:
+            await courts.fail(CTX, kind.code)
+        assert type(caught.value) is kind and caught.value.detail == "why"
+
+
+@pytest.mark.parametrize("where", ["local", "remote"])
+async def test_an_unknown_error_tells_nothing(served, where: str) -> None:  # noqa: ANN001
+    server, url, client = served
+    courts = local(Courts, server.house) if where == "local" else remote(Courts, url, KeyRing([NEW]), client)
+    with pytest.raises(Internal) as caught:
+        await courts.fail(CTX, "broken")
+    assert "hunter2" not in str(caught.value.document(""))
+
+
+def test_a_problem_that_is_not_loaded_here_keeps_status_and_code() -> None:
+    body = contracts.encode_problem(CourtTaken("x")).replace(b"test_court_taken", b"test_court_token")
+    problem = contracts.decode_problem(body)
+    assert type(problem) is Conflict
+    assert (problem.document("")["code"], problem.status) == ("test_court_token", 409)
+
+
+async def test_only_whole_fresh_and_signed_calls_reach_the_implementation() -> None:
+    clock, house = FixedClock(NOW), House()
+    exchange = serve(Courts, house, KeyRing([NEW, OLD]), clock)
+    sent: list[httpx.Request] = []
+
+    def take(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(401)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(take)) as client:
+        with pytest.raises(Internal):  # a refused key is our fault, not the person's
+            await remote(Courts, "http://peer", KeyRing([OLD]), client, clock=clock).cards(CTX, [new_id()])
+    path, headers, body = sent[0].url.path, dict(sent[0].headers), sent[0].content
+    context = headers["x-forecourt-context"]
+    for changed in (
+        {"x-forecourt-signature": "0" * 64},
+        {"x-forecourt-signature": ""},
+        {"x-forecourt-key": "none"},
+        {"x-forecourt-time": "nan"},
+        {"x-forecourt-budget-ms": "99999"},
+        {"x-forecourt-context": context[:-4] + "AAAA"},
+    ):
+        assert (await exchange.handle(path, headers | changed, body))[0] == 401
+    assert (await exchange.handle(path, headers, body + b"\x00"))[0] == 401
+    assert (await exchange.handle(path.replace("cards", "fail"), headers, body))[0] == 401
+    assert (await exchange.handle(path, {}, body))[0] == 401
+    clock.advance(timedelta(seconds=31))
+    assert (await exchange.handle(path, headers, body))[0] == 401
+    assert house.calls == 0
+    clock.set(NOW)
+    assert (await exchange.handle(path, headers, body))[0] == 200  # the control, with a rotated key
+    assert house.calls == 1
+
+
+async def test_a_deadline_ends_a_call(served) -> None:  # noqa: ANN001
+    server, url, client = served
+    soon = msgspec.structs.replace(CTX, deadline=datetime.now(UTC) + timedelta(milliseconds=150))
+    past = msgspec.structs.replace(CTX, deadline=datetime.now(UTC) - timedelta(seconds=1))
+    with pytest.raises(DeadlineExceeded):
+        await local(Courts, server.house).fail(soon, "sleep")
+    calls = server.house.calls
+    for courts in (local(Courts, server.house), remote(Courts, url, KeyRing([NEW]), client)):
+        with pytest.raises(DeadlineExceeded):
+            await courts.cards(past, [])
+    assert server.house.calls == calls
+
+
+async def test_only_idempotent_methods_are_tried_again(served) -> None:  # noqa: ANN001
+    server, url, client = served
+    courts = remote(Courts, url, KeyRing([NEW]), client, pause=no_pause)
+    server.break_next = 2
+    assert await courts.cards(CTX, []) == []
+    server.break_next = 1
+    with pytest.raises(Unavailable):
+        await courts.fail(CTX, "taken")
+    server.break_next = 3
+    with pytest.raises(Unavailable):
+        await courts.cards(CTX, [])
+
+
+def test_a_breaker_opens_probes_and_closes() -> None:
+    now = 0.0
+    breaker = Breaker(failures=2, open_s=10, monotonic=lambda: now)
+    breaker.failed()
+    assert breaker.admit()
+    breaker.failed()
+    assert breaker.open and not breaker.admit()
+    now = 10.0
+    assert breaker.admit() and not breaker.admit()  # one probe
+    breaker.failed()
+    assert not breaker.admit()
+    now = 20.0
+    assert breaker.admit()
+    breaker.succeeded()
+    assert breaker.admit() and not breaker.open
+
+
+async def test_a_call_inside_a_transaction_is_refused(db: Database) -> None:
+    courts = local(Courts, House())
+    async with db.module("kernel").tx(CTX):
+        with pytest.raises(ContractInTransaction):
+            await courts.cards(CTX, [])
+    assert await courts.cards(CTX, []) == []
+
+
+async def test_a_board_connects_late_and_says_who_is_missing() -> None:
+    board = Switchboard()
+    courts = board.call(Courts)
+    assert board.missing() == ["test_contracts.Courts"] or board.missing()[0].endswith(".Courts")
+    with pytest.raises(LookupError):
+        await courts.cards(CTX, [])
+    board.provide(Courts, House())
+    assert board.missing() == [] and await courts.cards(CTX, []) == []
+    with pytest.raises(TypeError, match="twice"):
+        board.provide(Courts, House())
+
+
+def test_an_implementation_that_differs_is_refused() -> None:
+    class Wrong:
+        async def cards(self, ctx: Context, idz: list[UUID]) -> list[Card]:
+            return []
+
+    with pytest.raises(TypeError, match=r"'ids' is missing.*fail is missing"):
+        local(Courts, Wrong())  # type: ignore[arg-type]
+    contracts.check_implementation(Courts, House())
+
+
+def test_not_found_and_invalid_are_not_confused() -> None:
+    assert type(contracts.decode_problem(contracts.encode_problem(NotFound()))) is NotFound
+    assert type(contracts.decode_problem(contracts.encode_problem(Invalid.field("a", "b")))) is Invalid
