@@ -12,10 +12,12 @@ import asyncpg
 import msgspec
 import pytest
 from tests.kernel.conftest import Scratch
+from tests.kernel.test_events import NOTES, Counted
 
 from forecourt.kernel import doorbell, jobs
 from forecourt.kernel.clock import FixedClock, SystemClock
 from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.events import Dispatcher, emit
 from forecourt.kernel.jobs import Company, JobHandler, JobKind, Schedule, Worker, cron, enqueue, every, housekeeping, replay_jobs
 
 
@@ -277,3 +279,30 @@ async def test_a_job_that_kills_its_worker_is_parked_and_its_neighbours_finish(s
     assert [r["starts"] for r in await scratch.sql("select starts from kernel.dead_job")] == [COUNT.attempts]
     (dead,) = await scratch.sql("select convert_from(payload, 'utf8') as payload from kernel.dead_job")
     assert dead["payload"] == '{"n":13}'
+
+
+async def test_workers_and_dispatchers_outlive_the_death_of_every_connection(
+    scratch: Scratch, worker: Worker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "DEQUEUE_TIMEOUT", timedelta(seconds=0.2))
+    dispatcher = Dispatcher(scratch.db, scratch.url, [NOTES])
+    running = [asyncio.create_task(worker.run()), asyncio.create_task(dispatcher.run())]
+    try:
+        async with asyncio.timeout(30):
+            for n in (1, 2):
+                async with scratch.probe.tx(service_context("test")) as tx:
+                    enqueue(tx, COUNT, Count(n))
+                    emit(tx, Counted(organisation_id=None, n=n))
+                while n not in ledger.ran or str(n) not in await scratch.notes():
+                    await asyncio.sleep(0.02)
+                killed = await scratch.sql(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where datname = current_database() and pid <> pg_backend_pid()"
+                )
+                assert len(killed) >= 3, "the pool, the worker and the listener were connected"
+    finally:
+        await worker.stop()
+        await dispatcher.stop()
+        await asyncio.wait_for(asyncio.gather(*running), 20)
+    assert ledger.ran == [1, 2]
+    assert await scratch.notes() == ["1", "2"]

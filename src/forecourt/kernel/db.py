@@ -48,6 +48,14 @@ B = TypeVar("B", bound="Pending")
 
 ACQUIRE_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 10.0
+BEGIN_TRIES = 4
+CONNECTION_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # the server is shutting down, or somebody ended the session
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the goodbye of a closed session came, its end not yet
+    OSError,
+)
 READ_YOUR_WRITES_S = 5.0
 """For this long after a write, the writer's own reads go to the primary (as does everyone's when there is no replica)."""
 
@@ -94,7 +102,8 @@ class Query(Generic[Row]):
 
     def _maker(self) -> Callable[[asyncpg.Record], Row]:
         row = self.row
-        if not (isinstance(row, type) and issubclass(row, msgspec.Struct)):
+        # list[str] and the like are no types at run time
+        if not (isinstance(row, type) and issubclass(row, msgspec.Struct)):  # pyright: ignore[reportUnnecessaryIsInstance]
             convert = _converter(row)
             if convert is None:
                 return lambda record: record[0]
@@ -181,12 +190,11 @@ class Tx:
         self.writes = writes
 
     async def __aenter__(self) -> Self:
-        connection = self._connection = await self._pool.acquire()
         self._token = _open_transactions.set(_open_transactions.get() + 1)
         try:
-            await connection.execute(self._begin)
+            self._connection = await self._pool.begin(self._begin)
         except BaseException:
-            await self._leave()
+            _open_transactions.reset(self._token)
             raise
         return self
 
@@ -322,6 +330,27 @@ class Pool:
             raise Unavailable("every database connection is busy") from e
         except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as e:
             raise Unavailable("the database does not answer") from e
+
+    async def begin(self, statements: str) -> Any:
+        """A connection on which a transaction was begun. Raises Unavailable.
+
+        One that the server has closed in the meantime is replaced: nothing was done on it yet.
+        """
+        lost: Exception | None = None
+        for _ in range(BEGIN_TRIES):
+            connection = await self.acquire()
+            try:
+                await connection.execute(statements)
+            except CONNECTION_LOST as e:
+                connection.terminate()
+                await self.release(connection)
+                lost = e
+            except BaseException:
+                await self.release(connection)
+                raise
+            else:
+                return connection
+        raise Unavailable("the database does not answer") from lost
 
     async def release(self, connection: Any) -> None:
         await asyncio.shield(self._pool.release(connection))
