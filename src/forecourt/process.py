@@ -61,7 +61,7 @@ class _Server(uvicorn.Server):
     """uvicorn without its own signal handling: the process decides when to stop."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def capture_signals(self):  # type: ignore[no-untyped-def]
         yield
 
 
@@ -101,7 +101,7 @@ async def live(
             )
             server = _Server(config)
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
-            while not server.started and not serving.done():
+            while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells by a flag only
                 await asyncio.sleep(0.005)
         # What was made while starting lives for good: the collector need not look at it again.
         gc.collect()

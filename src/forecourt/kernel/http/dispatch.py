@@ -64,6 +64,7 @@ SESSION_COOKIE = "fc_session"
 VISIT_COOKIE = "fc_visit"
 LOCALE_COOKIE = "fc_locale"
 THEME_COOKIE = "theme"
+TOAST_COOKIE = "fc_toast"
 CSRF_FIELD = "csrf_token"
 LANGUAGES = ("en", "pt", "ur")
 COMPRESS_FROM_BYTES = 1024
@@ -300,6 +301,10 @@ class Dispatcher:
             person = Person(known.account_id, known.name, known.email, confirmed)
         locale = cookies.get(LOCALE_COOKIE, "")
         scope = request.scope
+        toast = undo = ""
+        if TOAST_COOKIE in cookies and scope["method"] == "GET" and b"hx-request" not in request.headers:
+            toast, undo = _toast(cookies[TOAST_COOKIE])
+            fresh.append(f"{TOAST_COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0")
         return (
             Visit(
                 ctx=Context(
@@ -314,6 +319,8 @@ class Dispatcher:
                 csrf=self.door.csrf_for(visit_id),
                 path=scope["path"],
                 query=scope["query_string"].decode("latin-1"),
+                toast=toast,
+                undo=undo,
                 partial=b"hx-request" in request.headers and b"hx-history-restore-request" not in request.headers,
             ),
             fresh,
@@ -498,6 +505,9 @@ def encode_result(result: object, status: int, request: Request) -> tuple[int, l
         to = result.to if result.to.startswith("/") and not result.to.startswith(("//", "/\\")) else "/"
         headers.append((b"hx-redirect" if b"hx-request" in request.headers else b"location", to.encode("latin-1", "ignore")))
         headers.extend((b"set-cookie", c.encode("latin-1")) for c in result.cookies)
+        if result.toast:
+            said = quote(_encode([result.toast, result.undo]).decode(), safe="")
+            headers.append((b"set-cookie", f"{TOAST_COOKIE}={said}; Path=/; HttpOnly; SameSite=Lax; Max-Age=30".encode()))
         headers.extend((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in result.headers.items())
         return 200 if b"hx-request" in request.headers else result.status, headers, b""
     if isinstance(result, EventStream):
@@ -582,6 +592,15 @@ def _field(body: bytes, name: str) -> str:
         return parse_qs(body.decode("utf-8"), max_num_fields=500).get(name, [""])[0]
     except (ValueError, UnicodeDecodeError):
         return ""
+
+
+def _toast(cookie: str) -> tuple[str, str]:
+    """Text and way back of a toast. The cookie is the visitor's own; what cannot be read says nothing."""
+    try:
+        text, undo = msgspec.json.decode(cookie, type=tuple[str, str])
+    except msgspec.DecodeError:
+        return "", ""
+    return text[:300], undo if undo.startswith("/") and not undo.startswith("//") else ""
 
 
 def preferred_language(header: str) -> str:

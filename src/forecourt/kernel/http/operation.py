@@ -119,6 +119,10 @@ class Redirect(msgspec.Struct):
     """See other: the answer to a form. `to` is a path of this site."""
 
     to: str
+    toast: str = ""
+    """What the request did, shown once on the page that follows."""
+    undo: str = ""
+    """A path of this site that takes a POST and undoes it."""
     status: int = 303
     headers: dict[str, str] = {}
     cookies: list[str] = []
@@ -353,6 +357,9 @@ class Visit(msgspec.Struct, frozen=True):
     csrf: str
     path: str
     query: str
+    toast: str
+    """What the last request did; shown once."""
+    undo: str
     partial: bool
     """True when htmx asks for a fragment only."""
 

@@ -50,7 +50,7 @@ class Surroundings:
             org=org,
             env=self._env,
             now=self._clock.now(),
-            toasts=toasts,
+            toasts=(*toasts, Toast(visit.toast, visit.undo)) if visit.toast else toasts,
             live=live,
             counts=counts or {},
         )

@@ -1,0 +1,451 @@
+"""`forecourt`: start the house, look after it, look into it. Every command has `--help` with an example."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from forecourt.engines import EngineError, Engines, engines_running_in, start_engines
+from forecourt.kernel.log import configure
+from forecourt.kernel.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from forecourt.app import House
+
+app = App(name="forecourt", help="The platform for places people book, play and stay at.", version="0.1.0")
+account = App(name="account", help="Accounts, from the command line.")
+app.command(account)
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Data = Annotated[Path | None, Parameter(help="Where everything is kept: databases, secrets, logs. Default: var/")]
+Host = Annotated[str | None, Parameter(help="Address to listen on. Default: 127.0.0.1")]
+Port = Annotated[int | None, Parameter(help="Port to listen on. Default: 8000")]
+Modules = Annotated[str, Parameter(help="Only these modules, separated by commas. Default: all")]
+
+TEND_S = 1.0
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except (EngineError, SettingsError) as e:
+        err.print(f"[bold red]{e}[/]", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def read_settings(data: Path | None = None, host: str | None = None, port: int | None = None, modules: str = "") -> Settings:
+    """Settings from the environment, with what the command line says on top."""
+    environ = dict(os.environ)
+    for name, value in (("DATA", data), ("HOST", host), ("PORT", port), ("MODULES", modules)):
+        if value:
+            environ[f"FORECOURT_{name}"] = str(value)
+    settings = Settings.read(environ)
+    configure(settings.log.level)
+    return settings
+
+
+# --- up ----------------------------------------------------------------------------------------------------------------
+
+
+@app.command
+def up(
+    *,
+    host: Host = None,
+    port: Port = None,
+    data: Data = None,
+    demo: Annotated[bool, Parameter(help="Fill a fresh installation with the demo world.")] = True,
+    workers: Annotated[int, Parameter(help="Processes that serve; from 2 on, one more does the background work.")] = 1,
+) -> None:
+    """Start everything on this machine: PostgreSQL, Valkey, the pages, the API and the background work.
+
+    Example: forecourt up --port 8080 --data ~/forecourt
+    """
+    from forecourt.process import PortTaken, bind
+
+    began = time.perf_counter()
+    settings = read_settings(data, host, port)
+    try:
+        listener = bind(settings.http.host, settings.http.port)
+    except PortTaken as e:
+        err.print(f"[bold red]{e}[/]")
+        sys.exit(1)
+    with steps() as report, engines(settings, report) as running:
+        migrate_now(settings, running, report)
+        report("Opening the doors")
+        greeting = Greeting(settings, running, began, fill=demo and not settings.production)
+        supervise(running)
+        if workers > 1:
+            _crew(settings, running, listener.fileno(), workers, greeting)
+        else:
+            from forecourt.process import Duty, run
+
+            run(settings, addresses(settings, running), Duty.SERVE | Duty.WORK, listener, greeting)
+        out.print("Stopping.")
+
+
+class Greeting:
+    """Says that the house is open, and where; then fills a fresh one with the demo world, beside the server."""
+
+    def __init__(self, settings: Settings, running: Engines, began: float, *, fill: bool) -> None:
+        self._settings = settings
+        self._running = running
+        self._began = began
+        self._fill = fill
+
+    async def __call__(self, house: House) -> None:
+        from forecourt.demo import LOG_INS, PASSWORD, begun
+
+        if self._fill and not await begun(self._running.database_url):
+            self._start_filling()
+        url = f"http://{'localhost' if self._settings.http.host in ('127.0.0.1', '0.0.0.0') else self._settings.http.host}"  # noqa: S104
+        out.print()
+        out.print(
+            f"  Forecourt is open: [bold]{url}:{self._settings.http.port}[/]   [dim]{time.perf_counter() - self._began:.1f} s[/]"
+        )
+        if self._fill:
+            out.print(f"  Log in as  [dim](password {PASSWORD})[/]")
+            for login in LOG_INS:
+                out.print(f"    {login.email:<28} [dim]{login.what}[/]")
+        if not self._settings.production:
+            out.print("  Mail       [dim]/dev/outbox[/]    Parts  [dim]/dev/ui[/]    API  [dim]/openapi.json[/]")
+        out.print("  Ctrl-C stops everything.", style="dim")
+        out.print()
+
+    def _start_filling(self) -> None:
+        command = [sys.executable, "-m", "forecourt", "demo", "--data", str(self._settings.data), "--quiet-end"]
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, env=child_environ(self._settings, self._running))  # noqa: S603
+
+
+def _crew(settings: Settings, running: Engines, descriptor: int, workers: int, greeting: Greeting) -> None:
+    """Several servers on one socket and one worker, tended until Ctrl-C."""
+    import signal
+
+    from forecourt.process import Crew
+
+    me = [sys.executable, "-m", "forecourt"]
+    commands = [[*me, "serve", "--fd", str(descriptor)] for _ in range(workers)]
+    crew = Crew([*commands, [*me, "worker"]], child_environ(settings, running), [descriptor])
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    crew.start()
+    try:
+        _await_ready(settings, stop)
+        asyncio.run(greeting(None))  # type: ignore[arg-type]
+        while not stop.wait(TEND_S):
+            crew.tend()
+    finally:
+        crew.stop()
+
+
+def _await_ready(settings: Settings, stop: threading.Event) -> None:
+    import httpx
+
+    host = "127.0.0.1" if settings.http.host == "0.0.0.0" else settings.http.host  # noqa: S104
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not stop.is_set():
+        try:
+            if httpx.get(f"http://{host}:{settings.http.port}/readyz", timeout=2).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        stop.wait(0.05)
+
+
+def child_environ(settings: Settings, running: Engines) -> dict[str, str]:
+    """The environment of a child process: the same settings, and the addresses of engines that already run."""
+    from forecourt.app import app_url
+
+    embedded = settings.database.url is None
+    return {
+        **os.environ,
+        "FORECOURT_DATA": str(settings.data),
+        "FORECOURT_HOST": settings.http.host,
+        "FORECOURT_PORT": str(settings.http.port),
+        "FORECOURT_CHILD": "1",
+        "DATABASE_URL": app_url(running.database_url) if embedded else running.database_url,
+        "DATABASE_ADMIN_URL": running.database_url if embedded else admin_url(settings, running),
+        "VALKEY_URL": running.valkey_url,
+    }
+
+
+# --- single duties -------------------------------------------------------------------------------------------------------
+
+
+@app.command
+def serve(
+    *,
+    host: Host = None,
+    port: Port = None,
+    data: Data = None,
+    modules: Modules = "",
+    fd: Annotated[int | None, Parameter(show=False)] = None,
+) -> None:
+    """Serve pages and API, without background work. The engines must run already (`DATABASE_URL`, `VALKEY_URL`, or an `up`).
+
+    Example: DATABASE_URL=postgresql://… VALKEY_URL=valkey://… forecourt serve --port 8001
+    """
+    import socket
+
+    from forecourt.process import Duty, bind, die_with_parent, run
+
+    settings = read_settings(data, host, port, modules)
+    if os.environ.get("FORECOURT_CHILD"):
+        die_with_parent()
+    listener = socket.socket(fileno=fd) if fd is not None else bind(settings.http.host, settings.http.port)
+    run(settings, outside(settings), Duty.SERVE, listener)
+
+
+@app.command
+def worker(*, data: Data = None, modules: Modules = "") -> None:
+    """Do the background work: bring events to their subscribers and run jobs. Any number of workers may run.
+
+    Example: forecourt worker --modules booking,payments
+    """
+    from forecourt.process import Duty, die_with_parent, run
+
+    settings = read_settings(data, modules=modules)
+    if os.environ.get("FORECOURT_CHILD"):
+        die_with_parent()
+    run(settings, outside(settings), Duty.WORK)
+
+
+@app.command
+def migrate(*, data: Data = None, dry_run: Annotated[bool, Parameter(help="Only list what would be applied.")] = False) -> None:
+    """Bring the database up to date. Uses DATABASE_ADMIN_URL, or DATABASE_URL, or the embedded server.
+
+    Example: DATABASE_ADMIN_URL=postgresql://owner@db/forecourt forecourt migrate --dry-run
+    """
+    from forecourt.kernel.migrate import pending
+    from forecourt.layout import migration_folders
+
+    settings = read_settings(data)
+    with steps() as report, engines(settings, report) as running:
+        if dry_run:
+            waiting = asyncio.run(pending(admin_url(settings, running), migration_folders()))
+            for migration in waiting:
+                out.print(f"  {migration.module} {migration.number:04} {migration.name}")
+            out.print(f"{len(waiting)} to apply." if waiting else "Up to date.")
+            return
+        applied = migrate_now(settings, running, report)
+        out.print(f"Applied {applied}." if applied else "Up to date.")
+
+
+@app.command
+def demo(
+    *,
+    data: Data = None,
+    seed: Annotated[int, Parameter(help="The same seed makes the same world.")] = 7,
+    scale: Annotated[int, Parameter(help="Make about this many bookings, for benchmarks. 0: the ordinary world.")] = 0,
+    quiet_end: Annotated[bool, Parameter(show=False)] = False,
+) -> None:
+    """Fill the installation with a believable world: gyms in London, padel clubs in Pakistan, a hotel in Lisbon.
+
+    Example: forecourt demo --scale 1000000
+    """
+    from forecourt.demo import LOG_INS, PASSWORD, fill
+    from forecourt.demo.show import progress
+
+    settings = read_settings(data)
+    with engines(settings, lambda _: None) as running:
+        if not quiet_end:
+            migrate_now(settings, running, lambda _: None)
+        with progress(out) as report:
+            made = asyncio.run(fill(admin_url(settings, running), seed=seed, scale=scale, report=report))
+    out.print(f"  The demo world is there: {made.summary()}")
+    if not quiet_end:
+        for login in LOG_INS:
+            out.print(f"    {login.email:<28} [dim]{login.what}; password {PASSWORD}[/]")
+
+
+@app.command
+def doctor(*, data: Data = None, port: Port = None) -> None:
+    """Say what is wrong with this machine or installation, in plain words, and what to do about it.
+
+    Example: forecourt doctor --data /srv/forecourt
+    """
+    from forecourt.engines.doctor import examine
+
+    settings = read_settings(data, None, port)
+    database = settings.database.url.reveal() if settings.database.url else None
+    valkey = settings.valkey.url.reveal() if settings.valkey.url else None
+    findings = examine(settings.data, database, valkey, settings.http.port)
+    for finding in findings:
+        out.print(
+            f"  {'[green]ok[/]  ' if finding.ok else '[bold red]no[/]  '}[bold]{finding.name}[/]  {finding.detail}",
+            soft_wrap=True,
+        )
+        if not finding.ok:
+            out.print(f"      → {finding.cure}", soft_wrap=True)
+    wrong = sum(not f.ok for f in findings)
+    out.print(f"{wrong} to mend." if wrong else "All is well.")
+    sys.exit(1 if wrong else 0)
+
+
+@app.command
+def check(*, map: Annotated[bool, Parameter(help="List every route, event, job, query and table by module.")] = False) -> None:
+    """Check the plan of the house without starting it: boundaries, routes, events, jobs.
+
+    Example: forecourt check --map
+    """
+    from forecourt.survey import faults, survey
+
+    found = survey()
+    if map:
+        for room in found:
+            table = Table(
+                "kind", "name", title=room.module, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0)
+            )
+            for kind, names in room.things.items():
+                for name in names:
+                    table.add_row(f"[dim]{kind}[/]", name)
+            out.print(table)
+    wrong = faults(found)
+    for fault in wrong:
+        err.print(f"[bold red]{fault}[/]")
+    routes = sum(len(r.things.get("route", ())) for r in found)
+    out.print(f"{len(found)} modules, {routes} routes: " + (f"{len(wrong)} faults." if wrong else "in order."))
+    sys.exit(1 if wrong else 0)
+
+
+@account.command(name="create-admin")
+def create_admin(
+    email: str, name: Annotated[str, Parameter(help="What people call them.")] = "Administrator", *, data: Data = None
+) -> None:
+    """Make a platform administrator. The password is read from the terminal, or from FORECOURT_ADMIN_PASSWORD.
+
+    Example: forecourt account create-admin ada@example.org "Ada Lovelace"
+    """
+    from getpass import getpass
+
+    password = os.environ.get("FORECOURT_ADMIN_PASSWORD") or getpass("Password: ")
+    settings = read_settings(data)
+    with engines(settings, lambda _: None) as running:
+        migrate_now(settings, running, lambda _: None)
+
+        async def make(house: House) -> None:
+            from forecourt.wiring import create_platform_admin
+
+            await create_platform_admin(house, email, name, password)
+
+        asyncio.run(in_house(settings, running, make))
+    out.print(f"{email} is a platform administrator.")
+
+
+# --- pieces --------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done, on a terminal; one line each elsewhere."""
+    if not out.is_terminal:
+        yield lambda text: out.print(f"  {text}", style="dim")
+        return
+    with out.status("Starting") as status:
+        opened = False
+
+        def report(text: str) -> None:
+            nonlocal opened
+            status.update(text)
+            if text == "Opening the doors" and not opened:
+                opened = True
+                threading.Timer(0.5, status.stop).start()
+
+        yield report
+
+
+@contextmanager
+def engines(settings: Settings, report: Callable[[str], None]) -> Iterator[Engines]:
+    """The engines of the installation: those outside, those that an `up` already runs, or our own while the block lasts."""
+    database = settings.database.url.reveal() if settings.database.url else None
+    valkey = settings.valkey.url.reveal() if settings.valkey.url else None
+    if database is None or valkey is None:
+        there = engines_running_in(settings.data)
+        if there is not None:
+            database, valkey = database or there.database_url, valkey or there.valkey_url
+    with start_engines(settings.data, database_url=database, valkey_url=valkey, report=report) as running:
+        yield running
+
+
+def admin_url(settings: Settings, running: Engines) -> str:
+    return settings.database.admin_url.reveal() if settings.database.admin_url else running.database_url
+
+
+def migrate_now(settings: Settings, running: Engines, report: Callable[[str], None]) -> int:
+    """Applies what is missing; returns how many files."""
+    from forecourt.kernel.migrate import migrate as apply
+    from forecourt.layout import migration_folders
+
+    report("Bringing the database up to date")
+    return len(asyncio.run(apply(admin_url(settings, running), migration_folders(), lambda what: report(f"Database: {what}"))))
+
+
+def addresses(settings: Settings, running: Engines):
+    """Where this process finds its engines, logging in as the role that owns nothing when the server is our own."""
+    from forecourt.app import Addresses, app_url
+
+    database = running.database_url if settings.database.url is not None else app_url(running.database_url)
+    replica = settings.database.replica_url
+    return Addresses(database, running.valkey_url, replica.reveal() if replica else None)
+
+
+def outside(settings: Settings):
+    """The engines of a process that starts none: from the environment, or those of an `up` on the same data directory."""
+    from forecourt.app import Addresses, app_url
+
+    database = settings.database.url.reveal() if settings.database.url else None
+    valkey = settings.valkey.url.reveal() if settings.valkey.url else None
+    there = engines_running_in(settings.data) if database is None or valkey is None else None
+    if there is not None:
+        database, valkey = database or app_url(there.database_url), valkey or there.valkey_url
+    if database is None or valkey is None:
+        raise EngineError(
+            f"Nothing serves PostgreSQL and Valkey for {settings.data}.",
+            "Set DATABASE_URL and VALKEY_URL, or start `forecourt up` on that data directory first.",
+        )
+    replica = settings.database.replica_url
+    return Addresses(database, valkey, replica.reveal() if replica else None)
+
+
+def supervise(running: Engines) -> None:
+    """Brings back an engine that died, for as long as the program runs."""
+
+    def watch() -> None:
+        while True:
+            time.sleep(TEND_S)
+            for name in running.poll():
+                err.print(f"[yellow]{name} died and is started again[/]")
+                try:
+                    running.restart(name)
+                except EngineError as e:
+                    err.print(f"[bold red]{e}[/]", soft_wrap=True)
+
+    threading.Thread(target=watch, name="engines", daemon=True).start()
+
+
+async def in_house(settings: Settings, running: Engines, act: Callable[[House], Awaitable[None]]) -> None:
+    """Does one thing in an open house that serves nobody."""
+    from forecourt.app import House as Open
+
+    house = await Open.open(settings, addresses(settings, running))
+    try:
+        await act(house)
+    finally:
+        await house.close()

@@ -1,0 +1,117 @@
+"""The map of the house: every route, event, job, query and table by module, and what is wrong with the plan."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from forecourt.kernel.db import Query, Statement
+from forecourt.kernel.events import registered_events
+from forecourt.kernel.http.operation import AccessKind, Api, Kind
+from forecourt.kernel.jobs import JobKind
+from forecourt.layout import ROOT, migration_folders, module_names
+
+ROOMS = ("contract", "rules", "queries", "service", "http", "web", "live", "reactions", "jobs")
+_TABLE = re.compile(r"create table (?:if not exists )?(\w+\.\w+)", re.IGNORECASE)
+
+
+class Room(msgspec.Struct, frozen=True):
+    """One module and what it has, by kind."""
+
+    module: str
+    things: dict[str, list[str]]
+
+
+def load() -> None:
+    """Imports every room of every module, so that whatever registers itself has done so."""
+    for name in module_names():
+        base = f"forecourt.modules.{name}"
+        importlib.import_module(base)
+        for path in sorted((ROOT / "modules" / name).rglob("*.py")):
+            relative = path.relative_to(ROOT / "modules" / name).with_suffix("")
+            if relative.name != "__init__":
+                importlib.import_module(".".join((base, *relative.parts)))
+
+
+def survey() -> list[Room]:
+    """Every module, the kernel first."""
+    load()
+    rooms = [_room(name, folder) for name, folder in _folders()]
+    return [room for room in rooms if any(room.things.values())]
+
+
+def _folders() -> list[tuple[str, Path | None]]:
+    migrations = dict(migration_folders())
+    return [("kernel", migrations.get("kernel"))] + [(name, migrations.get(name)) for name in module_names()]
+
+
+def _room(name: str, migrations: Path | None) -> Room:
+    prefix = "forecourt.kernel" if name == "kernel" else f"forecourt.modules.{name}"
+
+    def ours(where: str) -> bool:
+        return where == prefix or where.startswith(prefix + ".")
+
+    routes: list[str] = []
+    pages: list[str] = []
+    for api in _subclasses(Api):
+        if ours(api.__module__) or (name == "kernel" and api.__module__ == "forecourt.system"):
+            for method, declared in api.declared():
+                line = f"{declared.method:<6} {declared.path}  → {api.__name__}.{method}  [{declared.access.kind}]"
+                (pages if declared.kind is not Kind.API else routes).append(line)
+    events = [f"{e.event_name}.v{e.event_version}" for e in registered_events().values() if ours(e.__module__)]
+    jobs = [
+        kind.name for kind in JobKind.registered.values() if ours(kind.payload.__module__) or kind.name.startswith(f"{name}.")
+    ]
+    sql = [q.sql for q in Query.registered] + [s.sql for s in Statement.registered]
+    mine = [s for s in sql if re.search(rf"\b{name}\.\w+", s)]
+    tables = [t for path in sorted(migrations.glob("*.sql")) for t in _TABLE.findall(path.read_text())] if migrations else []
+    return Room(
+        name,
+        {
+            "route": sorted(routes, key=lambda r: r.split()[1]),
+            "page": sorted(pages, key=lambda r: r.split()[1]),
+            "event": events,
+            "job": sorted(jobs),
+            "query": [f"{len(mine)} statements"] if mine else [],
+            "table": tables,
+        },
+    )
+
+
+def _module_values() -> list[object]:
+    return [
+        value for name, module in list(sys.modules.items()) if name.startswith("forecourt.") for value in vars(module).values()
+    ]
+
+
+def _subclasses(base: type[Api]) -> list[type[Api]]:
+    found: list[type[Api]] = []
+    for cls in base.__subclasses__():
+        found += [cls, *_subclasses(cls)]
+    return found
+
+
+def faults(rooms: list[Room]) -> list[str]:
+    """What is wrong: routes declared twice, staff routes without an organisation, tables outside their module's schema."""
+    wrong: list[str] = []
+    declared = [(d.method, d.path, cls, d) for cls in _subclasses(Api) for _, d in cls.declared()]
+    for (method, path), times in Counter((m, p) for m, p, _, _ in declared).items():
+        if times > 1:
+            wrong.append(f"{method} {path} is declared {times} times")
+    for method, path, cls, d in declared:
+        if d.access.kind is AccessKind.STAFF and "{org_id}" not in path:
+            wrong.append(f"{method} {path} ({cls.__name__}) is for staff, but its path names no {{org_id}}")
+        if d.access.kind is AccessKind.STAFF and not d.access.permission and d.kind is Kind.API:
+            wrong.append(f"{method} {path} ({cls.__name__}) is for staff, but names no permission")
+    for room in rooms:
+        wrong += [
+            f"{room.module}: table {table} is in another module's schema"
+            for table in room.things.get("table", ())
+            if table.split(".")[0] != room.module
+        ]
+    return wrong
