@@ -16,8 +16,8 @@ import uvicorn
 
 from forecourt.kernel import contracts
 from forecourt.kernel.clock import FixedClock
-from forecourt.kernel.contracts import Breaker, ContractInTransaction, KeyRing, Switchboard, idempotent, local, remote, serve
 from forecourt.kernel.context import Context
+from forecourt.kernel.contracts import Breaker, ContractInTransaction, KeyRing, Switchboard, idempotent, local, remote, serve
 from forecourt.kernel.db import Database
 from forecourt.kernel.errors import (
     Conflict,
@@ -89,7 +89,7 @@ class Server:
         self.exchange = serve(Courts, self.house, KeyRing([NEW, OLD]))
         self.break_next = 0
 
-    async def app(self, scope, receive, send) -> None:  # noqa: ANN001
+    async def app(self, scope, receive, send) -> None:
         if scope["type"] != "http":
             return
         body = b""
@@ -136,7 +136,7 @@ async def test_a_local_call_copies_what_it_carries() -> None:
     assert house.given is ids  # the control: without the codec the list is shared
 
 
-async def test_a_call_crosses_two_servers_with_its_context(served) -> None:  # noqa: ANN001
+async def test_a_call_crosses_two_servers_with_its_context(served) -> None:
     server, url, client = served
     courts, ids = remote(Courts, url, KeyRing([NEW]), client), [new_id(), new_id()]
     assert await courts.cards(CTX, ids) == [Card(i, ["court!"]) for i in ids]
@@ -145,7 +145,7 @@ async def test_a_call_crosses_two_servers_with_its_context(served) -> None:  # n
 
 
 @pytest.mark.parametrize("where", ["local", "remote"])
-async def test_problems_keep_their_class_and_members(served, where: str) -> None:  # noqa: ANN001
+async def test_problems_keep_their_class_and_members(served, where: str) -> None:
     server, url, client = served
     courts = local(Courts, server.house) if where == "local" else remote(Courts, url, KeyRing([NEW]), client)
     with pytest.raises(CourtTaken) as taken:
@@ -164,7 +164,7 @@ async def test_problems_keep_their_class_and_members(served, where: str) -> None
 
 
 @pytest.mark.parametrize("where", ["local", "remote"])
-async def test_an_unknown_error_tells_nothing(served, where: str) -> None:  # noqa: ANN001
+async def test_an_unknown_error_tells_nothing(served, where: str) -> None:
     server, url, client = served
     courts = local(Courts, server.house) if where == "local" else remote(Courts, url, KeyRing([NEW]), client)
     with pytest.raises(Internal) as caught:
@@ -213,7 +213,7 @@ async def test_only_whole_fresh_and_signed_calls_reach_the_implementation() -> N
     assert house.calls == 1
 
 
-async def test_a_deadline_ends_a_call(served) -> None:  # noqa: ANN001
+async def test_a_deadline_ends_a_call(served) -> None:
     server, url, client = served
     soon = msgspec.structs.replace(CTX, deadline=datetime.now(UTC) + timedelta(milliseconds=150))
     past = msgspec.structs.replace(CTX, deadline=datetime.now(UTC) - timedelta(seconds=1))
@@ -226,7 +226,7 @@ async def test_a_deadline_ends_a_call(served) -> None:  # noqa: ANN001
     assert server.house.calls == calls
 
 
-async def test_only_idempotent_methods_are_tried_again(served) -> None:  # noqa: ANN001
+async def test_only_idempotent_methods_are_tried_again(served) -> None:
     server, url, client = served
     courts = remote(Courts, url, KeyRing([NEW]), client, pause=no_pause)
     server.break_next = 2
