@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -264,9 +264,9 @@ def demo(
     from forecourt.demo.show import progress
 
     settings = read_settings(data)
-    with engines(settings, lambda _: None) as running:
+    with engines(settings, _unheard) as running:
         if not quiet_end:
-            migrate_now(settings, running, lambda _: None)
+            migrate_now(settings, running, _unheard)
         with progress(out) as report:
             made = asyncio.run(fill(admin_url(settings, running), seed=seed, scale=scale, report=report))
     out.print(f"  The demo world is there: {made.summary()}")
@@ -337,8 +337,8 @@ def create_admin(
 
     password = os.environ.get("FORECOURT_ADMIN_PASSWORD") or getpass("Password: ")
     settings = read_settings(data)
-    with engines(settings, lambda _: None) as running:
-        migrate_now(settings, running, lambda _: None)
+    with engines(settings, _unheard) as running:
+        migrate_now(settings, running, _unheard)
 
         async def make(house: House) -> None:
             from forecourt.wiring import create_platform_admin
@@ -349,11 +349,15 @@ def create_admin(
     out.print(f"{email} is a platform administrator.")
 
 
+def _unheard(_: str) -> None:
+    """Nobody needs to be told."""
+
+
 # --- pieces --------------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[str], None]]:
+def steps() -> Generator[Callable[[str], None], None, None]:
     """A line that says what is being done, on a terminal; one line each elsewhere."""
     if not out.is_terminal:
         yield lambda text: out.print(f"  {text}", style="dim")
@@ -372,7 +376,7 @@ def steps() -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def engines(settings: Settings, report: Callable[[str], None]) -> Iterator[Engines]:
+def engines(settings: Settings, report: Callable[[str], None]) -> Generator[Engines, None, None]:
     """The engines of the installation: those outside, those that an `up` already runs, or our own while the block lasts."""
     database = settings.database.url.reveal() if settings.database.url else None
     valkey = settings.valkey.url.reveal() if settings.valkey.url else None

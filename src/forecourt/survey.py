@@ -64,9 +64,7 @@ def _room(name: str, migrations: Path | None) -> Room:
                 line = f"{declared.method:<6} {declared.path}  → {api.__name__}.{method}  [{declared.access.kind}]"
                 (pages if declared.kind is not Kind.API else routes).append(line)
     events = [f"{e.event_name}.v{e.event_version}" for e in registered_events().values() if ours(e.__module__)]
-    jobs = [
-        kind.name for kind in JobKind.registered.values() if ours(kind.payload.__module__) or kind.name.startswith(f"{name}.")
-    ]
+    jobs = {thing.name for thing in _module_values() if isinstance(thing, JobKind) and thing.name.startswith(f"{name}.")}
     sql = [q.sql for q in Query.registered] + [s.sql for s in Statement.registered]
     mine = [s for s in sql if re.search(rf"\b{name}\.\w+", s)]
     tables = [t for path in sorted(migrations.glob("*.sql")) for t in _TABLE.findall(path.read_text())] if migrations else []
