@@ -1,0 +1,6 @@
+"""Identity: accounts, log-in, sessions, staff of organisations, roles and API keys.
+
+Owns schema `identity`. Invariants: an e-mail address has one account; no secret is stored in the clear, be it a password,
+a code, a token or a key; a spent refresh token ends its family; an organisation that has an owner always keeps one.
+Gives `account.*`, `staff.*`, `role.*`, `api_key.*` and `security.*` events; takes none.
+"""

@@ -1,0 +1,372 @@
+"""What other modules may know of identity: values, errors, events and the calls they may make."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Protocol
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.contracts import idempotent
+from forecourt.kernel.errors import Conflict, Invalid, TooManyRequests, Unauthenticated
+from forecourt.kernel.events import Event
+from forecourt.kernel.http.dispatch import EmailUnconfirmed
+from forecourt.kernel.http.gate import AccountClosed as AccountSuspended
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+Email = Annotated[str, Meta(min_length=3, max_length=254, description="An e-mail address; case does not matter")]
+Password = Annotated[str, Meta(min_length=1, max_length=128)]
+PersonName = Annotated[str, Meta(min_length=1, max_length=100)]
+Permission = Annotated[str, Meta(min_length=3, max_length=60, pattern=r"^[a-z_]+\.[a-z_]+$", description="`booking.cancel_any`")]
+RoleName = Annotated[str, Meta(min_length=1, max_length=40)]
+"""A built-in role (`owner`, `manager`, `agent`, `coach`, `viewer`) or the name of one of the organisation's own."""
+
+MAX_PERMISSIONS = 100
+OWNER = "owner"
+
+
+class AccountStatus(StrEnum):
+    """`unconfirmed` may look, hold and edit itself (ID-1); `suspended` and `banned` may not sign in."""
+
+    UNCONFIRMED = "unconfirmed"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    BANNED = "banned"
+
+    @property
+    def closed(self) -> bool:
+        return self in (AccountStatus.SUSPENDED, AccountStatus.BANNED)
+
+
+class SecurityKind(StrEnum):
+    """What a security event tells its owner (ID-11)."""
+
+    REGISTERED = "registered"
+    LOGGED_IN = "logged_in"
+    LOGIN_FAILED = "login_failed"
+    LOCKED_OUT = "locked_out"
+    NEW_DEVICE = "new_device"
+    LOGGED_OUT_EVERYWHERE = "logged_out_everywhere"
+    SESSION_ENDED = "session_ended"
+    EMAIL_CONFIRMED = "email_confirmed"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a word, not a password
+    PASSWORD_RESET = "password_reset"  # noqa: S105
+    TOKEN_REUSED = "token_reused"  # noqa: S105
+    STATUS_CHANGED = "status_changed"
+    KEY_CREATED = "key_created"
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+class AccountCard(Struct, frozen=True):
+    """An account as other modules show it."""
+
+    id: UUID
+    name: str
+    email: str
+    status: AccountStatus
+
+
+class KeySet(Struct, frozen=True):
+    """Public ES256 keys as a JWKS, each with its `kid`: the one that signs, the next one, and those whose tokens may live."""
+
+    keys: list[dict[str, str]]
+
+
+class AccountChange(Struct, frozen=True):
+    """Tokens of the account issued before `revoked_before` are dead."""
+
+    account_id: UUID
+    at: datetime
+    status: AccountStatus
+    revoked_before: datetime | None
+
+
+class RevokedSession(Struct, frozen=True):
+    """No token of this session counts any more."""
+
+    session_id: UUID
+    at: datetime
+
+
+class Revocations(Struct, frozen=True):
+    """What ended or changed, up to `as_of`."""
+
+    changes: list[AccountChange]
+    sessions: list[RevokedSession]
+    as_of: datetime
+
+
+class KnownKey(Struct, frozen=True):
+    """A live API key and what it may do in its organisation."""
+
+    id: UUID
+    organisation_id: UUID
+    permissions: list[str]
+    expires_at: datetime | None
+
+
+class KnownSession(Struct, frozen=True):
+    """A live browser session and whose it is."""
+
+    session_id: UUID
+    account_id: UUID
+    name: str
+    email: str
+    status: AccountStatus
+    platform_admin: bool
+    expires_at: datetime
+
+
+# --- problems --------------------------------------------------------------------------------------------------------
+
+
+class EmailTaken(Conflict):
+    code = "email_taken"
+    title = "There is already an account with this e-mail address"
+
+
+class BadCredentials(Unauthenticated):
+    """The same whether the account exists or not."""
+
+    code = "bad_credentials"
+    title = "E-mail address and password do not belong together"
+
+
+class TokenReused(Unauthenticated):
+    """A refresh token was used twice: one of the two was not its owner, so the whole session ends."""
+
+    code = "token_reused"
+    title = "This token was already used; sign in again"
+
+
+class TokenInvalid(Unauthenticated):
+    """A refresh token that is unknown, expired or whose session has ended."""
+
+    code = "token_invalid"
+    title = "This token is not valid; sign in again"
+
+
+class LinkInvalid(Invalid):
+    """A link's token that is unknown, used or expired."""
+
+    code = "link_invalid"
+    title = "This link was used or is too old; ask for a new one"
+
+
+class CodeWrong(Invalid):
+    """Wrong, expired, used or tried too often: which of them is not said."""
+
+    code = "code_wrong"
+    title = "This code is wrong or too old; ask for a new one"
+
+
+class LockedOut(TooManyRequests):
+    """Too many failed log-ins for this address, whether it has an account or not. `Retry-After` says when to come back."""
+
+    code = "locked_out"
+    title = "Too many failed attempts"
+
+
+class LastOwner(Conflict):
+    code = "last_owner"
+    title = "The last owner cannot leave; make somebody else owner first"
+
+
+class RoleInUse(Conflict):
+    code = "role_in_use"
+    title = "Somebody still has this role"
+
+
+class RoleNameTaken(Conflict):
+    code = "role_name_taken"
+    title = "There is already a role of this name"
+
+
+class NotInvited(Conflict):
+    """The invitation was sent to another address than the account's."""
+
+    code = "not_invited"
+    title = "This invitation is for another e-mail address"
+
+
+# --- events: they carry ids, not addresses, names or secrets, because the log cannot forget -----------------------------
+
+
+class AccountRegistered(Event, name="account.registered"):
+    account_id: UUID
+
+
+class AccountConfirmed(Event, name="account.confirmed"):
+    """The e-mail address is verified."""
+
+    account_id: UUID
+
+
+class AccountStatusChanged(Event, name="account.status_changed"):
+    account_id: UUID
+    status: AccountStatus
+    before: AccountStatus
+    reason: str
+
+
+class SessionEnded(Event, name="account.session_ended"):
+    """Log-out, revocation, theft or suspension. Sockets of the session close."""
+
+    account_id: UUID
+    session_id: UUID
+
+
+class SecurityNoted(Event, name="security.noted"):
+    """A security event was written; `detail` holds no secret."""
+
+    account_id: UUID
+    kind: SecurityKind
+    detail: str = ""
+
+
+class StaffJoined(Event, name="staff.joined"):
+    organisation_id: UUID
+    account_id: UUID
+    role: str
+
+
+class StaffRoleChanged(Event, name="staff.role_changed"):
+    organisation_id: UUID
+    account_id: UUID
+    role: str
+    before: str
+
+
+class StaffLeft(Event, name="staff.left"):
+    organisation_id: UUID
+    account_id: UUID
+
+
+class StaffInvited(Event, name="staff.invited"):
+    organisation_id: UUID
+    invitation_id: UUID
+    role: str
+
+
+class RoleChanged(Event, name="role.changed"):
+    """One of the organisation's own roles was made, edited or removed."""
+
+    organisation_id: UUID
+    role_id: UUID
+    removed: bool = False
+
+
+class ApiKeyCreated(Event, name="api_key.created"):
+    organisation_id: UUID
+    key_id: UUID
+    permissions: list[str]
+
+
+class ApiKeyRevoked(Event, name="api_key.revoked"):
+    organisation_id: UUID
+    key_id: UUID
+
+
+# --- calls -----------------------------------------------------------------------------------------------------------
+
+
+class Identity(Protocol):
+    @idempotent
+    async def key_set(self, ctx: Context) -> KeySet:
+        """The keys that access tokens are checked with."""
+        ...
+
+    @idempotent
+    async def revocations(self, ctx: Context, since: datetime | None) -> Revocations:
+        """What ended after `since`; without it, or when it lies further back, within the last 20 minutes."""
+        ...
+
+    @idempotent
+    async def api_key(self, ctx: Context, hashed: bytes) -> KnownKey | None:
+        """The live key with this SHA-256. Notes its use, at most once a minute."""
+        ...
+
+    @idempotent
+    async def session(self, ctx: Context, hashed: bytes) -> KnownSession | None:
+        """The live browser session whose token has this SHA-256."""
+        ...
+
+    @idempotent
+    async def permissions(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> list[str] | None:
+        """What the person may do there; None for anyone who is not staff."""
+        ...
+
+    @idempotent
+    async def status(self, ctx: Context, account_id: UUID) -> AccountStatus:
+        """Raises NotFound."""
+        ...
+
+    @idempotent
+    async def accounts(self, ctx: Context, ids: list[UUID]) -> list[AccountCard]:
+        """In the order asked; unknown ids are left out. At most 200 at once."""
+        ...
+
+    @idempotent
+    async def account_by_email(self, ctx: Context, email: str) -> AccountCard | None:
+        """For staff who book for somebody. The caller decides who may ask."""
+        ...
+
+    @idempotent
+    async def adopt(self, ctx: Context, organisation_id: UUID) -> None:
+        """Makes the person of `ctx` owner of an organisation that has no staff; otherwise does nothing.
+
+        Raises Unauthenticated without a person.
+        """
+        ...
+
+
+__all__ = [
+    "MAX_PERMISSIONS",
+    "OWNER",
+    "AccountCard",
+    "AccountChange",
+    "AccountConfirmed",
+    "AccountRegistered",
+    "AccountStatus",
+    "AccountStatusChanged",
+    "AccountSuspended",
+    "ApiKeyCreated",
+    "ApiKeyRevoked",
+    "BadCredentials",
+    "CodeWrong",
+    "Email",
+    "EmailTaken",
+    "EmailUnconfirmed",
+    "Identity",
+    "KeySet",
+    "KnownKey",
+    "KnownSession",
+    "LastOwner",
+    "LinkInvalid",
+    "LockedOut",
+    "NotInvited",
+    "Password",
+    "Permission",
+    "PersonName",
+    "Revocations",
+    "RevokedSession",
+    "RoleChanged",
+    "RoleInUse",
+    "RoleName",
+    "RoleNameTaken",
+    "SecurityKind",
+    "SecurityNoted",
+    "SessionEnded",
+    "StaffInvited",
+    "StaffJoined",
+    "StaffLeft",
+    "StaffRoleChanged",
+    "TokenInvalid",
+    "TokenReused",
+]
