@@ -546,7 +546,7 @@ class ResourceInUse(Conflict):
 # --------------------------------------------------------------------------------------------------------------- events
 
 
-class OrganisationCreated(Event, name="organisation.created", version=1):
+class OrganisationCreated(Event, name="organisation.created", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     owner_id: UUID
     kind: OrganisationKind
@@ -560,7 +560,7 @@ class Change(msgspec.Struct, frozen=True):
     after: str
 
 
-class OrganisationChanged(Event, name="organisation.changed", version=1):
+class OrganisationChanged(Event, name="organisation.changed", version=1, frozen=True, kw_only=True):
     """Details, policies or status changed: every book of the organisation is stale (and each gets its VenueChanged)."""
 
     organisation_id: UUID
@@ -568,19 +568,19 @@ class OrganisationChanged(Event, name="organisation.changed", version=1):
     changes: tuple[Change, ...] = ()
 
 
-class PoliciesChanged(Event, name="organisation.policies_changed", version=1):
+class PoliciesChanged(Event, name="organisation.policies_changed", version=1, frozen=True, kw_only=True):
     """Comes beside OrganisationChanged."""
 
     organisation_id: UUID
     changes: tuple[Change, ...]
 
 
-class VenueCreated(Event, name="venue.created", version=1):
+class VenueCreated(Event, name="venue.created", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     venue_id: UUID
 
 
-class VenueChanged(Event, name="venue.changed", version=1):
+class VenueChanged(Event, name="venue.changed", version=1, frozen=True, kw_only=True):
     """Anything of the venue's book changed: hours, closures, prices, resources, policies, details. `version` is the book's.
 
     More exact events (PricesChanged, ResourceChanged, …) come beside it; `changes` are those of the venue's own details.
@@ -592,25 +592,25 @@ class VenueChanged(Event, name="venue.changed", version=1):
     changes: tuple[Change, ...] = ()
 
 
-class PricesChanged(Event, name="venue.prices_changed", version=1):
+class PricesChanged(Event, name="venue.prices_changed", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     venue_id: UUID
     changes: tuple[Change, ...]
 
 
-class ClosureAdded(Event, name="venue.closure_added", version=1):
+class ClosureAdded(Event, name="venue.closure_added", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     venue_id: UUID
     closure: Closure
 
 
-class ClosureRemoved(Event, name="venue.closure_removed", version=1):
+class ClosureRemoved(Event, name="venue.closure_removed", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     venue_id: UUID
     closure: Closure
 
 
-class ResourceCreated(Event, name="resource.created", version=1):
+class ResourceCreated(Event, name="resource.created", version=1, frozen=True, kw_only=True):
     """Comes beside ResourceChanged."""
 
     organisation_id: UUID
@@ -618,7 +618,7 @@ class ResourceCreated(Event, name="resource.created", version=1):
     resource_id: UUID
 
 
-class ResourceChanged(Event, name="resource.changed", version=1):
+class ResourceChanged(Event, name="resource.changed", version=1, frozen=True, kw_only=True):
     """A resource was added, edited, switched off or on, or removed."""
 
     organisation_id: UUID

@@ -1,0 +1,112 @@
+"""How a venue looks in the directory, and how what people type is compared with it. Pure: values in, values out.
+
+One typo is forgiven: a letter too few, too many, another one, or two swapped. Two such words share a *form*, which is a word
+itself or the word without one letter, so that candidates are found by equality and an index; `one_typo_apart` then decides.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from forecourt.modules.venues.contract import OrganisationStatus, VenueBook, VenueCard
+from forecourt.modules.venues.queries import Listing
+from forecourt.modules.venues.rules import from_price
+
+MAX_WORDS = 60
+MAX_WORD_CHARS = 40
+MAX_TYPED_WORDS = 8
+SHORTEST_WORD_WITH_TYPO = 3
+
+_WORD = re.compile(r"\w+")
+
+
+def fold(text: str) -> str:
+    """Lower case, without accents: `Café Île` → `cafe ile`."""
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in parts if not unicodedata.combining(c) and c != "\x00")
+
+
+def words_of(*texts: str) -> list[str]:
+    """The different words of the texts, folded, in order of appearance; bounded in number and length."""
+    found: dict[str, None] = {}
+    for text in texts:
+        for word in _WORD.findall(fold(text).replace("_", " ")):
+            found[word[:MAX_WORD_CHARS]] = None
+    return list(found)[:MAX_WORDS]
+
+
+def forms_of(word: str) -> list[str]:
+    """The word and every form of it that lacks one letter; short words and numbers have no other forms."""
+    if len(word) < SHORTEST_WORD_WITH_TYPO or word.isdigit():
+        return [word]
+    return list(dict.fromkeys([word, *(word[:i] + word[i + 1 :] for i in range(len(word)))]))
+
+
+def one_typo_apart(a: str, b: str) -> bool:
+    """True for equal words and for words that one insertion, deletion, substitution or swap of neighbours makes equal."""
+    if abs(len(a) - len(b)) > 1:
+        return False
+    short, long = sorted((a, b), key=len)
+    start = 0
+    while start < len(short) and short[start] == long[start]:
+        start += 1
+    rest_short, rest_long = short[start:], long[start:]
+    if len(short) < len(long):
+        return rest_short == rest_long[1:]
+    if rest_short[1:] == rest_long[1:]:
+        return True
+    return rest_short[:2] == rest_long[1::-1] and rest_short[2:] == rest_long[2:]
+
+
+def tsquery(alternatives: list[list[str]], *, prefix: bool) -> str:
+    """Text of a tsquery that wants every word, in one of its spellings. Words have letters and digits only.
+
+    The words are lexemes as they stand, so the text is cast to `tsquery` and never parsed as language.
+    """
+    mark = ":*" if prefix else ""
+    return " & ".join("(" + " | ".join(f"'{word}'{mark}" for word in spellings) + ")" for spellings in alternatives)
+
+
+def card_of(book: VenueBook) -> VenueCard:
+    venue = book.venue
+    active = [r for r in book.resources if r.active]
+    return VenueCard(
+        id=venue.id,
+        organisation_id=venue.organisation_id,
+        name=venue.name,
+        slug=venue.slug,
+        address=venue.address,
+        city=venue.city,
+        location=venue.location,
+        timezone=venue.timezone,
+        sports=sorted({r.sport for r in active if r.sport is not None}),
+        amenities=venue.amenities,
+        listed=venue.listed and book.organisation.status is OrganisationStatus.ACTIVE,
+        from_price=from_price(book),
+        photo=venue.photo_ids[0] if venue.photo_ids else None,
+    )
+
+
+def listing_of(book: VenueBook) -> Listing:
+    """What the directory keeps of the venue, from its book."""
+    card = card_of(book)
+    active = [r for r in book.resources if r.active]
+    name_words = words_of(card.name)
+    return Listing(
+        card=card,
+        indoor=any(r.indoor is True for r in active),
+        outdoor=any(r.indoor is False for r in active),
+        currency=book.organisation.currency,
+        name_key=" ".join(name_words),
+        city_key=fold(card.city or ""),
+        name_words=name_words,
+        words=words_of(card.name, card.city or "", *card.sports, card.address, *card.amenities),
+        book_version=book.version,
+    )
+
+
+def slug_of(name: str) -> str:
+    """A short name for addresses: `Café 1900!` → `cafe-1900`. Two to fifty characters; `place` when nothing is left."""
+    slug = re.sub(r"[^a-z0-9]+", "-", fold(name).encode("ascii", "ignore").decode())[:50].strip("-")
+    return slug if len(slug) >= 2 else "place"

@@ -1,0 +1,13 @@
+"""The use cases of venues, one file per subject, together as `VenuesService`."""
+
+from __future__ import annotations
+
+from forecourt.modules.venues.service.organisations import Organisations
+from forecourt.modules.venues.service.venues import Editing
+
+
+class VenuesService(Organisations, Editing):
+    """Everything the module does. Satisfies `contract.Venues`."""
+
+
+__all__ = ["VenuesService"]

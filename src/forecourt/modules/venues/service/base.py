@@ -1,0 +1,172 @@
+"""What all use cases stand on: the database, the clock, and books kept in memory."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from forecourt.kernel.cache import Cache, Tier
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import ModuleDatabase, Tx
+from forecourt.kernel.errors import NotFound, PreconditionFailed
+from forecourt.kernel.events import Event, emit
+from forecourt.modules.venues import queries
+from forecourt.modules.venues.contract import Change, VenueBook, VenueChanged
+from forecourt.modules.venues.listing import forms_of, listing_of
+from forecourt.modules.venues.queries import BookRow, Place
+
+log = structlog.get_logger("forecourt.venues")
+
+BOOK_TTL_S = 60
+"""A book lives no longer in memory, should the process that changed it die before it could say so."""
+PLACE_TTL_S = 3_600
+"""Where an id belongs never changes."""
+ABSENT_TTL_S = 5
+MAX_BOOKS = 100
+MAX_SHOWN_CHARS = 200
+
+
+class Ownership(Protocol):
+    """What this module asks of identity."""
+
+    async def adopt(self, ctx: Context, organisation_id: UUID) -> object:
+        """Makes `ctx`'s person the owner of a new organisation; again does nothing."""
+        ...
+
+
+class Base:
+    """Use cases extend it; `VenuesService` is all of them together."""
+
+    def __init__(self, db: ModuleDatabase, clock: Clock, cache: Cache, identity: Ownership) -> None:
+        self.db = db
+        self.clock = clock
+        self.cache = cache
+        self.identity = identity
+
+    # --- reading books
+
+    async def place(self, ctx: Context, id: UUID) -> Place:
+        """Where a venue or a resource belongs. Raises NotFound."""
+
+        async def load() -> Place:
+            async with self.db.read(ctx.within(None)) as tx:
+                return await queries.locate(tx, id)
+
+        return await self.cache.get(
+            f"venues:place:{id}", Place, load, ttl_s=PLACE_TTL_S, absent_ttl_s=ABSENT_TTL_S, tier=Tier.LOCAL
+        )
+
+    async def book(self, ctx: Context, venue_id: UUID) -> VenueBook:
+        """The venue's book as of now. Raises NotFound."""
+
+        async def load() -> VenueBook:
+            async with self.db.read(ctx.within(None)) as tx:
+                place = await queries.locate(tx, venue_id)
+                if place.venue_id != venue_id:
+                    raise NotFound
+                await tx.become(self.db.role, place.organisation_id)
+                return (await queries.book(tx, place.organisation_id, venue_id)).book
+
+        return await self.cache.get(
+            _book_key(venue_id), VenueBook, load, ttl_s=BOOK_TTL_S, absent_ttl_s=ABSENT_TTL_S, tier=Tier.LOCAL
+        )
+
+    async def book_of_resource(self, ctx: Context, resource_id: UUID) -> VenueBook:
+        """The book of the venue that has this resource. Raises NotFound."""
+        place = await self.place(ctx, resource_id)
+        if place.venue_id == resource_id:
+            raise NotFound
+        book = await self.book(ctx, place.venue_id)
+        if book.resource(resource_id) is None:
+            # Kept before the resource was added: the book in memory is older than the resource.
+            await self._forget([place.venue_id])
+            book = await self.book(ctx, place.venue_id)
+        return book
+
+    async def books(self, ctx: Context, venue_ids: list[UUID]) -> list[VenueBook]:
+        """Books in the order asked; unknown ids are left out. At most 100 at once."""
+        found: list[VenueBook] = []
+        for venue_id in venue_ids[:MAX_BOOKS]:
+            try:
+                found.append(await self.book(ctx, venue_id))
+            except NotFound:
+                continue
+        return found
+
+    async def book_version(self, ctx: Context, venue_ids: list[UUID]) -> dict[UUID, int]:
+        """The present versions of these books; unknown ids are left out. At most 100 at once."""
+        async with self.db.read(ctx.within(None)) as tx:
+            return await queries.book_versions(tx, venue_ids[:MAX_BOOKS])
+
+    async def fresh(self, ctx: Context, venue_id: UUID) -> BookRow:
+        """The book from the database, for people who edit `ctx`'s organisation. Raises NotFound."""
+        async with self.db.tx(ctx) as tx:
+            return await queries.book(tx, _organisation(ctx), venue_id)
+
+    # --- editing books
+
+    async def _open(self, tx: Tx, venue_id: UUID) -> BookRow:
+        """The book with its new version, held against other edits. Raises NotFound."""
+        organisation_id = _organisation(tx.context)
+        await queries.touch(tx, organisation_id, venue_id)
+        return await queries.book(tx, organisation_id, venue_id)
+
+    async def _publish(self, tx: Tx, book: VenueBook, changes: tuple[Change, ...] = (), *more: Event) -> None:
+        """Writes the card of the changed book to the directory and says that it changed."""
+        await self._list(tx, book)
+        organisation_id, venue_id = book.venue.organisation_id, book.venue.id
+        emit(tx, VenueChanged(organisation_id=organisation_id, venue_id=venue_id, version=book.version, changes=changes))
+        for event in more:
+            emit(tx, event)
+
+    async def _list(self, tx: Tx, book: VenueBook) -> None:
+        listing = listing_of(book)
+        await queries.upsert_listing(tx, listing)
+        if listing.card.listed:
+            await queries.insert_words(tx, [(form, word) for word in listing.words for form in forms_of(word)])
+
+    async def _forget(self, venue_ids: list[UUID]) -> None:
+        """Call it after the commit."""
+        await self.cache.invalidate(*(_book_key(id) for id in venue_ids))
+
+
+def _book_key(venue_id: UUID) -> str:
+    return f"venues:book:{venue_id}"
+
+
+def _organisation(ctx: Context) -> UUID:
+    if ctx.organisation_id is None:
+        raise NotFound
+    return ctx.organisation_id
+
+
+organisation_of = _organisation
+
+
+def check_version(present: int, wanted: int | None) -> None:
+    """Raises PreconditionFailed when `wanted` (If-Match) is given and is not the present version."""
+    if wanted is not None and wanted != present:
+        raise PreconditionFailed(f"it is at version {present} by now")
+
+
+def changes_between(before: msgspec.Struct, after: msgspec.Struct) -> tuple[Change, ...]:
+    """The fields that differ, `version` aside."""
+    return tuple(
+        Change(name, _shown(old), _shown(new))
+        for name in before.__struct_fields__
+        if name != "version" and (old := getattr(before, name)) != (new := getattr(after, name))
+    )
+
+
+def _shown(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 1] + "…"
+
+
+def patched(value: msgspec.Struct, patch: msgspec.Struct) -> dict[str, object]:
+    """The fields that the patch states."""
+    return {name: given for name in patch.__struct_fields__ if (given := getattr(patch, name)) is not msgspec.UNSET}

@@ -1,0 +1,351 @@
+"""Venues and what belongs to one: resources, prices, closures. Every edit holds the book, so edits of one venue queue up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import Tx, constraint_of
+from forecourt.kernel.errors import Invalid, NotFound
+from forecourt.kernel.events import emit
+from forecourt.kernel.http.decode import single
+from forecourt.kernel.ids import new_id
+from forecourt.kernel.money import Money
+from forecourt.kernel.paging import Keyset, Page
+from forecourt.kernel.period import Period
+from forecourt.modules.venues import queries, rules
+from forecourt.modules.venues.contract import (
+    MAX_CLOSURES,
+    MAX_RESOURCES,
+    MAX_VENUES,
+    CapacityExceeded,
+    Change,
+    Closure,
+    ClosureAdded,
+    ClosureRemoved,
+    NewClosure,
+    NewResource,
+    NewVenue,
+    PriceList,
+    PriceRule,
+    PricesChanged,
+    Purpose,
+    Resource,
+    ResourceChanged,
+    ResourceCreated,
+    ResourceInUse,
+    ResourcePatch,
+    SlugTaken,
+    Venue,
+    VenueBook,
+    VenueCreated,
+    VenuePatch,
+)
+from forecourt.modules.venues.listing import slug_of
+from forecourt.modules.venues.queries import BookRow
+from forecourt.modules.venues.service.base import (
+    Base,
+    changes_between,
+    check_version,
+    organisation_of,
+    patched,
+)
+
+VENUES = Keyset("venues of an organisation", tuple[str, UUID])
+RESOURCES = Keyset("resources", tuple[int, str, UUID])
+
+
+class Prices(msgspec.Struct, frozen=True):
+    rules: list[PriceRule]
+    version: int
+
+
+class PreviewSegment(msgspec.Struct, frozen=True):
+    """A part of the time under one rule. `rule` is its place in the price list; none where no rule applies and it is free."""
+
+    start: datetime
+    end: datetime
+    local_start: datetime
+    amount: Money
+    rule: int | None
+    label: str | None
+
+
+class PricePreview(msgspec.Struct, frozen=True):
+    total: Money
+    segments: list[PreviewSegment]
+
+
+class Editing(Base):
+    # --- venues
+
+    async def create_venue(self, ctx: Context, new: NewVenue) -> Venue:
+        """Raises NotFound, Invalid, SlugTaken."""
+        organisation_id = organisation_of(ctx)
+        try:
+            async with self.db.tx(ctx) as tx:
+                organisation = (await queries.lock_organisation(tx, organisation_id)).organisation
+                slugs = await queries.venue_slugs(tx, organisation_id, MAX_VENUES + 1)
+                if len(slugs) >= MAX_VENUES:
+                    raise Invalid(f"an organisation has at most {MAX_VENUES} venues")
+                slug = new.slug or _free_slug(slug_of(new.name), set(slugs))
+                venue = _venue(organisation_id, new, slug)
+                single(_venue_faults(venue, organisation.country))
+                await queries.insert_venue(tx, venue)
+                await self._list(tx, (await queries.book(tx, organisation_id, venue.id)).book)
+                emit(tx, VenueCreated(organisation_id=organisation_id, venue_id=venue.id))
+        except asyncpg.UniqueViolationError as e:
+            raise _slug_taken(e) from e
+        await self._forget([venue.id])
+        return venue
+
+    async def venues(self, ctx: Context, limit: int, cursor: str | None) -> Page[Venue]:
+        """All venues of `ctx`'s organisation, unlisted ones too, by name."""
+        after = VENUES.decode(cursor)
+        async with self.db.tx(ctx) as tx:
+            rows = await queries.venues(tx, organisation_of(ctx), after, limit + 1)
+        return VENUES.page(rows, limit, lambda venue: (venue.name, venue.id))
+
+    async def edit_venue(self, ctx: Context, venue_id: UUID, patch: VenuePatch, version: int | None) -> Venue:
+        """Raises NotFound, PreconditionFailed, Invalid, SlugTaken."""
+        try:
+            async with self.db.tx(ctx) as tx:
+                book = (await self._open(tx, venue_id)).book
+                check_version(book.venue.version, version)
+                fields = patched(book.venue, patch) | {"version": book.venue.version + 1}
+                venue = msgspec.structs.replace(book.venue, **fields)
+                single(_venue_faults(venue, book.organisation.country))
+                await queries.update_venue(tx, venue)
+                await self._publish(tx, msgspec.structs.replace(book, venue=venue), changes_between(book.venue, venue))
+        except asyncpg.UniqueViolationError as e:
+            raise _slug_taken(e) from e
+        await self._forget([venue_id])
+        return venue
+
+    async def venue_by_slug(self, ctx: Context, organisation_slug: str, venue_slug: str) -> VenueBook:
+        """Raises NotFound."""
+        async with self.db.read(ctx.within(None)) as tx:
+            organisation_id = await queries.organisation_by_slug(tx, organisation_slug)
+            await tx.become(self.db.role, organisation_id)
+            venue_id = await queries.venue_by_slug(tx, organisation_id, venue_slug)
+        return await self.book(ctx, venue_id)
+
+    # --- resources
+
+    async def add_resource(self, ctx: Context, venue_id: UUID, new: NewResource) -> Resource:
+        """Raises NotFound, Invalid."""
+        async with self.db.tx(ctx) as tx:
+            book = (await self._open(tx, venue_id)).book
+            _check_room(book)
+            resource = Resource(id=new_id(), venue_id=venue_id, version=1, **msgspec.structs.asdict(new))
+            single(rules.validate_resource(resource, _present(book)))
+            await queries.insert_resource(tx, book.venue.organisation_id, resource)
+            created = ResourceCreated(organisation_id=book.venue.organisation_id, venue_id=venue_id, resource_id=resource.id)
+            await self._publish(tx, _with(book, resource), (), created, _changed(book, resource, ()))
+        await self._forget([venue_id])
+        return resource
+
+    async def resources(self, ctx: Context, venue_id: UUID, limit: int, cursor: str | None) -> Page[Resource]:
+        """All resources of a venue of `ctx`'s organisation, inactive ones too, in the order the owner gave them."""
+        return resource_page(_present((await self.fresh(ctx, venue_id)).book), limit, cursor)
+
+    async def edit_resource(
+        self, ctx: Context, venue_id: UUID, resource_id: UUID, patch: ResourcePatch, version: int | None
+    ) -> Resource:
+        """Raises NotFound, PreconditionFailed, Invalid."""
+        async with self.db.tx(ctx) as tx:
+            book = (await self._open(tx, venue_id)).book
+            before = _resource(book, resource_id)
+            check_version(before.version, version)
+            fields = patched(before, patch) | {"version": before.version + 1}
+            resource = msgspec.structs.replace(before, **fields)
+            single(rules.validate_resource(resource, _present(book)))
+            await self._save_resource(tx, book, before, resource)
+        await self._forget([venue_id])
+        return resource
+
+    async def remove_resource(self, ctx: Context, venue_id: UUID, resource_id: UUID) -> None:
+        """Takes it off every list for good. Bookings that exist stay as they are and keep its name.
+
+        Raises NotFound; ResourceInUse when it is a part of a combined resource.
+        """
+        async with self.db.tx(ctx) as tx:
+            book = (await self._open(tx, venue_id)).book
+            before = _resource(book, resource_id)
+            whole = next((r for r in _present(book) if resource_id in r.part_ids), None)
+            if whole is not None:
+                raise ResourceInUse(f"it is a part of {whole.name}")
+            gone = msgspec.structs.replace(before, active=False, removed=True, version=before.version + 1)
+            await self._save_resource(tx, book, before, gone)
+        await self._forget([venue_id])
+
+    async def _save_resource(self, tx: Tx, book: VenueBook, before: Resource, after: Resource) -> None:
+        await queries.update_resource(tx, book.venue.organisation_id, after)
+        await self._publish(tx, _with(book, after), (), _changed(book, after, changes_between(before, after)))
+
+    # --- prices
+
+    async def prices(self, ctx: Context, venue_id: UUID) -> Prices:
+        """The price list as it stands. Raises NotFound."""
+        row = await self.fresh(ctx, venue_id)
+        return Prices(row.book.rules, row.prices_version)
+
+    async def set_prices(self, ctx: Context, venue_id: UUID, wanted: PriceList, version: int | None) -> Prices:
+        """Replaces all rules. Raises NotFound, PreconditionFailed, Invalid."""
+        async with self.db.tx(ctx) as tx:
+            row = await self._open(tx, venue_id)
+            book = row.book
+            check_version(row.prices_version, version)
+            single(rules.validate_rules(wanted.rules, book.organisation.currency, [r.id for r in book.resources]))
+            saved = Prices(wanted.rules, row.prices_version + 1)
+            await queries.update_prices(tx, book.venue.organisation_id, venue_id, saved.rules, saved.version)
+            event = PricesChanged(
+                organisation_id=book.venue.organisation_id, venue_id=venue_id, changes=_price_changes(book.rules, saved.rules)
+            )
+            await self._publish(tx, msgspec.structs.replace(book, rules=saved.rules), (), event)
+        await self._forget([venue_id])
+        return saved
+
+    async def preview_price(
+        self,
+        ctx: Context,
+        venue_id: UUID,
+        resource_id: UUID,
+        period: Period,
+        *,
+        purpose: Purpose,
+        team_size: int,
+        member_tier: str | None,
+    ) -> PricePreview:
+        """What this time costs by the list as it stands, and which rule wins when. Raises NotFound, CapacityExceeded."""
+        book = (await self.fresh(ctx, venue_id)).book
+        resource = _resource(book, resource_id)
+        if team_size > resource.capacity:
+            raise CapacityExceeded(f"{resource.name} holds {resource.capacity}")
+        segments = rules.price(book, resource, period, purpose=purpose, team_size=team_size, member_tier=member_tier)
+        places = {id(rule): i for i, rule in enumerate(book.rules)}
+        return PricePreview(
+            rules.total(segments, book.organisation.currency),
+            [
+                PreviewSegment(
+                    s.period.start,
+                    s.period.end,
+                    rules.local(book, s.period.start),
+                    s.amount,
+                    None if s.rule is None else places[id(s.rule)],
+                    s.label,
+                )
+                for s in segments
+            ],
+        )
+
+    # --- closures
+
+    async def close(self, ctx: Context, venue_id: UUID, new: NewClosure) -> Closure:
+        """Shuts the venue on dates or public holidays. Bookings that exist are not touched. Raises NotFound, Invalid."""
+        single(rules.validate_closure(new))
+        async with self.db.tx(ctx) as tx:
+            book = (await self._open(tx, venue_id)).book
+            if len(book.closures) >= MAX_CLOSURES:
+                raise Invalid(f"a venue has at most {MAX_CLOSURES} closures; remove old ones")
+            closure = Closure(new_id(), venue_id, new.reason, new.dates, new.holiday)
+            await queries.insert_closure(tx, book.venue.organisation_id, closure)
+            event = ClosureAdded(organisation_id=book.venue.organisation_id, venue_id=venue_id, closure=closure)
+            await self._publish(tx, msgspec.structs.replace(book, closures=[*book.closures, closure]), (), event)
+        await self._forget([venue_id])
+        return closure
+
+    async def closures(self, ctx: Context, venue_id: UUID) -> list[Closure]:
+        """At most MAX_CLOSURES, holidays last. Raises NotFound."""
+        return (await self.fresh(ctx, venue_id)).book.closures
+
+    async def reopen(self, ctx: Context, venue_id: UUID, closure_id: UUID) -> None:
+        """Takes a closure back. Raises NotFound."""
+        async with self.db.tx(ctx) as tx:
+            book = (await self._open(tx, venue_id)).book
+            closure = next((c for c in book.closures if c.id == closure_id), None)
+            if closure is None:
+                raise NotFound
+            await queries.delete_closure(tx, book.venue.organisation_id, closure)
+            event = ClosureRemoved(organisation_id=book.venue.organisation_id, venue_id=venue_id, closure=closure)
+            rest = [c for c in book.closures if c.id != closure_id]
+            await self._publish(tx, msgspec.structs.replace(book, closures=rest), (), event)
+        await self._forget([venue_id])
+
+
+def resource_page(resources: list[Resource], limit: int, cursor: str | None) -> Page[Resource]:
+    """A page of resources by position, then name."""
+
+    def key(r: Resource) -> tuple[int, str, UUID]:
+        return (r.position, r.name, r.id)
+
+    after = RESOURCES.decode(cursor)
+    rows = sorted((r for r in resources if after is None or key(r) > after), key=key)
+    return RESOURCES.page(rows[: limit + 1], limit, key)
+
+
+def _venue(organisation_id: UUID, new: NewVenue, slug: str) -> Venue:
+    fields: dict[str, Any] = msgspec.structs.asdict(new) | {"slug": slug}
+    return Venue(id=new_id(), organisation_id=organisation_id, version=1, **fields)
+
+
+def _venue_faults(venue: Venue, country: str) -> list[rules.FieldError]:
+    faults = rules.validate_timezone(venue.timezone) + rules.validate_hours(venue.opening_hours)
+    return faults + rules.validate_region(country, venue.region)
+
+
+def _free_slug(base: str, taken: set[str]) -> str:
+    wanted = [base, *(f"{base}-{i}" for i in range(2, MAX_VENUES + 2))]
+    return next(slug for slug in wanted if slug not in taken)
+
+
+def _present(book: VenueBook) -> list[Resource]:
+    return [r for r in book.resources if not r.removed]
+
+
+def _resource(book: VenueBook, resource_id: UUID) -> Resource:
+    """Raises NotFound, also for what was removed."""
+    found = book.resource(resource_id)
+    if found is None or found.removed:
+        raise NotFound
+    return found
+
+
+def _check_room(book: VenueBook) -> None:
+    if len(_present(book)) >= MAX_RESOURCES or len(book.resources) >= 2 * MAX_RESOURCES:
+        raise Invalid(f"a venue has at most {MAX_RESOURCES} resources")
+
+
+def _with(book: VenueBook, resource: Resource) -> VenueBook:
+    rest = [r for r in book.resources if r.id != resource.id]
+    return msgspec.structs.replace(book, resources=[*rest, resource])
+
+
+def _changed(book: VenueBook, resource: Resource, changes: tuple[Change, ...]) -> ResourceChanged:
+    return ResourceChanged(
+        organisation_id=book.venue.organisation_id,
+        venue_id=book.venue.id,
+        resource_id=resource.id,
+        active=resource.active,
+        removed=resource.removed,
+        changes=changes,
+    )
+
+
+def _price_changes(before: list[PriceRule], after: list[PriceRule]) -> tuple[Change, ...]:
+    """The rules that went and the rules that came, the first hundred of each."""
+    gone = [r for r in before if r not in after][:100]
+    come = [r for r in after if r not in before][:100]
+    return changes_between(PriceList(gone), PriceList(come))
+
+
+def _slug_taken(error: asyncpg.UniqueViolationError) -> Exception:
+    return SlugTaken() if constraint_of(error) == "venue_slug" else error
+
+
+__all__ = ["BookRow", "Editing", "PricePreview", "Prices", "resource_page"]
