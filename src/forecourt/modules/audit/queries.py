@@ -1,0 +1,140 @@
+"""All SQL of audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from forecourt.kernel.db import Query, Statement, Tx
+from forecourt.modules.audit.contract import AuditObject
+from forecourt.modules.audit.rules import START, Entry
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The last entry of a chain."""
+
+    seq: int
+    hash: bytes
+
+
+BEGIN_CHAIN = Statement("insert into audit.chain (organisation_id, hash) values ($1, $2) on conflict do nothing")
+HOLD_CHAIN = Query(Head, "select c.seq, c.hash from audit.chain c where c.organisation_id = $1 for update")
+CHAIN = Query(Head, "select c.seq, c.hash from audit.chain c where c.organisation_id = $1")
+CHAINS = Query(
+    UUID, "select c.organisation_id from audit.chain c where c.organisation_id > $1 order by c.organisation_id limit $2"
+)
+MOVE_HEAD = Statement("update audit.chain set seq = $2, hash = $3 where organisation_id = $1")
+KNOWN = Query(UUID, "select e.event_id from audit.entry e where e.organisation_id = $1 and e.event_id = any($2::uuid[])")
+INSERT = Statement(
+    "insert into audit.entry (organisation_id, seq, at, event_id, name, version, actor_kind, account_id, key_id, service,"
+    " address, trace_id, object_kind, object_id, details, hash)"
+    " select n.organisation_id, n.seq, n.at, n.event_id, n.name, n.version, n.actor_kind, n.account_id, n.key_id, n.service,"
+    " n.address, n.trace_id, n.object_kind, n.object_id, n.details, n.hash"
+    " from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::text[], $6::smallint[], $7::text[], $8::uuid[],"
+    " $9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::bytea[])"
+    " as n (organisation_id, seq, at, event_id, name, version, actor_kind, account_id, key_id, service, address, trace_id,"
+    " object_kind, object_id, details, hash)"
+)
+MENTION = Statement(
+    "insert into audit.mention (organisation_id, object_id, seq, object_kind, at)"
+    " select $1, m.object_id, m.seq, m.object_kind, m.at"
+    " from unnest($2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[]) as m (object_id, seq, object_kind, at)"
+    " on conflict do nothing"
+)
+STRETCH = Query(
+    Entry,
+    "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
+    " e.address, e.trace_id, e.object_kind, e.object_id, e.details, e.hash"
+    " from audit.entry e where e.organisation_id = $1 and e.seq > $2 and e.seq <= $3 order by e.seq, e.at limit $4",
+)
+LATEST = Query(
+    Entry,
+    "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
+    " e.address, e.trace_id, e.object_kind, e.object_id, e.details, e.hash"
+    " from audit.entry e where e.organisation_id = $1 and e.seq < $2 and e.at >= $3 and e.at < $4"
+    " and ($5::uuid is null or e.account_id = $5 or e.key_id = $5) and ($6 = '' or e.name = $6 or starts_with(e.name, $6 || '.'))"
+    " order by e.seq desc limit $7",
+)
+LATEST_ABOUT = Query(
+    Entry,
+    "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
+    " e.address, e.trace_id, e.object_kind, e.object_id, e.details, e.hash"
+    " from audit.mention m join audit.entry e on e.organisation_id = m.organisation_id and e.seq = m.seq and e.at = m.at"
+    " where m.organisation_id = $1 and m.object_id = $8 and ($9 = '' or m.object_kind = $9) and m.seq < $2 and m.at >= $3"
+    " and m.at < $4"
+    " and ($5::uuid is null or e.account_id = $5 or e.key_id = $5) and ($6 = '' or e.name = $6 or starts_with(e.name, $6 || '.'))"
+    " order by m.seq desc limit $7",
+)
+TOP = Query(int, "select coalesce(max(e.seq), 0) from audit.entry e where e.organisation_id = $1")
+MAKE_PARTITIONS = Query(int, "select audit.make_entry_partitions(1)")
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which entries: all bounds hold. `before_seq` is the page's cursor."""
+
+    before_seq: int
+    start: datetime
+    end: datetime
+    actor: UUID | None
+    action: str
+    about: AuditObject | None
+
+
+async def hold_chain(tx: Tx, organisation_id: UUID) -> Head:
+    """The end of the chain, held until the transaction ends; begins the chain when there is none."""
+    await tx.run(BEGIN_CHAIN, organisation_id, START)
+    return await tx.one(HOLD_CHAIN, organisation_id)
+
+
+async def chain(tx: Tx, organisation_id: UUID) -> Head:
+    return await tx.maybe(CHAIN, organisation_id) or Head(0, START)
+
+
+async def chains(tx: Tx, after: UUID, limit: int) -> list[UUID]:
+    """Organisations that have a chain, by id. The house's own has the nil id and comes before all others."""
+    return await tx.all(CHAINS, after, limit)
+
+
+async def known(tx: Tx, organisation_id: UUID, event_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of `event_ids` that have an entry."""
+    return set(await tx.all(KNOWN, organisation_id, list(event_ids)))
+
+
+async def append(tx: Tx, organisation_id: UUID, entries: Sequence[Entry], found: Sequence[tuple[Entry, AuditObject]]) -> None:
+    """Writes sealed entries with what they mention, and moves the end of the chain."""
+    await tx.run(INSERT, *map(list, zip(*(msgspec.structs.astuple(e) for e in entries), strict=True)))
+    if found:
+        await tx.run(
+            MENTION,
+            organisation_id,
+            [o.id for _, o in found],
+            [e.seq for e, _ in found],
+            [o.kind for _, o in found],
+            [e.at for e, _ in found],
+        )
+    await tx.run(MOVE_HEAD, organisation_id, entries[-1].seq, entries[-1].hash)
+
+
+async def stretch(tx: Tx, organisation_id: UUID, after_seq: int, last_seq: int, limit: int) -> list[Entry]:
+    """Entries after one number and up to another, in order."""
+    return await tx.all(STRETCH, organisation_id, after_seq, last_seq, limit)
+
+
+async def top(tx: Tx, organisation_id: UUID) -> int:
+    """The highest number of any entry; 0 without one."""
+    return await tx.one(TOP, organisation_id)
+
+
+async def latest(tx: Tx, organisation_id: UUID, wanted: Wanted, limit: int) -> list[Entry]:
+    """The newest entries first."""
+    bounds = (organisation_id, wanted.before_seq, wanted.start, wanted.end, wanted.actor, wanted.action, limit)
+    if wanted.about is None:
+        return await tx.all(LATEST, *bounds)
+    return await tx.all(LATEST_ABOUT, *bounds, wanted.about.id, wanted.about.kind)
+
+
+async def make_partitions(tx: Tx) -> int:
+    return await tx.one(MAKE_PARTITIONS)
