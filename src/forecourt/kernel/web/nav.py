@@ -35,20 +35,13 @@ class Navigation(msgspec.Struct, frozen=True):
 
 
 STANDARD = Navigation(
-    site=(
-        NavItem("nav.find", "/discover", "search"),
-        NavItem("nav.matches", "/matches", "users"),
-        NavItem("nav.tournaments", "/tournaments", "trophy"),
-    ),
+    site=(NavItem("nav.find", "/discover", "search"),),
     person=(
         NavSection(
             "",
             (
                 NavItem("nav.find", "/discover", "search"),
                 NavItem("nav.bookings", "/bookings", "calendar", "bookings"),
-                NavItem("nav.feed", "/feed", "home"),
-                NavItem("nav.chat", "/chat", "chat", "chat"),
-                NavItem("nav.tournaments", "/tournaments", "trophy"),
                 NavItem("nav.credits", "/credits", "wallet"),
             ),
         ),
@@ -58,36 +51,30 @@ STANDARD = Navigation(
             "",
             (
                 NavItem("nav.day", "/orgs/{org}/day", "calendar"),
-                NavItem("nav.desk", "/orgs/{org}/desk", "inbox", "desk"),
-                NavItem("nav.chat", "/chat", "chat", "chat"),
                 NavItem("nav.all_bookings", "/orgs/{org}/bookings", "receipt"),
-                NavItem("nav.tournaments", "/orgs/{org}/tournaments", "trophy"),
             ),
         ),
         NavSection(
             "nav.run",
             (
-                NavItem("nav.numbers", "/orgs/{org}/numbers", "chart"),
                 NavItem("nav.people", "/orgs/{org}/people", "users"),
                 NavItem("nav.places", "/orgs/{org}/places", "court"),
-                NavItem("nav.money", "/orgs/{org}/money", "wallet"),
-                NavItem("nav.knowledge", "/orgs/{org}/knowledge", "book"),
                 NavItem("nav.settings", "/orgs/{org}/settings", "settings"),
+                NavItem("nav.audit", "/orgs/{org}/audit", "list"),
             ),
         ),
     ),
     person_tabs=(
         NavItem("tab.find", "/discover", "search"),
         NavItem("tab.bookings", "/bookings", "calendar", "bookings"),
-        NavItem("nav.feed", "/feed", "home"),
-        NavItem("nav.chat", "/chat", "chat", "chat"),
+        NavItem("nav.credits", "/credits", "wallet"),
         NavItem("nav.me", "/account", "user"),
     ),
     staff_tabs=(
         NavItem("tab.day", "/orgs/{org}/day", "calendar"),
-        NavItem("tab.desk", "/orgs/{org}/desk", "inbox", "desk"),
-        NavItem("nav.chat", "/chat", "chat", "chat"),
-        NavItem("nav.numbers", "/orgs/{org}/numbers", "chart"),
-        NavItem("nav.more", "/orgs/{org}/more", "more"),
+        NavItem("nav.all_bookings", "/orgs/{org}/bookings", "receipt"),
+        NavItem("tab.places", "/orgs/{org}/places", "court"),
+        NavItem("nav.people", "/orgs/{org}/people", "users"),
+        NavItem("nav.settings", "/orgs/{org}/settings", "settings"),
     ),
 )

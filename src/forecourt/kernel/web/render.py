@@ -22,6 +22,7 @@ from jinja2.bccache import Bucket
 from forecourt.kernel.web import charts, formats
 from forecourt.kernel.web.assets import Assets
 from forecourt.kernel.web.catalogue import LANGUAGES, Catalogue
+from forecourt.kernel.web.catalogue import OWN as OWN_MESSAGES
 from forecourt.kernel.web.nav import STANDARD, Navigation
 
 OWN_TEMPLATES = Path(__file__).parent / "templates"
@@ -71,6 +72,8 @@ class PageContext(msgspec.Struct, frozen=True, kw_only=True):
     theme: Theme = "system"
     csrf: str = ""
     path: str = "/"
+    query: str = ""
+    """The request's query without its question mark."""
     person: Person | None = None
     org: OrgNav | None = None
     env: str = "dev"
@@ -80,6 +83,11 @@ class PageContext(msgspec.Struct, frozen=True, kw_only=True):
     toasts: tuple[Toast, ...] = ()
     live: str = ""
     """Address of the page's event stream; empty for none."""
+
+    @property
+    def here(self) -> str:
+        """Path and query: where signing in leads back to."""
+        return f"{self.path}?{self.query}" if self.query else self.path
 
 
 class _Memory(BytecodeCache):
@@ -102,7 +110,10 @@ class _Memory(BytecodeCache):
 
 
 class Pages:
-    """Renders pages and fragments. `folders` are the modules' `templates/` folders; `reload` watches files (development)."""
+    """Renders pages and fragments. `folders` are the modules' `templates/` folders; texts lie in `messages/` beside each.
+
+    `reload` watches files (development).
+    """
 
     def __init__(
         self,
@@ -114,7 +125,7 @@ class Pages:
         reload: bool = False,
     ) -> None:
         self.assets = assets
-        self.catalogue = catalogue or Catalogue()
+        self.catalogue = catalogue or Catalogue((OWN_MESSAGES, *(folder.parent / "messages" for folder in folders)))
         code = _Memory()
         paths = [OWN_TEMPLATES, *folders]
         self._environments = {

@@ -46,6 +46,7 @@ class Surroundings:
             theme=cast("Theme", visit.theme),
             csrf=visit.csrf,
             path=visit.path,
+            query=visit.query,
             person=Person(str(person.id), person.name, initials(person.name), person.email) if person else None,
             org=org,
             env=self._env,
