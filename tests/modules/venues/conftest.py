@@ -75,6 +75,20 @@ def hourly(pence: int, **more: object) -> PriceRule:
     return PriceRule(Per.HOUR, Money(pence, "GBP"), **more)
 
 
+class Make:
+    """Builds what tests are about. A fixture, because test files cannot import this one."""
+
+    person = staticmethod(person)
+    padel = staticmethod(padel)
+    court = staticmethod(court)
+    hourly = staticmethod(hourly)
+
+
+@pytest.fixture
+def make() -> Make:
+    return Make()
+
+
 @pytest.fixture
 def clock() -> FixedClock:
     return FixedClock(datetime(2026, 11, 2, 9, tzinfo=UTC))

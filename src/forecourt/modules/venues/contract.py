@@ -566,6 +566,8 @@ class OrganisationChanged(Event, name="organisation.changed", version=1, frozen=
     organisation_id: UUID
     status: OrganisationStatus
     changes: tuple[Change, ...] = ()
+    reason: str = ""
+    """Why the platform suspended, deactivated or took it back; empty for what owners do."""
 
 
 class PoliciesChanged(Event, name="organisation.policies_changed", version=1, frozen=True, kw_only=True):

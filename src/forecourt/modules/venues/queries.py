@@ -9,8 +9,10 @@ from uuid import UUID
 import msgspec
 
 from forecourt.kernel.db import Query, Statement, Tx, to_json
+from forecourt.kernel.money import Money
 from forecourt.modules.venues.contract import (
     Closure,
+    Location,
     NewOrganisation,
     Organisation,
     OrganisationCard,
@@ -25,7 +27,7 @@ from forecourt.modules.venues.contract import (
 
 # -------------------------------------------------------------------------------------------------------- organisations
 
-_ORGANISATION: LiteralString = "to_jsonb(o) - 'policies' - 'created_by'"
+_ORGANISATION: LiteralString = "to_jsonb(o) - 'policies' - 'policies_set' - 'created_by'"
 
 
 class OrganisationRow(msgspec.Struct, frozen=True):
@@ -52,7 +54,8 @@ INSERT_ORGANISATION_CARD = Statement(
 )
 UPDATE_ORGANISATION = Statement(
     "update venues.organisation set name = $2, kind = $3, timezone = $4, locale = $5, slug = $6, status = $7,"
-    " branding = $8::jsonb, tax = $9::jsonb, policies = $10::jsonb, parent_id = $11, version = $12 where id = $1"
+    " branding = $8::jsonb, tax = $9::jsonb, policies = $10::jsonb,"
+    " policies_set = policies_set or policies <> $10::jsonb, parent_id = $11, version = $12 where id = $1"
 )
 UPDATE_ORGANISATION_CARD = Statement(
     "update venues.organisation_card set slug = $2, name = $3, kind = $4, status = $5 where organisation_id = $1"
@@ -163,6 +166,32 @@ async def needing_attention(
 ) -> list[OrganisationsAfter]:
     at, id = after or (None, None)
     return await tx.all(NEEDING_ATTENTION, status, at, id, limit)
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far an organisation is on its way to the first booking."""
+
+    venues: int
+    resources: int
+    priced: int
+    photographed: int
+    listed: int
+    policies_set: bool
+
+
+PROGRESS = Query(
+    Progress,
+    "select count(*)::int,"
+    " (select count(*)::int from venues.resource r where r.organisation_id = $1 and r.active),"
+    " (select count(*)::int from venues.price_list p where p.organisation_id = $1 and p.rules <> '[]'),"
+    " (count(*) filter (where v.photo_ids <> '{}'))::int, (count(*) filter (where v.listed))::int,"
+    " (select o.policies_set from venues.organisation o where o.id = $1)"
+    " from venues.venue v where v.organisation_id = $1",
+)
+
+
+async def progress(tx: Tx, organisation_id: UUID) -> Progress:
+    return await tx.one(PROGRESS, organisation_id)
 
 
 # --------------------------------------------------------------------------------------------------------- where it is
@@ -479,3 +508,196 @@ async def insert_words(tx: Tx, forms: list[tuple[str, str]]) -> None:
 
 async def book_versions(tx: Tx, venue_ids: list[UUID]) -> dict[UUID, int]:
     return {row.venue_id: row.book_version for row in await tx.all(BOOK_VERSIONS, venue_ids)}
+
+
+# ------------------------------------------------------------------------------------------------------------ searching
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search asks for. Absent conditions are None."""
+
+    near: Location | None = None
+    radius_km: float | None = None
+    sport: str | None = None
+    amenities: list[str] | None = None
+    indoor: bool | None = None
+    outdoor: bool | None = None
+    min_minor: int | None = None
+    max_minor: int | None = None
+    currency: str | None = None
+    organisation_id: UUID | None = None
+    exact: str | None = None
+    """Text of a tsquery with the words as they were typed; with `lexemes` and for the order by relevance only."""
+    lexemes: str | None = None
+    """Text of a tsquery that decides: beginnings of words, typos repaired."""
+
+    def parameters(self) -> tuple[object, ...]:
+        return (
+            None if self.near is None else self.near.lat,
+            None if self.near is None else self.near.lon,
+            self.radius_km,
+            self.sport,
+            self.amenities,
+            self.indoor,
+            self.outdoor,
+            self.min_minor,
+            self.max_minor,
+            self.currency,
+            self.organisation_id,
+            self.lexemes,
+            self.exact,
+        )
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A row of the directory, with what its place in each order depends on."""
+
+    venue_id: UUID
+    organisation_id: UUID
+    name: str
+    slug: str
+    address: str
+    city: str | None
+    lat: float
+    lon: float
+    timezone: str
+    sports: list[str]
+    amenities: list[str]
+    listed: bool
+    from_price_minor: int | None
+    currency: str
+    photo: UUID | None
+    name_key: str
+    distance_m: float | None
+    chord_m: float | None
+    price_key: int
+    miss: int
+    """0 when every word is in the name as typed, then 1, 2, 3 as words only begin so, are elsewhere, or had a typo."""
+
+    @property
+    def card(self) -> VenueCard:
+        return VenueCard(
+            id=self.venue_id,
+            organisation_id=self.organisation_id,
+            name=self.name,
+            slug=self.slug,
+            address=self.address,
+            city=self.city,
+            location=Location(self.lat, self.lon),
+            timezone=self.timezone,
+            sports=self.sports,
+            amenities=self.amenities,
+            listed=self.listed,
+            from_price=None if self.from_price_minor is None else Money(self.from_price_minor, self.currency),
+            distance_km=None if self.distance_m is None else round(self.distance_m / 1000, 3),
+            photo=self.photo,
+        )
+
+
+UNPRICED = 2**62
+"""Where venues without a price come in the order by price: last."""
+
+_CARD: LiteralString = (
+    "select l.venue_id, l.organisation_id, l.name, l.slug, l.address, l.city, l.lat, l.lon, l.timezone, l.sports, l.amenities,"
+    " l.listed, l.from_price_minor, l.currency, l.photo, l.name_key"
+)
+# Chords of the sphere are in the order of the ways along it, and the index knows them.
+_CHORD: LiteralString = "(l.point operator(public.<->) public.ll_to_earth($1::float8, $2::float8))"
+_PRICE_KEY: LiteralString = "coalesce(l.from_price_minor, 4611686018427387904)"
+_MISS: LiteralString = (
+    "(case when $13::tsquery is null then 0 when l.name_lexemes @@ $13::tsquery then 0"
+    " when l.name_lexemes @@ $12::tsquery then 1 when l.lexemes @@ $13::tsquery then 2 else 3 end)"
+)
+_MATCHING: LiteralString = (
+    f", public.sec_to_gc{_CHORD}, {_CHORD}, {_PRICE_KEY}, {_MISS}"
+    " from venues.listing l where l.listed"
+    " and ($3::float8 is null or (public.earth_box(public.ll_to_earth($1::float8, $2::float8), $3 * 1000)"
+    f" operator(public.@>) l.point and public.sec_to_gc{_CHORD} <= $3 * 1000))"
+    " and ($4::text is null or $4 = any(l.sports))"
+    " and ($5::text[] is null or l.amenities @> $5)"
+    " and ($6::bool is null or l.indoor = $6) and ($7::bool is null or l.outdoor = $7)"
+    " and ($8::bigint is null or l.from_price_minor >= $8) and ($9::bigint is null or l.from_price_minor <= $9)"
+    " and ($10::text is null or l.currency = $10)"
+    " and ($11::uuid is null or l.organisation_id = $11)"
+    " and ($12::tsquery is null or l.lexemes @@ $12::tsquery)"
+)
+
+BY_DISTANCE = Query(
+    Found,
+    f"{_CARD} {_MATCHING} and ($14::float8 is null or ({_CHORD}, l.venue_id) > ($14, $15::uuid))"
+    f" order by {_CHORD}, l.venue_id limit $16",
+)
+BY_PRICE = Query(
+    Found,
+    f"{_CARD} {_MATCHING} and ($14::bigint is null or ({_PRICE_KEY}, l.venue_id) > ($14, $15::uuid))"
+    f" order by {_PRICE_KEY}, l.venue_id limit $16",
+)
+BY_NAME = Query(
+    Found,
+    f"{_CARD} {_MATCHING} and ($14::text is null or (l.name_key, l.venue_id) > ($14, $15::uuid))"
+    " order by l.name_key, l.venue_id limit $16",
+)
+BY_RELEVANCE = Query(
+    Found,
+    f"{_CARD} {_MATCHING} and ($14::int is null or ({_MISS}, l.name_key, l.venue_id) > ($14, $15::text, $16::uuid))"
+    f" order by {_MISS}, l.name_key, l.venue_id limit $17",
+)
+CARDS = Query(
+    Found,
+    f"{_CARD}, null::float8, null::float8, {_PRICE_KEY}, 0 from venues.listing l where l.venue_id = any($1::uuid[])",
+)
+UNKNOWN_WORDS = Query(
+    str,
+    "select t.word from unnest($1::text[]) as t (word) where not exists (select from venues.search_word w"
+    " where w.form = w.word and w.word >= t.word and w.word < t.word || chr(1114111))",
+)
+WORDS_LIKE = Query(str, "select distinct w.word from venues.search_word w where w.form = any($1::text[]) limit 500")
+NAMES_BEGINNING = Query(
+    Found,
+    f"{_CARD}, null::float8, null::float8, {_PRICE_KEY}, 0 from venues.listing l where l.listed"
+    " and l.name_key >= $1 and l.name_key < $1 || chr(1114111) order by l.name_key, l.venue_id limit $2",
+)
+CITIES_BEGINNING = Query(
+    str,
+    "select distinct on (l.city_key) l.city from venues.listing l where l.listed"
+    " and l.city_key >= $1 and l.city_key < $1 || chr(1114111) order by l.city_key, l.city limit $2",
+)
+
+
+async def by_distance(tx: Tx, wanted: Wanted, after: tuple[float, UUID] | None, limit: int) -> list[Found]:
+    """Nearest first. `wanted.near` is given."""
+    return await tx.all(BY_DISTANCE, *wanted.parameters(), *(after or (None, None)), limit)
+
+
+async def by_price(tx: Tx, wanted: Wanted, after: tuple[int, UUID] | None, limit: int) -> list[Found]:
+    return await tx.all(BY_PRICE, *wanted.parameters(), *(after or (None, None)), limit)
+
+
+async def by_name(tx: Tx, wanted: Wanted, after: tuple[str, UUID] | None, limit: int) -> list[Found]:
+    return await tx.all(BY_NAME, *wanted.parameters(), *(after or (None, None)), limit)
+
+
+async def by_relevance(tx: Tx, wanted: Wanted, after: tuple[int, str, UUID] | None, limit: int) -> list[Found]:
+    return await tx.all(BY_RELEVANCE, *wanted.parameters(), *(after or (None, None, None)), limit)
+
+
+async def cards(tx: Tx, ids: list[UUID]) -> dict[UUID, VenueCard]:
+    return {row.venue_id: row.card for row in await tx.all(CARDS, ids)}
+
+
+async def unknown_words(tx: Tx, words: list[str]) -> list[str]:
+    """Those that no word of the directory begins with."""
+    return await tx.all(UNKNOWN_WORDS, words)
+
+
+async def words_like(tx: Tx, forms: list[str]) -> list[str]:
+    """Words of the directory that share a form; at most 500."""
+    return await tx.all(WORDS_LIKE, forms)
+
+
+async def names_beginning(tx: Tx, beginning: str, limit: int) -> list[VenueCard]:
+    return [row.card for row in await tx.all(NAMES_BEGINNING, beginning, limit)]
+
+
+async def cities_beginning(tx: Tx, beginning: str, limit: int) -> list[str]:
+    return await tx.all(CITIES_BEGINNING, beginning, limit)

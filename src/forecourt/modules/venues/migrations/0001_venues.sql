@@ -14,6 +14,8 @@ create table venues.organisation (
     branding jsonb not null default '{}',
     tax jsonb not null default '[]',
     policies jsonb not null,
+    -- Somebody has changed the policies that every organisation begins with.
+    policies_set boolean not null default false,
     parent_id uuid,
     created_by uuid not null,
     created_at timestamptz not null default now(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 import asyncpg
@@ -45,6 +46,20 @@ from forecourt.modules.venues.service.base import (
 
 ATTENTION = Keyset("organisations needing attention", tuple[datetime, UUID])
 SLUG_TRIES = 20
+
+
+class Step(StrEnum):
+    VENUE = "venue"
+    RESOURCE = "resource"
+    PRICES = "prices"
+    PHOTO = "photo"
+    POLICIES = "policies"
+    LISTED = "listed"
+
+
+class OnboardingStep(msgspec.Struct, frozen=True):
+    name: Step
+    done: bool
 
 
 class Organisations(Base):
@@ -132,11 +147,16 @@ class Organisations(Base):
         return OrganisationRow(after, policies)
 
     async def set_standing(
-        self, ctx: Context, id: UUID, status: OrganisationStatus, parent_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
+        self,
+        ctx: Context,
+        id: UUID,
+        status: OrganisationStatus,
+        reason: str,
+        parent_id: UUID | msgspec.UnsetType | None = msgspec.UNSET,
     ) -> Organisation:
         """For the platform: suspend, deactivate or take back an organisation, or put it under a franchise parent.
 
-        Raises NotFound, Invalid.
+        `reason` goes into the event. Raises NotFound, Invalid.
         """
         if isinstance(parent_id, UUID):
             await self._check_parent(ctx, id, parent_id)
@@ -146,9 +166,23 @@ class Organisations(Base):
             if parent_id is not msgspec.UNSET:
                 wanted["parent_id"] = parent_id
             after = msgspec.structs.replace(before.organisation, **wanted)
-            after, stale = await self._save(tx, before, after, before.policies)
+            after, stale = await self._save(tx, before, after, before.policies, reason)
         await self._forget(stale)
         return after
+
+    async def onboarding(self, ctx: Context) -> list[OnboardingStep]:
+        """What an owner does before people can book, and what of it is done. Raises NotFound."""
+        async with self.db.tx(ctx) as tx:
+            await queries.organisation(tx, organisation_of(ctx))
+            done = await queries.progress(tx, organisation_of(ctx))
+        return [
+            OnboardingStep(Step.VENUE, done.venues > 0),
+            OnboardingStep(Step.RESOURCE, done.resources > 0),
+            OnboardingStep(Step.PRICES, done.priced > 0),
+            OnboardingStep(Step.PHOTO, done.photographed > 0),
+            OnboardingStep(Step.POLICIES, done.policies_set),
+            OnboardingStep(Step.LISTED, done.listed > 0),
+        ]
 
     async def needing_attention(
         self, ctx: Context, status: OrganisationStatus | None, limit: int, cursor: str | None
@@ -173,14 +207,14 @@ class Organisations(Base):
             raise Invalid.field("noise_warning_venue_ids", "names something that is not a venue of yours")
 
     async def _save(
-        self, tx: Tx, before: OrganisationRow, after: Organisation, policies: Policies
+        self, tx: Tx, before: OrganisationRow, after: Organisation, policies: Policies, reason: str = ""
     ) -> tuple[Organisation, list[UUID]]:
         """Writes the next version, makes every book new, and says so; returns it and the venues whose books are stale."""
         after = msgspec.structs.replace(after, version=before.organisation.version + 1)
         await queries.update_organisation(tx, after, policies)
         touched = await queries.touch_all(tx, after.id, after.status is OrganisationStatus.ACTIVE)
         changes = changes_between(before.organisation, after)
-        emit(tx, OrganisationChanged(organisation_id=after.id, status=after.status, changes=changes))
+        emit(tx, OrganisationChanged(organisation_id=after.id, status=after.status, changes=changes, reason=reason))
         if policies != before.policies:
             emit(tx, PoliciesChanged(organisation_id=after.id, changes=changes_between(before.policies, policies)))
         for row in touched:

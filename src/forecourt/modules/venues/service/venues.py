@@ -154,6 +154,10 @@ class Editing(Base):
         """All resources of a venue of `ctx`'s organisation, inactive ones too, in the order the owner gave them."""
         return resource_page(_present((await self.fresh(ctx, venue_id)).book), limit, cursor)
 
+    async def resource(self, ctx: Context, venue_id: UUID, resource_id: UUID) -> Resource:
+        """Raises NotFound."""
+        return _resource((await self.fresh(ctx, venue_id)).book, resource_id)
+
     async def edit_resource(
         self, ctx: Context, venue_id: UUID, resource_id: UUID, patch: ResourcePatch, version: int | None
     ) -> Resource:
