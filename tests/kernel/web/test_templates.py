@@ -212,8 +212,10 @@ def test_staff_see_the_organisations_bars_and_guests_their_own(pages: Pages, pag
     guest = shell(pages, page, tmp_path)
     assert "/orgs/o1/day" not in guest
     assert "/bookings" in guest
-    staff = msgspec.structs.replace(page, org=OrgNav("o1", "Baradari", "padel", "manager"), path="/orgs/o1/day")
+    org = OrgNav("o1", "Baradari", "padel", "manager", permissions=frozenset({"booking.read_any"}))
+    staff = msgspec.structs.replace(page, org=org, path="/orgs/o1/day")
     html = shell(pages, staff, tmp_path)
+    assert "/orgs/o1/keys" not in html, "what somebody may not open is not offered"
     assert 'href="/orgs/o1/day" aria-current="page"' in html
     assert "{org}" not in html
     assert parse(html).faults == []

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Protocol, cast
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode
 from uuid import UUID
 
 import msgspec
@@ -330,6 +330,8 @@ class Dispatcher:
         op = bound.op
         door = self.door
         path_params: dict[str, Any] = request.scope["path_params"]
+        if op.method == "GET" and "lang=" in visit.query and (switched := self._switch_language(visit)) is not None:
+            return encode_result(switched, 303, request)
         for limit in bound.address_limits if door.limit_addresses else ():
             await door.limiter.hit(limit.rate, self.path, request.address)
         if op.declared.access.kind is not AccessKind.PUBLIC and visit.person is None:
@@ -354,6 +356,16 @@ class Dispatcher:
         if "visit" in op.wants:
             arguments["visit"] = visit
         return await self._call(op, request, ctx, arguments)
+
+    def _switch_language(self, visit: Visit) -> Redirect | None:
+        """`?lang=pt` on any page: remembers the language and shows the same page in it. None for a language we do not speak."""
+        pairs = parse_qsl(visit.query, max_num_fields=200)
+        wanted = next((value for name, value in pairs if name == "lang"), "")
+        if wanted not in LANGUAGES:
+            return None
+        rest = urlencode([pair for pair in pairs if pair[0] != "lang"])
+        cookie = self.door.cookie(LOCALE_COOKIE, wanted, 400 * 86400)
+        return Redirect(visit.path + (f"?{rest}" if rest else ""), cookies=[cookie])
 
     def _check_csrf(self, request: Request, sent: str) -> None:
         if not request.cookies:

@@ -9,12 +9,16 @@ import msgspec
 
 
 class NavItem(msgspec.Struct, frozen=True):
-    """One entry: `label` is a key of the text catalogue. `count` names the counter of PageContext.counts it shows."""
+    """One entry: `label` is a key of the text catalogue. `count` names the counter of PageContext.counts it shows.
+
+    With a `permission` only those of the staff see it who hold it.
+    """
 
     label: str
     path: str
     icon: str
     count: str = ""
+    permission: str = ""
 
 
 class NavSection(msgspec.Struct, frozen=True):
@@ -43,6 +47,7 @@ STANDARD = Navigation(
                 NavItem("nav.find", "/discover", "search"),
                 NavItem("nav.bookings", "/bookings", "calendar", "bookings"),
                 NavItem("nav.credits", "/credits", "wallet"),
+                NavItem("nav.orgs", "/orgs", "court"),
             ),
         ),
     ),
@@ -50,31 +55,31 @@ STANDARD = Navigation(
         NavSection(
             "",
             (
-                NavItem("nav.day", "/orgs/{org}/day", "calendar"),
-                NavItem("nav.all_bookings", "/orgs/{org}/bookings", "receipt"),
+                NavItem("nav.day", "/orgs/{org}/day", "calendar", permission="booking.read_any"),
+                NavItem("nav.all_bookings", "/orgs/{org}/bookings", "receipt", permission="booking.read_any"),
             ),
         ),
         NavSection(
             "nav.run",
             (
-                NavItem("nav.people", "/orgs/{org}/people", "users"),
-                NavItem("nav.places", "/orgs/{org}/places", "court"),
-                NavItem("nav.settings", "/orgs/{org}/settings", "settings"),
-                NavItem("nav.audit", "/orgs/{org}/audit", "list"),
+                NavItem("nav.places", "/orgs/{org}/places", "court", permission="venues.edit"),
+                NavItem("nav.people", "/orgs/{org}/people", "users", permission="staff.read"),
+                NavItem("nav.settings", "/orgs/{org}/settings", "settings", permission="venues.edit"),
+                NavItem("nav.keys", "/orgs/{org}/keys", "key", permission="keys.manage"),
+                NavItem("nav.audit", "/orgs/{org}/audit", "list", permission="audit.read"),
             ),
         ),
     ),
     person_tabs=(
         NavItem("tab.find", "/discover", "search"),
         NavItem("tab.bookings", "/bookings", "calendar", "bookings"),
-        NavItem("nav.credits", "/credits", "wallet"),
+        NavItem("tab.credits", "/credits", "wallet"),
         NavItem("nav.me", "/account", "user"),
     ),
     staff_tabs=(
-        NavItem("tab.day", "/orgs/{org}/day", "calendar"),
-        NavItem("nav.all_bookings", "/orgs/{org}/bookings", "receipt"),
-        NavItem("tab.places", "/orgs/{org}/places", "court"),
-        NavItem("nav.people", "/orgs/{org}/people", "users"),
-        NavItem("nav.settings", "/orgs/{org}/settings", "settings"),
+        NavItem("tab.day", "/orgs/{org}/day", "calendar", permission="booking.read_any"),
+        NavItem("nav.all_bookings", "/orgs/{org}/bookings", "receipt", permission="booking.read_any"),
+        NavItem("tab.places", "/orgs/{org}/places", "court", permission="venues.edit"),
+        NavItem("nav.more", "/orgs/{org}/more", "more"),
     ),
 )

@@ -55,6 +55,8 @@ class OrgNav(msgspec.Struct, frozen=True):
     hue: int = 161
     chroma: float = 0.092
     place: str = ""
+    permissions: frozenset[str] = frozenset()
+    """What the person may do there: the bars leave out what they may not open."""
 
 
 class Toast(msgspec.Struct, frozen=True):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Protocol, cast
+from uuid import UUID
 
 import msgspec
 
 from forecourt.kernel.clock import Clock
+from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Problem
 from forecourt.kernel.http.operation import Html, Visit
 from forecourt.kernel.web.render import Language, OrgNav, PageContext, Pages, Person, Theme, Toast, initials, page_direction
@@ -18,6 +20,40 @@ class Step(msgspec.Struct, frozen=True):
 
     label: str
     href: str
+
+
+class Branded(Protocol):
+    """The look of an organisation."""
+
+    @property
+    def hue(self) -> int | None: ...
+
+
+class Organised(Protocol):
+    """An organisation, as its bar shows it."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def branding(self) -> Branded: ...
+
+
+def staff_bar(organisation: Organised, ctx: Context, place: str = "") -> OrgNav:
+    """The bar of staff who may do what `ctx` says."""
+    hue = organisation.branding.hue
+    return OrgNav(
+        str(organisation.id),
+        organisation.name,
+        str(organisation.kind),
+        role="staff",
+        hue=161 if hue is None else hue,
+        place=place,
+        permissions=ctx.permissions,
+    )
 
 
 class Surroundings:

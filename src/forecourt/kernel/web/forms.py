@@ -1,0 +1,76 @@
+"""Forms: what was typed, what is wrong with it and where, so that a page can show both again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from forecourt.kernel.errors import Problem
+from forecourt.kernel.http.decode import checker, fault
+
+T = TypeVar("T")
+
+FORM = ""
+"""Where a fault stands that belongs to no field."""
+MENDABLE = frozenset({401, 402, 403, 409, 410, 412, 422, 429})
+
+
+def read(kind: type[T], values: Mapping[str, object]) -> T:
+    """`values` as a `kind`; text becomes numbers, dates and ids. Raises Invalid at the field.
+
+    An empty text counts as absent, so that a default holds and a required field says that it is needed.
+    """
+    given = {name: value for name, value in values.items() if value not in ("", None)}
+    try:
+        result = msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as e:
+        raise fault(e) from None
+    check = checker(kind)
+    if check is not None:
+        check(result, "")
+    return result
+
+
+class Faults(msgspec.Struct, frozen=True):
+    """What the server said about a form. `at` has a message by field name; FORM is the form as a whole."""
+
+    status: int = 200
+    code: str = ""
+    at: dict[str, str] = {}
+
+    def __call__(self, field: str) -> str:
+        """The message at a field, or an empty string. A fault inside a list or map stands at its field."""
+        found = self.at.get(field)
+        if found is not None:
+            return found
+        return next((text for path, text in self.at.items() if path.startswith((f"{field}[", f"{field}."))), "")
+
+    @property
+    def whole(self) -> str:
+        """What is said about the form as a whole."""
+        return self.at.get(FORM, "")
+
+
+NO_FAULTS = Faults()
+
+
+def faults(problem: Problem, fields: Mapping[str, str] | None = None) -> Faults:
+    """What a problem means for a form. `fields` renames paths to the form's own names; raises what nobody can mend there."""
+    if problem.status not in MENDABLE:
+        raise problem
+    if not problem.errors:
+        return Faults(problem.status, problem.code, {FORM: problem.detail or problem.title})
+    at: dict[str, str] = {}
+    for error in problem.errors:
+        path = (fields or {}).get(error.path, error.path)
+        message = sentence(error.message)
+        at[path] = f"{at[path]} {message}" if path in at else message
+    return Faults(problem.status, problem.code, at)
+
+
+def sentence(text: str) -> str:
+    """`is needed` → `Is needed.`, as a message beside a field reads."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
