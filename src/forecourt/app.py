@@ -37,6 +37,7 @@ from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.migrate import APP_ROLE
 from forecourt.kernel.settings import Settings
 from forecourt.kernel.web.assets import Assets
+from forecourt.kernel.web.language import LanguageApi
 from forecourt.kernel.web.catalogue import OWN, Catalogue
 from forecourt.kernel.web.render import Pages
 from forecourt.kernel.web.surroundings import Surroundings
@@ -125,7 +126,8 @@ class House:
             problem_page=self._problem_page,
         )
         system = SystemApi(self)
-        self.operations = [*(op for part in self.parts for op in part.operations), *system.operations()]
+        own = [*system.operations(), *LanguageApi().operations()]
+        self.operations = [*(op for part in self.parts for op in part.operations), *own]
         system.describe(self.operations)
         self.app = front(
             site(self.operations, door),
