@@ -38,10 +38,9 @@ from forecourt.kernel.migrate import APP_ROLE
 from forecourt.kernel.settings import Settings
 from forecourt.kernel.web.assets import Assets
 from forecourt.kernel.web.language import LanguageApi
-from forecourt.kernel.web.catalogue import OWN, Catalogue
 from forecourt.kernel.web.render import Pages
 from forecourt.kernel.web.surroundings import Surroundings
-from forecourt.layout import message_folders, module_names, template_folders
+from forecourt.layout import module_names, template_folders
 from forecourt.system import SystemApi
 
 log = structlog.get_logger("forecourt.app")
@@ -82,7 +81,7 @@ class House:
         self.board = Switchboard(settings.topology.peers, KeyRing.of(keys) if keys else None, None, clock)
         self.secret = settings.secrets.secret_key.reveal().encode()
         self.assets = Assets()
-        self.pages = Pages(self.assets, template_folders(), catalogue=Catalogue([OWN, *message_folders()]), reload=False)
+        self.pages = Pages(self.assets, template_folders(), reload=False)
         self.surroundings = Surroundings(self.pages, settings.env.value, clock)
         self.parts: list[Part] = []
         self._work: list[asyncio.Task[None]] = []

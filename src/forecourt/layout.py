@@ -21,8 +21,3 @@ def migration_folders() -> list[tuple[str, Path]]:
 def template_folders() -> list[Path]:
     """The modules' `templates/` folders."""
     return sorted(p for p in (ROOT / "modules").glob("*/templates") if p.is_dir())
-
-
-def message_folders() -> list[Path]:
-    """The modules' `messages/` folders: their sentences by language."""
-    return sorted(p for p in (ROOT / "modules").glob("*/messages") if p.is_dir())
