@@ -1,0 +1,139 @@
+"""Another organisation's things look exactly like things that do not exist, in every operation of the document."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from tests.journeys.world import Club, Person, World, at
+
+BODY_AT = re.compile(r"\{(\w+)\}")
+
+
+def example(schema: dict[str, Any], components: dict[str, Any], depth: int = 0) -> Any:
+    """A small valid value of a schema, so that a request reaches the check of whose object it is."""
+    if "$ref" in schema:
+        return example(components[schema["$ref"].rsplit("/", 1)[1]], components, depth + 1)
+    for key in ("anyOf", "oneOf"):
+        if key in schema:
+            return example(next((s for s in schema[key] if s != {"type": "null"}), schema[key][0]), components, depth + 1)
+    if "enum" in schema:
+        return schema["enum"][0]
+    if "const" in schema:
+        return schema["const"]
+    match schema.get("type"):
+        case "object":
+            return {
+                n: example(s, components, depth + 1)
+                for n, s in schema.get("properties", {}).items()
+                if n in schema.get("required", [])
+            }
+        case "array":
+            if "prefixItems" in schema:
+                return [example(s, components, depth + 1) for s in schema["prefixItems"]]
+            return [example(schema["items"], components, depth + 1) for _ in range(schema.get("minItems", 0))]
+        case "integer" | "number":
+            low = schema.get("minimum", 1)
+            step = schema.get("multipleOf", 1)
+            return max(low, step) if low <= step else low
+        case "boolean":
+            return True
+    match schema.get("format"):
+        case "uuid":
+            return str(uuid4())
+        case "date-time":
+            return at(9, 12)
+        case "date":
+            return at(9)[:10]
+    pattern = schema.get("pattern", "")
+    known = {"GBP": r"^[A-Z]{3}", "GB": "ISO 3166", "06:00": "HH:MM", "1.5": "[0-9]{1,4}"}
+    for value, mark in known.items():
+        if mark in pattern or mark in schema.get("description", ""):
+            return value
+    return "x" * max(3, schema.get("minLength", 1)) if schema.get("maxLength", 99) >= 3 else "xx"[: schema["maxLength"]]
+
+
+async def operations(client: httpx.AsyncClient) -> tuple[list[tuple[str, str, dict[str, Any]]], dict[str, Any]]:
+    doc = (await client.get("/openapi.json")).json()
+    found = [(m.upper(), p, op) for p, methods in doc["paths"].items() for m, op in methods.items()]
+    return found, doc["components"]["schemas"]
+
+
+async def things(world: World) -> tuple[Club, Person, dict[str, str]]:
+    """A club with one of everything that has an id."""
+    club = await world.club()
+    player = await world.person("Pat")
+    booking = (await player.post("/v1/bookings", {"resource_id": club.courts[0], "start": at(8, 12), "duration_min": 60})).json()
+    return club, player, {"org_id": club.id, "venue_id": club.venue, "resource_id": club.courts[0], "booking_id": booking["id"]}
+
+
+SELF = {"/v1/me", "/v1/auth", "/v1/admin", "/v1/people"}
+
+
+async def test_another_organisations_address_is_a_404_in_every_staff_operation(world: World, client: httpx.AsyncClient) -> None:
+    club, _, ids = await things(world)
+    other = (await world.club()).owner
+    found, components = await operations(client)
+    tried = 0
+    for method, path, op in found:
+        if "{org_id}" not in path:
+            continue
+        filled = path.replace("{org_id}", club.id).replace("{venue_id}", club.venue)
+        filled = filled.replace("/venues/{id}", f"/venues/{club.venue}").replace(
+            "/bookings/{id}", f"/bookings/{ids['booking_id']}"
+        )
+        filled = BODY_AT.sub(lambda _: str(uuid4()), filled)
+        body = None
+        if "requestBody" in op:
+            body = example(op["requestBody"]["content"]["application/json"]["schema"], components)
+        answer = await other.send(method, filled, body)
+        absent = await other.send(method, filled.replace(club.id, str(uuid4())), body)
+        assert answer.status_code == absent.status_code == 404, (method, path, answer.status_code, answer.text)
+        assert {k: v for k, v in answer.json().items() if k != "trace_id"} == {
+            k: v for k, v in absent.json().items() if k != "trace_id"
+        }
+        tried += 1
+    assert tried > 30
+    # The control: the owner is not answered 404 by the organisation's own address.
+    assert (await club.owner.get(f"/v1/orgs/{club.id}")).status_code == 200
+
+
+@pytest.mark.parametrize("who", ["another player", "the owner of another club"])
+async def test_another_persons_booking_is_a_404_whatever_is_asked_of_it(
+    world: World, client: httpx.AsyncClient, who: str
+) -> None:
+    _, player, ids = await things(world)
+    stranger = await world.person("Sam") if who == "another player" else (await world.club()).owner
+    found, components = await operations(client)
+    tried = 0
+    for method, path, op in found:
+        if not path.startswith("/v1/bookings/{"):
+            continue
+        filled = path.replace("{id}", ids["booking_id"]).replace("{booking_id}", ids["booking_id"])
+        if "{" in filled:
+            continue
+        body = example(op["requestBody"]["content"]["application/json"]["schema"], components) if "requestBody" in op else None
+        answer = await stranger.send(method, filled, body)
+        absent = await stranger.send(method, filled.replace(ids["booking_id"], str(uuid4())), body)
+        assert answer.status_code == absent.status_code == 404, (method, path, answer.status_code, answer.text)
+        tried += 1
+    assert tried >= 6
+    assert (await player.get(f"/v1/bookings/{ids['booking_id']}")).status_code == 200
+
+
+async def test_nobody_signed_in_is_told_to_sign_in(client: httpx.AsyncClient) -> None:
+    found, components = await operations(client)
+    tried = 0
+    for method, path, op in found:
+        if {} in op["security"] or not path.startswith("/v1/"):
+            continue
+        filled = BODY_AT.sub(lambda _: str(uuid4()), path)
+        body = example(op["requestBody"]["content"]["application/json"]["schema"], components) if "requestBody" in op else None
+        answer = await client.request(method, filled, json=body)
+        assert answer.status_code == 401, (method, path, answer.status_code)
+        assert answer.json()["code"] == "unauthenticated"
+        tried += 1
+    assert tried > 40
