@@ -51,10 +51,8 @@ from forecourt.modules.venues.service.organisations import OnboardingStep
 from forecourt.modules.venues.service.search import FreeTime, Sort, Suggestion
 from forecourt.modules.venues.service.venues import PricePreview, Prices, resource_page
 
-READ = staff("venues.read")
+ANY_STAFF = staff("")
 EDIT = staff("venues.edit")
-EDIT_PRICES = staff("venues.edit_prices")
-EDIT_ORGANISATION = staff("venues.edit_organisation")
 
 DEFAULT_DURATION_MIN = 60
 MAX_PRICES_BYTES = 1024 * 1024
@@ -183,31 +181,31 @@ class VenuesApi(Api):
         """Create an organisation; you become its owner"""
         return await self.service.found(ctx, body)
 
-    @get("/v1/orgs/{org_id}", access=READ)
+    @get("/v1/orgs/{org_id}", access=ANY_STAFF)
     async def organisation(self, ctx: Context, org_id: UUID) -> Organisation:
         """Read an organisation"""
         return (await self.service.own(ctx)).organisation
 
-    @patch("/v1/orgs/{org_id}", access=EDIT_ORGANISATION, problems=(SlugTaken, PreconditionFailed))
+    @patch("/v1/orgs/{org_id}", access=EDIT, problems=(SlugTaken, PreconditionFailed))
     async def edit_organisation(
         self, ctx: Context, org_id: UUID, body: OrganisationPatch, if_match: int | None = None
     ) -> Organisation:
         """Change an organisation's details"""
         return await self.service.edit_organisation(ctx, body, if_match)
 
-    @get("/v1/orgs/{org_id}/policies", access=READ)
+    @get("/v1/orgs/{org_id}/policies", access=ANY_STAFF)
     async def policies(self, ctx: Context, org_id: UUID) -> PoliciesView:
         """Read an organisation's policies"""
         row = await self.service.own(ctx)
         return _policies_view(row.policies, row.organisation.version)
 
-    @patch("/v1/orgs/{org_id}/policies", access=EDIT_ORGANISATION, problems=(PreconditionFailed,))
+    @patch("/v1/orgs/{org_id}/policies", access=EDIT, problems=(PreconditionFailed,))
     async def edit_policies(self, ctx: Context, org_id: UUID, body: PoliciesPatch, if_match: int | None = None) -> PoliciesView:
         """Change an organisation's policies"""
         row = await self.service.edit_policies(ctx, body, if_match)
         return _policies_view(row.policies, row.organisation.version)
 
-    @get("/v1/orgs/{org_id}/onboarding", access=READ)
+    @get("/v1/orgs/{org_id}/onboarding", access=ANY_STAFF)
     async def onboarding(self, ctx: Context, org_id: UUID) -> Onboarding:
         """What is still to do before people can book"""
         return Onboarding(await self.service.onboarding(ctx))
@@ -232,12 +230,12 @@ class VenuesApi(Api):
         """Create a venue"""
         return await self.service.create_venue(ctx, body)
 
-    @get("/v1/orgs/{org_id}/venues", access=READ)
+    @get("/v1/orgs/{org_id}/venues", access=ANY_STAFF)
     async def venues(self, ctx: Context, org_id: UUID, query: Paged) -> Page[Venue]:
         """List an organisation's venues, unlisted ones too"""
         return await self.service.venues(ctx, query.limit, query.cursor)
 
-    @get("/v1/orgs/{org_id}/venues/{id}", access=READ)
+    @get("/v1/orgs/{org_id}/venues/{id}", access=ANY_STAFF)
     async def venue(self, ctx: Context, org_id: UUID, id: UUID) -> Venue:
         """Read a venue as its owner"""
         return (await self.service.fresh(ctx, id)).book.venue
@@ -254,12 +252,12 @@ class VenuesApi(Api):
         """Add something that can be booked"""
         return await self.service.add_resource(ctx, id, body)
 
-    @get("/v1/orgs/{org_id}/venues/{id}/resources", access=READ)
+    @get("/v1/orgs/{org_id}/venues/{id}/resources", access=ANY_STAFF)
     async def resources(self, ctx: Context, org_id: UUID, id: UUID, query: Paged) -> Page[Resource]:
         """List a venue's resources, inactive ones too"""
         return await self.service.resources(ctx, id, query.limit, query.cursor)
 
-    @get("/v1/orgs/{org_id}/venues/{id}/resources/{resource_id}", access=READ)
+    @get("/v1/orgs/{org_id}/venues/{id}/resources/{resource_id}", access=ANY_STAFF)
     async def resource(self, ctx: Context, org_id: UUID, id: UUID, resource_id: UUID) -> Resource:
         """Read a resource as its owner"""
         return await self.service.resource(ctx, id, resource_id)
@@ -281,14 +279,14 @@ class VenuesApi(Api):
 
     # --- prices
 
-    @get("/v1/orgs/{org_id}/venues/{id}/prices", access=READ)
+    @get("/v1/orgs/{org_id}/venues/{id}/prices", access=ANY_STAFF)
     async def prices(self, ctx: Context, org_id: UUID, id: UUID) -> Prices:
         """Read a venue's price list"""
         return await self.service.prices(ctx, id)
 
     @put(
         "/v1/orgs/{org_id}/venues/{id}/prices",
-        access=EDIT_PRICES,
+        access=EDIT,
         problems=(PreconditionFailed,),
         max_body_bytes=MAX_PRICES_BYTES,
     )
@@ -296,7 +294,7 @@ class VenuesApi(Api):
         """Replace a venue's price list"""
         return await self.service.set_prices(ctx, id, body, if_match)
 
-    @get("/v1/orgs/{org_id}/venues/{id}/prices/preview", access=READ, problems=(CapacityExceeded,))
+    @get("/v1/orgs/{org_id}/venues/{id}/prices/preview", access=ANY_STAFF, problems=(CapacityExceeded,))
     async def preview_price(self, ctx: Context, org_id: UUID, id: UUID, query: PreviewQuery) -> PricePreview:
         """See what a time would cost, and which rule wins"""
         return await self.service.preview_price(
@@ -319,7 +317,7 @@ class VenuesApi(Api):
         """
         return await self.service.close(ctx, id, body)
 
-    @get("/v1/orgs/{org_id}/venues/{id}/closures", access=READ)
+    @get("/v1/orgs/{org_id}/venues/{id}/closures", access=ANY_STAFF)
     async def closures(self, ctx: Context, org_id: UUID, id: UUID) -> Closures:
         """List a venue's closures"""
         return Closures(await self.service.closures(ctx, id))
