@@ -198,31 +198,31 @@ class NotInvited(Conflict):
 # --- events: they carry ids, not addresses, names or secrets, because the log cannot forget -----------------------------
 
 
-class AccountRegistered(Event, name="account.registered"):
+class AccountRegistered(Event, frozen=True, name="account.registered"):
     account_id: UUID
 
 
-class AccountConfirmed(Event, name="account.confirmed"):
+class AccountConfirmed(Event, frozen=True, name="account.confirmed"):
     """The e-mail address is verified."""
 
     account_id: UUID
 
 
-class AccountStatusChanged(Event, name="account.status_changed"):
+class AccountStatusChanged(Event, frozen=True, name="account.status_changed"):
     account_id: UUID
     status: AccountStatus
     before: AccountStatus
     reason: str
 
 
-class SessionEnded(Event, name="account.session_ended"):
+class SessionEnded(Event, frozen=True, name="account.session_ended"):
     """Log-out, revocation, theft or suspension. Sockets of the session close."""
 
     account_id: UUID
     session_id: UUID
 
 
-class SecurityNoted(Event, name="security.noted"):
+class SecurityNoted(Event, frozen=True, name="security.noted"):
     """A security event was written; `detail` holds no secret."""
 
     account_id: UUID
@@ -230,31 +230,31 @@ class SecurityNoted(Event, name="security.noted"):
     detail: str = ""
 
 
-class StaffJoined(Event, name="staff.joined"):
+class StaffJoined(Event, frozen=True, name="staff.joined"):
     organisation_id: UUID
     account_id: UUID
     role: str
 
 
-class StaffRoleChanged(Event, name="staff.role_changed"):
+class StaffRoleChanged(Event, frozen=True, name="staff.role_changed"):
     organisation_id: UUID
     account_id: UUID
     role: str
     before: str
 
 
-class StaffLeft(Event, name="staff.left"):
+class StaffLeft(Event, frozen=True, name="staff.left"):
     organisation_id: UUID
     account_id: UUID
 
 
-class StaffInvited(Event, name="staff.invited"):
+class StaffInvited(Event, frozen=True, name="staff.invited"):
     organisation_id: UUID
     invitation_id: UUID
     role: str
 
 
-class RoleChanged(Event, name="role.changed"):
+class RoleChanged(Event, frozen=True, name="role.changed"):
     """One of the organisation's own roles was made, edited or removed."""
 
     organisation_id: UUID
@@ -262,13 +262,13 @@ class RoleChanged(Event, name="role.changed"):
     removed: bool = False
 
 
-class ApiKeyCreated(Event, name="api_key.created"):
+class ApiKeyCreated(Event, frozen=True, name="api_key.created"):
     organisation_id: UUID
     key_id: UUID
     permissions: list[str]
 
 
-class ApiKeyRevoked(Event, name="api_key.revoked"):
+class ApiKeyRevoked(Event, frozen=True, name="api_key.revoked"):
     organisation_id: UUID
     key_id: UUID
 

@@ -101,7 +101,7 @@ class HandleTaken(Conflict):
     title = "Somebody has this handle already"
 
 
-class ProfileChanged(Event, name="profile.changed"):
+class ProfileChanged(Event, frozen=True, name="profile.changed"):
     account_id: UUID
 
 

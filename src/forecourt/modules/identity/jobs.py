@@ -1,0 +1,74 @@
+"""Identity's delayed and scheduled work.
+
+A mail is a job of its own, enqueued with the change that it tells of: its payload may hold a code or a link, and is gone when
+the mail is. Asking for a code or a new password is a job too, so that the answer takes the same time whether the account
+exists or not.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.jobs import JobHandler, JobKind, Schedule, every
+from forecourt.modules.notifications.contract import Mail, Mailer
+
+if TYPE_CHECKING:
+    from forecourt.modules.identity.service import IdentityService
+
+
+class Wish(StrEnum):
+    CONFIRM = "confirm"
+    RESET = "reset"
+
+
+class Asked(Struct, frozen=True):
+    """Somebody asked that a mail be sent to this address, if it has an account."""
+
+    wish: Wish
+    email: str
+
+
+class Tidy(Struct, frozen=True):
+    pass
+
+
+SEND_MAIL = JobKind("identity.send_mail", Mail, timeout_s=30, attempts=8)
+ANSWER_WISH = JobKind("identity.answer_wish", Asked, timeout_s=15, attempts=4)
+ROTATE_KEYS = JobKind("identity.rotate_keys", Tidy, timeout_s=30, attempts=3)
+TIDY = JobKind("identity.tidy", Tidy, timeout_s=60, attempts=3)
+
+
+def handlers(service: IdentityService, mailer: Mailer) -> list[JobHandler[Any]]:
+    async def send_mail(ctx: Context, mail: Mail) -> None:
+        await mailer.send(ctx, mail)
+
+    async def answer_wish(ctx: Context, asked: Asked) -> None:
+        match asked.wish:
+            case Wish.CONFIRM:
+                await service.persons.send_code(ctx, asked.email)
+            case Wish.RESET:
+                await service.persons.send_reset(ctx, asked.email)
+
+    async def rotate_keys(ctx: Context, _: Tidy) -> None:
+        await service.signing.prepare(ctx)
+
+    async def tidy(ctx: Context, _: Tidy) -> None:
+        await service.sessions.tidy(ctx)
+
+    return [
+        JobHandler(SEND_MAIL, send_mail),
+        JobHandler(ANSWER_WISH, answer_wish),
+        JobHandler(ROTATE_KEYS, rotate_keys),
+        JobHandler(TIDY, tidy),
+    ]
+
+
+def schedules() -> list[Schedule]:
+    return [
+        Schedule("identity.rotate_keys", every(hours=1), ROTATE_KEYS, Tidy()),
+        Schedule("identity.tidy", every(hours=1), TIDY, Tidy()),
+    ]

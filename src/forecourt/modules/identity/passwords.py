@@ -1,0 +1,67 @@
+"""Passwords: how strong they must be, and how they are kept (argon2id, RFC 9106's second choice)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import argon2
+from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn import zxcvbn
+
+from forecourt.kernel.errors import FieldError, Invalid
+
+MIN_SCORE = 3
+MAX_CHARS = 128
+JUDGED_CHARS = 72
+"""The estimate of strength looks at no more, to bound its work; the hash takes all of them."""
+HASHES_AT_ONCE = 2
+"""Each takes 64 MiB and a core for a moment: more at once only make each other late."""
+
+
+class Passwords:
+    """Hashes and checks, off the event loop and a few at a time."""
+
+    def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
+        self._hasher = hasher or argon2.PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
+        self._turns = asyncio.Semaphore(HASHES_AT_ONCE)
+        self._dummy = self._hasher.hash("nobody has this password")
+
+    async def hash(self, password: str) -> str:
+        async with self._turns:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def fits(self, stored: str | None, password: str) -> bool:
+        """Whether `password` is the one that was hashed. Without a hash it costs the same and is False."""
+        async with self._turns:
+            fits = await asyncio.to_thread(self._verify, stored or self._dummy, password)
+        return fits and stored is not None
+
+    def outdated(self, stored: str) -> bool:
+        """True when the hash was made with other parameters than today's."""
+        return self._hasher.check_needs_rehash(stored)
+
+    def _verify(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def refuse_weak(self, password: str, *about: str) -> None:
+        """Raises Invalid at `password`, with reasons. `about`: name and address, which make poor passwords."""
+        if len(password) > MAX_CHARS:
+            raise Invalid.field("password", f"at most {MAX_CHARS} characters")
+        reasons = await asyncio.to_thread(_reasons, password, about)
+        if reasons:
+            raise Invalid(reasons[0], errors=[FieldError("password", reason) for reason in reasons])
+
+
+def _reasons(password: str, about: tuple[str, ...]) -> list[str]:
+    """Why the password is too weak, in zxcvbn's words; empty when it is not."""
+    words = [word for text in about for word in (text, *text.replace("@", " ").replace(".", " ").split()) if word]
+    found = zxcvbn(password[:JUDGED_CHARS], user_inputs=words[:20])
+    if found["score"] >= MIN_SCORE:
+        return []
+    feedback = cast("dict[str, object]", found["feedback"])
+    warning, suggestions = str(feedback["warning"] or ""), cast("list[str]", feedback["suggestions"])
+    return [text for text in (warning, *suggestions) if text][:5] or ["This is too easy to guess."]

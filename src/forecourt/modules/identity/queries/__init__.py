@@ -1,0 +1,1 @@
+"""All SQL of identity, one typed function per statement."""

@@ -1,0 +1,85 @@
+"""Identity's use cases, by subject; `IdentityService` holds them together and answers the contract."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.metrics import Metrics
+from forecourt.modules.identity import rules
+from forecourt.modules.identity.contract import (
+    AccountCard,
+    AccountStatus,
+    KeySet,
+    KnownKey,
+    KnownSession,
+    Revocations,
+)
+from forecourt.modules.identity.passwords import Passwords
+from forecourt.modules.identity.queries import accounts as queries
+from forecourt.modules.identity.secrecy import Vault
+from forecourt.modules.identity.service.accounts import Accounts
+from forecourt.modules.identity.service.sessions import Sessions
+from forecourt.modules.identity.service.signing import Signing
+from forecourt.modules.identity.service.staff import Staff
+
+
+class IdentityService:
+    """`secret` is the house's; `public_url` goes into tokens as issuer and into links."""
+
+    def __init__(
+        self,
+        db: ModuleDatabase,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        secret: str,
+        public_url: str,
+        passwords: Passwords | None = None,
+    ) -> None:
+        vault = Vault(secret)
+        self._db = db
+        self._clock = clock
+        self.signing = Signing(db, clock, vault, public_url)
+        self.sessions = Sessions(db, clock, self.signing)
+        self.persons = Accounts(db, clock, vault, self.sessions, passwords or Passwords(), public_url, metrics)
+        self.staff = Staff(db, clock, public_url)
+
+    # --- the contract ---
+
+    async def key_set(self, ctx: Context) -> KeySet:
+        return await self.signing.public_keys(ctx)
+
+    async def revocations(self, ctx: Context, since: datetime | None) -> Revocations:
+        now = self._clock.now()
+        earliest = now - rules.REVOCATIONS_KEPT
+        after = earliest if since is None else max(since, earliest)
+        async with self._db.tx(ctx.within(None)) as tx:  # the primary: a replica may be behind
+            return Revocations(await queries.changes(tx, after), await queries.revoked(tx, after), now)
+
+    async def api_key(self, ctx: Context, hashed: bytes) -> KnownKey | None:
+        return await self.staff.known_key(ctx, hashed)
+
+    async def session(self, ctx: Context, hashed: bytes) -> KnownSession | None:
+        return await self.sessions.visitor(ctx, hashed)
+
+    async def permissions(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> list[str] | None:
+        return await self.staff.permissions(ctx, account_id, organisation_id)
+
+    async def status(self, ctx: Context, account_id: UUID) -> AccountStatus:
+        return (await self.persons.card(ctx, account_id)).status
+
+    async def accounts(self, ctx: Context, ids: list[UUID]) -> list[AccountCard]:
+        return await self.persons.cards(ctx, ids)
+
+    async def account_by_email(self, ctx: Context, email: str) -> AccountCard | None:
+        return await self.persons.by_email(ctx, email)
+
+    async def adopt(self, ctx: Context, organisation_id: UUID) -> None:
+        await self.staff.adopt(ctx, organisation_id)
+
+
+__all__ = ["IdentityService"]

@@ -1,0 +1,382 @@
+"""Accounts: register, log in, confirm the address, recover and change the password, status."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import ModuleDatabase, Tx
+from forecourt.kernel.errors import Invalid, NotFound
+from forecourt.kernel.events import emit
+from forecourt.kernel.ids import new_id
+from forecourt.kernel.jobs import enqueue
+from forecourt.kernel.metrics import Metrics
+from forecourt.kernel.paging import Keyset, Page
+from forecourt.modules.identity import mails, rules
+from forecourt.modules.identity.addresses import fold, key_of, read_address
+from forecourt.modules.identity.contract import (
+    AccountCard,
+    AccountConfirmed,
+    AccountRegistered,
+    AccountStatus,
+    AccountStatusChanged,
+    AccountSuspended,
+    BadCredentials,
+    CodeWrong,
+    EmailTaken,
+    KnownSession,
+    LinkInvalid,
+    LockedOut,
+    SecurityKind,
+)
+from forecourt.modules.identity.jobs import ANSWER_WISH, SEND_MAIL, Asked, Wish
+from forecourt.modules.identity.passwords import HASHES_AT_ONCE, Passwords
+from forecourt.modules.identity.queries import accounts as queries
+from forecourt.modules.identity.queries.accounts import AccountRow, AdminRow
+from forecourt.modules.identity.secrecy import Vault, digest, new_code, new_token
+from forecourt.modules.identity.service.sessions import (
+    Begun,
+    SessionKind,
+    Sessions,
+    Tokens,
+    acting,
+    known_session,
+    note,
+    person_of,
+)
+
+ACCOUNTS = Keyset("accounts", tuple[UUID])
+HOUR = timedelta(hours=1)
+
+
+class NewAccount(Struct, frozen=True):
+    email: str
+    password: str
+    name: str
+
+
+class Accounts:
+    def __init__(
+        self,
+        db: ModuleDatabase,
+        clock: Clock,
+        vault: Vault,
+        sessions: Sessions,
+        passwords: Passwords,
+        public_url: str,
+        metrics: Metrics,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._vault = vault
+        self._sessions = sessions
+        self._passwords = passwords
+        self._url = public_url
+        self._metrics = metrics
+        # Looking at the counter, checking the password and counting a failure happen in one turn: however many guesses come
+        # at once, at most so many per process get past the lock.
+        self._turns = asyncio.Semaphore(HASHES_AT_ONCE)
+
+    # --- register ---
+
+    async def register(self, ctx: Context, new: NewAccount) -> Tokens:
+        """Makes an account and signs it in. Raises EmailTaken, Invalid."""
+        account, begun = await self._register(ctx, new, SessionKind.TOKEN)
+        return await self._sessions.tokens(account, begun.session_id, begun.token, begun.at)
+
+    async def register_browser(self, ctx: Context, new: NewAccount) -> tuple[str, KnownSession]:
+        """The same for a page: the cookie's token and whose session it is."""
+        account, begun = await self._register(ctx, new, SessionKind.BROWSER)
+        return begun.token, known_session(account, begun)
+
+    async def _register(self, ctx: Context, new: NewAccount, kind: SessionKind) -> tuple[AccountRow, Begun]:
+        address = read_address(new.email)
+        name = new.name.strip()
+        if not name:
+            raise Invalid.field("name", "must not be empty")
+        await self._passwords.refuse_weak(new.password, address.email, name)
+        hashed = await self._passwords.hash(new.password)
+        account = AccountRow(new_id(), address.email, name, AccountStatus.UNCONFIRMED, False, hashed)
+        now = self._clock.now()
+        begun: Begun | None = None
+        async with self._db.tx(acting(ctx, account.id)) as tx:
+            if await queries.insert_account(tx, account.id, address.email, address.key, name, hashed, now):
+                await self._send_code(tx, account, now)
+                begun = await self._sessions.begin(tx, account, kind)
+                await note(tx, account.id, SecurityKind.REGISTERED, now)
+                emit(tx, AccountRegistered(account_id=account.id))
+        if begun is None:
+            await self._tell_owner(ctx, address.key)
+            raise EmailTaken
+        self._metrics.users_registered.inc()
+        return account, begun
+
+    async def _tell_owner(self, ctx: Context, key: str) -> None:
+        """Somebody tried to register an address that has an account: its owner learns of it, at most once an hour."""
+        now = self._clock.now()
+        async with self._db.tx(ctx.within(None)) as tx:
+            account = await queries.account_by_key(tx, key)
+            counted = await queries.count(tx, self._vault.counter_key("taken", key), now, now + HOUR)
+            if account is not None and counted.count == 1:
+                enqueue(tx, SEND_MAIL, mails.address_taken(account.email, account.name, self._url))
+
+    # --- log in ---
+
+    async def log_in(self, ctx: Context, email: str, password: str) -> Tokens:
+        """Raises BadCredentials, LockedOut, AccountSuspended (to whoever knows the password only)."""
+        account, begun = await self._log_in(ctx, email, password, SessionKind.TOKEN)
+        return await self._sessions.tokens(account, begun.session_id, begun.token, begun.at)
+
+    async def start_browser_session(self, ctx: Context, email: str, password: str) -> tuple[str, KnownSession]:
+        """Logs in for a page: the cookie's token and whose session it is. Raises as `log_in` does."""
+        account, begun = await self._log_in(ctx, email, password, SessionKind.BROWSER)
+        return begun.token, known_session(account, begun)
+
+    async def end_session(self, ctx: Context, token: str) -> None:
+        """Ends the browser session of a cookie's token."""
+        await self._sessions.log_out(ctx, token, SessionKind.BROWSER)
+
+    async def _log_in(self, ctx: Context, email: str, password: str, kind: SessionKind) -> tuple[AccountRow, Begun]:
+        key = key_of(email)
+        counter = self._vault.counter_key("login", key)
+        async with self._turns:
+            account = await self._authenticate(ctx, key, counter, password)
+        if account.status.closed:
+            raise AccountSuspended
+        stored = account.password_hash or ""
+        fresh = await self._passwords.hash(password) if self._passwords.outdated(stored) else None
+        now = self._clock.now()
+        async with self._db.tx(acting(ctx, account.id)) as tx:
+            held = await queries.hold_account(tx, account.id)
+            if held.status.closed:
+                raise AccountSuspended
+            if held.password_hash != account.password_hash:
+                raise BadCredentials  # changed while it was checked
+            if fresh is not None:
+                await queries.rehash(tx, account.id, stored, fresh)
+            await queries.clear_count(tx, counter)
+            begun = await self._sessions.begin(tx, held, kind)
+            await note(tx, account.id, SecurityKind.LOGGED_IN, now)
+        return held, begun
+
+    async def _authenticate(self, ctx: Context, key: str, counter: bytes, password: str) -> AccountRow:
+        """The account whose password this is. The same answers and the same work whether it exists or not."""
+        now = self._clock.now()
+        async with self._db.tx(ctx.within(None)) as tx:
+            account = await queries.account_by_key(tx, key)
+            refuse_locked(await queries.counted(tx, counter, now), now)
+        if await self._passwords.fits(None if account is None else account.password_hash, password) and account is not None:
+            return account
+        await self._count_failure(ctx, account, counter)
+        raise BadCredentials
+
+    async def _count_failure(self, ctx: Context, account: AccountRow | None, counter: bytes) -> None:
+        now = self._clock.now()
+        async with self._db.tx(ctx.within(None) if account is None else acting(ctx, account.id)) as tx:
+            counted = await queries.count(tx, counter, now, now + rules.FAILURE_WINDOW)
+            if account is not None:
+                await note(tx, account.id, SecurityKind.LOGIN_FAILED, now)
+                if counted.count == rules.MAX_FAILURES:
+                    await note(tx, account.id, SecurityKind.LOCKED_OUT, now)
+
+    # --- confirm the address ---
+
+    async def confirm_by_link(self, ctx: Context, token: str) -> None:
+        """Raises LinkInvalid."""
+        now = self._clock.now()
+        async with self._db.tx(ctx.within(None)) as tx:
+            account_id = await queries.link(tx, digest(token), "confirm", now)
+        if account_id is None:
+            raise LinkInvalid
+        async with self._db.tx(acting(ctx, account_id)) as tx:
+            account = await queries.lock_account(tx, account_id)
+            if await queries.use_link(tx, digest(token), "confirm", now) is None:
+                raise LinkInvalid
+            await self._confirm(tx, account, now)
+
+    async def confirm_by_code(self, ctx: Context, email: str, code: str) -> None:
+        """Raises CodeWrong: for a wrong code, an old one, one tried five times, and an address without an account."""
+        now = self._clock.now()
+        async with self._db.tx(ctx.within(None)) as tx:
+            account = await queries.account_by_key(tx, key_of(email))
+            tried = None if account is None else await queries.try_code(tx, account.id, now, rules.CODE_TRIES)
+        if tried is None or tried.code_hash != self._vault.code_digest(tried.id, code):
+            raise CodeWrong
+        async with self._db.tx(acting(ctx, tried.account_id)) as tx:
+            held = await queries.lock_account(tx, tried.account_id)
+            if not await queries.use_challenge(tx, tried.id, now):
+                raise CodeWrong
+            await self._confirm(tx, held, now)
+
+    async def _confirm(self, tx: Tx, account: AccountRow, now: datetime) -> None:
+        status = rules.status_after_proof(account.status)
+        if status is account.status:
+            return
+        await queries.set_status(tx, account.id, status, "", now, tokens_die=False)
+        await note(tx, account.id, SecurityKind.EMAIL_CONFIRMED, now)
+        emit(tx, AccountConfirmed(account_id=account.id))
+
+    async def ask_for_code(self, ctx: Context, email: str) -> None:
+        await self._ask(ctx, Wish.CONFIRM, email)
+
+    async def ask_for_reset(self, ctx: Context, email: str) -> None:
+        await self._ask(ctx, Wish.RESET, email)
+
+    async def _ask(self, ctx: Context, wish: Wish, email: str) -> None:
+        """Notes the wish. Whether the address has an account is looked up later, so that nobody can tell from the answer."""
+        key = fold(email)
+        async with self._db.tx(ctx.within(None)) as tx:
+            enqueue(tx, ANSWER_WISH, Asked(wish, email), key=f"{wish} {self._vault.counter_key('wish', key).hex()}")
+
+    async def send_code(self, ctx: Context, email: str) -> None:
+        """A new code for an account that waits for one, at most five an hour; earlier codes are void."""
+        async with self._db.tx(ctx.within(None)) as tx:
+            account = await self._wished(tx, "code", email)
+            if account is not None and account.status is AccountStatus.UNCONFIRMED:
+                await self._send_code(tx, account, self._clock.now())
+
+    async def send_reset(self, ctx: Context, email: str) -> None:
+        """A link to choose a new password, at most five an hour; earlier links are void."""
+        now = self._clock.now()
+        async with self._db.tx(ctx.within(None)) as tx:
+            account = await self._wished(tx, "reset", email)
+            if account is None or account.status.closed:
+                return
+            token = new_token()
+            await queries.replace_challenge(tx, new_id(), account.id, "reset", digest(token), None, now + rules.RESET_TTL)
+            enqueue(tx, SEND_MAIL, mails.reset_password(account.email, account.name, self._url, token))
+
+    async def _wished(self, tx: Tx, what: str, email: str) -> AccountRow | None:
+        """The account of the address, locked; None without one or when it got enough mail this hour."""
+        now = self._clock.now()
+        key = key_of(email)
+        found = await queries.account_by_key(tx, key)
+        if found is None:
+            return None
+        counted = await queries.count(tx, self._vault.counter_key(what, key), now, now + HOUR)
+        return None if counted.count > rules.MAILS_PER_HOUR else await queries.lock_account(tx, found.id)
+
+    async def _send_code(self, tx: Tx, account: AccountRow, now: datetime) -> None:
+        challenge, code, token = new_id(), new_code(), new_token()
+        hashed = self._vault.code_digest(challenge, code)
+        await queries.replace_challenge(tx, challenge, account.id, "confirm", digest(token), hashed, now + rules.CODE_TTL)
+        enqueue(tx, SEND_MAIL, mails.confirm_address(account.email, account.name, code, self._url, token))
+
+    # --- passwords ---
+
+    async def reset_password(self, ctx: Context, token: str, password: str) -> None:
+        """Sets a new password by the link's token; every session ends. Raises LinkInvalid, Invalid.
+
+        Whoever reads the mail has shown that the address is theirs: the account is confirmed as well.
+        """
+        now = self._clock.now()
+        async with self._db.tx(ctx.within(None)) as tx:
+            account_id = await queries.link(tx, digest(token), "reset", now)
+            account = None if account_id is None else await queries.account(tx, account_id)
+        if account is None:
+            raise LinkInvalid
+        await self._passwords.refuse_weak(password, account.email, account.name)
+        hashed = await self._passwords.hash(password)
+        async with self._db.tx(acting(ctx, account.id)) as tx:
+            account = await queries.lock_account(tx, account.id)
+            if account.status.closed or await queries.use_link(tx, digest(token), "reset", now) is None:
+                raise LinkInvalid
+            await queries.set_password(tx, account.id, hashed)
+            await self._sessions.end_others(tx, account.id, None, now)
+            await queries.clear_count(tx, self._vault.counter_key("login", fold(account.email)))
+            await note(tx, account.id, SecurityKind.PASSWORD_RESET, now)
+            await self._confirm(tx, account, now)
+            enqueue(tx, SEND_MAIL, mails.password_changed(account.email, account.name, self._url))
+
+    async def change_password(self, ctx: Context, current: str, password: str) -> None:
+        """Every other session ends. A wrong current password counts like a failed log-in.
+
+        Raises Invalid (at `current_password`, `password`), LockedOut.
+        """
+        me = person_of(ctx)
+        async with self._db.tx(acting(ctx, me)) as tx:
+            account = await queries.account(tx, me)
+        key = fold(account.email)
+        try:
+            async with self._turns:
+                await self._authenticate(ctx, key, self._vault.counter_key("login", key), current)
+        except BadCredentials:
+            raise Invalid.field("current_password", "is not your password") from None
+        await self._passwords.refuse_weak(password, account.email, account.name)
+        hashed = await self._passwords.hash(password)
+        now = self._clock.now()
+        async with self._db.tx(acting(ctx, me)) as tx:
+            held = await queries.lock_account(tx, me)
+            if held.password_hash != account.password_hash:
+                raise Invalid.field("current_password", "was changed a moment ago")
+            await queries.set_password(tx, me, hashed)
+            await self._sessions.end_others(tx, me, ctx.actor.session_id, now)
+            await note(tx, me, SecurityKind.PASSWORD_CHANGED, now)
+            enqueue(tx, SEND_MAIL, mails.password_changed(account.email, account.name, self._url))
+
+    # --- look up ---
+
+    async def card(self, ctx: Context, account_id: UUID) -> AccountCard:
+        """Raises NotFound."""
+        async with self._db.read(ctx) as tx:
+            return (await queries.account(tx, account_id)).card
+
+    async def cards(self, ctx: Context, ids: list[UUID]) -> list[AccountCard]:
+        """In the order asked; unknown ids are left out."""
+        if len(ids) > 200:
+            raise Invalid.field("ids", "at most 200 at once")
+        async with self._db.read(ctx) as tx:
+            found = {card.id: card for card in await queries.cards(tx, ids)}
+        return [found[id] for id in dict.fromkeys(ids) if id in found]
+
+    async def by_email(self, ctx: Context, email: str) -> AccountCard | None:
+        async with self._db.read(ctx) as tx:
+            found = await queries.account_by_key(tx, key_of(email))
+        return None if found is None else found.card
+
+    # --- what platform admins do ---
+
+    async def list(
+        self, ctx: Context, part: str | None, status: AccountStatus | None, limit: int, cursor: str | None
+    ) -> Page[AdminRow]:
+        """Accounts, newest first, whose address or name contains `part`."""
+        after = ACCOUNTS.decode(cursor)
+        async with self._db.read(ctx) as tx:
+            rows = await queries.admin_list(tx, fold(part) if part else None, status, after[0] if after else None, limit + 1)
+        return ACCOUNTS.page(rows, limit, lambda row: (row.id,))
+
+    async def set_status(self, ctx: Context, account_id: UUID, status: AccountStatus, reason: str) -> AdminRow:
+        """Suspends, bans or reinstates; closing an account ends its sessions. Raises NotFound, Invalid."""
+        if account_id == ctx.account_id:
+            raise Invalid.field("status", "another admin has to do this: it is your own account")
+        now = self._clock.now()
+        # The actor stays who it is in the event log; row security is about the person whose sessions end.
+        async with self._db.tx(ctx.within(None)) as tx:
+            account = await queries.lock_account(tx, account_id)
+            await tx.become(self._db.role, None, account_id)
+            await queries.set_status(tx, account_id, status, reason, now, tokens_die=status.closed)
+            if status.closed:
+                await self._sessions.end_others(tx, account_id, None, now)
+            await note(tx, account_id, SecurityKind.STATUS_CHANGED, now, status.value)
+            emit(tx, AccountStatusChanged(account_id=account_id, status=status, before=account.status, reason=reason))
+            return await queries.admin_one(tx, account_id)
+
+    async def make_admin(self, ctx: Context, email: str) -> None:
+        """Makes the account a platform admin; for the command line. Raises NotFound."""
+        async with self._db.tx(ctx.within(None)) as tx:
+            if not await queries.make_admin(tx, key_of(email), self._clock.now()):
+                raise NotFound
+
+
+def refuse_locked(counted: queries.Counted | None, now: datetime) -> None:
+    """Raises LockedOut."""
+    if counted is None:
+        return
+    wait_s = rules.locked(counted.count, counted.until, now)
+    if wait_s:
+        raise LockedOut("try again later, or ask for a new password", retry_after_s=wait_s)

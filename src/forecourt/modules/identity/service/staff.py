@@ -1,0 +1,395 @@
+"""Who works for an organisation: invite, accept, change, leave; its own roles; its API keys."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import ModuleDatabase, Tx, constraint_of
+from forecourt.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, PreconditionFailed
+from forecourt.kernel.events import emit
+from forecourt.kernel.ids import new_id
+from forecourt.kernel.jobs import enqueue
+from forecourt.kernel.paging import Keyset, Page
+from forecourt.modules.identity import mails, rules
+from forecourt.modules.identity.addresses import fold, read_address
+from forecourt.modules.identity.contract import (
+    OWNER,
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    KnownKey,
+    LastOwner,
+    LinkInvalid,
+    NotInvited,
+    RoleChanged,
+    RoleInUse,
+    RoleNameTaken,
+    SecurityKind,
+    StaffInvited,
+    StaffJoined,
+    StaffLeft,
+    StaffRoleChanged,
+)
+from forecourt.modules.identity.jobs import SEND_MAIL
+from forecourt.modules.identity.queries import accounts as account_queries
+from forecourt.modules.identity.queries import staff as queries
+from forecourt.modules.identity.queries.staff import ApiKeyRow, RoleRow, StaffRow
+from forecourt.modules.identity.rules import BuiltInRole
+from forecourt.modules.identity.secrecy import API_KEY_PREFIX, digest, new_api_key, new_placed_token, place_of_token
+from forecourt.modules.identity.service.sessions import note, person_of
+
+STAFF = Keyset("staff", tuple[UUID])
+ROLES = Keyset("roles", tuple[UUID])
+API_KEYS = Keyset("api keys", tuple[UUID])
+STAMP_EVERY = timedelta(minutes=1)
+MAX_KEYS = 100
+HINT_CHARS = len(API_KEY_PREFIX) + 6
+
+
+class Place(Struct, frozen=True):
+    """Where a person works and as what."""
+
+    organisation_id: UUID
+    role: str
+    permissions: list[str]
+
+
+class Invited(Struct, frozen=True):
+    """An invitation that was sent. Its token is in the mail alone."""
+
+    id: UUID
+    email: str
+    role: str
+    expires_at: datetime
+
+
+class ChosenRole(Struct, frozen=True):
+    """A role as somebody named it: built-in, or one of the organisation's own."""
+
+    label: str
+    role: str | None
+    role_id: UUID | None
+    permissions: frozenset[str]
+
+
+def role_label(row: StaffRow) -> str:
+    return row.role or row.role_name or ""
+
+
+def permissions_of(row: StaffRow) -> frozenset[str]:
+    """What a member may do. Permissions that no longer exist are left out."""
+    if row.role is not None:
+        return rules.ROLE_PERMISSIONS[BuiltInRole(row.role)]
+    return frozenset(row.permissions or ()) & frozenset(rules.PERMISSIONS)
+
+
+def organisation_of(ctx: Context) -> UUID:
+    """The organisation that the operation is about. Raises NotFound without one."""
+    if ctx.organisation_id is None:
+        raise NotFound
+    return ctx.organisation_id
+
+
+def refuse_more_than_own(ctx: Context, permissions: frozenset[str] | list[str]) -> None:
+    """Raises Forbidden when the actor would give or take what it does not have itself."""
+    if not rules.may_grant(ctx.permissions, permissions):
+        raise Forbidden("this takes permissions that you do not have yourself")
+
+
+class Staff:
+    def __init__(self, db: ModuleDatabase, clock: Clock, public_url: str) -> None:
+        self._db = db
+        self._clock = clock
+        self._url = public_url
+
+    # --- who may what ---
+
+    async def permissions(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> list[str] | None:
+        """Sorted; None for anyone who is not staff there."""
+        async with self._db.read(ctx.within(organisation_id)) as tx:
+            row = await queries.member(tx, organisation_id, account_id)
+        return None if row is None else sorted(permissions_of(row))
+
+    async def places(self, ctx: Context) -> list[Place]:
+        """Where the person of `ctx` works; at most 100 organisations."""
+        me = person_of(ctx)
+        found: list[Place] = []
+        async with self._db.read(ctx.within(None)) as tx:
+            for organisation_id in await queries.places(tx, me):
+                await tx.become(self._db.role, organisation_id, me)
+                row = await queries.member(tx, organisation_id, me)
+                if row is not None:
+                    found.append(Place(organisation_id, role_label(row), sorted(permissions_of(row))))
+        return found
+
+    async def adopt(self, ctx: Context, organisation_id: UUID) -> None:
+        me, now = person_of(ctx), self._clock.now()
+        async with self._db.tx(ctx.within(organisation_id)) as tx:
+            await queries.lock_organisation(tx, organisation_id)
+            if await queries.adopt(tx, organisation_id, me, now):
+                emit(tx, StaffJoined(organisation_id=organisation_id, account_id=me, role=OWNER))
+
+    # --- staff ---
+
+    async def list(self, ctx: Context, limit: int, cursor: str | None) -> Page[StaffRow]:
+        organisation = organisation_of(ctx)
+        after = STAFF.decode(cursor)
+        async with self._db.read(ctx) as tx:
+            rows = await queries.staff(tx, organisation, after[0] if after else None, limit + 1)
+        return STAFF.page(rows, limit, lambda row: (row.account_id,))
+
+    async def invite(self, ctx: Context, email: str, role: str) -> Invited:
+        """Sends an invitation; a newer one for the same address replaces it. Raises Invalid, Forbidden."""
+        organisation, now = organisation_of(ctx), self._clock.now()
+        address = read_address(email)
+        token = new_placed_token(organisation)
+        async with self._db.tx(ctx) as tx:
+            chosen = await self._choose(tx, ctx, role)
+            invited = Invited(new_id(), address.email, chosen.label, now + rules.INVITATION_TTL)
+            await queries.replace_invitation(
+                tx,
+                organisation,
+                invited.id,
+                address.email,
+                address.key,
+                chosen.role,
+                chosen.role_id,
+                digest(token),
+                ctx.account_id,
+                now,
+                invited.expires_at,
+            )
+            emit(tx, StaffInvited(organisation_id=organisation, invitation_id=invited.id, role=chosen.label))
+            enqueue(tx, SEND_MAIL, mails.invite_staff(address.email, chosen.label, self._url, token))
+        return invited
+
+    async def accept(self, ctx: Context, token: str) -> Place:
+        """Joins the staff. Only the address that was invited can accept. Raises LinkInvalid, NotInvited."""
+        me, now = person_of(ctx), self._clock.now()
+        organisation = place_of_token(token)
+        if organisation is None:
+            raise LinkInvalid
+        async with self._db.tx(ctx.within(organisation)) as tx:
+            invitation = await queries.lock_invitation(tx, organisation, digest(token))
+            if invitation is None or invitation.accepted_at is not None or invitation.expires_at <= now:
+                raise LinkInvalid
+            account = await account_queries.account(tx, me)
+            if fold(account.email) != invitation.email_key:
+                raise NotInvited
+            await queries.accept_invitation(tx, organisation, invitation.id, now)
+            joined = await queries.insert_staff(tx, organisation, me, invitation.role, invitation.role_id, now)
+            row = await queries.member(tx, organisation, me)
+            if row is None:
+                raise NotFound
+            if joined:
+                emit(tx, StaffJoined(organisation_id=organisation, account_id=me, role=role_label(row)))
+        return Place(organisation, role_label(row), sorted(permissions_of(row)))
+
+    async def change_role(self, ctx: Context, account_id: UUID, role: str, if_match: int | None) -> StaffRow:
+        """Raises NotFound, LastOwner, Forbidden, Invalid, PreconditionFailed."""
+        organisation = organisation_of(ctx)
+        async with self._db.tx(ctx) as tx:
+            owners = await queries.lock_owners(tx, organisation)
+            row = await self._member(tx, organisation, account_id)
+            if if_match is not None and if_match != row.version:
+                raise PreconditionFailed
+            refuse_more_than_own(ctx, permissions_of(row))
+            chosen = await self._choose(tx, ctx, role)
+            if owners == [account_id] and chosen.role != OWNER:
+                raise LastOwner
+            if not await queries.set_role(tx, organisation, account_id, chosen.role, chosen.role_id, row.version):
+                raise PreconditionFailed
+            emit(
+                tx,
+                StaffRoleChanged(organisation_id=organisation, account_id=account_id, role=chosen.label, before=role_label(row)),
+            )
+            return await self._member(tx, organisation, account_id)
+
+    async def remove(self, ctx: Context, account_id: UUID) -> None:
+        """Removes somebody, or the person itself, which anyone on the staff may do. Raises NotFound, LastOwner, Forbidden."""
+        organisation = organisation_of(ctx)
+        async with self._db.tx(ctx) as tx:
+            owners = await queries.lock_owners(tx, organisation)
+            row = await self._member(tx, organisation, account_id)
+            if account_id != ctx.account_id:
+                if not ctx.may("staff.manage"):
+                    raise Forbidden
+                refuse_more_than_own(ctx, permissions_of(row))
+            if owners == [account_id]:
+                raise LastOwner
+            if not await queries.delete_staff(tx, organisation, account_id):
+                raise NotFound
+            emit(tx, StaffLeft(organisation_id=organisation, account_id=account_id))
+
+    async def _member(self, tx: Tx, organisation_id: UUID, account_id: UUID) -> StaffRow:
+        row = await queries.member(tx, organisation_id, account_id)
+        if row is None:
+            raise NotFound
+        return row
+
+    async def _choose(self, tx: Tx, ctx: Context, name: str) -> ChosenRole:
+        """The role of that name, which the actor may give. Raises Invalid, Forbidden."""
+        organisation = organisation_of(ctx)
+        built_in = next((role for role in BuiltInRole if role.value == fold(name)), None)
+        if built_in is not None:
+            chosen = ChosenRole(built_in.value, built_in.value, None, rules.ROLE_PERMISSIONS[built_in])
+        else:
+            own = await queries.role_by_name(tx, organisation, fold(name))
+            if own is None:
+                raise Invalid.field("role", "is neither a built-in role nor one of the organisation's own")
+            chosen = ChosenRole(own.name, None, own.id, frozenset(own.permissions))
+        refuse_more_than_own(ctx, chosen.permissions)
+        return chosen
+
+    # --- roles ---
+
+    async def roles(self, ctx: Context, limit: int, cursor: str | None) -> Page[RoleRow]:
+        """The organisation's own roles."""
+        organisation = organisation_of(ctx)
+        after = ROLES.decode(cursor)
+        async with self._db.read(ctx) as tx:
+            rows = await queries.roles(tx, organisation, after[0] if after else None, limit + 1)
+        return ROLES.page(rows, limit, lambda row: (row.id,))
+
+    async def define_role(self, ctx: Context, name: str, permissions: list[str]) -> RoleRow:
+        """Raises RoleNameTaken, Invalid, Forbidden."""
+        organisation = organisation_of(ctx)
+        row = RoleRow(new_id(), role_name(name), checked_permissions(ctx, permissions), 1)
+        try:
+            async with self._db.tx(ctx) as tx:
+                await queries.insert_role(tx, organisation, row.id, row.name, fold(row.name), row.permissions, self._clock.now())
+                emit(tx, RoleChanged(organisation_id=organisation, role_id=row.id))
+        except asyncpg.UniqueViolationError as e:
+            raise name_taken(e) from None
+        return row
+
+    async def edit_role(
+        self, ctx: Context, role_id: UUID, name: str | None, permissions: list[str] | None, if_match: int | None
+    ) -> RoleRow:
+        """Raises NotFound, RoleNameTaken, Invalid, Forbidden, PreconditionFailed."""
+        organisation = organisation_of(ctx)
+        try:
+            async with self._db.tx(ctx) as tx:
+                before = await queries.lock_role(tx, organisation, role_id)
+                if if_match is not None and if_match != before.version:
+                    raise PreconditionFailed
+                refuse_more_than_own(ctx, before.permissions)
+                row = RoleRow(
+                    role_id,
+                    before.name if name is None else role_name(name),
+                    before.permissions if permissions is None else checked_permissions(ctx, permissions),
+                    before.version + 1,
+                )
+                await queries.update_role(tx, organisation, role_id, row.name, fold(row.name), row.permissions)
+                emit(tx, RoleChanged(organisation_id=organisation, role_id=role_id))
+        except asyncpg.UniqueViolationError as e:
+            raise name_taken(e) from None
+        return row
+
+    async def remove_role(self, ctx: Context, role_id: UUID) -> None:
+        """Open invitations to the role end with it. Raises NotFound, RoleInUse, Forbidden."""
+        organisation = organisation_of(ctx)
+        try:
+            async with self._db.tx(ctx) as tx:
+                before = await queries.lock_role(tx, organisation, role_id)
+                refuse_more_than_own(ctx, before.permissions)
+                await queries.delete_role(tx, organisation, role_id)
+                emit(tx, RoleChanged(organisation_id=organisation, role_id=role_id, removed=True))
+        except asyncpg.ForeignKeyViolationError as e:
+            if constraint_of(e) == "staff_role":
+                raise RoleInUse from None
+            raise
+
+    # --- API keys ---
+
+    async def known_key(self, ctx: Context, hashed: bytes) -> KnownKey | None:
+        """The live key; its use is noted at most once a minute."""
+        now = self._clock.now()
+        async with self._db.tx(ctx.within(None)) as tx:
+            place = await queries.place_of_key(tx, hashed)
+            if place is None:
+                return None
+            await tx.become(self._db.role, place.organisation_id)
+            row = await queries.live_key(tx, place.organisation_id, place.key_id, now)
+            if row is None:
+                return None
+            if row.used_at is None or now - row.used_at >= STAMP_EVERY:
+                await queries.stamp_key(tx, place.organisation_id, row.id, now, now - STAMP_EVERY)
+        permissions = [p for p in row.permissions if p in rules.PERMISSIONS]
+        return KnownKey(row.id, place.organisation_id, permissions, row.expires_at)
+
+    async def keys(self, ctx: Context, limit: int, cursor: str | None) -> Page[ApiKeyRow]:
+        """Keys that were not revoked, newest first; never their secrets."""
+        organisation = organisation_of(ctx)
+        after = API_KEYS.decode(cursor)
+        async with self._db.read(ctx) as tx:
+            rows = await queries.keys(tx, organisation, after[0] if after else None, limit + 1)
+        return API_KEYS.page(rows, limit, lambda row: (row.id,))
+
+    async def make_key(
+        self, ctx: Context, name: str, permissions: list[str], expires_at: datetime | None
+    ) -> tuple[ApiKeyRow, str]:
+        """A new key and its secret, which is shown once. Raises Invalid, Forbidden, Conflict beyond 100 keys."""
+        organisation, now = organisation_of(ctx), self._clock.now()
+        wanted = checked_permissions(ctx, permissions)
+        if not wanted:
+            raise Invalid.field("permissions", "a key that may nothing is of no use")
+        if expires_at is not None and expires_at <= now:
+            raise Invalid.field("expires_at", "lies in the past")
+        secret = new_api_key()
+        row = ApiKeyRow(new_id(), tidy_name(name), secret[:HINT_CHARS], wanted, ctx.account_id, now, expires_at, None)
+        async with self._db.tx(ctx) as tx:
+            await queries.lock_organisation(tx, organisation)
+            if await queries.count_keys(tx, organisation) >= MAX_KEYS:
+                raise Conflict(f"an organisation has at most {MAX_KEYS} keys; revoke one first")
+            await queries.insert_key(
+                tx, organisation, row.id, digest(secret), row.name, row.hint, row.permissions, row.created_by, now, expires_at
+            )
+            emit(tx, ApiKeyCreated(organisation_id=organisation, key_id=row.id, permissions=wanted))
+            if ctx.account_id is not None:
+                await note(tx, ctx.account_id, SecurityKind.KEY_CREATED, now, row.name)
+        return row, secret
+
+    async def revoke_key(self, ctx: Context, key_id: UUID) -> None:
+        """Raises NotFound."""
+        organisation = organisation_of(ctx)
+        async with self._db.tx(ctx) as tx:
+            if not await queries.revoke_key(tx, organisation, key_id, self._clock.now()):
+                raise NotFound
+            emit(tx, ApiKeyRevoked(organisation_id=organisation, key_id=key_id))
+
+
+def tidy_name(name: str) -> str:
+    """Raises Invalid at `name` for one of blanks."""
+    tidy = " ".join(name.split())
+    if not tidy:
+        raise Invalid.field("name", "must not be empty")
+    return tidy
+
+
+def role_name(name: str) -> str:
+    """Raises Invalid at `name` for one of blanks, and for the name of a built-in role."""
+    tidy = tidy_name(name)
+    if fold(tidy) in [role.value for role in BuiltInRole]:
+        raise Invalid.field("name", "is the name of a built-in role")
+    return tidy
+
+
+def checked_permissions(ctx: Context, permissions: list[str]) -> list[str]:
+    """Sorted and without repetitions. Raises Invalid for unknown ones, Forbidden for more than the actor has."""
+    unknown = rules.unknown_permissions(permissions)
+    if unknown:
+        faults = [FieldError("permissions", f"{name} is not a permission") for name in unknown[:5]]
+        raise Invalid("there is no such permission", errors=faults)
+    refuse_more_than_own(ctx, permissions)
+    return sorted(set(permissions))
+
+
+def name_taken(error: asyncpg.UniqueViolationError) -> Exception:
+    """RoleNameTaken when that is what the constraint says; otherwise the error itself."""
+    return RoleNameTaken() if constraint_of(error) == "role_name_key" else error

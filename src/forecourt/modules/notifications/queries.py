@@ -1,0 +1,51 @@
+"""All SQL of notifications."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from forecourt.kernel.db import Query, Statement, Tx
+from forecourt.modules.notifications.contract import Mail
+
+
+class OutboxRow(Struct, frozen=True):
+    id: UUID
+    to: str
+    subject: str
+    text: str
+    html: str | None
+    created_at: datetime
+
+
+INSERT = Statement(
+    "insert into notifications.outbox (id, recipient, subject, body, html, created_at) values ($1, $2, $3, $4, $5, $6)"
+    " on conflict (id) do nothing"
+)
+TRIM = Statement(
+    "delete from notifications.outbox where (created_at, id) <="
+    " (select created_at, id from notifications.outbox order by created_at desc, id desc offset $1 limit 1)"
+)
+OUTBOX = Query(
+    OutboxRow,
+    "select id, recipient, subject, body, html, created_at from notifications.outbox"
+    " where ($1::text is null or lower(recipient) = $1)"
+    " and ($2::timestamptz is null or (created_at, id) < ($2, $3::uuid))"
+    " order by created_at desc, id desc limit $4",
+)
+
+
+async def keep(tx: Tx, mail: Mail, at: datetime) -> None:
+    await tx.run(INSERT, mail.id, mail.to, mail.subject, mail.text, mail.html, at)
+
+
+async def trim(tx: Tx, kept: int) -> None:
+    """Leaves the newest `kept`."""
+    await tx.run(TRIM, kept)
+
+
+async def outbox(tx: Tx, to: str | None, after: tuple[datetime, UUID] | None, limit: int) -> list[OutboxRow]:
+    at, id = after or (None, None)
+    return await tx.all(OUTBOX, to, at, id, limit)
