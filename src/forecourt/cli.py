@@ -136,6 +136,7 @@ class Greeting:
 def _crew(settings: Settings, running: Engines, descriptor: int, workers: int, greeting: Greeting) -> None:
     """Several servers on one socket and one worker, tended until Ctrl-C."""
     import signal
+    from types import FrameType
 
     from forecourt.process import Crew
 
@@ -143,8 +144,12 @@ def _crew(settings: Settings, running: Engines, descriptor: int, workers: int, g
     commands = [[*me, "serve", "--fd", str(descriptor)] for _ in range(workers)]
     crew = Crew([*commands, [*me, "worker"]], child_environ(settings, running), [descriptor])
     stop = threading.Event()
+
+    def finish(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, finish)
     crew.start()
     try:
         _await_ready(settings, stop)

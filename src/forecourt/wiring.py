@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from forecourt.kernel.events import registered_events
 from forecourt.kernel.http.gate import Gate
 
 if TYPE_CHECKING:
     from forecourt.app import House, Part
-
-Builder = Callable[["House"], "Part"]
-
-MODULES: dict[str, Builder] = {}
 
 
 def gate(house: House) -> Gate:
@@ -24,3 +21,84 @@ def gate(house: House) -> Gate:
     from forecourt.modules.identity.contract import Identity
 
     return Gate(house.board.call(Identity), house.settings.http.public_url)
+
+
+def identity(house: House) -> Part:
+    from forecourt.app import Part
+    from forecourt.modules.identity import jobs, reactions
+    from forecourt.modules.identity.contract import Identity
+    from forecourt.modules.identity.http import IdentityApi
+    from forecourt.modules.identity.service import IdentityService
+
+    service = IdentityService(
+        house.database.module("identity"),
+        house.clock,
+        house.metrics,
+        secret=house.settings.secrets.secret_key.reveal(),
+        public_url=house.settings.http.public_url,
+    )
+    house.board.provide(Identity, service)
+    return Part(
+        "identity",
+        operations=IdentityApi(service).operations(),
+        subscriptions=reactions.subscriptions(service),
+        handlers=jobs.handlers(service),
+        schedules=jobs.schedules(service),
+    )
+
+
+def notifications(house: House) -> Part:
+    from forecourt.app import Part
+    from forecourt.modules.notifications import jobs
+    from forecourt.modules.notifications.http import OutboxApi
+    from forecourt.modules.notifications.service import NotificationsService
+
+    keep = not house.settings.production
+    service = NotificationsService(house.database.module("notifications"), house.clock, house.settings.mail, keep_outbox=keep)
+    return Part(
+        "notifications",
+        operations=OutboxApi(service).operations() if keep else [],
+        handlers=jobs.handlers(service),
+        schedules=jobs.schedules(service),
+    )
+
+
+def venues(house: House) -> Part:
+    from forecourt.app import Part
+    from forecourt.modules.booking.contract import FreeAt
+    from forecourt.modules.identity.contract import Identity
+    from forecourt.modules.venues.contract import Venues
+    from forecourt.modules.venues.http import VenuesApi
+    from forecourt.modules.venues.service import VenuesService
+
+    service = VenuesService(
+        house.database.module("venues"), house.clock, house.cache, house.board.call(Identity), house.board.call(FreeAt)
+    )
+    house.board.provide(Venues, service)
+    return Part("venues", operations=VenuesApi(service).operations())
+
+
+def audit(house: House) -> Part:
+    from forecourt.app import Part
+    from forecourt.modules.audit import jobs, reactions
+    from forecourt.modules.audit.http import AuditApi
+    from forecourt.modules.audit.service import AuditService
+
+    service = AuditService(house.database.module("audit"), house.clock)
+    return Part(
+        "audit",
+        operations=AuditApi(service).operations(),
+        # Every module's events are registered by now: contracts are imported above, wherever the module itself lives.
+        subscriptions=reactions.subscriptions(service, registered_events().values()),
+        handlers=jobs.handlers(service),
+        schedules=jobs.schedules(),
+    )
+
+
+MODULES: dict[str, Callable[[House], Part]] = {
+    "identity": identity,
+    "notifications": notifications,
+    "venues": venues,
+    "audit": audit,
+}
+"""In the order in which they are built; audit last, because it records what all others announce."""

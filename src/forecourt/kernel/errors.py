@@ -143,7 +143,7 @@ class TooManyRequests(Problem):
     status, code, title = 429, "rate_limited", "Too many requests"
 
     def __init__(self, detail: str = "", /, *, retry_after_s: int = 1, **extra: JSON) -> None:
-        super().__init__(detail, **extra)
+        super().__init__(detail, errors=None, **extra)
         self.retry_after_s = retry_after_s
         self.headers["Retry-After"] = str(retry_after_s)
 

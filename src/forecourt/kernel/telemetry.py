@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ def stop() -> None:
 
 
 @contextmanager
-def span(name: str, traceparent: str = "", **attributes: str | int) -> Iterator[None]:
+def span(name: str, traceparent: str = "", **attributes: str | int) -> Generator[None, None, None]:
     """A span around the block; free when nothing is exported."""
     if _tracer is None:
         yield
