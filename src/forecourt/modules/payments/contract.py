@@ -158,7 +158,7 @@ class ChargeState(msgspec.Struct, frozen=True, kw_only=True):
 
 class PaymentState(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over all charges. `paid` is what was taken and not given back, `due` what is still to be received at the desk,
-    `owed` what is still to be handed back there. `refundable` = `paid` + `due`, when nothing is `owed`."""
+    `owed` what is still to be handed back there. `refundable` = `paid` + `due`."""
 
     id: UUID
     organisation_id: UUID
