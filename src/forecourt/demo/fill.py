@@ -1,0 +1,170 @@
+"""Fills a house with the demo world, or finds out that there is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import argon2
+import asyncpg
+from argon2.low_level import Type, hash_secret
+
+from forecourt.demo import write
+from forecourt.demo.cast import PASSWORD
+from forecourt.demo.ids import Fate
+from forecourt.demo.places import HOUSES
+from forecourt.demo.show import Report
+from forecourt.demo.world import World, build
+from forecourt.demo.write import Connection
+from forecourt.engines import EngineError
+
+LOCK = 0x44454D4F  # "DEMO": one fill at a time in a database
+SUBSCRIBER = "demo.world-"
+"""Under this name and the seed kernel.inbox remembers which parts of a world were written."""
+PLACES = "Places and people"
+
+
+class HouseInUse(EngineError):
+    """Somebody lives in the house already; accounts with a public password have no place beside theirs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There are organisations or accounts here that are not the demo's, so nothing was filled in.",
+            "Use a data directory of its own: `forecourt up --data somewhere-new`.",
+        )
+
+
+class MayNotFill(EngineError):
+    """The login is bound by row security, which COPY does not go through."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This database login may not write past row security, so it cannot fill in the demo world.",
+            "Give a login that may (superuser or BYPASSRLS) in DATABASE_ADMIN_URL.",
+        )
+
+
+@dataclass(frozen=True)
+class Made:
+    """What there is of the demo world."""
+
+    organisations: int
+    venues: int
+    resources: int
+    people: int
+    bookings: int
+
+    def summary(self) -> str:
+        return (
+            f"{self.organisations:,} organisations, {self.venues:,} venues with {self.resources:,} places to book,"
+            f" {self.people:,} people, {self.bookings:,} bookings"
+        )
+
+
+COUNT = (
+    "select (select count(*) from venues.organisation), (select count(*) from venues.venue), (select count(*) from venues.resource),"
+    " (select count(*) from identity.account), (select count(*) from booking.booking)"
+)
+LIVED_IN = "select exists (select from venues.organisation) or exists (select from identity.account)"
+DONE = "select i.event_id, i.at from kernel.inbox i where i.subscriber = $1"
+INTERRUPTED = (
+    "select exists (select from kernel.inbox b where b.subscriber like $1 || '%' and b.event_id = $2 and not exists"
+    " (select from kernel.inbox f where f.subscriber = b.subscriber and f.event_id = $3))"
+)
+KNOWN = "select exists (select from venues.organisation o where o.id = $1)"
+REMEMBER = "insert into kernel.inbox (subscriber, event_id, at) values ($1, $2, $3)"
+
+
+class Progress:
+    """Which parts of a world are written. They are remembered in the transaction that writes them.
+
+    The kernel forgets such notes after three months; a world without notes is taken as finished.
+    """
+
+    def __init__(self, connection: Connection, seed: int, begun_at: datetime | None, done: set[UUID]) -> None:
+        self._connection = connection
+        self._subscriber = SUBSCRIBER + str(seed)
+        self._done = done
+        self.begun_at = begun_at
+        """The moment of the world that was begun."""
+
+    @classmethod
+    async def read(cls, connection: Connection, seed: int) -> Progress:
+        done: dict[UUID, datetime] = {r["event_id"]: r["at"] for r in await connection.fetch(DONE, SUBSCRIBER + str(seed))}
+        return cls(connection, seed, done.get(_part("begun")), set(done))
+
+    def has(self, part: str) -> bool:
+        return _part(part) in self._done
+
+    async def remember(self, part: str, at: datetime) -> None:
+        await self._connection.execute(REMEMBER, self._subscriber, _part(part), at)
+        self._done.add(_part(part))
+
+
+def _part(name: str) -> UUID:
+    return Fate(0).id("part", name)
+
+
+async def begun(admin_url: str) -> bool:
+    """True when there is nothing to fill: a world is there or being made, or somebody lives here.
+
+    False for an empty house, and for a demo world that was interrupted: `fill` goes on with it.
+    """
+    connection = await asyncpg.connect(admin_url)
+    try:
+        if not await connection.fetchval(LIVED_IN):
+            return False
+        if not await connection.fetchval(INTERRUPTED, SUBSCRIBER, _part("begun"), _part("finished")):
+            return True
+        free = await connection.fetchval("select pg_try_advisory_lock($1)", LOCK)  # the session's end gives it back
+        return not free
+    finally:
+        await connection.close()
+
+
+async def fill(admin_url: str, *, seed: int, scale: int, report: Report, now: datetime | None = None) -> Made:
+    """Makes the world of this seed as of `now`, goes on with one that was interrupted, or leaves a finished one alone.
+
+    Raises HouseInUse, MayNotFill.
+    """
+    connection = await asyncpg.connect(admin_url, server_settings={"application_name": "forecourt demo"})
+    try:
+        await connection.execute("select pg_advisory_lock($1)", LOCK)
+        await connection.execute("set synchronous_commit = off; set statement_timeout = 0; set transaction_timeout = 0")
+        if not await connection.fetchval("select rolsuper or rolbypassrls from pg_roles where rolname = current_user"):
+            raise MayNotFill
+        if not scale:
+            await _ordinary(connection, seed, report, now or datetime.now(UTC))
+        return Made(*(await connection.fetchrow(COUNT) or ()))
+    finally:
+        await connection.close()
+
+
+async def _ordinary(connection: Connection, seed: int, report: Report, now: datetime) -> None:
+    progress = await Progress.read(connection, seed)
+    if progress.begun_at is None:
+        if await connection.fetchval(KNOWN, Fate(seed).id("organisation", HOUSES[0].slug)):
+            return
+        if await connection.fetchval(LIVED_IN):
+            raise HouseInUse
+    world = build(seed, progress.begun_at or now)
+    if progress.begun_at is None:
+        report(PLACES, 0, 1)
+        await _places_and_people(connection, world, progress)
+    report(PLACES, 1, 1)
+
+
+async def _places_and_people(connection: Connection, world: World, progress: Progress) -> None:
+    async with connection.transaction():
+        await write.people(connection, world, password_hash(world.fate))
+        await write.places(connection, write.site_books(world.sites), write.founders(world))
+        await progress.remember("begun", world.now)
+
+
+def password_hash(fate: Fate) -> str:
+    """One argon2id hash for everybody, with the library's parameters, which are identity's."""
+    usual = argon2.PasswordHasher()
+    salt = fate.secret("salt")[:16]
+    hashed = hash_secret(PASSWORD.encode(), salt, usual.time_cost, usual.memory_cost, usual.parallelism, usual.hash_len, Type.ID)
+    return hashed.decode()
