@@ -116,7 +116,8 @@ class GridCell(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of one resource's time. `at`, `len` in steps of the grid from its first column.
 
     A FREE cell is one step wide and stands for a start; its price is for the chosen length. `start`, `end` are read out.
-    `label` is the word on a cell that is not free (`Booked`, `Ladder night`).
+    `label` is the word on a cell that is not free (`Booked`, `Ladder night`), or the start of one that is, when that is not
+    where the column begins (`18:15`).
     """
 
     at: int

@@ -156,6 +156,17 @@ document.addEventListener("change", (e) => {
   if (form) form.requestSubmit();
 });
 
+// A press that swaps what it stands in keeps the focus: on the same thing, or on what took its place.
+let pressed = "";
+document.addEventListener("htmx:beforeSwap", (e) => {
+  const at = document.activeElement?.closest("[data-focus], [href]");
+  pressed = at && e.detail.target?.contains(at) ? (at.dataset.focus ? `[data-focus="${CSS.escape(at.dataset.focus)}"]` : `a[href="${CSS.escape(at.getAttribute("href"))}"]`) : "";
+});
+document.addEventListener("htmx:afterSettle", () => {
+  if (pressed && (document.activeElement === document.body || !document.activeElement)) document.querySelector(pressed)?.focus({ preventScroll: true });
+  pressed = "";
+});
+
 document.addEventListener("htmx:configRequest", (e) => { e.detail.headers["X-CSRF-Token"] = csrf(); });
 document.addEventListener("htmx:sendError", () => document.body.dispatchEvent(new CustomEvent("forecourt:offline")));
 

@@ -22,6 +22,20 @@ export function start(scope) {
   }
 }
 
+// What was free a moment ago and is not any more flashes once; the reader sees which one went.
+document.addEventListener("forecourt:patching", (e) => {
+  const { old, node } = e.detail;
+  for (const row of node.querySelectorAll(".avail__row[id]")) {
+    const before = old.querySelector(`#${CSS.escape(row.id)}`);
+    if (!before) continue;
+    const free = new Set([...before.querySelectorAll("a.slot")].map((a) => Number(a.parentElement.dataset.at)));
+    for (const gone of row.querySelectorAll(".slot--taken:not(.slot--closed)")) {
+      const at = Number(gone.parentElement.dataset.at), len = Number(gone.parentElement.dataset.len ?? 1);
+      if ([...free].some((f) => f >= at && f < at + len)) gone.classList.add("is-new");
+    }
+  }
+});
+
 // Exactly one stop can be reached with Tab: the chosen one, or the first.
 function oneStop(grid) {
   const all = stops(grid);

@@ -1,6 +1,7 @@
 // Live parts: one event stream per page, named by data-live on any element (usually body). A message is JSON:
 //   {"topic": …, "html": "<fragment ids>", "remove": [ids], "say": text, "toast": {text, undo}}   patches by id
 //   {"topic": …, "reload": url}                                                                     fetches the fragment, then patches
+//   {"dates": ["2026-11-19", …]}      fetches every [data-fragment] again that shows one of these days (data-day), or no day
 // A closed stream comes back after a growing, jittered pause; after a gap every [data-fragment="<url>"] is fetched again.
 import { say, toast } from "./app.js";
 import { patch } from "./patch.js";
@@ -23,7 +24,7 @@ function connect(url, el, failures) {
   let alive = false;
   source.addEventListener("open", () => { alive = true; online(true); if (failures) refetch(); });
   source.addEventListener("message", (e) => take(e.data));
-  source.addEventListener("reset", refetch);
+  source.addEventListener("reset", () => refetch());
   source.addEventListener("bye", (e) => again(Number(e.data) || 0));
   source.addEventListener("error", () => again(0));
 
@@ -42,6 +43,7 @@ function take(data) {
   try { m = JSON.parse(data); } catch { return; }
   if (m.html || m.remove) patch(m.html ?? "", m.remove ?? []);
   if (m.reload) fetchSoon(m.reload);
+  if (m.dates) refetch(m.dates);
   if (m.say) say(m.say);
   if (m.toast) toast(m.toast.text, m.toast.undo);
   document.dispatchEvent(new CustomEvent("forecourt:live", { detail: m }));
@@ -49,19 +51,25 @@ function take(data) {
 
 // Many readers hear of a change at once: each waits a moment of its own, and asks once for a burst.
 const asked = new Map();
+const fragments = new Set();
 function fetchSoon(url) {
   if (asked.has(url)) return;
   asked.set(url, setTimeout(async () => {
     asked.delete(url);
     try {
       const answer = await fetch(url, { headers: { "HX-Request": "true" }, credentials: "same-origin" });
-      if (answer.ok) patch(await answer.text());
+      // Meanwhile the reader may have gone on to another day: that answer came with the press.
+      const shown = document.querySelector(`[data-fragment="${CSS.escape(url)}"]`);
+      if (answer.ok && (shown || !fragments.has(url))) patch(await answer.text());
     } catch { /* the stream notices that we are offline */ }
   }, Math.random() * SPREAD_MS));
 }
 
-function refetch() {
-  document.querySelectorAll("[data-fragment]").forEach((el) => fetchSoon(el.dataset.fragment));
+function refetch(dates) {
+  for (const el of document.querySelectorAll("[data-fragment]")) {
+    const shows = !Array.isArray(dates) || !el.dataset.day || dates.includes(el.dataset.day);
+    if (shows) { fragments.add(el.dataset.fragment); fetchSoon(el.dataset.fragment); }
+  }
 }
 
 // Offline: what is on the page stays, says so, and cannot be changed.

@@ -15,6 +15,7 @@ export function patch(html, remove = []) {
     if (!old || dirty(old)) continue;
     const held = old.contains(document.activeElement) ? place(document.activeElement) : "";
     const node = document.importNode(fresh, true);
+    document.dispatchEvent(new CustomEvent("forecourt:patching", { detail: { old, node } }));
     old.replaceWith(node);
     globalThis.htmx?.process(node);
     if (held) (node.matches(held) ? node : node.querySelector(held))?.focus({ preventScroll: true });
