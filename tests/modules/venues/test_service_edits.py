@@ -218,6 +218,21 @@ async def test_two_halves_cannot_become_each_others_part_at_once(venues: VenuesS
     assert sorted(isinstance(o, Invalid) for o in outcomes) == [False, True]
 
 
+async def test_edits_of_all_kinds_at_once_wait_for_each_other_and_none_is_lost(venues: VenuesService, club, make) -> None:
+    before = (await venues.book_version(GUEST, [club.venue.id]))[club.venue.id]
+    for n in range(5):
+        await asyncio.gather(
+            venues.edit_policies(club.ctx, PoliciesPatch(lead_min=n + 1), None),
+            venues.edit_organisation(club.ctx, OrganisationPatch(name=f"Name {n}"), None),
+            venues.add_resource(club.ctx, club.venue.id, make.court(f"Court {n}")),
+            venues.edit_venue(club.ctx, club.venue.id, VenuePatch(name=f"Words {n} river padel"), None),
+            venues.create_venue(club.ctx, make.padel(f"River padel words {n}")),
+        )
+    book = await venues.book(GUEST, club.venue.id)
+    assert (book.version, len(book.resources), book.policies.lead_min) == (before + 20, 7, 5)
+    assert (book.venue.name, book.organisation.name) == ("Words 4 river padel", "Name 4")
+
+
 # --- venues and resources
 
 

@@ -166,12 +166,12 @@ class VenuesApi(Api):
     @get("/v1/venues/{id}", access=PUBLIC)
     async def read(self, ctx: Context, id: UUID) -> VenueView:
         """Read a venue"""
-        return _view(await self.service.book(ctx, id))
+        return _view(_visible(await self.service.book(ctx, id)))
 
     @get("/v1/venues/{id}/resources", access=PUBLIC)
     async def public_resources(self, ctx: Context, id: UUID, query: Paged) -> Page[Resource]:
         """List what can be booked at a venue"""
-        book = await self.service.book(ctx, id)
+        book = _visible(await self.service.book(ctx, id))
         return resource_page([r for r in book.resources if r.active], query.limit, query.cursor)
 
     # --- organisations
@@ -366,10 +366,15 @@ def _policies_view(policies: Policies, version: int) -> PoliciesView:
     return PoliciesView(**msgspec.structs.asdict(policies), version=version)
 
 
+def _visible(book: VenueBook) -> VenueBook:
+    """Raises NotFound for what belongs to an organisation that is no more; a suspended one is still to be seen."""
+    if book.organisation.status is OrganisationStatus.DEACTIVATED:
+        raise NotFound
+    return book
+
+
 def _view(book: VenueBook) -> VenueView:
     o = book.organisation
-    if o.status is OrganisationStatus.DEACTIVATED:
-        raise NotFound
     return VenueView(
         **msgspec.structs.asdict(book.venue),
         organisation=OrganisationCard(o.id, o.name, o.slug, o.kind, o.status, o.country, o.currency),

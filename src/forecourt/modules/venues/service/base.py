@@ -53,7 +53,7 @@ class Base:
         """Where a venue or a resource belongs. Raises NotFound."""
 
         async def load() -> Place:
-            async with self.db.read(ctx.within(None)) as tx:
+            async with self.db.tx(ctx.within(None)) as tx:
                 return await queries.locate(tx, id)
 
         return await self.cache.get(
@@ -64,7 +64,8 @@ class Base:
         """The venue's book as of now. Raises NotFound."""
 
         async def load() -> VenueBook:
-            async with self.db.read(ctx.within(None)) as tx:
+            # From the primary: a replica may be behind, and what is kept here was just said to be stale.
+            async with self.db.tx(ctx.within(None)) as tx:
                 place = await queries.locate(tx, venue_id)
                 if place.venue_id != venue_id:
                     raise NotFound
@@ -99,7 +100,7 @@ class Base:
 
     async def book_version(self, ctx: Context, venue_ids: list[UUID]) -> dict[UUID, int]:
         """The present versions of these books; unknown ids are left out. At most 100 at once."""
-        async with self.db.read(ctx.within(None)) as tx:
+        async with self.db.tx(ctx.within(None)) as tx:
             return await queries.book_versions(tx, venue_ids[:MAX_BOOKS])
 
     async def fresh(self, ctx: Context, venue_id: UUID) -> BookRow:
