@@ -39,13 +39,13 @@ OPEN_CHARGE = Statement(
 SPEND = Query(bool, "select payments.spend($1, $2, $3, $4, $5, $6, $7, $8, $9)")
 CHARGE = Query(
     ChargeRow,
-    "select c.id, c.payment_id, c.account_id, c.pay_with, c.currency, c.price, c.discount, c.promo_code, c.settled_at, c.refunded,"
-    " c.waived, c.handed_back, c.created_at from payments.charge c where c.organisation_id = $1 and c.id = $2",
+    "select c.id, c.payment_id, c.account_id, c.pay_with, c.currency, c.price, c.discount, c.promo_code, c.settled_at,"
+    " c.refunded, c.waived, c.handed_back, c.created_at from payments.charge c where c.organisation_id = $1 and c.id = $2",
 )
 CHARGES = Query(
     ChargeRow,
-    "select c.id, c.payment_id, c.account_id, c.pay_with, c.currency, c.price, c.discount, c.promo_code, c.settled_at, c.refunded,"
-    " c.waived, c.handed_back, c.created_at from payments.charge c where c.organisation_id = $1 and c.payment_id = $2"
+    "select c.id, c.payment_id, c.account_id, c.pay_with, c.currency, c.price, c.discount, c.promo_code, c.settled_at,"
+    " c.refunded, c.waived, c.handed_back, c.created_at from payments.charge c where c.organisation_id = $1 and c.payment_id = $2"
     " order by c.created_at, c.id limit $3",
 )
 PAYMENT = Query(
@@ -117,7 +117,7 @@ async def spend(
     label: str,
     now: datetime,
 ) -> bool:
-    """Takes `needed` from the wallet's lots; False, and nothing written, when there is not enough. The transfer is the charge's."""
+    """Takes `needed` from the wallet's lots; False, and nothing written, when that is not there. The transfer has the charge's id."""
     return await tx.one(SPEND, organisation_id, account_id, currency, needed, charge_id, payment_id, charge_id, label, now)
 
 
@@ -242,7 +242,8 @@ TRANSFER = Statement(
     )
     insert into payments.entry (organisation_id, transfer_id, seq, account, account_id, lot_id, currency, amount, at)
     select $1, $2, e.seq::smallint, e.account, e.account_id, e.lot_id, $4, e.amount, $9
-    from unnest($10::text[], $11::bigint[], $12::uuid[], $13::uuid[]) with ordinality as e (account, amount, account_id, lot_id, seq)
+    from unnest($10::text[], $11::bigint[], $12::uuid[], $13::uuid[])
+        with ordinality as e (account, amount, account_id, lot_id, seq)
     """
 )
 OPEN_BOOK = Statement("insert into payments.book (organisation_id, opened_at) values ($1, $2) on conflict do nothing")
@@ -489,7 +490,8 @@ class Fault(msgspec.Struct, frozen=True):
 
 ENTRIES = Query(
     EntryRow,
-    "select e.transfer_id, e.seq::int, e.at, t.kind, e.account, e.account_id, e.lot_id, t.payment_id, e.amount, e.currency, t.reason"
+    "select e.transfer_id, e.seq::int, e.at, t.kind, e.account, e.account_id, e.lot_id, t.payment_id, e.amount,"
+    " e.currency, t.reason"
     " from payments.entry e join payments.transfer t on t.organisation_id = e.organisation_id and t.id = e.transfer_id"
     " where e.organisation_id = $1 and ($2::text is null or e.account = $2) and ($3::uuid is null or e.account_id = $3)"
     " and e.at >= $4 and e.at < $5"

@@ -39,19 +39,15 @@ def discount(promo: PromoCode, total: Money, duration_min: int) -> Money:
 
 def promo_fault(promo: PromoCode, use: PromoUse, total: Money, account_id: UUID | None, now: datetime) -> PromoFault | None:
     """The first reason, apart from counting, why the code does not hold for this use; None when there is none."""
-    if not promo.active:
-        return PromoFault.INACTIVE
-    if promo.starts_at is not None and now < promo.starts_at:
-        return PromoFault.NOT_YET
-    if promo.ends_at is not None and now >= promo.ends_at:
-        return PromoFault.OVER
-    if promo.venue_ids and use.venue_id not in promo.venue_ids:
-        return PromoFault.OTHER_VENUE
-    if promo.currency != total.currency:
-        return PromoFault.OTHER_CURRENCY
-    if account_id is None and (promo.first_time_only or promo.person_limit is not None):
-        return PromoFault.NEEDS_ACCOUNT
-    return None
+    faults = (
+        (PromoFault.INACTIVE, not promo.active),
+        (PromoFault.NOT_YET, promo.starts_at is not None and now < promo.starts_at),
+        (PromoFault.OVER, promo.ends_at is not None and now >= promo.ends_at),
+        (PromoFault.OTHER_VENUE, bool(promo.venue_ids) and use.venue_id not in promo.venue_ids),
+        (PromoFault.OTHER_CURRENCY, promo.currency != total.currency),
+        (PromoFault.NEEDS_ACCOUNT, account_id is None and person_limit(promo) is not None),
+    )
+    return next((fault for fault, holds in faults if holds), None)
 
 
 FAULT_TEXTS = {

@@ -84,7 +84,7 @@ class ProofLine(msgspec.Struct, frozen=True):
     faults: list[str]
 
 
-class _Repeated(Exception):  # noqa: N818 - not a fault: the charge is there already
+class _Repeated(Exception):
     """There is a charge of that id; the transaction that found out is rolled back."""
 
 
