@@ -92,7 +92,8 @@ class World:
     async def as_(self, tokens: Tokens, organisation_id: UUID | None = None) -> Context:
         """What the gate makes of an access token."""
         sid = UUID(str((await self.claims(tokens))["sid"]))
-        actor = Actor(ActorKind.PERSON, account_id=tokens.account.id, session_id=sid)
+        confirmed = await self.identity.status(STRANGER, tokens.account.id) == "active"
+        actor = Actor(ActorKind.PERSON, account_id=tokens.account.id, session_id=sid, confirmed=confirmed)
         permissions: list[str] | None = []
         if organisation_id is not None:
             permissions = await self.identity.permissions(STRANGER, tokens.account.id, organisation_id)

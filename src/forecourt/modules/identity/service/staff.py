@@ -20,8 +20,10 @@ from forecourt.modules.identity import mails, rules
 from forecourt.modules.identity.addresses import fold, read_address
 from forecourt.modules.identity.contract import (
     OWNER,
+    AccountStatus,
     ApiKeyCreated,
     ApiKeyRevoked,
+    EmailUnconfirmed,
     KnownKey,
     LastOwner,
     LinkInvalid,
@@ -144,8 +146,13 @@ class Staff:
         return STAFF.page(rows, limit, lambda row: (row.account_id,))
 
     async def invite(self, ctx: Context, email: str, role: str) -> Invited:
-        """Sends an invitation; a newer one for the same address replaces it. Raises Invalid, Forbidden."""
+        """Sends an invitation; a newer one for the same address replaces it.
+
+        Raises Invalid, Forbidden, EmailUnconfirmed.
+        """
         organisation, now = organisation_of(ctx), self._clock.now()
+        if ctx.account_id is not None and not ctx.actor.confirmed:
+            raise EmailUnconfirmed
         address = read_address(email)
         token = new_placed_token(organisation)
         async with self._db.tx(ctx) as tx:
@@ -167,6 +174,19 @@ class Staff:
             emit(tx, StaffInvited(organisation_id=organisation, invitation_id=invited.id, role=chosen.label))
             enqueue(tx, SEND_MAIL, mails.invite_staff(address.email, chosen.label, self._url, token))
         return invited
+
+    async def add(self, ctx: Context, account_id: UUID, role: str) -> StaffRow:
+        """Makes an account staff without an invitation. Raises NotFound, Invalid, Forbidden, Conflict when it is already."""
+        organisation, now = organisation_of(ctx), self._clock.now()
+        async with self._db.tx(ctx) as tx:
+            account = await account_queries.account(tx, account_id)
+            if account.status is not AccountStatus.ACTIVE:
+                raise Conflict("the account's address is not verified, or the account is closed")
+            chosen = await self._choose(tx, ctx, role)
+            if not await queries.insert_staff(tx, organisation, account_id, chosen.role, chosen.role_id, now):
+                raise Conflict("this person is on the staff already")
+            emit(tx, StaffJoined(organisation_id=organisation, account_id=account_id, role=chosen.label))
+            return await self._member(tx, organisation, account_id)
 
     async def accept(self, ctx: Context, token: str) -> Place:
         """Joins the staff. Only the address that was invited can accept. Raises LinkInvalid, NotInvited."""
@@ -249,7 +269,7 @@ class Staff:
     # --- roles ---
 
     async def roles(self, ctx: Context, limit: int, cursor: str | None) -> Page[RoleRow]:
-        """The organisation's own roles."""
+        """The organisation's own roles, in the order they were made."""
         organisation = organisation_of(ctx)
         after = ROLES.decode(cursor)
         async with self._db.read(ctx) as tx:
