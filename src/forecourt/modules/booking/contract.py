@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from forecourt.kernel.context import Context
+from forecourt.kernel.contracts import idempotent
 from forecourt.kernel.errors import Conflict, Forbidden, Gone, Invalid
 from forecourt.kernel.events import Event
 from forecourt.kernel.money import Money
@@ -133,6 +134,33 @@ class Alternative(msgspec.Struct, frozen=True):
     start: datetime
     end: datetime
     local_start: datetime
+    price: Money
+
+
+class StartsAsked(msgspec.Struct, frozen=True):
+    """The next free starts at some venues, on the venue-local day of `at` and perhaps the day after.
+
+    Without `duration_min` each venue answers for its usual length.
+    """
+
+    venue_ids: list[UUID]
+    at: datetime
+    duration_min: int | None = None
+    sport: str | None = None
+    most: int = 3
+    """Per venue."""
+    tomorrow_too: bool = False
+
+
+class FreeStart(msgspec.Struct, frozen=True, kw_only=True):
+    """A start at a venue and the cheapest place free then, whose name is `place`."""
+
+    venue_id: UUID
+    resource_id: UUID
+    place: str
+    start: datetime
+    local_start: datetime
+    duration_min: int
     price: Money
 
 
@@ -371,6 +399,13 @@ class SlotTaken(Conflict):
     @classmethod
     def instead(cls, alternatives: list[Alternative]) -> SlotTaken:
         return cls(alternatives=msgspec.to_builtins(alternatives))
+
+
+class PlaceBlocked(Conflict):
+    """A block would lie on bookings or on another block. Carries `hits`: the bookings, with places they could move to."""
+
+    code = "blocked"
+    title = "Something is there already"
 
 
 class InvalidTransition(Conflict):
@@ -621,4 +656,13 @@ class Bookings(Protocol):
 
     async def release(self, ctx: Context, booking_id: UUID, reason: str) -> BookingOut:
         """Give the place back without asking the customer; a second call changes nothing. Raises InvalidTransition, NotFound."""
+        ...
+
+
+class FreeTimes(Protocol):
+    """For pages that list venues."""
+
+    @idempotent
+    async def free_starts(self, ctx: Context, asked: StartsAsked) -> list[FreeStart]:
+        """By venue in the order asked, then by start; unknown venues and those with nothing free are left out."""
         ...

@@ -1,0 +1,154 @@
+"""What anyone may see of a venue's time: free starts with their price, and what stands in the way, without names.
+
+Statements about claims live here beside their one use; everything that changes a booking is in `queries.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import ModuleDatabase, Query
+from forecourt.kernel.errors import NotFound
+from forecourt.kernel.period import MAX_CLAIM, Period
+from forecourt.kernel.web.views import SlotState
+from forecourt.modules.booking.contract import Availability, FreeStart, StartsAsked
+from forecourt.modules.booking.grid import Taken, length_to_show
+from forecourt.modules.booking.service.alternatives import read_busy
+from forecourt.modules.booking.service.books import Books
+from forecourt.modules.booking.slots import availability, busy_window, claimed_ids
+from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
+from forecourt.modules.venues.rules import local
+
+MAX_SHOWN = 5_000
+"""Claims drawn on one page."""
+MAX_RESOURCES = 60
+MAX_VENUES = 60
+
+
+class ShownClaim(msgspec.Struct, frozen=True):
+    resource_id: UUID
+    starts_at: datetime
+    ends_at: datetime
+    blocked: bool
+    held: bool
+
+
+SHOWN = Query(
+    ShownClaim,
+    "select o.resource_id, o.starts_at, o.ends_at, o.block_id is not null, o.expires_at is not null"
+    " from booking.occupancy o where o.organisation_id = $1 and o.resource_id = any($2::uuid[])"
+    " and o.ends_at > $3 and o.ends_at <= $4 and o.starts_at < $5 and (o.expires_at is null or o.expires_at > $6)"
+    " order by o.starts_at, o.resource_id limit $7",
+)
+
+
+class Showing:
+    """Satisfies `contract.FreeTimes`. `books` are the service's own."""
+
+    def __init__(self, db: ModuleDatabase, clock: Clock, books: Books) -> None:
+        self.db = db
+        self.clock = clock
+        self.books = books
+
+    async def venue(self, venue_id: UUID) -> VenueBook:
+        """Raises NotFound."""
+        return await self.books.of_venue(venue_id)
+
+    async def resource(self, resource_id: UUID) -> tuple[VenueBook, Resource]:
+        """Raises NotFound."""
+        return await self.books.of_resource(resource_id)
+
+    async def free(
+        self,
+        ctx: Context,
+        book: VenueBook,
+        resources: Sequence[Resource],
+        first: date,
+        last: date,
+        duration_min: int,
+        team_size: int | None = None,
+        purpose: Purpose = Purpose.WORKOUT,
+    ) -> Availability:
+        """Free starts of these dates. Raises Invalid for a range that is too long."""
+        shown = list(resources)[:MAX_RESOURCES]
+        busy = await read_busy(self.db, ctx, book, shown, busy_window(book, first, last), self.clock)
+        return availability(book, shown, first, last, duration_min, team_size, busy, self.clock.now(), purpose)
+
+    async def taken(self, ctx: Context, book: VenueBook, resources: Sequence[Resource], window: Period) -> list[Taken]:
+        """What stands in the way inside `window`, also through parts of a combined resource."""
+        organisation_id = book.venue.organisation_id
+        lies_on = {r.id: set(claimed_ids(book, r)) for r in resources}
+        wanted = sorted({i for ids in lies_on.values() for i in ids})
+        async with self.db.read(ctx.within(organisation_id)) as tx:
+            claims = await tx.all(
+                SHOWN,
+                organisation_id,
+                wanted,
+                window.start,
+                window.end + MAX_CLAIM,
+                window.end,
+                self.clock.now(),
+                MAX_SHOWN,
+            )
+        return [
+            Taken(resource_id, claim.starts_at, claim.ends_at, _state(claim))
+            for claim in claims
+            for resource_id, ids in lies_on.items()
+            if claim.resource_id in ids
+        ]
+
+    async def free_starts(self, ctx: Context, asked: StartsAsked) -> list[FreeStart]:
+        """The next free starts at each venue, the cheapest place of each start; unknown venues are left out."""
+        found: list[FreeStart] = []
+        for venue_id in asked.venue_ids[:MAX_VENUES]:
+            try:
+                book = await self.books.of_venue(venue_id)
+            except NotFound:
+                continue
+            found += await self._starts_at(ctx, book, asked)
+        return found
+
+    async def _starts_at(self, ctx: Context, book: VenueBook, asked: StartsAsked) -> list[FreeStart]:
+        resources = bookable(book, asked.sport)
+        if not resources:
+            return []
+        duration_min = length_to_show(resources, asked.duration_min)
+        if asked.duration_min is not None and duration_min != asked.duration_min:
+            return []
+        day = local(book, asked.at).date()
+        last = day + timedelta(days=1) if asked.tomorrow_too else day
+        answer = await self.free(ctx, book, resources, day, last, duration_min)
+        names = {r.id: r.name for r in resources}
+        best: dict[datetime, FreeStart] = {}
+        for on_day in answer.days:
+            for place in on_day.resources:
+                for slot in place.slots:
+                    known = best.get(slot.start)
+                    if slot.start >= asked.at and (known is None or slot.price < known.price):
+                        best[slot.start] = FreeStart(
+                            venue_id=book.venue.id,
+                            resource_id=place.resource_id,
+                            place=names[place.resource_id],
+                            start=slot.start,
+                            local_start=slot.local_start,
+                            duration_min=duration_min,
+                            price=slot.price,
+                        )
+        return [best[start] for start in sorted(best)[: asked.most]]
+
+
+def bookable(book: VenueBook, sport: str | None = None) -> list[Resource]:
+    """What guests can choose from, of one sport or of all."""
+    return [r for r in book.resources if r.active and not r.removed and (sport is None or r.sport == sport)][:MAX_RESOURCES]
+
+
+def _state(claim: ShownClaim) -> SlotState:
+    if claim.blocked:
+        return SlotState.CLOSED
+    return SlotState.HELD if claim.held else SlotState.TAKEN
