@@ -161,7 +161,7 @@ async def test_onboarding_shows_what_is_left(venues: VenuesService, club, make) 
     founder = make.person()
     fresh = founder.within((await venues.found(founder, CLUB)).id)
     assert not any(step.done for step in await venues.onboarding(fresh))
-    done = {step.name for step in await venues.onboarding(club.ctx) if step.done}
+    done = {step.step for step in await venues.onboarding(club.ctx) if step.done}
     assert done == {Step.VENUE, Step.RESOURCE, Step.PRICES, Step.LISTED}
     await venues.edit_policies(club.ctx, PoliciesPatch(lead_min=5), None)
     await venues.edit_venue(club.ctx, club.venue.id, VenuePatch(photo_ids=[new_id()]), None)

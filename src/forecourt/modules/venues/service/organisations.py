@@ -58,7 +58,7 @@ class Step(StrEnum):
 
 
 class OnboardingStep(msgspec.Struct, frozen=True):
-    name: Step
+    step: Step
     done: bool
 
 
