@@ -25,10 +25,11 @@ def gate(house: House) -> Gate:
 
 def identity(house: House) -> Part:
     from forecourt.app import Part
-    from forecourt.modules.identity import jobs, reactions
+    from forecourt.modules.identity import jobs
     from forecourt.modules.identity.contract import Identity
-    from forecourt.modules.identity.http import IdentityApi
+    from forecourt.modules.identity.http import AccountsAdminApi, AuthApi, MeApi, StaffApi
     from forecourt.modules.identity.service import IdentityService
+    from forecourt.modules.notifications.contract import Mailer
 
     service = IdentityService(
         house.database.module("identity"),
@@ -38,44 +39,55 @@ def identity(house: House) -> Part:
         public_url=house.settings.http.public_url,
     )
     house.board.provide(Identity, service)
+    apis = [AuthApi(service), MeApi(service), StaffApi(service), AccountsAdminApi(service)]
     return Part(
         "identity",
-        operations=IdentityApi(service).operations(),
-        subscriptions=reactions.subscriptions(service),
-        handlers=jobs.handlers(service),
-        schedules=jobs.schedules(service),
+        operations=[op for api in apis for op in api.operations()],
+        handlers=jobs.handlers(service, house.board.call(Mailer)),
+        schedules=jobs.schedules(),
     )
 
 
 def notifications(house: House) -> Part:
     from forecourt.app import Part
-    from forecourt.modules.notifications import jobs
+    from forecourt.modules.notifications.contract import Mailer
     from forecourt.modules.notifications.http import OutboxApi
     from forecourt.modules.notifications.service import NotificationsService
 
     keep = not house.settings.production
     service = NotificationsService(house.database.module("notifications"), house.clock, house.settings.mail, keep_outbox=keep)
-    return Part(
-        "notifications",
-        operations=OutboxApi(service).operations() if keep else [],
-        handlers=jobs.handlers(service),
-        schedules=jobs.schedules(service),
-    )
+    house.board.provide(Mailer, service)
+    return Part("notifications", operations=OutboxApi(service).operations() if keep else [])
 
 
 def venues(house: House) -> Part:
     from forecourt.app import Part
-    from forecourt.modules.booking.contract import FreeAt
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.venues.contract import Venues
     from forecourt.modules.venues.http import VenuesApi
     from forecourt.modules.venues.service import VenuesService
 
-    service = VenuesService(
-        house.database.module("venues"), house.clock, house.cache, house.board.call(Identity), house.board.call(FreeAt)
-    )
+    service = VenuesService(house.database.module("venues"), house.clock, house.cache, house.board.call(Identity))
     house.board.provide(Venues, service)
     return Part("venues", operations=VenuesApi(service).operations())
+
+
+def payments(house: House) -> Part:
+    from forecourt.app import Part
+    from forecourt.modules.payments import jobs
+    from forecourt.modules.payments.contract import Payments
+    from forecourt.modules.payments.http import PaymentsApi
+    from forecourt.modules.payments.service import PaymentsService
+    from forecourt.modules.venues.contract import Venues
+
+    service = PaymentsService(house.database.module("payments"), house.clock, house.board.call(Venues), house.metrics)
+    house.board.provide(Payments, service)
+    return Part(
+        "payments",
+        operations=PaymentsApi(service).operations(),
+        handlers=jobs.handlers(service),
+        schedules=jobs.schedules(service),
+    )
 
 
 def audit(house: House) -> Part:
@@ -99,6 +111,7 @@ MODULES: dict[str, Callable[[House], Part]] = {
     "identity": identity,
     "notifications": notifications,
     "venues": venues,
+    "payments": payments,
     "audit": audit,
 }
 """In the order in which they are built; audit last, because it records what all others announce."""
