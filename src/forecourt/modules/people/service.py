@@ -1,0 +1,270 @@
+"""Use cases: look at a profile, edit one's own, choose preferences."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated
+from uuid import UUID
+from zoneinfo import available_timezones
+
+import asyncpg
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.context import ActorKind, Context
+from forecourt.kernel.db import ModuleDatabase, constraint_of
+from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Unauthenticated
+from forecourt.kernel.events import emit
+from forecourt.modules.identity.contract import Identity
+from forecourt.modules.people import queries, rules
+from forecourt.modules.people.contract import (
+    DisplayName,
+    Handle,
+    HandleTaken,
+    LanguageTag,
+    PersonCard,
+    PlayedSport,
+    Preferences,
+    PreferredTime,
+    ProfileChanged,
+    ProfileField,
+    Visibility,
+)
+from forecourt.modules.people.queries import ProfileRow
+
+MAX_CARDS = 200
+
+
+class Profile(Struct, frozen=True):
+    """One's own profile, with who sees what."""
+
+    id: UUID
+    name: str
+    handle: str | None
+    bio: str
+    photo_id: UUID | None
+    city: str
+    sports: list[PlayedSport]
+    preferred_times: list[PreferredTime]
+    languages: list[str]
+    visibility: dict[ProfileField, Visibility]
+    version: int
+
+
+class PersonView(Struct, frozen=True):
+    """A person as somebody else sees it: null where the owner does not show a field, or has not filled it in."""
+
+    id: UUID
+    name: str
+    handle: str | None
+    bio: str | None = None
+    photo_id: UUID | None = None
+    city: str | None = None
+    sports: list[PlayedSport] | None = None
+    preferred_times: list[PreferredTime] | None = None
+    languages: list[str] | None = None
+
+
+class ProfilePatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is left out stays; null clears a handle or a photo. `visibility` is merged field by field."""
+
+    name: DisplayName | UnsetType = UNSET
+    handle: Handle | UnsetType | None = UNSET
+    bio: Annotated[str, Meta(max_length=2000)] | UnsetType = UNSET
+    photo_id: UUID | UnsetType | None = UNSET
+    city: Annotated[str, Meta(max_length=100)] | UnsetType = UNSET
+    sports: Annotated[list[PlayedSport], Meta(max_length=20)] | UnsetType = UNSET
+    preferred_times: Annotated[list[PreferredTime], Meta(max_length=50)] | UnsetType = UNSET
+    languages: Annotated[list[LanguageTag], Meta(max_length=20)] | UnsetType = UNSET
+    visibility: dict[ProfileField, Visibility] | UnsetType = UNSET
+
+
+class PeopleService:
+    def __init__(self, db: ModuleDatabase, clock: Clock, identity: Identity) -> None:
+        self._db = db
+        self._clock = clock
+        self._identity = identity
+
+    # --- look ---
+
+    async def look(self, ctx: Context, who: str) -> PersonView:
+        """A person by id or `@handle`, as the actor may see it. Raises NotFound."""
+        row = await self._find(ctx, who)
+        if row is None:
+            return await self._by_account(ctx, who)
+        (card,) = await self._identity.accounts(ctx, [row.account_id]) or [None]
+        if card is None or card.status.closed:
+            raise NotFound
+        if row.account_id == ctx.account_id:
+            return view(row, frozenset(ProfileField))
+        return view(row, rules.visible(row.visibility, signed_in=ctx.actor.kind is not ActorKind.ANONYMOUS))
+
+    async def _find(self, ctx: Context, who: str) -> ProfileRow | None:
+        async with self._db.read(ctx) as tx:
+            if who.startswith("@"):
+                return await queries.profile_by_handle(tx, rules.handle_key(who[1:]))
+            return await queries.profile(tx, id_of(who))
+
+    async def _by_account(self, ctx: Context, who: str) -> PersonView:
+        """Somebody who never edited a profile: only the name is known."""
+        if who.startswith("@"):
+            raise NotFound
+        cards = await self._identity.accounts(ctx, [id_of(who)])
+        if not cards or cards[0].status.closed:
+            raise NotFound
+        return PersonView(cards[0].id, cards[0].name, None)
+
+    async def cards(self, ctx: Context, ids: list[UUID]) -> list[PersonCard]:
+        if len(ids) > MAX_CARDS:
+            raise Invalid.field("ids", f"at most {MAX_CARDS} at once")
+        async with self._db.read(ctx) as tx:
+            rows = {row.account_id: row for row in await queries.profiles(tx, ids)}
+        missing = [id for id in dict.fromkeys(ids) if id not in rows]
+        cards = {id: card_of(row) for id, row in rows.items()}
+        for account in await self._identity.accounts(ctx, missing) if missing else []:
+            cards[account.id] = PersonCard(account.id, account.name, None, None)
+        return [cards[id] for id in dict.fromkeys(ids) if id in cards]
+
+    # --- one's own profile ---
+
+    async def mine(self, ctx: Context) -> Profile:
+        me = person_of(ctx)
+        async with self._db.read(ctx) as tx:
+            row = await queries.profile(tx, me)
+        return own(row or blank(me, await self._account_name(ctx, me)))
+
+    async def edit(self, ctx: Context, patch: ProfilePatch, if_match: int | None) -> Profile:
+        """Raises Invalid, HandleTaken, PreconditionFailed."""
+        me, now = person_of(ctx), self._clock.now()
+        refuse_bad(patch)
+        name = await self._account_name(ctx, me)
+        try:
+            async with self._db.tx(ctx) as tx:
+                await queries.begin_profile(tx, me, name, now)
+                before = await queries.lock_profile(tx, me)
+                if if_match is not None and if_match != before.version:
+                    raise PreconditionFailed
+                row = edited(before, patch)
+                await queries.save_profile(tx, row, None if row.handle is None else rules.handle_key(row.handle), now)
+                emit(tx, ProfileChanged(account_id=me))
+        except asyncpg.UniqueViolationError as e:
+            if constraint_of(e) == "profile_handle_key":
+                raise HandleTaken from None
+            raise
+        return own(row)
+
+    async def _account_name(self, ctx: Context, me: UUID) -> str:
+        cards = await self._identity.accounts(ctx, [me])
+        if not cards:
+            raise NotFound
+        return cards[0].name
+
+    # --- preferences ---
+
+    async def my_preferences(self, ctx: Context) -> Preferences:
+        me = person_of(ctx)
+        async with self._db.read(ctx) as tx:
+            return await queries.preferences(tx, me) or Preferences()
+
+    async def prefer(self, ctx: Context, chosen: Preferences) -> Preferences:
+        """Replaces the person's preferences. Raises Invalid for an unknown time zone."""
+        me = person_of(ctx)
+        if chosen.timezone is not None and chosen.timezone not in time_zones():
+            raise Invalid.field("timezone", "is not an IANA time zone, such as Europe/London")
+        async with self._db.tx(ctx) as tx:
+            await queries.save_preferences(tx, me, chosen, self._clock.now())
+        return chosen
+
+    async def preferences(self, ctx: Context, account_ids: list[UUID]) -> list[Preferences]:
+        """For modules that write to people. Each person's row is read in that person's name."""
+        if len(account_ids) > MAX_CARDS:
+            raise Invalid.field("account_ids", f"at most {MAX_CARDS} at once")
+        found: list[Preferences] = []
+        async with self._db.read(ctx) as tx:
+            for account_id in account_ids:
+                await tx.become(self._db.role, ctx.organisation_id, account_id)
+                found.append(await queries.preferences(tx, account_id) or Preferences())
+        return found
+
+
+@cache
+def time_zones() -> frozenset[str]:
+    """The names of all time zones; reading them takes some hundred files."""
+    return frozenset(available_timezones())
+
+
+def person_of(ctx: Context) -> UUID:
+    """Raises Unauthenticated for keys and for nobody."""
+    if ctx.account_id is None:
+        raise Unauthenticated
+    return ctx.account_id
+
+
+def id_of(text: str) -> UUID:
+    """Raises NotFound for what is no id."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound from None
+
+
+def refuse_bad(patch: ProfilePatch) -> None:
+    """Raises Invalid for what types do not say."""
+    if isinstance(patch.name, str) and not patch.name.strip():
+        raise Invalid.field("name", "must not be empty")
+    if isinstance(patch.handle, str):
+        if patch.handle.endswith("\n"):  # `$` in a pattern lets one through
+            raise Invalid.field("handle", "has a line break")
+        if rules.reserved(patch.handle):
+            raise Invalid.field("handle", "is a word that the house keeps for itself")
+    if not isinstance(patch.sports, UnsetType):
+        names = [played.sport for played in patch.sports]
+        if len(set(names)) < len(names):
+            raise Invalid.field("sports", "name each sport once")
+
+
+def edited(before: ProfileRow, patch: ProfilePatch) -> ProfileRow:
+    changes: dict[str, object] = {
+        field: value
+        for field in ("handle", "bio", "photo_id", "city", "sports", "preferred_times", "languages")
+        if (value := getattr(patch, field)) is not UNSET
+    }
+    if isinstance(patch.name, str):
+        changes["display_name"] = patch.name.strip()
+    if not isinstance(patch.visibility, UnsetType):
+        changes["visibility"] = {**before.visibility, **patch.visibility}
+    return msgspec.structs.replace(before, version=before.version + 1, **changes)
+
+
+def blank(account_id: UUID, name: str) -> ProfileRow:
+    return ProfileRow(account_id, name, None, "", None, "", [], [], [], {}, 0)
+
+
+def own(row: ProfileRow) -> Profile:
+    return Profile(
+        row.account_id,
+        row.display_name,
+        row.handle,
+        row.bio,
+        row.photo_id,
+        row.city,
+        row.sports,
+        row.preferred_times,
+        row.languages,
+        rules.full_visibility(row.visibility),
+        row.version,
+    )
+
+
+def view(row: ProfileRow, shown: frozenset[ProfileField]) -> PersonView:
+    """Name and handle, and of the rest what is shown."""
+    values = {field.value: getattr(row, field.value) or None for field in shown if field is not ProfileField.PHOTO}
+    if ProfileField.PHOTO in shown:
+        values["photo_id"] = row.photo_id
+    return PersonView(row.account_id, row.display_name, row.handle, **values)
+
+
+def card_of(row: ProfileRow) -> PersonCard:
+    photo_shown = ProfileField.PHOTO in rules.visible(row.visibility, signed_in=True)
+    return PersonCard(row.account_id, row.display_name, row.handle, row.photo_id if photo_shown else None)
