@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from forecourt.kernel.cache import Cache
 from forecourt.kernel.context import Context
-from forecourt.kernel.contracts import check_implementation
+from forecourt.kernel.contracts import Switchboard, check_implementation
+from forecourt.kernel.db import Database, Query, Statement
 from forecourt.kernel.errors import NotFound
 from forecourt.kernel.ids import new_id
-from forecourt.modules.venues import contract
-from forecourt.modules.venues.contract import OrganisationStatus, Policies, PoliciesPatch, VenuePatch
+from forecourt.kernel.metrics import Metrics
+from forecourt.modules.venues import contract, queries
+from forecourt.modules.venues.contract import (
+    NewOrganisation,
+    OrganisationKind,
+    OrganisationStatus,
+    Policies,
+    PoliciesPatch,
+    VenuePatch,
+)
 from forecourt.modules.venues.service import VenuesService
 
 GUEST = Context()
@@ -60,3 +72,63 @@ async def test_an_edit_of_policies_makes_every_book_of_the_organisation_new(venu
     book = await venues.book(GUEST, club.venue.id)
     assert (book.version, book.policies.lead_min) == (after[club.venue.id], 30)
     assert (await venues.book(GUEST, rival.venue.id)).policies.lead_min == 0
+
+
+async def test_other_modules_get_the_same_through_the_contract(venues: VenuesService, club) -> None:
+    board = Switchboard()
+    board.provide(contract.Venues, venues)
+    others = board.call(contract.Venues)
+    assert await others.book(GUEST, club.venue.id) == await venues.book(GUEST, club.venue.id)
+    assert await others.book_of_resource(GUEST, club.courts[0].id) == await venues.book(GUEST, club.venue.id)
+    assert [b.venue.id for b in await others.books(GUEST, [new_id(), club.venue.id])] == [club.venue.id]
+    assert await others.book_version(GUEST, [club.venue.id]) == await venues.book_version(GUEST, [club.venue.id])
+    assert await others.cards(GUEST, [club.venue.id]) == await venues.cards(GUEST, [club.venue.id])
+    assert await others.organisation(GUEST, club.organisation.id) == club.organisation
+    (card,) = await others.organisations(GUEST, [club.organisation.id])
+    assert card.slug == club.organisation.slug
+    for lost in (others.book(GUEST, new_id()), others.organisation(GUEST, new_id())):
+        with pytest.raises(NotFound):
+            await lost
+
+
+async def test_another_process_hears_that_a_book_changed(db: Database, clock, owners, valkey_url: str, make) -> None:
+    caches = [Cache(valkey_url, Metrics()) for _ in range(2)]
+    for cache in caches:
+        await cache.start()
+        await cache.listening()
+    here, there = (VenuesService(db.module("venues"), clock, cache, owners) for cache in caches)
+    founder = make.person()
+    organisation = await here.found(founder, NewOrganisation("Two", OrganisationKind.GYM, "GB", "GBP", "Europe/London"))
+    ctx = founder.within(organisation.id)
+    venue = await here.create_venue(ctx, make.padel())
+    assert (await there.book(GUEST, venue.id)).venue.name == "River Padel Club"
+    await here.edit_venue(ctx, venue.id, VenuePatch(name="New"), None)
+    async with asyncio.timeout(5):
+        while (await there.book(GUEST, venue.id)).venue.name != "New":
+            await asyncio.sleep(0.01)
+    for cache in caches:
+        await cache.close()
+
+
+async def test_a_court_added_elsewhere_is_found_whatever_this_process_remembers(
+    venues: VenuesService, club, db: Database, clock, owners, make
+) -> None:
+    deaf = VenuesService(db.module("venues"), clock, Cache(None, Metrics()), owners)
+    old = await deaf.book(GUEST, club.venue.id)
+    court = await venues.add_resource(club.ctx, club.venue.id, make.court("Third"))
+    assert await deaf.book(GUEST, club.venue.id) is old  # or the test proves nothing
+    assert (await deaf.book_of_resource(GUEST, court.id)).resource(court.id) == court
+
+
+async def test_every_statement_fits_the_schema_and_its_struct(fresh_database) -> None:
+    connection = await fresh_database.admin()
+    await connection.execute("set role fc_venues")
+    prepared = 0
+    for value in vars(queries).values():
+        if isinstance(value, Query | Statement):
+            statement = await connection.prepare(value.sql)
+            prepared += 1
+            if isinstance(value, Query) and value.fields:
+                assert len(statement.get_attributes()) == len(value.fields), value.sql
+    await connection.close()
+    assert prepared > 30

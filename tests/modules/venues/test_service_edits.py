@@ -105,6 +105,9 @@ async def test_an_organisation_takes_a_short_name_that_is_free_only(venues: Venu
     assert (after.name, after.slug, after.version) == ("New", free, 2)
     (card,) = await venues.organisations(GUEST, [new_id(), club.organisation.id])
     assert (card.name, card.slug) == ("New", free)
+    with pytest.raises(Invalid) as refused:
+        await venues.edit_organisation(club.ctx, OrganisationPatch(timezone="Mars/Olympus"), None)
+    assert path_of(refused) == "timezone"
 
 
 @pytest.mark.parametrize("slug", [None, "same"])

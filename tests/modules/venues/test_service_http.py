@@ -6,12 +6,23 @@ import msgspec
 import pytest
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.errors import Invalid, NotFound
+from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed
 from forecourt.kernel.http.decode import BodyDecoder, QueryDecoder
 from forecourt.kernel.http.operation import AccessKind, reply_body
 from forecourt.kernel.ids import new_id
-from forecourt.modules.venues.contract import NewOrganisation, NewResource, NewVenue, OrganisationStatus, PoliciesPatch, PriceList
-from forecourt.modules.venues.http import PreviewQuery, SearchQuery, VenuesApi
+from forecourt.modules.venues.contract import (
+    NewClosure,
+    NewOrganisation,
+    NewResource,
+    NewVenue,
+    OrganisationPatch,
+    OrganisationStatus,
+    PoliciesPatch,
+    PriceList,
+    ResourcePatch,
+    VenuePatch,
+)
+from forecourt.modules.venues.http import AttentionQuery, PreviewQuery, SearchQuery, Standing, VenuesApi
 from forecourt.modules.venues.service import VenuesService
 
 GUEST = Context()
@@ -83,6 +94,41 @@ async def test_a_deactivated_organisation_is_no_more_and_a_suspended_one_still_t
             else:
                 with pytest.raises(NotFound):
                     await look
+
+
+async def test_owners_read_change_and_remove(api: VenuesApi, club) -> None:
+    ctx, org, venue, court = club.ctx, club.organisation.id, club.venue.id, club.courts[0].id
+    assert await api.organisation(ctx, org) == club.organisation
+    renamed = await api.edit_organisation(ctx, org, body(OrganisationPatch, '{"name":"New"}'), 1)
+    assert (renamed.name, renamed.version) == ("New", 2)
+    assert (await api.policies(ctx, org)).version == 2
+    assert [step.done for step in (await api.onboarding(ctx, org)).steps] == [True, True, True, False, False, True]
+    assert [v.id for v in (await api.venues(ctx, org, query(SearchQuery, ""))).items] == [venue]
+    assert await api.venue(ctx, org, venue) == club.venue
+    changed = await api.edit(ctx, org, venue, body(VenuePatch, '{"city":null,"listed":false}'), 1)
+    assert (changed.city, changed.listed, changed.version) == (None, False, 2)
+    with pytest.raises(PreconditionFailed):
+        await api.edit(ctx, org, venue, body(VenuePatch, '{"city":"Bath"}'), 1)
+    assert await api.resource(ctx, org, venue, court) == club.courts[0]
+    assert not (await api.edit_resource(ctx, org, venue, court, body(ResourcePatch, '{"active":false}'))).active
+    assert [r.id for r in (await api.public_resources(GUEST, venue, query(SearchQuery, ""))).items] == [club.courts[1].id]
+    assert len((await api.resources(ctx, org, venue, query(SearchQuery, ""))).items) == 2
+    await api.remove_resource(ctx, org, venue, court)
+    assert len((await api.resources(ctx, org, venue, query(SearchQuery, ""))).items) == 1
+    closure = await api.close(ctx, org, venue, body(NewClosure, '{"reason":"Holidays","holiday":true}'))
+    assert (await api.closures(ctx, org, venue)).items == [closure]
+    await api.reopen(ctx, org, venue, closure.id)
+    assert (await api.closures(ctx, org, venue)).items == []
+    standing = await api.set_standing(GUEST, org, body(Standing, '{"status":"suspended","reason":"unpaid"}'))
+    assert standing.status is OrganisationStatus.SUSPENDED
+    assert (await api.needing_attention(GUEST, query(AttentionQuery, "limit=1&status=suspended"))).items
+
+
+@pytest.mark.parametrize("text", ['{"nickname":"x"}', '{"name":""}', '{"name":null}', '{"capacity":0}', '{"name":"a\\u0000b"}'])
+def test_a_body_that_cannot_be_understood_is_refused(text: str) -> None:
+    assert body(ResourcePatch, '{"name":"ab"}')
+    with pytest.raises(Invalid):
+        body(ResourcePatch, text)
 
 
 @pytest.mark.parametrize(
