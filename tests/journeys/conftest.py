@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -37,3 +42,77 @@ async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def world(client: httpx.AsyncClient) -> World:
     return World(client)
+
+
+class Server:
+    """`forecourt serve` (and `worker`) as real processes on the test engines, to be killed at will."""
+
+    def __init__(self, environ: dict[str, str], log: Path) -> None:
+        self.environ = environ
+        self.log = log
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, *duties: str) -> None:
+        for duty in duties or ("serve", "worker"):
+            command = [sys.executable, "-m", "forecourt", duty]
+            if duty == "serve":
+                command += ["--port", str(self.port)]
+            with self.log.open("ab") as log:
+                self.processes[duty] = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
+        if "serve" in (duties or ("serve",)):
+            self.await_ready()
+
+    def await_ready(self) -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            if self.processes["serve"].poll() is not None:
+                raise AssertionError(self.log.read_text()[-3000:])
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.05)
+        raise AssertionError("not ready: " + self.log.read_text()[-3000:])
+
+    def kill(self, *duties: str) -> None:
+        for duty in duties or tuple(self.processes):
+            process = self.processes.pop(duty)
+            process.kill()
+            process.wait()
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.processes.clear()
+
+
+def environ_for(data: Path, database_url: str, admin_url: str, valkey_url: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "FORECOURT_ENV": "dev",
+        "FORECOURT_DATA": str(data),
+        "FORECOURT_LOG_LEVEL": "warning",
+        "DATABASE_URL": database_url,
+        "DATABASE_ADMIN_URL": admin_url,
+        "VALKEY_URL": valkey_url,
+    }
+
+
+@pytest.fixture(scope="session")
+def server(database_url: str, admin_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server and a worker that live as long as the run."""
+    data = tmp_path_factory.mktemp("server")
+    server = Server(environ_for(data, database_url, admin_url, valkey_url), data / "server.log")
+    server.start()
+    yield server
+    server.stop()
