@@ -1,0 +1,694 @@
+"""The pages on which owners set up their organisation: places, hours, things, prices, policies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Annotated, Any, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Problem
+from forecourt.kernel.http.operation import CONFIRMED, PERSON, Api, Html, Redirect, Visit, action, page, staff
+from forecourt.kernel.period import Period
+from forecourt.kernel.web.formats import local
+from forecourt.kernel.web.forms import NO_FAULTS, Faults, faults
+from forecourt.kernel.web.surroundings import Surroundings, staff_bar
+from forecourt.kernel.web.views import Choice, Link
+from forecourt.modules.venues.contract import (
+    WEEK,
+    Closure,
+    DateRange,
+    Organisation,
+    OrganisationKind,
+    Per,
+    PriceList,
+    PriceRule,
+    Purpose,
+    Resource,
+    ResourceKind,
+    VenueBook,
+    Weekday,
+)
+from forecourt.modules.venues.rules import minutes_of, specificity, wall, zone
+from forecourt.modules.venues.service import VenuesService
+from forecourt.modules.venues.service.organisations import OnboardingStep, Step
+from forecourt.modules.venues.service.venues import PricePreview
+from forecourt.modules.venues.staff_forms import (
+    AMENITIES,
+    ClosureForm,
+    HoursForm,
+    OrganisationForm,
+    PoliciesForm,
+    ResourceForm,
+    RuleForm,
+    SettingsForm,
+    VenueForm,
+    amount_text,
+    clock,
+    hours_text,
+)
+
+EDIT = staff("venues.edit")
+MAX_SHOWN = 100
+ZONES = (
+    "Europe/London", "Europe/Lisbon", "Europe/Madrid", "Europe/Paris", "Europe/Berlin", "Europe/Rome", "Europe/Stockholm",
+    "Europe/Warsaw", "Europe/Athens", "Europe/Istanbul", "Africa/Cairo", "Africa/Lagos", "Africa/Nairobi", "Africa/Johannesburg",
+    "Asia/Dubai", "Asia/Karachi", "Asia/Kolkata", "Asia/Dhaka", "Asia/Bangkok", "Asia/Singapore", "Asia/Hong_Kong", "Asia/Tokyo",
+    "Australia/Sydney", "Pacific/Auckland", "America/Sao_Paulo", "America/Argentina/Buenos_Aires", "America/New_York",
+    "America/Chicago", "America/Denver", "America/Los_Angeles", "America/Toronto", "America/Mexico_City", "UTC",
+)  # fmt: skip
+"""Offered while typing; any IANA zone is taken."""
+DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+STEPS = {
+    Step.VENUE: ("Add your first place", "Where it is and when it is open"),
+    Step.RESOURCE: ("Add something to book", "A court, a room, a lane"),
+    Step.PRICES: ("Set prices", "What an hour costs, and when it costs more"),
+    Step.PHOTO: ("Add a picture", "Places with one are chosen more often"),
+    Step.POLICIES: ("Look over the policies", "What comes back on cancelling, how long a place is held"),
+    Step.LISTED: ("List it", "Until then only people with the address find it"),
+}
+
+
+class Todo(msgspec.Struct, frozen=True):
+    """One step of setting up."""
+
+    label: str
+    hint: str
+    done: bool
+    href: str
+
+
+class VenueRow(msgspec.Struct, frozen=True):
+    """A venue in the list."""
+
+    id: UUID
+    name: str
+    address: str
+    listed: bool
+    resources: int
+    rules: int
+    today: str
+
+
+class RuleRow(msgspec.Struct, frozen=True):
+    """A price rule in words; `place` is its number in the list, from 0."""
+
+    place: int
+    label: str
+    amount: str
+    when: str
+    where: str
+    who: str
+    chosen: bool
+    wins: bool
+
+
+class DayRow(msgspec.Struct, frozen=True):
+    """One weekday of the hours editor."""
+
+    name: str
+    label: str
+    value: str
+    error: str
+
+
+class PurposeRow(msgspec.Struct, frozen=True):
+    name: str
+    label: str
+    value: str
+    error: str
+
+
+class PricesQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
+    """`rule` opens a rule's form (`new` an empty one); the rest is the preview's question."""
+
+    rule: Annotated[str, Meta(max_length=6)] = ""
+    resource_id: UUID | None = None
+    day: date | None = None
+    at: Annotated[str, Meta(max_length=5)] = "18:00"
+    duration_min: Annotated[int, Meta(ge=15, le=1440)] = 60
+    purpose: Purpose = Purpose.WORKOUT
+    team_size: Annotated[int, Meta(ge=1, le=1000)] = 2
+    member_tier: Annotated[str, Meta(max_length=40)] = ""
+
+
+class ResourceQuery(msgspec.Struct, forbid_unknown_fields=True):
+    edit: UUID | None = None
+    new: Annotated[str, Meta(max_length=1)] = ""
+
+
+class RemoveRule(msgspec.Struct, forbid_unknown_fields=True):
+    place: Annotated[int, Meta(ge=0, le=500)]
+    version: int
+
+
+class StaffVenuePages(Api):
+    tag = "Console"
+
+    def __init__(self, service: VenuesService, pages: Surroundings, clock: Clock) -> None:
+        self._venues = service
+        self._pages = pages
+        self._clock = clock
+
+    # --- an organisation of one's own
+
+    @page("/orgs/new", access=PERSON)
+    async def new_organisation(self, visit: Visit) -> Html | Redirect:
+        """Open a place."""
+        if not visit.ctx.actor.confirmed:
+            return Redirect("/verify?next=/orgs/new", toast="Verify your e-mail address first")
+        return self._new_organisation(visit, OrganisationForm(), NO_FAULTS)
+
+    @action("/orgs/new", access=CONFIRMED)
+    async def found(self, visit: Visit, form: OrganisationForm) -> Html | Redirect:
+        """Creates the organisation; its first place comes next."""
+        try:
+            organisation = await self._venues.found(visit.ctx, form.new())
+        except Problem as problem:
+            return self._new_organisation(visit, form, faults(problem))
+        return Redirect(f"/orgs/{organisation.id}/places/new", toast=f"{organisation.name} is yours. Now its first place.")
+
+    def _new_organisation(self, visit: Visit, form: OrganisationForm, wrong: Faults) -> Html:
+        return self._pages.page(
+            "venues/staff_new_org.html",
+            visit,
+            status=wrong.status,
+            form=form,
+            wrong=wrong,
+            kinds=[Choice(label=kind.value.capitalize(), value=kind.value) for kind in OrganisationKind],
+            zones=ZONES,
+        )
+
+    # --- places
+
+    @page("/orgs/{org_id}/places", access=EDIT)
+    async def places(self, visit: Visit, org_id: UUID) -> Html:
+        """The organisation's venues, and what is left to set up."""
+        found = (await self._venues.venues(visit.ctx, MAX_SHOWN, None)).items
+        books = {book.venue.id: book for book in await self._venues.books(visit.ctx, [v.id for v in found])}
+        organisation = (await self._venues.own(visit.ctx)).organisation
+        steps = _todo(await self._venues.onboarding(visit.ctx), org_id, found[0].id if found else None)
+        return self._pages.page(
+            "venues/staff_places.html",
+            visit,
+            org=staff_bar(organisation, visit.ctx),
+            rows=[self._row(books[v.id]) for v in found if v.id in books],
+            steps=[] if all(step.done for step in steps) else steps,
+            done=sum(step.done for step in steps),
+        )
+
+    def _row(self, book: VenueBook) -> VenueRow:
+        today = local(self._clock.now(), book.venue.timezone).date()
+        return VenueRow(
+            book.venue.id,
+            book.venue.name,
+            book.venue.address,
+            book.venue.listed,
+            sum(1 for r in book.resources if r.active and not r.removed),
+            len(book.rules),
+            hours_text(book.venue.opening_hours.on(today)) or "Closed today",
+        )
+
+    @page("/orgs/{org_id}/places/new", access=EDIT)
+    async def new_place(self, visit: Visit, org_id: UUID) -> Html:
+        """Add a place."""
+        organisation = (await self._venues.own(visit.ctx)).organisation
+        return self._new_place(visit, organisation, VenueForm(timezone=organisation.timezone), NO_FAULTS)
+
+    @action("/orgs/{org_id}/places/new", access=EDIT)
+    async def add_place(self, visit: Visit, org_id: UUID, form: VenueForm) -> Html | Redirect:
+        """Adds a place."""
+        try:
+            venue = await self._venues.create_venue(visit.ctx, form.new())
+        except Problem as problem:
+            organisation = (await self._venues.own(visit.ctx)).organisation
+            return self._new_place(visit, organisation, form, faults(problem, {"location.lat": "lat", "location.lon": "lon"}))
+        return Redirect(f"/orgs/{org_id}/places/{venue.id}/resources?new=1", toast=f"{venue.name} is there. What can be booked?")
+
+    def _new_place(self, visit: Visit, organisation: Organisation, form: VenueForm, wrong: Faults) -> Html:
+        return self._pages.page(
+            "venues/staff_new_place.html",
+            visit,
+            org=staff_bar(organisation, visit.ctx),
+            status=wrong.status,
+            form=form,
+            wrong=wrong,
+            zones=ZONES,
+            amenities=AMENITIES,
+        )
+
+    @page("/orgs/{org_id}/places/{venue_id}", access=EDIT)
+    async def place(self, visit: Visit, org_id: UUID, venue_id: UUID) -> Html:
+        """A place's details."""
+        book = await self._book(visit, venue_id)
+        return self._place(visit, book, VenueForm.of(book.venue), NO_FAULTS)
+
+    @action("/orgs/{org_id}/places/{venue_id}", access=EDIT)
+    async def edit_place(self, visit: Visit, org_id: UUID, venue_id: UUID, form: VenueForm) -> Html | Redirect:
+        """Saves a place's details."""
+        try:
+            venue = await self._venues.edit_venue(visit.ctx, venue_id, form.patch(), form.version)
+        except Problem as problem:
+            book = await self._book(visit, venue_id)
+            wrong = faults(problem, {"location.lat": "lat", "location.lon": "lon"})
+            return self._place(visit, book, _fresher(form, book.venue.version, problem), wrong)
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}", toast=f"{venue.name} is saved")
+
+    def _place(self, visit: Visit, book: VenueBook, form: VenueForm, wrong: Faults) -> Html:
+        return self._editor(visit, book, "details", wrong, "venues/staff_place.html", form=form, zones=ZONES, amenities=AMENITIES)
+
+    # --- hours
+
+    @page("/orgs/{org_id}/places/{venue_id}/hours", access=EDIT)
+    async def hours(self, visit: Visit, org_id: UUID, venue_id: UUID) -> Html:
+        """Opening hours and closures."""
+        book = await self._book(visit, venue_id)
+        return self._hours(visit, book, HoursForm.of(book.venue), NO_FAULTS, ClosureForm(), NO_FAULTS)
+
+    @action("/orgs/{org_id}/places/{venue_id}/hours", access=EDIT)
+    async def edit_hours(self, visit: Visit, org_id: UUID, venue_id: UUID, form: HoursForm) -> Html | Redirect:
+        """Saves the opening hours."""
+        try:
+            await self._venues.edit_venue(visit.ctx, venue_id, form.patch(), form.version)
+        except Problem as problem:
+            wrong = faults(problem)
+            wrong = Faults(wrong.status, wrong.code, {k.removeprefix("opening_hours."): v for k, v in wrong.at.items()})
+            fresh = await self._book(visit, venue_id)
+            return self._hours(visit, fresh, _fresher(form, fresh.venue.version, problem), wrong, ClosureForm(), NO_FAULTS)
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/hours", toast="Hours are saved")
+
+    @action("/orgs/{org_id}/places/{venue_id}/closures", access=EDIT)
+    async def close(self, visit: Visit, org_id: UUID, venue_id: UUID, form: ClosureForm) -> Html | Redirect:
+        """Closes the place on some days."""
+        try:
+            closure = await self._venues.close(visit.ctx, venue_id, form.new())
+        except Problem as problem:
+            book = await self._book(visit, venue_id)
+            wrong = faults(problem, {"dates.from": "first", "dates.to": "last", "dates": "first"})
+            return self._hours(visit, book, HoursForm.of(book.venue), NO_FAULTS, form, wrong)
+        here = f"/orgs/{org_id}/places/{venue_id}"
+        return Redirect(f"{here}/hours", toast=f"Closed: {closure.reason}", undo=f"{here}/closures/{closure.id}/remove")
+
+    @action("/orgs/{org_id}/places/{venue_id}/closures/{closure_id}/remove", access=EDIT)
+    async def reopen(self, visit: Visit, org_id: UUID, venue_id: UUID, closure_id: UUID) -> Redirect:
+        """Takes a closure back."""
+        await self._venues.reopen(visit.ctx, venue_id, closure_id)
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/hours", toast="Open again on those days")
+
+    def _hours(
+        self, visit: Visit, book: VenueBook, form: HoursForm, wrong: Faults, closure: ClosureForm, closure_wrong: Faults
+    ) -> Html:
+        rows = [
+            DayRow(day.value, name, getattr(form, day.value), wrong(day.value)) for day, name in zip(WEEK, DAY_NAMES, strict=True)
+        ]
+        return self._editor(
+            visit,
+            book,
+            "hours",
+            wrong if wrong is not NO_FAULTS else closure_wrong,
+            "venues/staff_hours.html",
+            form=form,
+            days=rows,
+            closures=sorted(book.closures, key=_closure_order),
+            closure=closure,
+            closure_wrong=closure_wrong,
+        )
+
+    # --- things
+
+    @page("/orgs/{org_id}/places/{venue_id}/resources", access=EDIT)
+    async def resources(self, visit: Visit, org_id: UUID, venue_id: UUID, query: ResourceQuery) -> Html:
+        """What can be booked at a place."""
+        book = await self._book(visit, venue_id)
+        chosen = book.resource(query.edit) if query.edit else None
+        if query.edit and (chosen is None or chosen.removed):
+            raise NotFound
+        form = ResourceForm.of(chosen) if chosen else ResourceForm(position=str(len(book.resources)))
+        return self._resources(visit, book, chosen, form, NO_FAULTS, adding=bool(query.new))
+
+    @action("/orgs/{org_id}/places/{venue_id}/resources", access=EDIT)
+    async def add_resource(self, visit: Visit, org_id: UUID, venue_id: UUID, form: ResourceForm) -> Html | Redirect:
+        """Adds a thing."""
+        try:
+            resource = await self._venues.add_resource(visit.ctx, venue_id, form.new())
+        except Problem as problem:
+            wrong = faults(problem, _PARTY_PATHS)
+            return self._resources(visit, await self._book(visit, venue_id), None, form, wrong, adding=True)
+        here = f"/orgs/{org_id}/places/{venue_id}/resources"
+        return Redirect(here, toast=f"{resource.name} can be booked", undo=f"{here}/{resource.id}/remove")
+
+    @action("/orgs/{org_id}/places/{venue_id}/resources/{resource_id}", access=EDIT)
+    async def edit_resource(
+        self, visit: Visit, org_id: UUID, venue_id: UUID, resource_id: UUID, form: ResourceForm
+    ) -> Html | Redirect:
+        """Saves a thing."""
+        try:
+            resource = await self._venues.edit_resource(visit.ctx, venue_id, resource_id, form.patch(), form.version)
+        except Problem as problem:
+            book = await self._book(visit, venue_id)
+            chosen = book.resource(resource_id)
+            if chosen is None:
+                raise
+            form = _fresher(form, chosen.version, problem)
+            return self._resources(visit, book, chosen, form, faults(problem, _PARTY_PATHS), adding=False)
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/resources", toast=f"{resource.name} is saved")
+
+    @action("/orgs/{org_id}/places/{venue_id}/resources/{resource_id}/remove", access=EDIT)
+    async def remove_resource(self, visit: Visit, org_id: UUID, venue_id: UUID, resource_id: UUID) -> Html | Redirect:
+        """Takes a thing off every list for good."""
+        try:
+            await self._venues.remove_resource(visit.ctx, venue_id, resource_id)
+        except Problem as problem:
+            book = await self._book(visit, venue_id)
+            chosen = book.resource(resource_id)
+            if chosen is None:
+                raise
+            return self._resources(visit, book, chosen, ResourceForm.of(chosen), faults(problem), adding=False)
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/resources", toast="Removed. Bookings of the past keep its name.")
+
+    def _resources(
+        self, visit: Visit, book: VenueBook, chosen: Resource | None, form: ResourceForm, wrong: Faults, *, adding: bool
+    ) -> Html:
+        present = [r for r in book.resources if not r.removed]
+        return self._editor(
+            visit,
+            book,
+            "resources",
+            wrong,
+            "venues/staff_resources.html",
+            resources=present,
+            chosen=chosen,
+            adding=adding or not present,
+            form=form,
+            kinds=[Choice(label=kind.value.capitalize(), value=kind.value) for kind in ResourceKind],
+            parts=[r for r in present if chosen is None or r.id != chosen.id],
+            purposes=[
+                PurposeRow(p.value, p.value.capitalize(), getattr(form, f"party_{p.value}"), wrong(f"party_{p.value}"))
+                for p in Purpose
+            ],
+        )
+
+    # --- prices
+
+    @page("/orgs/{org_id}/places/{venue_id}/prices", access=EDIT)
+    async def prices(self, visit: Visit, org_id: UUID, venue_id: UUID, query: PricesQuery) -> Html:
+        """The price list, and what an hour costs by it."""
+        book = await self._book(visit, venue_id)
+        known = await self._venues.prices(visit.ctx, venue_id)
+        form: RuleForm | None = None
+        if query.rule == "new":
+            form = RuleForm(version=known.version)
+        elif query.rule.isdigit() and int(query.rule) < len(known.rules):
+            form = RuleForm.of(known.rules[int(query.rule)], int(query.rule))
+            form.version = known.version
+        return await self._prices(visit, book, known.rules, known.version, query, form, NO_FAULTS)
+
+    @action("/orgs/{org_id}/places/{venue_id}/prices", access=EDIT)
+    async def save_rule(self, visit: Visit, org_id: UUID, venue_id: UUID, form: RuleForm) -> Html | Redirect:
+        """Adds a rule, or saves the one that was edited."""
+        book = await self._book(visit, venue_id)
+        known = await self._venues.prices(visit.ctx, venue_id)
+        place = int(form.place) if form.place.isdigit() else len(known.rules)
+        try:
+            if known.version != form.version:
+                raise PreconditionFailed("Somebody changed the prices meanwhile. Look at the list, then save again.")
+            rule = form.rule(book.organisation.currency)
+            rules = [*known.rules[:place], rule, *known.rules[place + 1 :]]
+            await self._venues.set_prices(visit.ctx, venue_id, PriceList(rules), form.version)
+        except Problem as problem:
+            form.version = known.version
+            wrong = faults(problem, {f"rules[{place}].{name}": name for name in PriceRule.__struct_encode_fields__})
+            return await self._prices(visit, book, known.rules, known.version, PricesQuery(), form, _named(wrong))
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/prices", toast="The price is saved and counts from now on")
+
+    @action("/orgs/{org_id}/places/{venue_id}/prices/remove", access=EDIT)
+    async def remove_rule(self, visit: Visit, org_id: UUID, venue_id: UUID, form: RemoveRule) -> Redirect:
+        """Takes a rule off the list."""
+        known = await self._venues.prices(visit.ctx, venue_id)
+        if form.place >= len(known.rules):
+            raise NotFound
+        rest = [rule for i, rule in enumerate(known.rules) if i != form.place]
+        await self._venues.set_prices(visit.ctx, venue_id, PriceList(rest), form.version)
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/prices", toast="The price is gone")
+
+    async def _prices(
+        self,
+        visit: Visit,
+        book: VenueBook,
+        rules: list[PriceRule],
+        version: int,
+        query: PricesQuery,
+        form: RuleForm | None,
+        wrong: Faults,
+    ) -> Html:
+        bookable = [r for r in book.resources if r.active and not r.removed]
+        asked, asked_wrong, preview = query, NO_FAULTS, None
+        if bookable:
+            asked = self._question(book, query, bookable)
+            try:
+                preview = await self._preview(visit, book, asked)
+            except Problem as problem:
+                asked_wrong = faults(problem)
+        winners = {segment.rule for segment in preview.segments} if preview else set[int | None]()
+        names = {r.id: r.name for r in book.resources}
+        order = sorted(range(len(rules)), key=lambda i: (specificity(rules[i]), -i), reverse=True)
+        return self._editor(
+            visit,
+            book,
+            "prices",
+            wrong,
+            "venues/staff_prices.html",
+            rows=[
+                _rule_row(rules[i], i, names, chosen=form is not None and form.place == str(i), wins=i in winners) for i in order
+            ],
+            version=version,
+            form=form,
+            resources=bookable,
+            days=[Choice(label=name[:3], value=day.value) for day, name in zip(WEEK, DAY_NAMES, strict=True)],
+            pers=[Choice(label=label, value=per.value) for per, label in _PER.items()],
+            purposes=[Choice(label=p.value.capitalize(), value=p.value) for p in Purpose],
+            asked=asked,
+            asked_wrong=asked_wrong,
+            preview=preview,
+            currency=book.organisation.currency,
+        )
+
+    def _question(self, book: VenueBook, query: PricesQuery, bookable: Sequence[Resource]) -> PricesQuery:
+        """The preview's question with what was left out filled in."""
+        tomorrow = local(self._clock.now(), book.venue.timezone).date() + timedelta(days=1)
+        resource_id = query.resource_id if any(r.id == query.resource_id for r in bookable) else bookable[0].id
+        return msgspec.structs.replace(query, resource_id=resource_id, day=query.day or tomorrow)
+
+    async def _preview(self, visit: Visit, book: VenueBook, asked: PricesQuery) -> PricePreview:
+        if asked.day is None or asked.resource_id is None:
+            raise Invalid.field("day", "is needed")
+        at = clock(asked.at, "at")
+        start = wall(zone(book.venue.timezone), asked.day, minutes_of(at))
+        return await self._venues.preview_price(
+            visit.ctx,
+            book.venue.id,
+            asked.resource_id,
+            Period.of(start, asked.duration_min),
+            purpose=asked.purpose,
+            team_size=asked.team_size,
+            member_tier=asked.member_tier or None,
+        )
+
+    # --- the organisation itself
+
+    @page("/orgs/{org_id}/settings", access=EDIT)
+    async def settings(self, visit: Visit, org_id: UUID) -> Html:
+        """The organisation and its policies."""
+        return await self._settings(visit, None, NO_FAULTS, None, NO_FAULTS)
+
+    @action("/orgs/{org_id}/settings", access=EDIT)
+    async def save_settings(self, visit: Visit, org_id: UUID, form: SettingsForm) -> Html | Redirect:
+        """Saves the organisation."""
+        try:
+            await self._venues.edit_organisation(visit.ctx, form.patch(), form.version)
+        except Problem as problem:
+            return await self._settings(visit, form, faults(problem), None, NO_FAULTS)
+        return Redirect(f"/orgs/{org_id}/settings", toast="Saved")
+
+    @action("/orgs/{org_id}/policies", access=EDIT)
+    async def save_policies(self, visit: Visit, org_id: UUID, form: PoliciesForm) -> Html | Redirect:
+        """Saves the policies."""
+        try:
+            await self._venues.edit_policies(visit.ctx, form.patch(), form.version)
+        except Problem as problem:
+            return await self._settings(visit, None, NO_FAULTS, form, faults(problem))
+        return Redirect(f"/orgs/{org_id}/settings", toast="Policies are saved. Bookings made from now on follow them.")
+
+    async def _settings(
+        self, visit: Visit, form: SettingsForm | None, wrong: Faults, policies: PoliciesForm | None, policies_wrong: Faults
+    ) -> Html:
+        own = await self._venues.own(visit.ctx)
+        organisation, stored = own.organisation, own.policies
+        if form is None:
+            form = SettingsForm(
+                name=organisation.name,
+                kind=organisation.kind.value,
+                timezone=organisation.timezone,
+                locale=organisation.locale,
+                slug=organisation.slug,
+                hue="" if organisation.branding.hue is None else str(organisation.branding.hue),
+            )
+        form.version = organisation.version
+        if policies is None:
+            tiers: dict[str, Any] = {
+                f"tier_{i}_{key}": str(value)
+                for i, tier in enumerate(stored.cancellation[:3], 1)
+                for key, value in (("h", tier.before_h), ("pct", tier.refund_pct))
+            }
+            numbers = ("reschedule_fee_pct", "lead_min", "horizon_days", "hold_min", "max_open_bookings", "no_show_strikes")
+            texts: dict[str, Any] = {name: str(getattr(stored, name)) for name in numbers}
+            policies = PoliciesForm(
+                **tiers,
+                **texts,
+                weather_refund_pct="" if stored.weather_refund_pct is None else str(stored.weather_refund_pct),
+                requires_health_form="1" if stored.requires_health_form else "",
+                approval_purposes=[p.value for p in stored.approval_purposes],
+                quiet_hours=hours_text([stored.quiet_hours]) if stored.quiet_hours else "",
+            )
+        policies.version = organisation.version
+        return self._pages.page(
+            "venues/staff_settings.html",
+            visit,
+            org=staff_bar(organisation, visit.ctx),
+            status=max(wrong.status, policies_wrong.status),
+            organisation=organisation,
+            form=form,
+            wrong=wrong,
+            policies=policies,
+            policies_wrong=policies_wrong,
+            kinds=[Choice(label=kind.value.capitalize(), value=kind.value) for kind in OrganisationKind],
+            purposes=[Choice(label=p.value.capitalize(), value=p.value) for p in Purpose],
+            zones=ZONES,
+        )
+
+    @page("/orgs/{org_id}/more", access=staff(""))
+    async def more(self, visit: Visit, org_id: UUID) -> Html:
+        """Everything else, for phones: the side bar as a page."""
+        organisation = await self._venues.organisation(visit.ctx, org_id)
+        return self._pages.page("venues/staff_more.html", visit, org=staff_bar(organisation, visit.ctx))
+
+    # --- shared
+
+    async def _book(self, visit: Visit, venue_id: UUID) -> VenueBook:
+        return (await self._venues.fresh(visit.ctx, venue_id)).book
+
+    def _editor(self, visit: Visit, book: VenueBook, part: str, wrong: Faults, template: str, /, **values: object) -> Html:
+        """A page of the venue editor: its head, its tabs, and one part."""
+        here = f"/orgs/{book.organisation.id}/places/{book.venue.id}"
+        parts = (("details", "Details", here), ("hours", "Hours", f"{here}/hours"))
+        more = (("resources", "To book", f"{here}/resources"), ("prices", "Prices", f"{here}/prices"))
+        return self._pages.page(
+            template,
+            visit,
+            org=staff_bar(book.organisation, visit.ctx, book.venue.name),
+            status=wrong.status,
+            venue=book.venue,
+            here=here,
+            crumbs=[Link("Places", f"/orgs/{book.organisation.id}/places"), Link(book.venue.name, here)],
+            tabs=[Choice(label=label, href=href, chosen=key == part) for key, label, href in (*parts, *more)],
+            wrong=wrong,
+            values=values,
+        )
+
+
+_PER = {Per.HOUR: "per hour", Per.BOOKING: "per booking", Per.PERSON: "per person", Per.PERSON_HOUR: "per person and hour"}
+_PARTY_PATHS = {f"people.{p.value}": f"party_{p.value}" for p in Purpose}
+
+
+class Versioned(Protocol):
+    version: int
+
+
+V = TypeVar("V", bound=Versioned)
+
+
+def _fresher(form: V, version: int, problem: Problem) -> V:
+    """After somebody else's edit the form goes on from the present version: what was typed stays, the owner decides."""
+    if isinstance(problem, PreconditionFailed):
+        form.version = version
+    return form
+
+
+def _named(wrong: Faults) -> Faults:
+    """A rule's own names for the fields of its form."""
+    names = {"dates.from": "first", "dates.to": "last", "dates": "first", "team_size": "people"}
+    return Faults(wrong.status, wrong.code, {names.get(path, path): text for path, text in wrong.at.items()})
+
+
+def _closure_order(closure: Closure) -> tuple[bool, date]:
+    return (closure.dates is None, closure.dates.from_ if closure.dates else date.max)
+
+
+def _todo(steps: list[OnboardingStep], org_id: UUID, venue_id: UUID | None) -> list[Todo]:
+    """The steps with where to take them. Pictures come with uploads, which these pages do not have: left out until done."""
+    place = f"/orgs/{org_id}/places/{venue_id}" if venue_id else f"/orgs/{org_id}/places/new"
+    where = {
+        Step.VENUE: f"/orgs/{org_id}/places/new",
+        Step.RESOURCE: f"{place}/resources?new=1" if venue_id else place,
+        Step.PRICES: f"{place}/prices?rule=new" if venue_id else place,
+        Step.POLICIES: f"/orgs/{org_id}/settings",
+        Step.LISTED: place,
+    }
+    return [Todo(*STEPS[s.step], s.done, where[s.step]) for s in steps if s.step in where]
+
+
+def _rule_row(rule: PriceRule, place: int, names: dict[UUID, str], *, chosen: bool, wins: bool) -> RuleRow:
+    """A rule in the words of its owner."""
+    return RuleRow(
+        place,
+        rule.label or "Without a name",
+        f"{amount_text(rule.amount)} {_PER[rule.per]}" + (f" × {rule.multiplier}" if rule.multiplier else ""),
+        _when(rule),
+        ", ".join(names.get(id, "something removed") for id in rule.resource_ids) if rule.resource_ids else "Everything",
+        _who(rule),
+        chosen,
+        wins,
+    )
+
+
+def _when(rule: PriceRule) -> str:
+    parts: list[str] = []
+    if rule.weekdays:
+        parts.append(_week(rule.weekdays))
+    if rule.from_ or rule.to:
+        parts.append(f"{rule.from_ or '00:00'}–{rule.to or '24:00'}")
+    match rule.dates:
+        case None:
+            pass
+        case DateRange():
+            parts.append(f"{rule.dates.from_:%-d %b} – {rule.dates.to:%-d %b %Y}")
+        case days:
+            parts.append(", ".join(f"{day:%-d %b}" for day in days[:3]) + (f" and {len(days) - 3} more" if len(days) > 3 else ""))
+    if rule.holiday is not None:
+        parts.append("public holidays" if rule.holiday else "not on public holidays")
+    return ", ".join(parts) or "Always"
+
+
+def _week(days: Sequence[Weekday]) -> str:
+    """`Mon–Fri`, or the days one by one."""
+    places = sorted(WEEK.index(day) for day in set(days))
+    names = [DAY_NAMES[i][:3] for i in places]
+    if len(places) > 2 and places[-1] - places[0] == len(places) - 1:
+        return f"{names[0]}–{names[-1]}"
+    return " ".join(names)
+
+
+def _who(rule: PriceRule) -> str:
+    parts: list[str] = []
+    if rule.purpose:
+        parts.append(rule.purpose.value)
+    team = rule.team_size
+    if team is not None:
+        parts.append(f"{team} people" if isinstance(team, int) else f"{team[0]}–{team[1]} people")
+    if rule.member_tier:
+        parts.append(f"{rule.member_tier} members")
+    return ", ".join(parts) or "Anyone"
