@@ -119,13 +119,18 @@ class Door:
         return hmac.new(self.secret, b"csrf:" + visit_id.encode(), hashlib.sha256).hexdigest()[:40]
 
     def cookie(self, name: str, value: str, max_age_s: int | None) -> str:
-        """A Set-Cookie value: HttpOnly, same-site, for the whole site. `max_age_s` None lasts as long as the browser runs."""
-        parts = [f"{name}={quote(value, safe='')}", "Path=/", "HttpOnly", "SameSite=Lax"]
-        if max_age_s is not None:
-            parts.append(f"Max-Age={max_age_s}")
-        if self.secure_cookies:
-            parts.append("Secure")
-        return "; ".join(parts)
+        """A Set-Cookie value; see `set_cookie`."""
+        return set_cookie(name, value, max_age_s, secure=self.secure_cookies)
+
+
+def set_cookie(name: str, value: str, max_age_s: int | None, *, secure: bool) -> str:
+    """A Set-Cookie value: HttpOnly, same-site, for the whole site. `max_age_s` None lasts as long as the browser runs."""
+    parts = [f"{name}={quote(value, safe='')}", "Path=/", "HttpOnly", "SameSite=Lax"]
+    if max_age_s is not None:
+        parts.append(f"Max-Age={max_age_s}")
+    if secure:
+        parts.append("Secure")
+    return "; ".join(parts)
 
 
 class _Bound:
@@ -661,4 +666,13 @@ async def _stream(stream: EventStream, status: int, headers: list[Header], recei
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-__all__ = ["AccountClosed", "CsrfRefused", "Dispatcher", "Door", "EmailUnconfirmed", "as_problem", "preferred_language"]
+__all__ = [
+    "AccountClosed",
+    "CsrfRefused",
+    "Dispatcher",
+    "Door",
+    "EmailUnconfirmed",
+    "as_problem",
+    "preferred_language",
+    "set_cookie",
+]
