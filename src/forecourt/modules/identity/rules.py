@@ -133,12 +133,16 @@ class KeySpan(msgspec.Struct, frozen=True):
     verifies_until: datetime
 
 
-def next_span(last_signs_until: datetime | None, now: datetime) -> KeySpan | None:
+def next_span(last_signs_until: datetime | None, now: datetime, *, signs_now: bool) -> KeySpan | None:
     """The span of the key to make now; None when the keys there are will do.
 
-    A key is published a day before it signs. Without any, one is made that signs at once.
+    `signs_now`: one of them signs at this moment. A key is published a day before it signs; without any that signs, one is
+    made that signs at once.
     """
-    if last_signs_until is not None and last_signs_until - now > PUBLISHED_AHEAD:
+    if not signs_now or last_signs_until is None:
+        begin = now
+    elif last_signs_until - now > PUBLISHED_AHEAD:
         return None
-    begin = now if last_signs_until is None or last_signs_until <= now else last_signs_until
+    else:
+        begin = last_signs_until
     return KeySpan(begin, begin + SIGNS, begin + SIGNS + 4 * ACCESS_TTL)

@@ -60,7 +60,8 @@ class Signing:
         async with self._db.tx(ctx.within(None)) as tx:
             await queries.one_at_a_time(tx)
             usable = [row for row in await queries.keys(tx, now) if self._open(row) is not None]
-            span = rules.next_span(max((row.signs_until for row in usable), default=None), now)
+            last = max((row.signs_until for row in usable), default=None)
+            span = rules.next_span(last, now, signs_now=any(row.signs_from <= now < row.signs_until for row in usable))
             if span is not None:
                 await self._make(tx, span, now)
             await queries.forget_keys(tx, now)
