@@ -270,7 +270,7 @@ class PromoCodePatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     active: bool | UnsetType = UNSET
 
 
-class PromoCode(msgspec.Struct, frozen=True, kw_only=True):
+class PromoCode(msgspec.Struct, frozen=True):
     id: UUID
     organisation_id: UUID
     code: str
@@ -359,7 +359,7 @@ class PromoCodeTaken(Conflict):
 # --------------------------------------------------------------------------------------------------------------- events
 
 
-class PaymentCaptured(Event, name="payment.captured", version=1):
+class PaymentCaptured(Event, name="payment.captured", version=1, frozen=True, kw_only=True):
     """Money or credits were taken."""
 
     organisation_id: UUID
@@ -371,7 +371,7 @@ class PaymentCaptured(Event, name="payment.captured", version=1):
     discount: Money
 
 
-class PaymentDue(Event, name="payment.due", version=1):
+class PaymentDue(Event, name="payment.due", version=1, frozen=True, kw_only=True):
     """To be received at the desk."""
 
     organisation_id: UUID
@@ -382,7 +382,7 @@ class PaymentDue(Event, name="payment.due", version=1):
     discount: Money
 
 
-class PaymentRefunded(Event, name="payment.refunded", version=1):
+class PaymentRefunded(Event, name="payment.refunded", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     payment_id: UUID
     refund_id: UUID
@@ -394,7 +394,7 @@ class PaymentRefunded(Event, name="payment.refunded", version=1):
     reason: str
 
 
-class DeskRefundPaid(Event, name="payment.desk_refund_paid", version=1):
+class DeskRefundPaid(Event, name="payment.desk_refund_paid", version=1, frozen=True, kw_only=True):
     """Money was handed back at the desk."""
 
     organisation_id: UUID
@@ -403,7 +403,7 @@ class DeskRefundPaid(Event, name="payment.desk_refund_paid", version=1):
     amount: Money
 
 
-class CreditsGranted(Event, name="credits.granted", version=1):
+class CreditsGranted(Event, name="credits.granted", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     account_id: UUID
     lot_id: UUID
@@ -413,14 +413,14 @@ class CreditsGranted(Event, name="credits.granted", version=1):
     expires_at: datetime | None
 
 
-class CreditsExpired(Event, name="credits.expired", version=1):
+class CreditsExpired(Event, name="credits.expired", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     account_id: UUID
     lot_id: UUID
     amount: Money
 
 
-class CreditsReversed(Event, name="credits.reversed", version=1):
+class CreditsReversed(Event, name="credits.reversed", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     account_id: UUID
     lot_id: UUID
@@ -428,7 +428,7 @@ class CreditsReversed(Event, name="credits.reversed", version=1):
     reason: str
 
 
-class PromoRedeemed(Event, name="promo.redeemed", version=1):
+class PromoRedeemed(Event, name="promo.redeemed", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     promo_id: UUID
     payment_id: UUID
@@ -437,7 +437,7 @@ class PromoRedeemed(Event, name="promo.redeemed", version=1):
     discount: Money
 
 
-class PromoReleased(Event, name="promo.released", version=1):
+class PromoReleased(Event, name="promo.released", version=1, frozen=True, kw_only=True):
     """The payment was given back in full, so the use no longer counts."""
 
     organisation_id: UUID
@@ -447,7 +447,7 @@ class PromoReleased(Event, name="promo.released", version=1):
     account_id: UUID | None
 
 
-class PromoCodeChanged(Event, name="promo.changed", version=1):
+class PromoCodeChanged(Event, name="promo.changed", version=1, frozen=True, kw_only=True):
     """Made or edited."""
 
     organisation_id: UUID
@@ -456,7 +456,7 @@ class PromoCodeChanged(Event, name="promo.changed", version=1):
     active: bool
 
 
-class LedgerDisagrees(Event, name="ledger.disagrees", version=1):
+class LedgerDisagrees(Event, name="ledger.disagrees", version=1, frozen=True, kw_only=True):
     """The nightly proof found something that does not add up. Somebody has to look."""
 
     organisation_id: UUID

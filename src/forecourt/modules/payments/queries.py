@@ -117,7 +117,7 @@ async def spend(
     label: str,
     now: datetime,
 ) -> bool:
-    """Takes `needed` from the wallet's lots; False, and nothing written, when that is not there. The transfer has the charge's id."""
+    """Takes `needed` from the wallet's lots; False, and nothing written, when it cannot. The transfer has the charge's id."""
     return await tx.one(SPEND, organisation_id, account_id, currency, needed, charge_id, payment_id, charge_id, label, now)
 
 
