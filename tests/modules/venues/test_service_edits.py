@@ -8,12 +8,16 @@ from datetime import UTC, date, datetime
 import msgspec
 import pytest
 
+from forecourt.kernel.cache import Cache
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import Database, Query
 from forecourt.kernel.errors import Forbidden, Internal, Invalid, NotFound, PreconditionFailed, Unavailable
 from forecourt.kernel.ids import new_id
+from forecourt.kernel.jobs import Worker
+from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
+from forecourt.modules.venues import jobs
 from forecourt.modules.venues.contract import (
     CapacityExceeded,
     DateRange,
@@ -66,13 +70,26 @@ async def test_who_founds_an_organisation_becomes_its_owner(venues: VenuesServic
     assert (event["event"], event["owner_id"]) == ("organisation.created", str(founder.account_id))
 
 
-async def test_an_organisation_finds_its_owner_by_event_when_identity_is_away(venues: VenuesService, owners, make, db) -> None:
+async def test_an_organisation_finds_its_owner_later_when_identity_is_away(fresh_database, clock, owners, make) -> None:
+    database = await fresh_database.connect()
+    venues = VenuesService(database.module("venues"), clock, Cache(None, Metrics()), owners)
     owners.failure = Unavailable()
     founder = make.person()
     founded = await venues.found(founder, CLUB)
     assert owners.of == {}
-    (event,) = await written(db, founded.id)
-    assert event["owner_id"] == str(founder.account_id)
+    owners.failure = None
+    worker = Worker(database, fresh_database.url, jobs.handlers(venues), [])
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(20):
+        while not owners.of:
+            await asyncio.sleep(0.05)
+    await worker.stop()
+    await running
+    assert owners.of == {founded.id: founder.account_id}
+
+
+async def test_a_fault_of_identity_is_not_hidden(venues: VenuesService, owners, make) -> None:
+    founder = make.person()
     owners.failure = Internal()
     with pytest.raises(Internal):
         await venues.found(founder, CLUB)

@@ -10,12 +10,13 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from forecourt.kernel.context import Context
+from forecourt.kernel.context import Actor, ActorKind, Context
 from forecourt.kernel.db import Tx, constraint_of
 from forecourt.kernel.errors import DeadlineExceeded, Forbidden, Invalid, Unavailable
 from forecourt.kernel.events import emit
 from forecourt.kernel.http.decode import single
 from forecourt.kernel.ids import new_id
+from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.modules.venues import queries, rules
 from forecourt.modules.venues.contract import (
@@ -32,6 +33,7 @@ from forecourt.modules.venues.contract import (
     SlugTaken,
     VenueChanged,
 )
+from forecourt.modules.venues.jobs import ADOPT, ADOPT_AFTER, Founded
 from forecourt.modules.venues.listing import slug_of
 from forecourt.modules.venues.queries import OrganisationRow, OrganisationsAfter
 from forecourt.modules.venues.service.base import (
@@ -66,8 +68,8 @@ class Organisations(Base):
     async def found(self, ctx: Context, new: NewOrganisation) -> Organisation:
         """Creates an organisation; `ctx`'s person becomes its owner. Raises Invalid, SlugTaken, Forbidden.
 
-        The owner is made by a call after the commit and again by identity when it reads OrganisationCreated: should this
-        process die in between, or identity be away, the organisation still finds its owner.
+        The owner is made by a call after the commit, and once more by a job that is written with the organisation: should
+        this process die in between, or identity be away, the organisation still finds its owner.
         """
         owner_id = ctx.account_id
         if owner_id is None:
@@ -80,6 +82,7 @@ class Organisations(Base):
                 slug = new.slug or await self._free_slug(tx, new.name)
                 await queries.insert_organisation(tx, id, new, slug, Policies(), owner_id, self.clock.now())
                 emit(tx, OrganisationCreated(organisation_id=id, owner_id=owner_id, kind=new.kind))
+                enqueue(tx, ADOPT, Founded(id, owner_id), at=self.clock.now() + ADOPT_AFTER, key=str(id))
                 founded = (await queries.organisation(tx, id)).organisation
         except asyncpg.UniqueViolationError as e:
             raise _slug_taken(e) from e
@@ -88,6 +91,11 @@ class Organisations(Base):
         except (Unavailable, DeadlineExceeded):
             log.warning("organisation_adopted_later", organisation_id=str(id))
         return founded
+
+    async def adopt(self, ctx: Context, organisation_id: UUID, owner_id: UUID) -> None:
+        """Makes who founded the organisation its owner; does nothing when it has one."""
+        founder = Actor(kind=ActorKind.PERSON, account_id=owner_id, confirmed=True)
+        await self.identity.adopt(msgspec.structs.replace(ctx.within(organisation_id), actor=founder), organisation_id)
 
     async def _free_slug(self, tx: Tx, name: str) -> str:
         base = slug_of(name)
