@@ -16,6 +16,7 @@ from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, quote, urlencode
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import structlog
 
@@ -23,6 +24,7 @@ from forecourt.kernel import telemetry
 from forecourt.kernel.context import ANONYMOUS, Actor, ActorKind, Context
 from forecourt.kernel.errors import (
     BadRequest,
+    DeadlineExceeded,
     Forbidden,
     Internal,
     Invalid,
@@ -30,6 +32,7 @@ from forecourt.kernel.errors import (
     Problem,
     TooLarge,
     Unauthenticated,
+    Unavailable,
     UnsupportedMedia,
 )
 from forecourt.kernel.http.decode import BodyDecoder, QueryDecoder
@@ -475,23 +478,22 @@ class Dispatcher:
 # --- pieces ----------------------------------------------------------------------------------------------------------
 
 
+GONE = (
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    ConnectionError,
+)
+"""The database went away in the middle of a request."""
+
+
 def as_problem(error: Exception) -> Problem:
     """What a caller is told about an exception that is not a problem itself."""
-    import asyncpg
-
-    if isinstance(error, asyncpg.QueryCanceledError | TimeoutError):
-        from forecourt.kernel.errors import DeadlineExceeded
-
+    if isinstance(error, (asyncpg.QueryCanceledError, TimeoutError)):
         return DeadlineExceeded()
-    gone = (
-        asyncpg.ConnectionDoesNotExistError,
-        asyncpg.InterfaceError,
-        asyncpg.CannotConnectNowError,
-        asyncpg.AdminShutdownError,
-    )
-    if isinstance(error, gone | (ConnectionError,)):  # type: ignore[operator]
-        from forecourt.kernel.errors import Unavailable
-
+    if isinstance(error, GONE):
         return Unavailable("the database does not answer right now")
     return Internal()
 
