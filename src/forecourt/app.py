@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
@@ -42,6 +42,9 @@ from forecourt.kernel.web.render import Pages
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.layout import module_names, template_folders
 from forecourt.system import SystemApi
+
+if TYPE_CHECKING:
+    from forecourt.modules.identity.service import IdentityService
 
 log = structlog.get_logger("forecourt.app")
 
@@ -89,6 +92,8 @@ class House:
         self._worker: Worker | None = None
         self.app: App
         self.gate: Gate
+        self.identity: IdentityService
+        """For the command line, which makes the first administrator."""
         self.operations: list[Operation] = []
 
     @classmethod

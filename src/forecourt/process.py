@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 import socket
@@ -73,6 +74,7 @@ async def live(
     ready: Callable[[House], Awaitable[None]] | None = None,
 ) -> None:
     """One process's life: open, serve and work until told to stop, then finish what is under way and close."""
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

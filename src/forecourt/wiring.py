@@ -6,6 +6,7 @@ in another process.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ def identity(house: House) -> Part:
         secret=house.settings.secrets.secret_key.reveal(),
         public_url=house.settings.http.public_url,
     )
+    house.identity = service
     house.board.provide(Identity, service)
     apis = [AuthApi(service), MeApi(service), StaffApi(service), AccountsAdminApi(service)]
     return Part(
@@ -46,6 +48,28 @@ def identity(house: House) -> Part:
         handlers=jobs.handlers(service, house.board.call(Mailer)),
         schedules=jobs.schedules(),
     )
+
+
+async def create_platform_admin(house: House, email: str, name: str, password: str) -> None:
+    """Makes the account when there is none of that address, then an administrator of it. Raises Invalid for a weak password."""
+    from forecourt.kernel.context import service_context
+    from forecourt.modules.identity.contract import EmailTaken, NewAccount
+
+    with contextlib.suppress(EmailTaken):
+        await house.identity.persons.register(service_context("command line"), NewAccount(email, password, name))
+    await house.identity.persons.make_admin(service_context("command line"), email)
+
+
+def people(house: House) -> Part:
+    from forecourt.app import Part
+    from forecourt.modules.identity.contract import Identity
+    from forecourt.modules.people.contract import People
+    from forecourt.modules.people.http import PeopleApi
+    from forecourt.modules.people.service import PeopleService
+
+    service = PeopleService(house.database.module("people"), house.clock, house.board.call(Identity))
+    house.board.provide(People, service)
+    return Part("people", operations=PeopleApi(service).operations())
 
 
 def notifications(house: House) -> Part:
@@ -109,6 +133,7 @@ def audit(house: House) -> Part:
 
 MODULES: dict[str, Callable[[House], Part]] = {
     "identity": identity,
+    "people": people,
     "notifications": notifications,
     "venues": venues,
     "payments": payments,
