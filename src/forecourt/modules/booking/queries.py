@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - statements are put together from constants of this file only
 """All SQL of booking. Every statement that changes a booking changes its claims, its history and its next due time with it.
 
 A change names the version it was decided on: `where version = $3` makes the decision and the write one thing, and a writer
@@ -49,10 +50,14 @@ class BookingRow(msgspec.Struct, frozen=True):
     purpose: Purpose
     team_size: int
     currency: str
+    list_minor: int
     price_minor: int
     paid_minor: int
+    due_minor: int
     refunded_minor: int
     pay_with: PayWith | None
+    promo_code: str | None
+    quote_id: UUID | None
     note: str | None
     hold_expires_at: datetime | None
     claimed: list[UUID]
@@ -72,8 +77,9 @@ class BookingRow(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = (
-    "b.organisation_id, b.id, b.venue_id, b.resource_id, b.account_id, b.guest_name, b.status, b.starts_at, b.ends_at, b.timezone,"
-    " b.purpose, b.team_size, b.currency, b.price_minor, b.paid_minor, b.refunded_minor, b.pay_with, b.note, b.hold_expires_at,"
+    "b.organisation_id, b.id, b.venue_id, b.resource_id, b.account_id, b.guest_name, b.status, b.starts_at, b.ends_at,"
+    " b.timezone, b.purpose, b.team_size, b.currency, b.list_minor, b.price_minor, b.paid_minor, b.due_minor, b.refunded_minor,"
+    " b.pay_with, b.promo_code, b.quote_id, b.note, b.hold_expires_at,"
     " b.claimed, b.claim_starts_at, b.claim_ends_at, b.version, b.created_at, b.updated_at"
 )
 _SELECT = "select " + _COLUMNS + " from booking.booking b"
@@ -276,10 +282,12 @@ class NewRow(msgspec.Struct, frozen=True, kw_only=True):
     purpose: Purpose
     team_size: int
     currency: str
+    list_minor: int
     price_minor: int
     lines: list[QuoteLine]
     tax: list[TaxLine]
     pay_with: PayWith | None
+    promo_code: str | None
     quote_id: UUID | None
     note: str | None
     invitees: list[NewInvitee]
@@ -329,14 +337,15 @@ HOLD = Query(
         insert into booking.booking
             (organisation_id, id, venue_id, resource_id, account_id, guest_name, status, starts_at, ends_at, timezone, purpose,
              team_size, currency, price_minor, lines, tax, pay_with, quote_id, hold_expires_at, claimed, claim_starts_at,
-             claim_ends_at, note, invitees, made_by, created_at, updated_at)
+             claim_ends_at, note, invitees, made_by, created_at, updated_at, list_minor, promo_code)
         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::jsonb, $16::text::jsonb, $17, $18, $19,
-               $20, $21, $22, $27, $28::text::jsonb, $29, $23, $23
+               $20, $21, $22, $27, $28::text::jsonb, $29, $23, $23, $33, $34
          where (select count(*) from claims) = cardinality($20::uuid[])
         on conflict do nothing
         returning 1
     ), told as (
-        insert into booking.transition (organisation_id, booking_id, version, at, action, from_status, to_status, actor, account_id)
+        insert into booking.transition
+            (organisation_id, booking_id, version, at, action, from_status, to_status, actor, account_id)
         select $1, $2, 1, $23, $30, 'draft', $7, $31, $29 from booked
     ), timed as (
         insert into booking.due (organisation_id, booking_id, at) select $1, $2, $32 from booked
@@ -386,6 +395,8 @@ async def hold(tx: Tx, new: NewRow, now: datetime) -> Held:
         new.action.value,
         new.actor.value,
         new.due_at,
+        new.list_minor,
+        new.promo_code,
     )
 
 
@@ -454,7 +465,7 @@ class Confirmed(msgspec.Struct, frozen=True):
 CONFIRM = Query(
     Confirmed,
     "with changed as (update booking.booking b set status = $4, version = b.version + 1, updated_at = $5, hold_expires_at = $11,"
-    " paid_minor = $16, pay_with = $17"
+    " paid_minor = $16, pay_with = $17, due_minor = $18, price_minor = $19"
     " where b.organisation_id = $1 and b.id = $2 and b.version = $3 returning b.*), kept as ("
     " update booking.occupancy o set expires_at = null where o.organisation_id = $1 and o.resource_id = any($13::uuid[])"
     " and o.ends_at = $15 and o.starts_at = $14 and o.booking_id = $2 and exists (select from changed) returning 1),"
@@ -492,7 +503,16 @@ async def leave(tx: Tx, step: Step) -> BookingRow | None:
     return await tx.maybe(LEAVE, *_step(step, None), row.claimed, row.claim_starts_at, row.claim_ends_at)
 
 
-async def confirm(tx: Tx, step: Step, paid_minor: int, pay_with: PayWith | None) -> Confirmed | None:
+class Receipt(msgspec.Struct, frozen=True):
+    """What a booking was charged: `price_minor` is what it costs after a promo code, paid or due at the desk."""
+
+    price_minor: int
+    paid_minor: int
+    due_minor: int
+    pay_with: PayWith | None
+
+
+async def confirm(tx: Tx, step: Step, receipt: Receipt) -> Confirmed | None:
     """None when somebody else changed it first."""
     row = step.row
     return await tx.maybe(
@@ -501,8 +521,10 @@ async def confirm(tx: Tx, step: Step, paid_minor: int, pay_with: PayWith | None)
         row.claimed,
         row.claim_starts_at,
         row.claim_ends_at,
-        paid_minor,
-        None if pay_with is None else pay_with.value,
+        receipt.paid_minor,
+        None if receipt.pay_with is None else receipt.pay_with.value,
+        receipt.due_minor,
+        receipt.price_minor,
     )
 
 
@@ -533,6 +555,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     team_size: int
     price_minor: int
     paid_minor: int
+    due_minor: int
     lines: list[QuoteLine]
     tax: list[TaxLine]
 
@@ -556,7 +579,7 @@ MOVE = Query(
            set venue_id = $13, resource_id = $14, starts_at = $15, ends_at = $16, claimed = $17, claim_starts_at = $18,
                claim_ends_at = $19, timezone = $20, purpose = $21, team_size = $22, price_minor = $23, paid_minor = $24,
                lines = $25::text::jsonb, tax = $26::text::jsonb, status = $4, version = b.version + 1, updated_at = $5,
-               hold_expires_at = $11
+               hold_expires_at = $11, due_minor = $28, list_minor = $23
          where b.organisation_id = $1 and b.id = $2 and b.version = $3 returning b.*
     ), gone as (
         delete from booking.occupancy o
@@ -599,7 +622,39 @@ async def move(tx: Tx, step: Step, to: Move, hold_expires_at: datetime | None) -
         to_json(to.lines),
         to_json(to.tax),
         to.claim.end + MAX_CLAIM,
+        to.due_minor,
     )
+
+
+NOTE_PAID = Query(
+    int,
+    "update booking.booking b set paid_minor = $3, due_minor = $4, version = b.version + 1, updated_at = $5"
+    " where b.organisation_id = $1 and b.id = $2 and b.paid_minor = 0 and b.due_minor = 0 returning b.version",
+)
+DESK_PAID = Statement(
+    "update booking.booking b set paid_minor = b.paid_minor + least($3, b.due_minor),"
+    " due_minor = b.due_minor - least($3, b.due_minor),"
+    " version = b.version + 1, updated_at = $4 where b.organisation_id = $1 and b.id = $2"
+)
+HURRY = Statement(
+    "update booking.due d set at = $3 from booking.booking b where d.organisation_id = $1 and d.booking_id = any($2::uuid[])"
+    " and d.at > $3 and b.organisation_id = $1 and b.id = d.booking_id and b.status = 'payment_pending'"
+)
+
+
+async def note_paid(tx: Tx, row: BookingRow, receipt: Receipt, now: datetime) -> None:
+    """Money that came for a booking which no longer takes any; it goes back by an errand."""
+    await tx.maybe(NOTE_PAID, row.organisation_id, row.id, receipt.paid_minor, receipt.due_minor, now)
+
+
+async def desk_paid(tx: Tx, organisation_id: UUID, booking_id: UUID, amount_minor: int, now: datetime) -> None:
+    """What was due at the desk was received there."""
+    await tx.run(DESK_PAID, organisation_id, booking_id, amount_minor, now)
+
+
+async def hurry(tx: Tx, organisation_id: UUID, booking_ids: Sequence[UUID], at: datetime) -> None:
+    """Those that still wait for payment are looked at by `at`: their money has come."""
+    await tx.run(HURRY, organisation_id, list(booking_ids), at)
 
 
 SET_NOTE = Query(
@@ -644,7 +699,7 @@ async def history(tx: Tx, organisation_id: UUID, booking_id: UUID) -> list[Trans
 
 
 class Errand(msgspec.Struct, frozen=True):
-    """Money on its way because of a change; `kind` is `charge` or `refund`."""
+    """Money on its way because of a change; `kind` is `charge`, `back` or `refund` (see booking.errand)."""
 
     id: UUID
     booking_id: UUID
@@ -664,11 +719,12 @@ ERRANDS = Query(
     " where e.organisation_id = $1 and e.booking_id = $2 order by e.created_at, e.id limit 50",
 )
 END_CHARGE = Statement("delete from booking.errand where organisation_id = $1 and id = $2 and kind = 'charge'")
-TURN_BACK = Statement("update booking.errand set kind = 'refund' where organisation_id = $1 and id = $2 and kind = 'charge'")
+TURN_BACK = Statement("update booking.errand set kind = 'back' where organisation_id = $1 and id = $2 and kind = 'charge'")
 END_REFUND = Query(
     int,
     "with done as (delete from booking.errand e where e.organisation_id = $1 and e.id = $2 and e.kind = 'refund'"
-    " returning e.booking_id, e.amount_minor) update booking.booking b set refunded_minor = b.refunded_minor + d.amount_minor"
+    " returning e.booking_id) update booking.booking b set refunded_minor = b.refunded_minor + $3::bigint,"
+    " due_minor = b.due_minor - $4::bigint"
     " from done d where b.organisation_id = $1 and b.id = d.booking_id returning 1",
 )
 DROP_ERRAND = Statement("delete from booking.errand where organisation_id = $1 and id = $2")
@@ -702,9 +758,9 @@ async def turn_back(tx: Tx, organisation_id: UUID, errand_id: UUID) -> bool:
     return await tx.run(TURN_BACK, organisation_id, errand_id) == 1
 
 
-async def end_refund(tx: Tx, organisation_id: UUID, errand_id: UUID) -> None:
-    """The money is back: noted once, on the booking."""
-    await tx.maybe(END_REFUND, organisation_id, errand_id)
+async def end_refund(tx: Tx, organisation_id: UUID, errand_id: UUID, back_minor: int, waived_minor: int) -> None:
+    """The money is back, or no longer due: noted once, on the booking."""
+    await tx.maybe(END_REFUND, organisation_id, errand_id, back_minor, waived_minor)
 
 
 async def drop_errand(tx: Tx, organisation_id: UUID, errand_id: UUID) -> None:
@@ -769,7 +825,7 @@ PASS_TIME = Query(
 
 
 async def due(tx: Tx, now: datetime) -> list[Due]:
-    """Bookings of every organisation that need the house now, longest due first, at most MAX_DUE. Only for a context about nobody."""
+    """Bookings of every organisation that need the house now, longest due first, at most MAX_DUE. Not about anybody."""
     return await tx.all(DUE, now, MAX_DUE)
 
 
@@ -798,6 +854,7 @@ class QuoteRow(msgspec.Struct, frozen=True):
     team_size: int
     promo_code: str | None
     currency: str
+    list_minor: int
     total_minor: int
     lines: list[QuoteLine]
     tax: list[TaxLine]
@@ -806,13 +863,13 @@ class QuoteRow(msgspec.Struct, frozen=True):
 
 ADD_QUOTE = Statement(
     "insert into booking.quote (organisation_id, id, account_id, resource_id, starts_at, duration_min, purpose, team_size,"
-    " promo_code, currency, total_minor, lines, tax, expires_at)"
-    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13::text::jsonb, $14) on conflict do nothing"
+    " promo_code, currency, list_minor, total_minor, lines, tax, expires_at)"
+    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::text::jsonb, $14::text::jsonb, $15) on conflict do nothing"
 )
 QUOTE = Query(
     QuoteRow,
     "select q.id, q.account_id, q.resource_id, q.starts_at, q.duration_min, q.purpose, q.team_size, q.promo_code, q.currency,"
-    " q.total_minor, q.lines, q.tax, q.expires_at from booking.quote q"
+    " q.list_minor, q.total_minor, q.lines, q.tax, q.expires_at from booking.quote q"
     " where q.organisation_id = $1 and q.id = $2 and q.account_id = $3",
 )
 FORGET_QUOTES = Statement("delete from booking.quote where organisation_id = $1 and expires_at < $2")
@@ -833,6 +890,7 @@ async def add_quote(tx: Tx, organisation_id: UUID, quote: QuoteRow) -> None:
         quote.team_size,
         quote.promo_code,
         quote.currency,
+        quote.list_minor,
         quote.total_minor,
         to_json(quote.lines),
         to_json(quote.tax),
@@ -909,8 +967,8 @@ BLOCKED = Query(
     Blocked,
     "select o.resource_id, o.starts_at, o.ends_at, k.id, k.reason from booking.occupancy o"
     " join booking.block k on k.organisation_id = o.organisation_id and k.id = o.block_id"
-    " where o.organisation_id = $1 and o.resource_id = any($2::uuid[]) and o.ends_at > $3 and o.ends_at <= $4 and o.starts_at < $5"
-    " order by o.starts_at, o.resource_id limit 5000",
+    " where o.organisation_id = $1 and o.resource_id = any($2::uuid[]) and o.ends_at > $3 and o.ends_at <= $4"
+    " and o.starts_at < $5 order by o.starts_at, o.resource_id limit 5000",
 )
 
 

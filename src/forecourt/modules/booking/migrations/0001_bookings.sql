@@ -20,13 +20,18 @@ create table booking.booking (
     purpose text not null,
     team_size int not null check (team_size between 1 and 1000),
     currency text not null check (currency ~ '^[A-Z]{3}$'),
+    -- Before a promo code; `price_minor` is what it costs.
+    list_minor bigint not null check (list_minor >= 0),
     price_minor bigint not null check (price_minor >= 0),
     paid_minor bigint not null default 0 check (paid_minor >= 0),
+    -- Still to be received at the desk.
+    due_minor bigint not null default 0 check (due_minor >= 0),
     -- Of what was paid; `paid_minor` stays what came in, so that both can be held against the ledger.
     refunded_minor bigint not null default 0 check (refunded_minor between 0 and paid_minor),
     lines jsonb not null check (jsonb_typeof(lines) = 'array'),
     tax jsonb not null check (jsonb_typeof(tax) = 'array'),
     pay_with text,
+    promo_code text check (length(promo_code) between 1 and 40),
     quote_id uuid,
     note text check (length(note) <= 1000),
     invitees jsonb not null default '[]' check (jsonb_typeof(invitees) = 'array'),
@@ -110,6 +115,7 @@ create table booking.quote (
     team_size int not null check (team_size between 1 and 1000),
     promo_code text check (length(promo_code) between 1 and 40),
     currency text not null check (currency ~ '^[A-Z]{3}$'),
+    list_minor bigint not null check (list_minor >= 0),
     total_minor bigint not null check (total_minor >= 0),
     lines jsonb not null,
     tax jsonb not null,
@@ -134,15 +140,15 @@ create table booking.transition (
     constraint transition_of_booking foreign key (organisation_id, booking_id) references booking.booking (organisation_id, id)
 );
 
--- Money on its way because a booking changes. `charge`: taken before a move, and given back unless the move's transaction
--- removes the row. `refund`: decided together with the change, and removed when it has been given back. The id is what
--- payments know it by, so whoever carries the errand out a second time changes nothing.
+-- Money on its way because a booking changes. `charge`: about to be taken for a move; the move's transaction removes the row.
+-- `back`: the move did not happen, what was taken is given back. `refund`: decided together with a change of the booking. A
+-- row goes when its money has arrived. The id is what payments know it by, so carrying it out twice changes nothing.
 create table booking.errand (
     organisation_id uuid not null,
     id uuid not null,
     booking_id uuid not null,
-    kind text not null check (kind in ('charge', 'refund')),
-    amount_minor bigint not null check (amount_minor > 0),
+    kind text not null check (kind in ('charge', 'back', 'refund')),
+    amount_minor bigint not null check (amount_minor >= 0),
     currency text not null check (currency ~ '^[A-Z]{3}$'),
     reason text not null default '' check (length(reason) <= 500),
     created_at timestamptz not null,

@@ -1,0 +1,314 @@
+"""Booking over HTTP. Decisions are the service's; here are addresses, who may knock, and what can go wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.errors import PreconditionFailed
+from forecourt.kernel.http.operation import PUBLIC, Api, Keyed, Raw, Request, delete, get, patch, post, staff
+from forecourt.kernel.paging import Page
+from forecourt.modules.booking.calendar import CONTENT_TYPE
+from forecourt.modules.booking.contract import (
+    AdminCannotBook,
+    Block,
+    BlockPreview,
+    BookingOut,
+    BookingPatch,
+    Cancel,
+    DaySheet,
+    Decline,
+    Extend,
+    HoldExpired,
+    InvalidTransition,
+    NewBlock,
+    NewBooking,
+    NewQuote,
+    OutsideHorizon,
+    Pay,
+    PlaceBlocked,
+    Quote,
+    QuoteExpired,
+    QuoteMismatch,
+    RefundPreview,
+    Reschedule,
+    SlotTaken,
+    StaffBooking,
+    TooManyOpenBookings,
+)
+from forecourt.modules.booking.queries import TransitionRow
+from forecourt.modules.booking.service import BookingService
+from forecourt.modules.booking.service.base import APPROVE, BLOCK, CANCEL_ANY, CHANGE_ANY, CREATE_ANY, READ_ANY, Overtaken
+from forecourt.modules.booking.service.blocking import BlocksQuery
+from forecourt.modules.booking.service.reading import MAX_VENUES, BookingsQuery, Free, OrgBookingsQuery
+from forecourt.modules.identity.contract import EmailUnconfirmed
+from forecourt.modules.payments.contract import InsufficientCredits, MeansNotSetUp, PromoRejected
+from forecourt.modules.venues.contract import (
+    CapacityExceeded,
+    DurationMin,
+    OrganisationInactive,
+    People,
+    Purpose,
+    ResourceInactive,
+    Tag,
+    VenueClosed,
+)
+
+_ASKING = (OutsideHorizon, CapacityExceeded, VenueClosed, ResourceInactive, OrganisationInactive)
+_PAYING = (InsufficientCredits, MeansNotSetUp, PromoRejected, EmailUnconfirmed, HoldExpired, InvalidTransition)
+_BOOKING = (SlotTaken, TooManyOpenBookings, AdminCannotBook, QuoteExpired, QuoteMismatch, *_ASKING, *_PAYING)
+_MOVING = (SlotTaken, InvalidTransition, InsufficientCredits, PreconditionFailed, Overtaken, *_ASKING)
+
+
+class AvailabilityQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
+    """Dates are the venue's own, both included; without `to` one day."""
+
+    from_: date
+    to: date | None = None
+    duration_min: DurationMin = 60
+    team_size: People | None = None
+    purpose: Purpose = Purpose.WORKOUT
+    resource_id: UUID | None = None
+    sport: Tag | None = None
+
+    def ask(self) -> Free:
+        last = self.from_ if self.to is None else self.to
+        return Free(self.from_, last, self.duration_min, self.team_size, self.purpose, self.resource_id, self.sport)
+
+
+class ManyQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
+    venue_ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_VENUES)]
+    from_: date
+    to: date | None = None
+    duration_min: DurationMin = 60
+    team_size: People | None = None
+    purpose: Purpose = Purpose.WORKOUT
+    sport: Tag | None = None
+
+    def ask(self) -> Free:
+        last = self.from_ if self.to is None else self.to
+        return Free(self.from_, last, self.duration_min, self.team_size, self.purpose, None, self.sport)
+
+
+class FeedQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    token: Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class DayQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    date: date
+
+
+class Feed(msgspec.Struct, frozen=True):
+    """`path` is the private address of a person's calendar: who knows it can read it."""
+
+    token: str
+    path: str
+
+
+class History(msgspec.Struct, frozen=True):
+    items: list[TransitionRow]
+
+
+class BookingApi(Api):
+    tag = "Booking"
+
+    def __init__(self, service: BookingService) -> None:
+        self.service = service
+
+    # --- free times and prices
+
+    @get("/v1/venues/{venue_id}/availability", access=PUBLIC)
+    async def availability(self, ctx: Context, venue_id: UUID, query: AvailabilityQuery) -> Raw:
+        """Free starts at a venue, with prices. At most 31 days and 100 things at once."""
+        return Raw(await self.service.availability(ctx, venue_id, query.ask()), "application/json")
+
+    @get("/v1/availability", access=PUBLIC)
+    async def availabilities(self, ctx: Context, query: ManyQuery) -> Raw:
+        """Free starts at several venues. Unknown venues are left out."""
+        return Raw(await self.service.availabilities(ctx, query.venue_ids, query.ask()), "application/json")
+
+    @post("/v1/quotes", status=201, keyed=Keyed.YES, problems=(*_ASKING, PromoRejected))
+    async def quote(self, ctx: Context, body: NewQuote) -> Quote:
+        """A price that holds for 15 minutes. The place is not held."""
+        return await self.service.quote(ctx, body)
+
+    # --- one's own bookings
+
+    @post("/v1/bookings", status=201, keyed=Keyed.YES, problems=_BOOKING)
+    async def book(self, ctx: Context, body: NewBooking) -> BookingOut:
+        """Book a place. Without `pay_with` it is held and paid for later; a refused payment holds nothing."""
+        return await self.service.book(ctx, body)
+
+    @get("/v1/bookings")
+    async def mine(self, ctx: Context, query: BookingsQuery) -> Page[BookingOut]:
+        """Your bookings, the latest start first, or with `soonest=true` the earliest."""
+        return await self.service.my_bookings(ctx, query)
+
+    @get("/v1/bookings/{id}")
+    async def read(self, ctx: Context, id: UUID) -> BookingOut:
+        """One of your bookings."""
+        return await self.service.booking(ctx, id)
+
+    @get("/v1/bookings/{id}/history")
+    async def history(self, ctx: Context, id: UUID) -> History:
+        """What happened to one of your bookings, the oldest first."""
+        return History(await self.service.history(ctx, id))
+
+    @post("/v1/bookings/{id}/pay", keyed=Keyed.YES, problems=_PAYING)
+    async def pay(self, ctx: Context, id: UUID, body: Pay) -> BookingOut:
+        """Pay for a held booking. A refused payment leaves the hold."""
+        return await self.service.pay(ctx, id, body)
+
+    @patch("/v1/bookings/{id}", problems=_MOVING)
+    async def edit(self, ctx: Context, id: UUID, body: BookingPatch, if_match: int | None = None) -> BookingOut:
+        """Change purpose, party or note; the price follows."""
+        return await self.service.edit(ctx, id, body, if_match)
+
+    @post("/v1/bookings/{id}/cancel", keyed=Keyed.YES, problems=(InvalidTransition, Overtaken))
+    async def cancel(self, ctx: Context, id: UUID, body: Cancel) -> BookingOut:
+        """Cancel. `refund` is what goes back, to where it came from."""
+        return await self.service.cancel(ctx, id, body)
+
+    @get("/v1/bookings/{id}/refund-preview", problems=(InvalidTransition,))
+    async def refund_preview(self, ctx: Context, id: UUID) -> RefundPreview:
+        """What cancelling now would give back."""
+        return await self.service.refund_preview(ctx, id)
+
+    @post("/v1/bookings/{id}/reschedule", keyed=Keyed.YES, problems=_MOVING)
+    async def reschedule(self, ctx: Context, id: UUID, body: Reschedule, if_match: int | None = None) -> BookingOut:
+        """Move to another time or place. The old place is kept until the new one is won."""
+        return await self.service.reschedule(ctx, id, body, if_match)
+
+    @post("/v1/bookings/{id}/extend", keyed=Keyed.YES, problems=_MOVING)
+    async def extend(self, ctx: Context, id: UUID, body: Extend, if_match: int | None = None) -> BookingOut:
+        """Give it another length; `duration_min` is the whole."""
+        return await self.service.extend(ctx, id, body, if_match)
+
+    # --- calendars
+
+    @get("/v1/bookings/{id}/calendar.ics", content_type=CONTENT_TYPE)
+    async def calendar_file(self, ctx: Context, id: UUID) -> Raw:
+        """One booking as a calendar file."""
+        name = {"Content-Disposition": f'attachment; filename="booking-{id}.ics"'}
+        return Raw(await self.service.calendar_file(ctx, id), CONTENT_TYPE, headers=name)
+
+    @get("/v1/me/calendar.ics", access=PUBLIC, content_type=CONTENT_TYPE)
+    async def feed(self, ctx: Context, query: FeedQuery, request: Request) -> Raw:
+        """The calendar behind a private address, for calendar programs."""
+        content = await self.service.feed(ctx, query.token)
+        tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        if tag in request.header("if-none-match"):
+            return Raw(b"", CONTENT_TYPE, status=304, headers=headers)
+        return Raw(content, CONTENT_TYPE, headers=headers)
+
+    @post("/v1/me/calendar-feed", status=201)
+    async def make_feed(self, ctx: Context) -> Feed:
+        """Make the private address of your calendar. The one before stops working."""
+        token = await self.service.make_feed(ctx)
+        return Feed(token, f"/v1/me/calendar.ics?token={token}")
+
+    @delete("/v1/me/calendar-feed", status=204)
+    async def end_feed(self, ctx: Context) -> None:
+        """Close the private address of your calendar."""
+        await self.service.end_feed(ctx)
+
+    # --- staff: bookings
+
+    @get("/v1/orgs/{org_id}/bookings", access=staff(READ_ANY))
+    async def of_organisation(self, ctx: Context, org_id: UUID, query: OrgBookingsQuery) -> Page[BookingOut]:
+        """An organisation's bookings, the earliest start first."""
+        return await self.service.org_bookings(ctx, query)
+
+    @post("/v1/orgs/{org_id}/bookings", status=201, access=staff(CREATE_ANY), keyed=Keyed.YES, problems=_BOOKING)
+    async def book_for(self, ctx: Context, org_id: UUID, body: StaffBooking) -> BookingOut:
+        """Book for an account, an e-mail address or a walk-in."""
+        return await self.service.book_for(ctx, body)
+
+    @get("/v1/orgs/{org_id}/bookings/{id}", access=staff(READ_ANY))
+    async def read_any(self, ctx: Context, org_id: UUID, id: UUID) -> BookingOut:
+        """One of an organisation's bookings."""
+        return await self.service.booking(ctx, id)
+
+    @get("/v1/orgs/{org_id}/bookings/{id}/history", access=staff(READ_ANY))
+    async def history_of_any(self, ctx: Context, org_id: UUID, id: UUID) -> History:
+        """What happened to a booking, the oldest first."""
+        return History(await self.service.history(ctx, id))
+
+    @patch("/v1/orgs/{org_id}/bookings/{id}", access=staff(CHANGE_ANY), problems=_MOVING)
+    async def edit_any(self, ctx: Context, org_id: UUID, id: UUID, body: BookingPatch, if_match: int | None = None) -> BookingOut:
+        """Change purpose, party or note of a booking."""
+        return await self.service.edit(ctx, id, body, if_match)
+
+    @post("/v1/orgs/{org_id}/bookings/{id}/pay", access=staff(CREATE_ANY), keyed=Keyed.YES, problems=_PAYING)
+    async def pay_any(self, ctx: Context, org_id: UUID, id: UUID, body: Pay) -> BookingOut:
+        """Pay for a held booking, at the desk or from its person's credits."""
+        return await self.service.pay(ctx, id, body)
+
+    @post("/v1/orgs/{org_id}/bookings/{id}/cancel", access=staff(CANCEL_ANY), keyed=Keyed.YES, problems=(InvalidTransition,))
+    async def cancel_any(self, ctx: Context, org_id: UUID, id: UUID, body: Cancel) -> BookingOut:
+        """Cancel a booking, with the refund of the policy."""
+        return await self.service.cancel(ctx, id, body)
+
+    @get("/v1/orgs/{org_id}/bookings/{id}/refund-preview", access=staff(READ_ANY), problems=(InvalidTransition,))
+    async def refund_preview_any(self, ctx: Context, org_id: UUID, id: UUID) -> RefundPreview:
+        """What cancelling a booking now would give back."""
+        return await self.service.refund_preview(ctx, id)
+
+    @post("/v1/orgs/{org_id}/bookings/{id}/reschedule", access=staff(CHANGE_ANY), keyed=Keyed.YES, problems=_MOVING)
+    async def move_any(self, ctx: Context, org_id: UUID, id: UUID, body: Reschedule, if_match: int | None = None) -> BookingOut:
+        """Move a booking; moving it back undoes it. No fee is taken."""
+        return await self.service.reschedule(ctx, id, body, if_match)
+
+    @post("/v1/orgs/{org_id}/bookings/{id}/extend", access=staff(CHANGE_ANY), keyed=Keyed.YES, problems=_MOVING)
+    async def extend_any(self, ctx: Context, org_id: UUID, id: UUID, body: Extend, if_match: int | None = None) -> BookingOut:
+        """Give a booking another length."""
+        return await self.service.extend(ctx, id, body, if_match)
+
+    @post("/v1/orgs/{org_id}/bookings/{id}/approve", access=staff(APPROVE), problems=(InvalidTransition,))
+    async def approve(self, ctx: Context, org_id: UUID, id: UUID) -> BookingOut:
+        """Approve a booking that waits for it."""
+        return await self.service.approve(ctx, id)
+
+    @post("/v1/orgs/{org_id}/bookings/{id}/decline", access=staff(APPROVE), problems=(InvalidTransition,))
+    async def decline(self, ctx: Context, org_id: UUID, id: UUID, body: Decline) -> BookingOut:
+        """Decline a booking that waits for approval, and say why."""
+        return await self.service.decline(ctx, id, body.reason)
+
+    @post("/v1/orgs/{org_id}/bookings/{id}/no-show", access=staff(CHANGE_ANY), problems=(InvalidTransition,))
+    async def no_show(self, ctx: Context, org_id: UUID, id: UUID) -> BookingOut:
+        """Note that nobody came."""
+        return await self.service.no_show(ctx, id)
+
+    # --- staff: blocks and the day
+
+    @post("/v1/orgs/{org_id}/blocks/preview", access=staff(BLOCK))
+    async def preview_block(self, ctx: Context, org_id: UUID, body: NewBlock) -> BlockPreview:
+        """When a block would happen and which bookings it would hit, with places they could move to."""
+        return await self.service.preview_block(ctx, body)
+
+    @post("/v1/orgs/{org_id}/blocks", status=201, access=staff(BLOCK), keyed=Keyed.YES, problems=(PlaceBlocked,))
+    async def place_block(self, ctx: Context, org_id: UUID, body: NewBlock) -> Block:
+        """Take time out, once or by a rule. Bookings in the way are listed and stay."""
+        return await self.service.place_block(ctx, body)
+
+    @get("/v1/orgs/{org_id}/blocks", access=staff(READ_ANY))
+    async def blocks(self, ctx: Context, org_id: UUID, query: BlocksQuery) -> Page[Block]:
+        """Blocks by their start."""
+        return await self.service.blocks(ctx, query)
+
+    @delete("/v1/orgs/{org_id}/blocks/{id}", status=204, access=staff(BLOCK))
+    async def remove_block(self, ctx: Context, org_id: UUID, id: UUID) -> None:
+        """Give blocked time back."""
+        await self.service.remove_block(ctx, id)
+
+    @get("/v1/orgs/{org_id}/venues/{id}/day", access=staff(READ_ANY))
+    async def day(self, ctx: Context, org_id: UUID, id: UUID, query: DayQuery) -> DaySheet:
+        """A venue's day: opening hours, bookings and blocks."""
+        return await self.service.day(ctx, id, query.date)

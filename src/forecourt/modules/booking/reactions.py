@@ -1,0 +1,44 @@
+"""What booking does when something happened elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forecourt.kernel.db import Tx
+from forecourt.kernel.events import Envelope, Subscription
+from forecourt.modules.booking import queries
+from forecourt.modules.booking.service import BookingService
+from forecourt.modules.payments.contract import PaymentCaptured, PaymentDue, PayWith
+from forecourt.modules.venues.contract import VenueChanged
+
+
+def subscriptions(service: BookingService) -> list[Subscription]:
+    async def forget_books(_: Tx, envelopes: list[Envelope[Any]]) -> None:
+        """This process reads the changed books again at once; others notice by their version."""
+        for envelope in envelopes:
+            if isinstance(envelope.event, VenueChanged):
+                service.books.drop(envelope.event.venue_id)
+
+    async def hurry(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        """Money came for a booking. Should whoever took it be gone, the keeper of time confirms the booking soon."""
+        events: list[PaymentCaptured | PaymentDue] = [e.event for e in envelopes]
+        by_organisation: dict[Any, list[Any]] = {}
+        for event in events:
+            if event.charge_id == event.payment_id:
+                by_organisation.setdefault(event.organisation_id, []).append(event.payment_id)
+        for organisation_id, payment_ids in by_organisation.items():
+            await queries.hurry(tx, organisation_id, payment_ids, service.soon())
+
+    async def received(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        """What was due at the desk was received there."""
+        for envelope in envelopes:
+            event: PaymentCaptured = envelope.event
+            if event.pay_with is PayWith.DESK:
+                now = service.clock.now()
+                await queries.desk_paid(tx, event.organisation_id, event.payment_id, event.amount.amount, now)
+
+    return [
+        Subscription("booking.books", "booking", (VenueChanged,), forget_books),
+        Subscription("booking.payments", "booking", (PaymentCaptured, PaymentDue), hurry),
+        Subscription("booking.desk", "booking", (PaymentCaptured,), received),
+    ]

@@ -1,0 +1,14 @@
+"""Use cases of booking. Each file adds its own to the one before; `BookingService` is all of them together.
+
+`base` who acts and what is told · `holding` hold, pay, confirm · `changing` cancel, move, edit · `reading` questions and
+quotes · `desk` what staff do · `blocking` blocks · `keeping` what time does · `feeds` calendars.
+"""
+
+from forecourt.modules.booking.service.feeds import Feeds
+
+
+class BookingService(Feeds):
+    """Booking as other modules and the door see it; satisfies `Bookings`."""
+
+
+__all__ = ["BookingService"]

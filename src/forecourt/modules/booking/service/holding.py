@@ -1,0 +1,539 @@
+"""Hold, pay, confirm: small transactions with a way on from each.
+
+    hold     begin · lock the person · claim, booking, history and due time in one statement · events · commit
+    charge   payments' own transaction, under the booking's id
+    confirm  begin · booking, claims, history and due time in one statement · events · commit
+
+Recovery. Dead after *hold*: nobody paid, the hold runs out at its time. Dead after *charge*: `payment.captured` brings the
+booking's due time forward (reactions), and the keeper of time asks payments and confirms, within a minute. When the place was
+lost in between (the hold was over and somebody took it), the money goes back by an errand that is written before it moves.
+A retry with the same Idempotency-Key finds its own booking, whose id is the key's effect id, and goes on from where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import Tx
+from forecourt.kernel.errors import Invalid, Problem
+from forecourt.kernel.events import emit
+from forecourt.kernel.ids import new_id
+from forecourt.kernel.money import Money
+from forecourt.modules.booking import queries, rules
+from forecourt.modules.booking.contract import (
+    AdminCannotBook,
+    Alternative,
+    ApprovalAsked,
+    BookingAction,
+    BookingActor,
+    BookingCancelled,
+    BookingConfirmed,
+    BookingExpired,
+    BookingHeld,
+    BookingOut,
+    BookingStatus,
+    HoldExpired,
+    InvalidTransition,
+    NewBooking,
+    NewInvitee,
+    Pay,
+    QuoteExpired,
+    QuoteLine,
+    QuoteMismatch,
+    SlotTaken,
+    TooManyOpenBookings,
+)
+from forecourt.modules.booking.queries import BookingRow, Errand, NewRow, Receipt, Step
+from forecourt.modules.booking.service.base import (
+    CREATE_ANY,
+    DECISIONS,
+    SETTLE_AFTER,
+    Base,
+    Overtaken,
+    facts,
+    natural_due,
+    paid_of,
+    person,
+    present,
+)
+from forecourt.modules.booking.service.pricing import Bill, Plan, plan
+from forecourt.modules.booking.service.till import Returned, derived, settled
+from forecourt.modules.booking.slots import claimed_ids
+from forecourt.modules.identity.contract import EmailUnconfirmed
+from forecourt.modules.payments.contract import PromoUse
+from forecourt.modules.venues.contract import VenueBook
+
+DEADLOCK_TRIES = 4
+NO_LIMIT = 1_000_000
+UNSURE = 500
+"""From this status on a failure says nothing about whether the money moved."""
+
+_S, _A, _W = BookingStatus, BookingAction, BookingActor
+
+
+class _Lost(Exception):
+    """A claim was not won, or is no longer there. Leaves the transaction, so that it is rolled back."""
+
+
+class Holding(Base):
+    # --- customers
+
+    async def book(self, ctx: Context, wish: NewBooking) -> BookingOut:
+        """Holds the place and, when `pay_with` says how, pays and confirms. A refused payment gives the place back.
+
+        Raises SlotTaken, what `rules.check_request` raises, QuoteExpired, QuoteMismatch, AdminCannotBook, EmailUnconfirmed,
+        and what `Payments.charge` raises.
+        """
+        account_id = person(ctx)
+        if ctx.actor.platform_admin:
+            raise AdminCannotBook
+        if wish.pay_with is not None and not ctx.actor.confirmed:
+            raise EmailUnconfirmed
+        booking_id = ctx.idempotency_id or new_id()
+        row = await self._again(ctx, booking_id, lambda: self._hold_wish(ctx, booking_id, account_id, wish))
+        if wish.pay_with is None or row.status is not _S.PAYMENT_PENDING:
+            return present(row)
+        return await self._pay_or_release(ctx, row, Pay(wish.pay_with))
+
+    async def hold(self, ctx: Context, wish: NewBooking) -> BookingOut:
+        """Holds a place for the actor until it is paid for, whatever `pay_with` says."""
+        account_id = person(ctx)
+        if ctx.actor.platform_admin:
+            raise AdminCannotBook
+        booking_id = ctx.idempotency_id or new_id()
+        return present(await self._again(ctx, booking_id, lambda: self._hold_wish(ctx, booking_id, account_id, wish)))
+
+    async def _again(self, ctx: Context, booking_id: UUID, make: Callable[[], Awaitable[BookingRow]]) -> BookingRow:
+        """What `make` makes; on a retry, the booking that the first attempt made already."""
+        try:
+            return await make()
+        except Problem:
+            if ctx.idempotency_id is None:
+                raise
+            async with self.db.read(ctx) as tx:
+                found = await queries.booking_maybe(tx, booking_id)
+            if found is None:
+                raise
+            return found
+
+    async def _hold_wish(self, ctx: Context, booking_id: UUID, account_id: UUID, wish: NewBooking) -> BookingRow:
+        book, resource = await self.books.of_resource(wish.resource_id)
+        planned = plan(book, resource, wish.start, wish.duration_min, wish.purpose, wish.team_size)
+        now = self.clock.now()
+        rules.check_request(book, resource, planned.period, wish.purpose, planned.team_size, now, 0)
+        check_invitees(wish.invitees, planned.team_size)
+        list_minor, bill, promo = await self._bill(ctx, planned, account_id, wish, now)
+        return await self._hold(
+            ctx,
+            planned,
+            booking_id,
+            bill=bill,
+            list_minor=list_minor,
+            promo_code=promo,
+            account_id=account_id,
+            guest_name=None,
+            wish=wish,
+            actor=_W.CUSTOMER,
+        )
+
+    async def _bill(
+        self, ctx: Context, planned: Plan, account_id: UUID, wish: NewBooking, now: datetime
+    ) -> tuple[int, Bill, str | None]:
+        """The price before a code, the bill after it, and the code. From the quote when there is one."""
+        if wish.quote_id is not None:
+            async with self.db.read(ctx.within(planned.book.venue.organisation_id)) as tx:
+                quote = await queries.quote(tx, planned.book.venue.organisation_id, wish.quote_id, account_id)
+            asked = (wish.resource_id, planned.period.start, wish.duration_min, wish.purpose, planned.team_size)
+            if asked != (quote.resource_id, quote.starts_at, quote.duration_min, quote.purpose, quote.team_size):
+                raise QuoteMismatch.field("quote_id", "was made for another place, time, purpose or party")
+            if wish.promo_code is not None and wish.promo_code != quote.promo_code:
+                raise QuoteMismatch.field("promo_code", "is not the one of the quote")
+            if now >= quote.expires_at:
+                raise QuoteExpired
+            total = Money(quote.total_minor, quote.currency)
+            return quote.list_minor, Bill(quote.lines, quote.tax, total), quote.promo_code
+        if wish.promo_code is None:
+            return planned.bill.total.amount, planned.bill, None
+        discounted = await self.discount(ctx, planned, account_id, wish.promo_code)
+        return planned.bill.total.amount, discounted, wish.promo_code
+
+    async def discount(self, ctx: Context, planned: Plan, account_id: UUID | None, code: str) -> Bill:
+        """The bill with a promo code taken off. Raises PromoRejected."""
+        use = PromoUse(code, planned.book.venue.id, planned.period.start, planned.period.duration_min)
+        organisation_id = planned.book.venue.organisation_id
+        promo = await self.till.payments.price_promo(ctx, organisation_id, account_id, planned.bill.total, use)
+        line = QuoteLine(label=promo.label or promo.code, amount=-promo.discount)
+        return Bill([*planned.bill.lines, line], planned.bill.tax, promo.total)
+
+    # --- the hold
+
+    async def _hold(
+        self,
+        ctx: Context,
+        planned: Plan,
+        booking_id: UUID,
+        *,
+        bill: Bill,
+        list_minor: int,
+        promo_code: str | None,
+        account_id: UUID | None,
+        guest_name: str | None,
+        wish: NewBooking,
+        actor: BookingActor,
+    ) -> BookingRow:
+        """One transaction: see the module's docstring. Raises SlotTaken, TooManyOpenBookings."""
+        book, resource = planned.book, planned.resource
+        now = self.clock.now()
+        status, action, hold_until = _first_step(book, planned, wish, bill, promo_code, actor, now)
+        new = NewRow(
+            organisation_id=book.venue.organisation_id,
+            id=booking_id,
+            venue_id=book.venue.id,
+            resource_id=resource.id,
+            account_id=account_id,
+            guest_name=guest_name,
+            status=status,
+            period=planned.period,
+            timezone=book.venue.timezone,
+            purpose=planned.purpose,
+            team_size=planned.team_size,
+            currency=bill.total.currency,
+            list_minor=list_minor,
+            price_minor=bill.total.amount,
+            lines=bill.lines,
+            tax=bill.tax,
+            pay_with=wish.pay_with,
+            promo_code=promo_code,
+            quote_id=wish.quote_id,
+            note=wish.note,
+            invitees=wish.invitees,
+            hold_expires_at=hold_until,
+            claimed=claimed_ids(book, resource),
+            claim=planned.claim,
+            made_by=ctx.account_id,
+            action=action,
+            actor=actor,
+            due_at=planned.period.start if hold_until is None else hold_until,
+            max_open=book.policies.max_open_bookings if actor is _W.CUSTOMER else NO_LIMIT,
+        )
+        row = _row(new, now)
+        within = ctx.within(new.organisation_id)
+        for attempt in range(DEADLOCK_TRIES):
+            try:
+                await self._insert(within, new, row, now)
+                return row
+            except asyncpg.DeadlockDetectedError:
+                if attempt == DEADLOCK_TRIES - 1:
+                    raise
+            except _Lost:
+                break
+        raise SlotTaken.instead(await self.alternatives_to(within, planned))
+
+    async def _insert(self, ctx: Context, new: NewRow, row: BookingRow, now: datetime) -> None:
+        async with self.db.tx(ctx) as tx:
+            if new.account_id is not None and new.actor is _W.CUSTOMER:
+                await queries.lock_person(tx, new.organisation_id, new.account_id)
+            held = await queries.hold(tx, new, now)
+            if held.open >= new.max_open:
+                raise TooManyOpenBookings(f"{new.max_open} open bookings are the most one person may have here.")
+            if held.claims < len(new.claimed):
+                raise _Lost
+            if not held.booked:
+                raise Overtaken  # a retry that came too late to find its own booking gone
+            said = facts(row)
+            match row.status:
+                case _S.PENDING_APPROVAL:
+                    emit(tx, ApprovalAsked(**said))
+                case _S.PAYMENT_PENDING if row.hold_expires_at is not None:
+                    emit(tx, BookingHeld(**said, hold_expires_at=row.hold_expires_at))
+                case _:
+                    emit(tx, BookingConfirmed(**said, paid=paid_of(row)))
+            self.announce(tx, row.venue_id, row.timezone, (row.claim_starts_at, row.claim_ends_at))
+
+    # --- paying
+
+    async def pay(self, ctx: Context, booking_id: UUID, pay: Pay) -> BookingOut:
+        """Pays for a held booking and confirms it. A refused payment leaves the hold.
+
+        Raises HoldExpired, InvalidTransition, EmailUnconfirmed, NotFound, and what `Payments.charge` raises.
+        """
+        row, actor = await self.find(ctx, booking_id, CREATE_ANY)
+        if actor is _W.CUSTOMER and not ctx.actor.confirmed:
+            raise EmailUnconfirmed
+        self._check_payable(row)
+        return await self._pay(ctx, row, pay)
+
+    def _check_payable(self, row: BookingRow) -> None:
+        if row.status is _S.EXPIRED:
+            raise HoldExpired
+        if row.status is not _S.PAYMENT_PENDING:
+            raise InvalidTransition(f"A booking that is {row.status.value.replace('_', ' ')} is not waiting for a payment.")
+        if row.hold_expires_at is not None and rules.hold_is_over(row.hold_expires_at, self.clock.now()):
+            raise HoldExpired
+
+    async def _pay(self, ctx: Context, row: BookingRow, pay: Pay) -> BookingOut:
+        try:
+            receipt = await self.till.collect(ctx, row, pay)
+        except Returned as e:
+            await self._release_unpaid(ctx, row, "the rest could not be paid", refund=True)
+            raise e.why from e
+        return present(await self.confirm_paid(ctx, row, receipt))
+
+    async def _pay_or_release(self, ctx: Context, row: BookingRow, pay: Pay) -> BookingOut:
+        try:
+            return await self._pay(ctx, row, pay)
+        except (HoldExpired, InvalidTransition):
+            raise
+        except Problem as problem:
+            if problem.status < UNSURE:
+                await self._release_unpaid(ctx, row, problem.code, refund=False)
+            raise
+
+    async def _release_unpaid(self, ctx: Context, row: BookingRow, why: str, *, refund: bool) -> None:
+        """Gives a held place back because it was not paid for; `refund` when a part was."""
+        for _ in range(DECISIONS):
+            if row.status is not _S.PAYMENT_PENDING:
+                return
+            step = self.step(ctx, row, _A.CANCEL, _W.HOUSE, detail=why, due_at=self.soon() if refund else None)
+            async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+                after = await queries.leave(tx, step)
+                if after is not None:
+                    emit_cancelled(tx, after, Money.zero(row.currency), _W.HOUSE, why)
+                    self.announce(tx, row.venue_id, row.timezone, (row.claim_starts_at, row.claim_ends_at))
+            if after is not None:
+                if refund:
+                    await self._send_back(ctx, after, "released")
+                return
+            row = await self.reread(ctx, row)
+        raise Overtaken
+
+    # --- confirming
+
+    async def confirm_paid(self, ctx: Context, row: BookingRow, receipt: Receipt) -> BookingRow:
+        """The place becomes the customer's. When it cannot, what was paid goes back. Raises HoldExpired, InvalidTransition."""
+        for _ in range(DECISIONS):
+            match row.status:
+                case _S.PAYMENT_PENDING:
+                    pass
+                case _S.UPCOMING | _S.IN_PROGRESS | _S.COMPLETED | _S.NO_SHOW:
+                    return row  # another request of the same moment confirmed it with the same money
+                case _:
+                    await self._send_back(ctx, row, "late", receipt)
+                    if row.status is _S.EXPIRED:
+                        raise HoldExpired
+                    raise InvalidTransition(f"The booking is {row.status.value}; what was paid goes back.")
+            try:
+                confirmed = await self._confirm(ctx, row, receipt)
+            except _Lost:
+                await self._expire(ctx, row, receipt)
+                row = await self.reread(ctx, row)
+                continue
+            if confirmed is not None:
+                return confirmed
+            row = await self.reread(ctx, row)
+        raise Overtaken
+
+    async def _confirm(self, ctx: Context, row: BookingRow, receipt: Receipt) -> BookingRow | None:
+        step = self.step(ctx, row, _A.CONFIRM, _W.HOUSE)
+        async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+            done = await queries.confirm(tx, step, receipt)
+            if done is None:
+                return None
+            if done.kept < len(row.claimed):
+                raise _Lost
+            after = msgspec.structs.replace(
+                row,
+                status=step.to,
+                version=done.version,
+                updated_at=step.now,
+                hold_expires_at=None,
+                price_minor=receipt.price_minor,
+                paid_minor=receipt.paid_minor,
+                due_minor=receipt.due_minor,
+                pay_with=receipt.pay_with,
+            )
+            emit(tx, BookingConfirmed(**facts(after), paid=paid_of(after)))
+        return after
+
+    # --- the house settles
+
+    async def settle_payment(self, ctx: Context, row: BookingRow) -> None:
+        """What becomes of a booking that waits for payment, whoever died on the way. Idempotent."""
+        state = await self.till.state(ctx, row)
+        receipt = None if state is None else settled(state, row)
+        try:
+            if receipt is not None:
+                await self.confirm_paid(ctx, row, receipt)
+            elif row.hold_expires_at is not None and rules.hold_is_over(row.hold_expires_at, self.clock.now()):
+                partly = None if state is None else Receipt(row.price_minor, state.paid.amount, state.due.amount, row.pay_with)
+                await self._expire(ctx, row, partly)
+            else:
+                async with self.db.tx(ctx) as tx:
+                    await queries.set_due(tx, row.organisation_id, row.id, row.hold_expires_at)
+        except (HoldExpired, InvalidTransition):
+            return  # settled: the place was lost and the money is on its way back
+
+    async def _expire(self, ctx: Context, row: BookingRow, receipt: Receipt | None) -> None:
+        """The hold is over. Money that came goes back."""
+        owed = receipt is not None and receipt.paid_minor + receipt.due_minor > 0
+        step = self.step(ctx, row, _A.EXPIRE, _W.HOUSE, due_at=self.soon() if owed else None)
+        async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+            after = await queries.leave(tx, step)
+            if after is None:
+                return
+            emit(tx, BookingExpired(**facts(after)))
+            self.announce(tx, row.venue_id, row.timezone, (row.claim_starts_at, row.claim_ends_at))
+        if owed:
+            await self._send_back(ctx, after, "late", receipt)
+
+    async def _send_back(self, ctx: Context, row: BookingRow, why: str, receipt: Receipt | None = None) -> None:
+        """All that was taken for a booking which does not take place. Written down first, then carried out."""
+        if receipt is None:
+            state = await self.till.state(ctx, row)
+            if state is None:
+                return
+            receipt = Receipt(row.price_minor, state.paid.amount, state.due.amount, row.pay_with)
+        amount = receipt.paid_minor + receipt.due_minor
+        errand = Errand(derived(row.id, why), row.id, "refund", amount, row.currency, "The place could not be kept")
+        now = self.clock.now()
+        async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+            if row.paid_minor == 0 and row.due_minor == 0:
+                await queries.note_paid(tx, row, receipt, now)
+            await queries.add_errand(tx, row, errand, now)
+            await queries.set_due(tx, row.organisation_id, row.id, now + SETTLE_AFTER)
+        await self.run_errand(ctx, row, errand)
+
+    async def run_errand(self, ctx: Context, row: BookingRow, errand: Errand) -> None:
+        """Gives money back and notes it. Repeating it has one effect; whoever is interrupted leaves the rest to the keeper."""
+        within = ctx.within(row.organisation_id)
+        if errand.kind == "charge":
+            async with self.db.tx(within) as tx:
+                if not await queries.turn_back(tx, row.organisation_id, errand.id):
+                    return
+        if errand.kind == "refund":
+            back, waived = await self.till.give_back(ctx, row, errand.id, errand.amount_minor, errand.reason)
+            async with self.db.tx(within) as tx:
+                await queries.end_refund(tx, row.organisation_id, errand.id, back, waived)
+                await self._settled(tx, row)
+            return
+        state = await self.till.state(ctx, row)
+        if state is not None and any(c.id == errand.id for c in state.charges):
+            await self.till.give_back(ctx, row, derived(errand.id, "back"), errand.amount_minor, errand.reason)
+        async with self.db.tx(within) as tx:
+            await queries.drop_errand(tx, row.organisation_id, errand.id)
+            await self._settled(tx, row)
+
+    async def _settled(self, tx: Tx, row: BookingRow) -> None:
+        """Back to what the booking's own course asks for, unless more money is on its way."""
+        now = await queries.booking_of(tx, row.organisation_id, row.id)
+        if not await queries.errands(tx, row.organisation_id, row.id):
+            await queries.set_due(tx, row.organisation_id, row.id, natural_due(now, now.status))
+
+    # --- small things
+
+    async def alternatives_to(self, ctx: Context, planned: Plan) -> list[Alternative]:
+        return await self.alternatives.instead_of(ctx, planned)
+
+    def soon(self) -> datetime:
+        return self.clock.now() + SETTLE_AFTER
+
+    async def reread(self, ctx: Context, row: BookingRow) -> BookingRow:
+        async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+            return await queries.booking_of(tx, row.organisation_id, row.id)
+
+    def step(
+        self,
+        ctx: Context,
+        row: BookingRow,
+        action: BookingAction,
+        actor: BookingActor,
+        *,
+        detail: str = "",
+        due_at: datetime | None = None,
+    ) -> Step:
+        """The step `action` from where the booking is. Raises InvalidTransition. `due_at` None: the booking's own course."""
+        to = rules.advance(row.status, action, actor)
+        return Step(
+            row=row,
+            to=to,
+            action=action,
+            actor=actor,
+            account_id=ctx.account_id,
+            now=self.clock.now(),
+            due_at=natural_due(row, to) if due_at is None else due_at,
+            detail=detail[:1000],
+        )
+
+
+# -------------------------------------------------------------------------------------------------------------------- values
+
+
+def _first_step(
+    book: VenueBook,
+    planned: Plan,
+    wish: NewBooking,
+    bill: Bill,
+    promo_code: str | None,
+    actor: BookingActor,
+    now: datetime,
+) -> tuple[BookingStatus, BookingAction, datetime | None]:
+    """Where a new booking begins, and when its hold ends."""
+    if actor is _W.CUSTOMER and rules.needs_approval(book.policies, planned.purpose):
+        return rules.advance(_S.DRAFT, _A.REQUEST_APPROVAL, actor), _A.REQUEST_APPROVAL, None
+    if wish.pay_with is not None and bill.total.amount == 0 and promo_code is None:
+        return rules.advance(_S.DRAFT, _A.CONFIRM, _W.HOUSE), _A.CONFIRM, None  # nothing to pay
+    return rules.advance(_S.DRAFT, _A.HOLD, actor), _A.HOLD, rules.hold_expiry(book.policies, now)
+
+
+def _row(new: NewRow, now: datetime) -> BookingRow:
+    """The row as it stands in the table after the hold."""
+    return BookingRow(
+        organisation_id=new.organisation_id,
+        id=new.id,
+        venue_id=new.venue_id,
+        resource_id=new.resource_id,
+        account_id=new.account_id,
+        guest_name=new.guest_name,
+        status=new.status,
+        starts_at=new.period.start,
+        ends_at=new.period.end,
+        timezone=new.timezone,
+        purpose=new.purpose,
+        team_size=new.team_size,
+        currency=new.currency,
+        list_minor=new.list_minor,
+        price_minor=new.price_minor,
+        paid_minor=0,
+        due_minor=0,
+        refunded_minor=0,
+        pay_with=new.pay_with,
+        promo_code=new.promo_code,
+        quote_id=new.quote_id,
+        note=new.note,
+        hold_expires_at=new.hold_expires_at,
+        claimed=new.claimed,
+        claim_starts_at=new.claim.start,
+        claim_ends_at=new.claim.end,
+        version=1,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def emit_cancelled(tx: Tx, row: BookingRow, refund: Money, by: BookingActor, reason: str) -> None:
+    emit(tx, BookingCancelled(**facts(row), refund=refund, by=by, reason=reason))
+
+
+def check_invitees(invitees: list[NewInvitee], team_size: int) -> None:
+    """Each by account or by e-mail, and no more than there are places beside the booker's. Raises Invalid."""
+    for i, invitee in enumerate(invitees):
+        if (invitee.email is None) == (invitee.account_id is None):
+            raise Invalid.field(f"invitees[{i}]", "name an account or an e-mail address, one of the two")
+    if len(invitees) >= max(team_size, 1) and invitees:
+        raise Invalid.field("invitees", f"a party of {team_size} has room for {team_size - 1} guests")

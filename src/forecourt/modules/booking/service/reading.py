@@ -1,0 +1,251 @@
+"""Questions: one booking, lists, free times, quotes. None of them asks another module on its way but for kept books."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.errors import Invalid, NotFound
+from forecourt.kernel.ids import new_id
+from forecourt.kernel.money import Money
+from forecourt.kernel.paging import Keyset, Page, Paged
+from forecourt.kernel.period import MAX_CLAIM, Period
+from forecourt.modules.booking import queries, rules
+from forecourt.modules.booking.contract import BookingOut, BookingStatus, NewQuote, Quote
+from forecourt.modules.booking.queries import BookingRow, QuoteRow, TransitionRow, Window
+from forecourt.modules.booking.service.alternatives import read_busy
+from forecourt.modules.booking.service.base import READ_ANY, organisation, person, present, statuses
+from forecourt.modules.booking.service.changing import Changing
+from forecourt.modules.booking.service.pricing import Bill, plan, refuse_equipment
+from forecourt.modules.booking.slots import availability_json, busy_window, check_window, free_slots
+from forecourt.modules.venues.contract import DurationMin, People, Purpose, Resource, VenueBook
+
+MAX_DAYS = 31
+MAX_RESOURCES = 100
+MAX_VENUES = 20
+QUOTE_LIVES = timedelta(minutes=15)
+
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime(2200, 1, 1, tzinfo=UTC)
+_NIL, _MAX = UUID(int=0), UUID(int=2**128 - 1)
+
+MINE = Keyset("bookings of a person", tuple[datetime, UUID])
+THEIRS = Keyset("bookings of an organisation", tuple[datetime, UUID])
+
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class Free(msgspec.Struct, frozen=True):
+    """A question for free times. Dates are the venue's."""
+
+    from_date: date
+    to_date: date
+    duration_min: DurationMin
+    team_size: People | None = None
+    purpose: Purpose = Purpose.WORKOUT
+    resource_id: UUID | None = None
+    sport: str | None = None
+
+
+class BookingsQuery(Paged, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
+    """Which of one's bookings. `soonest` lists from the earliest start on, otherwise the latest comes first."""
+
+    status: Annotated[list[BookingStatus], Meta(max_length=10)] | None = None
+    from_: Instant | None = None
+    to: Instant | None = None
+    soonest: bool = False
+
+
+class OrgBookingsQuery(Paged, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
+    """An organisation's bookings, earliest start first."""
+
+    status: Annotated[list[BookingStatus], Meta(max_length=10)] | None = None
+    from_: Instant | None = None
+    to: Instant | None = None
+    venue_id: UUID | None = None
+    resource_id: UUID | None = None
+    account_id: UUID | None = None
+
+
+class Reading(Changing):
+    # --- bookings
+
+    async def booking(self, ctx: Context, booking_id: UUID) -> BookingOut:
+        """One select for a person's own. Raises NotFound for what is absent or not theirs to see."""
+        row, _ = await self.find(ctx, booking_id, READ_ANY)
+        return present(row)
+
+    async def bookings(self, ctx: Context, booking_ids: list[UUID]) -> list[BookingOut]:
+        """In the order asked; those absent or not the actor's to see are left out. At most 100 at once."""
+        wanted = booking_ids[:100]
+        if self.find_actor(ctx, READ_ANY) is rules.BookingActor.CUSTOMER:
+            person(ctx)
+            ctx = ctx.within(None)
+        async with self.db.read(ctx) as tx:
+            rows = {row.id: row for row in await queries.bookings(tx, wanted)}
+        if ctx.organisation_id is not None:
+            rows = {i: row for i, row in rows.items() if row.organisation_id == ctx.organisation_id}
+        return [present(rows[i]) for i in wanted if i in rows]
+
+    async def history(self, ctx: Context, booking_id: UUID) -> list[TransitionRow]:
+        """Every step of a booking, the oldest first. Raises NotFound."""
+        row, _ = await self.find(ctx, booking_id, READ_ANY)
+        async with self.db.read(ctx.within(row.organisation_id)) as tx:
+            return await queries.history(tx, row.organisation_id, row.id)
+
+    async def my_bookings(self, ctx: Context, query: BookingsQuery) -> Page[BookingOut]:
+        account_id = person(ctx)
+        key = MINE.decode(query.cursor)
+        w = _window(query.status, query.from_, query.to, key, query.limit, soonest=query.soonest)
+        async with self.db.read(ctx.within(None)) as tx:
+            rows = await (queries.own_soonest if query.soonest else queries.own_latest)(tx, account_id, w)
+        return MINE.page(rows, query.limit, _key).map(present)
+
+    async def org_bookings(self, ctx: Context, query: OrgBookingsQuery) -> Page[BookingOut]:
+        organisation_id = organisation(ctx)
+        key = THEIRS.decode(query.cursor)
+        w = _window(query.status, query.from_, query.to, key, query.limit, soonest=True)
+        async with self.db.read(ctx) as tx:
+            rows = await queries.of_organisation(tx, organisation_id, w, query.venue_id, query.resource_id, query.account_id)
+        return THEIRS.page(rows, query.limit, _key).map(present)
+
+    # --- free times
+
+    async def availability(self, ctx: Context, venue_id: UUID, ask: Free) -> bytes:
+        """The JSON of the free times at one venue: one read of the claims. Raises NotFound, Invalid."""
+        return await self._free(ctx, await self.books.of_venue(venue_id), ask)
+
+    async def availabilities(self, ctx: Context, venue_ids: Sequence[UUID], ask: Free) -> bytes:
+        """The same of several venues: `{"items": […]}`, unknown ones left out. At most MAX_VENUES."""
+        if len(venue_ids) > MAX_VENUES:
+            raise Invalid.field("venue_ids", f"at most {MAX_VENUES} venues at once")
+        found = [await self._free(ctx, book, ask) for book in await self.books.of_venues(venue_ids)]
+        return b'{"items":[' + b",".join(found) + b"]}"
+
+    async def _free(self, ctx: Context, book: VenueBook, ask: Free) -> bytes:
+        days = check_window(ask.from_date, ask.to_date)
+        if len(days) > MAX_DAYS:
+            raise Invalid.field("to", f"is more than {MAX_DAYS} days of availability at once")
+        resources = _asked(book, ask)
+        busy = await read_busy(self.db, ctx, book, resources, busy_window(book, ask.from_date, ask.to_date), self.clock)
+        return availability_json(
+            book,
+            resources,
+            ask.from_date,
+            ask.to_date,
+            ask.duration_min,
+            ask.team_size,
+            busy,
+            self.clock.now(),
+            ask.purpose,
+        )
+
+    async def busy(self, ctx: Context, venue_id: UUID, resource_ids: list[UUID], period: Period) -> dict[UUID, list[Period]]:
+        """Claimed time, buffers included, per resource inside `period`. Raises NotFound, Invalid."""
+        if period.end - period.start > 2 * MAX_CLAIM:
+            raise Invalid.field("period", "is longer than 62 days")
+        book = await self.books.of_venue(venue_id)
+        resources = [r for r in (book.resource(i) for i in resource_ids[:MAX_RESOURCES]) if r is not None]
+        if len(resources) < len(resource_ids):
+            raise NotFound
+        found = await read_busy(self.db, ctx, book, resources, period, self.clock)
+        return {r: [Period(max(b, period.start), min(e, period.end)) for b, e in sorted(claims)] for r, claims in found.items()}
+
+    async def free_venues(
+        self, ctx: Context, venue_ids: list[UUID], start: datetime, duration_min: int, sport: str | None = None
+    ) -> list[UUID]:
+        """Those of the venues that have something (of the sport) free from `start` for so long. At most 100 are looked at."""
+        found: list[UUID] = []
+        period = rules.requested_period(start, duration_min)
+        for book in await self.books.of_venues(venue_ids[:100]):
+            alike = [r for r in book.resources if r.active and sport in (None, r.sport) and duration_min in r.durations_min]
+            if alike and await self._free_at(ctx, book, alike[:MAX_RESOURCES], period):
+                found.append(book.venue.id)
+        return found
+
+    async def _free_at(self, ctx: Context, book: VenueBook, resources: list[Resource], period: Period) -> bool:
+        day = rules.local(book, period.start).date()
+        now = self.clock.now()
+        busy = await read_busy(self.db, ctx, book, resources, period.padded(240, 240), self.clock)
+        return any(
+            slot.start == period.start
+            for r in resources
+            for slot in free_slots(book, r, day, duration_min=period.duration_min, busy=busy.get(r.id, ()), now=now)
+        )
+
+    # --- quotes
+
+    async def quote(self, ctx: Context, wish: NewQuote) -> Quote:
+        """A price that holds for a quarter of an hour, for this person alone. Does not hold the place.
+
+        Raises what `rules.check_request` raises, and PromoRejected.
+        """
+        account_id = person(ctx)
+        refuse_equipment(wish.equipment)
+        book, resource = await self.books.of_resource(wish.resource_id)
+        planned = plan(book, resource, wish.start, wish.duration_min, wish.purpose, wish.team_size)
+        now = self.clock.now()
+        rules.check_request(book, resource, planned.period, wish.purpose, planned.team_size, now, 0)
+        bill: Bill = planned.bill
+        if wish.promo_code is not None:
+            bill = await self.discount(ctx, planned, account_id, wish.promo_code)
+        row = QuoteRow(
+            id=ctx.idempotency_id or new_id(),
+            account_id=account_id,
+            resource_id=resource.id,
+            starts_at=planned.period.start,
+            duration_min=wish.duration_min,
+            purpose=wish.purpose,
+            team_size=planned.team_size,
+            promo_code=wish.promo_code,
+            currency=bill.total.currency,
+            list_minor=planned.bill.total.amount,
+            total_minor=bill.total.amount,
+            lines=bill.lines,
+            tax=bill.tax,
+            expires_at=now + QUOTE_LIVES,
+        )
+        async with self.db.tx(ctx.within(book.venue.organisation_id)) as tx:
+            await queries.add_quote(tx, book.venue.organisation_id, row)
+            kept = await queries.quote(tx, book.venue.organisation_id, row.id, account_id)
+        return Quote(kept.id, kept.lines, kept.tax, Money(kept.total_minor, kept.currency), kept.expires_at)
+
+
+def _asked(book: VenueBook, ask: Free) -> list[Resource]:
+    if ask.resource_id is not None:
+        resource = book.resource(ask.resource_id)
+        if resource is None or resource.removed:
+            raise NotFound
+        return [resource]
+    found = [r for r in book.resources if r.active and (ask.sport is None or r.sport == ask.sport)]
+    if len(found) > MAX_RESOURCES:
+        raise Invalid.field("resource_id", f"this venue has more than {MAX_RESOURCES} things; name one, or a sport")
+    return found
+
+
+def _key(row: BookingRow) -> tuple[datetime, UUID]:
+    return row.starts_at, row.id
+
+
+def _window(
+    wanted: list[BookingStatus] | None,
+    after: datetime | None,
+    before: datetime | None,
+    key: tuple[datetime, UUID] | None,
+    limit: int,
+    *,
+    soonest: bool,
+) -> Window:
+    at, booking_id = key or ((_FIRST, _NIL) if soonest else (_LAST, _MAX))
+    return Window(statuses(wanted), bounded(after, _FIRST), bounded(before, _LAST), at, booking_id, limit + 1)
+
+
+def bounded(at: datetime | None, otherwise: datetime) -> datetime:
+    """An instant of the calendar that the tables know."""
+    return otherwise if at is None else min(max(at.astimezone(UTC), _FIRST), _LAST)

@@ -1,0 +1,143 @@
+"""Payments as booking uses them: one payment per booking, whose id is the booking's, and ids derived from it for the rest."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.errors import Invalid, NotFound
+from forecourt.kernel.money import Money
+from forecourt.modules.booking.contract import Pay, PayWith
+from forecourt.modules.booking.queries import BookingRow, Receipt
+from forecourt.modules.payments.contract import (
+    Charge,
+    ChargeMismatch,
+    PaymentResult,
+    Payments,
+    PaymentState,
+    PromoRejected,
+    PromoUse,
+    Refund,
+)
+from forecourt.modules.payments.contract import PayWith as Means
+
+
+class Returned(Exception):
+    """The second half of a payment was refused after the first had been taken; all of it is given back. Carries the refusal."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
+def derived(booking_id: UUID, what: str) -> UUID:
+    """An id that is the same on every retry of the same thing."""
+    return uuid5(booking_id, what)
+
+
+class Till:
+    def __init__(self, payments: Payments) -> None:
+        self.payments = payments
+
+    async def collect(self, ctx: Context, row: BookingRow, pay: Pay) -> Receipt:
+        """Takes the price of a held booking. Repeating it has one effect. A refusal has written nothing, but for `Returned`.
+
+        Raises what `Payments.charge` raises.
+        """
+        promo = pay.promo_code or row.promo_code
+        if row.price_minor == 0 and promo is None:
+            return Receipt(0, 0, 0, pay.pay_with)
+        if pay.credits_amount is not None and pay.pay_with is not PayWith.CREDITS and pay.credits_amount < row.price_minor:
+            if promo is not None:
+                raise Invalid.field("credits_amount", "does not go together with a promo code")
+            return await self._in_parts(ctx, row, pay, pay.credits_amount)
+        means = PayWith.CREDITS if pay.credits_amount is not None else pay.pay_with
+        try:
+            return _receipt(await self._charge(ctx, row, row.list_minor, means, promo=promo), means)
+        except PromoRejected:
+            # A quote holds, even when its code has been used up since.
+            if row.quote_id is None or pay.promo_code not in (None, row.promo_code):
+                raise
+            return _receipt(await self._charge(ctx, row, row.price_minor, means), means)
+        except ChargeMismatch:
+            # Another request of the same moment paid in another way.
+            state = await self.state(ctx, row)
+            receipt = None if state is None else settled(state, row)
+            if receipt is None:
+                raise
+            return receipt
+
+    async def _in_parts(self, ctx: Context, row: BookingRow, pay: Pay, credits_minor: int) -> Receipt:
+        first = await self._charge(ctx, row, credits_minor, PayWith.CREDITS)
+        rest = row.price_minor - credits_minor
+        try:
+            second = await self._charge(ctx, row, rest, pay.pay_with, charge_id=derived(row.id, "rest"))
+        except Exception as e:
+            raise Returned(e) from e
+        return Receipt(
+            row.price_minor, first.paid.amount + second.paid.amount, first.due.amount + second.due.amount, pay.pay_with
+        )
+
+    async def charge_more(
+        self, ctx: Context, row: BookingRow, amount_minor: int, pay_with: PayWith, charge_id: UUID
+    ) -> PaymentResult:
+        """A further charge for a booking that costs more than before."""
+        return await self._charge(ctx, row, amount_minor, pay_with, charge_id=charge_id)
+
+    async def _charge(
+        self,
+        ctx: Context,
+        row: BookingRow,
+        amount_minor: int,
+        pay_with: PayWith,
+        *,
+        promo: str | None = None,
+        charge_id: UUID | None = None,
+    ) -> PaymentResult:
+        use = None if promo is None else PromoUse(promo, row.venue_id, row.starts_at, row.period.duration_min)
+        return await self.payments.charge(
+            ctx,
+            Charge(
+                payment_id=row.id,
+                organisation_id=row.organisation_id,
+                account_id=row.account_id,
+                amount=Money(amount_minor, row.currency),
+                pay_with=Means(pay_with.value),
+                promo=use,
+                charge_id=charge_id,
+            ),
+        )
+
+    async def state(self, ctx: Context, row: BookingRow) -> PaymentState | None:
+        return await self.payments.status(ctx, row.organisation_id, row.id)
+
+    async def give_back(self, ctx: Context, row: BookingRow, refund_id: UUID, amount_minor: int, reason: str) -> tuple[int, int]:
+        """Returns what went back and what is no longer due, minor units. Both are 0 when nothing was ever charged."""
+        try:
+            done = await self.payments.refund(
+                ctx,
+                Refund(
+                    refund_id=refund_id,
+                    payment_id=row.id,
+                    organisation_id=row.organisation_id,
+                    amount=Money(amount_minor, row.currency),
+                    reason=reason or "booking changed",
+                ),
+            )
+        except NotFound:
+            return 0, 0
+        return done.to_credits.amount + done.at_desk.amount, done.waived.amount
+
+
+def settled(state: PaymentState, row: BookingRow) -> Receipt | None:
+    """What the payment came to when it covers the booking's price and nothing was given back; None otherwise."""
+    price = state.paid.amount + state.due.amount
+    by_code = state.discount.amount > 0
+    if state.refunded.amount or not state.charges or (price < row.price_minor and not by_code):
+        return None
+    means = PayWith(state.charges[0].pay_with.value)
+    return Receipt(price, state.paid.amount, state.due.amount, means)
+
+
+def _receipt(result: PaymentResult, pay_with: PayWith) -> Receipt:
+    return Receipt(result.amount.amount, result.paid.amount, result.due.amount, pay_with)
