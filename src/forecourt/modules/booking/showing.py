@@ -17,10 +17,12 @@ from forecourt.kernel.db import ModuleDatabase, Query
 from forecourt.kernel.errors import NotFound
 from forecourt.kernel.period import MAX_CLAIM, Period
 from forecourt.kernel.web.views import SlotState
-from forecourt.modules.booking.contract import Availability, FreeStart, StartsAsked
+from forecourt.modules.booking import queries
+from forecourt.modules.booking.contract import Availability, BookingOut, FreeStart, StartsAsked
 from forecourt.modules.booking.grid import Taken, length_to_show
 from forecourt.modules.booking.service.alternatives import read_busy
 from forecourt.modules.booking.service.books import Books
+from forecourt.modules.booking.service.pricing import Bill
 from forecourt.modules.booking.slots import availability, busy_window, claimed_ids
 from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
 from forecourt.modules.venues.rules import local
@@ -74,10 +76,14 @@ class Showing:
         duration_min: int,
         team_size: int | None = None,
         purpose: Purpose = Purpose.WORKOUT,
+        without: Period | None = None,
     ) -> Availability:
-        """Free starts of these dates. Raises Invalid for a range that is too long."""
+        """Free starts of these dates, as if the claim `without` were not there. Raises Invalid for a range that is too long."""
         shown = list(resources)[:MAX_RESOURCES]
         busy = await read_busy(self.db, ctx, book, shown, busy_window(book, first, last), self.clock)
+        if without is not None:
+            own = (without.start, without.end)
+            busy = {r: [claim for claim in claims if claim != own] for r, claims in busy.items()}
         return availability(book, shown, first, last, duration_min, team_size, busy, self.clock.now(), purpose)
 
     async def taken(self, ctx: Context, book: VenueBook, resources: Sequence[Resource], window: Period) -> list[Taken]:
@@ -102,6 +108,12 @@ class Showing:
             for resource_id, ids in lies_on.items()
             if claim.resource_id in ids
         ]
+
+    async def bill(self, ctx: Context, booking: BookingOut) -> Bill:
+        """What the booking was priced at when it was made. The caller has seen that it may be read."""
+        async with self.db.read(ctx.within(booking.organisation_id)) as tx:
+            kept = await queries.lines_of(tx, booking.organisation_id, booking.id)
+        return Bill(kept.lines, kept.tax, booking.price)
 
     async def free_starts(self, ctx: Context, asked: StartsAsked) -> list[FreeStart]:
         """The next free starts at each venue, the cheapest place of each start; unknown venues are left out."""

@@ -1,0 +1,782 @@
+"""What guests see of booking: a place and its free times, holding, paying, their bookings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+import segno
+from markupsafe import Markup
+from msgspec import Meta
+
+from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PaymentRequired, Problem
+from forecourt.kernel.http.operation import PERSON, Api, EventStream, Html, Redirect, Visit, action, page
+from forecourt.kernel.live import Hub, server_sent
+from forecourt.kernel.money import Money
+from forecourt.kernel.paging import Paged
+from forecourt.kernel.period import Period
+from forecourt.kernel.web import formats
+from forecourt.kernel.web.surroundings import Surroundings
+from forecourt.kernel.web.views import Choice, Link
+from forecourt.modules.booking.contract import (
+    Alternative,
+    BookingOut,
+    BookingStatus,
+    Cancel,
+    Extend,
+    HoldExpired,
+    Instant,
+    NewBooking,
+    Note,
+    Pay,
+    PayWith,
+    Reschedule,
+    SlotTaken,
+)
+from forecourt.modules.booking.grid import Look, with_query
+from forecourt.modules.booking.guest_views import (
+    AMENITY_ICONS,
+    Amenity,
+    Chosen,
+    HeldRow,
+    InsteadView,
+    NextUp,
+    Row,
+    Speaker,
+    What,
+    fields_of,
+    free_until,
+    hold_label,
+    hold_words,
+    org_nav,
+    pictures_of,
+    policy_facts,
+    quote_view,
+    ticket_facts,
+    ticket_words,
+    venue_facts,
+    what_of,
+)
+from forecourt.modules.booking.picking import Picked, Picker, Target
+from forecourt.modules.booking.rules import reprice, reschedule_fee
+from forecourt.modules.booking.service import BookingService
+from forecourt.modules.booking.service.pricing import Bill, Plan, plan
+from forecourt.modules.booking.service.reading import BookingsQuery
+from forecourt.modules.booking.showing import Showing, bookable
+from forecourt.modules.identity.contract import EmailUnconfirmed
+from forecourt.modules.payments.contract import InsufficientCredits, MeansNotSetUp, Payments
+from forecourt.modules.venues.contract import DurationMin, People, Purpose, Resource, VenueBook
+from forecourt.modules.venues.rules import from_price, open_periods, zone
+
+RESET = b"event: reset\ndata: again\n\n"
+SOON = timedelta(hours=12)
+"""A booking so near stands on top of the list as a ticket."""
+OPEN = (BookingStatus.PAYMENT_PENDING, BookingStatus.PENDING_APPROVAL, BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS)
+GONE = (BookingStatus.CANCELLED, BookingStatus.DECLINED, BookingStatus.EXPIRED)
+PAST = (BookingStatus.COMPLETED, BookingStatus.NO_SHOW)
+CHANGEABLE = (BookingStatus.UPCOMING, BookingStatus.PENDING_APPROVAL)
+MENDABLE = (Invalid, Conflict, PaymentRequired, Forbidden)
+"""Problems of a form that its reader can do something about on the same page."""
+
+
+class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A place and time somebody wants to hold. All optional, so that a half-lost address leads somewhere sensible."""
+
+    resource_id: UUID | None = None
+    start: Instant | None = None
+    duration_min: DurationMin | None = None
+    team_size: People | None = None
+    purpose: Purpose = Purpose.WORKOUT
+    note: Note = ""
+
+
+class Paying(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pay_with: PayWith | None = None
+
+
+class Cancelling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`refund_minor` is what the reader was shown: less than that is shown again before it is done."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
+    refund_minor: Annotated[int, Meta(ge=0, le=10**12)] = 0
+    held: bool = False
+
+
+class Moving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    resource_id: UUID
+    start: Instant
+    duration_min: DurationMin
+
+
+class Mine(Paged, kw_only=True):
+    show: Annotated[str, Meta(pattern="^(coming|past|cancelled)$")] = "coming"
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A booking with the place it is at."""
+
+    booking: BookingOut
+    book: VenueBook
+    resource: Resource
+    say: Speaker
+    what: What
+
+    @property
+    def period(self) -> Period:
+        return Period(self.booking.start, self.booking.end)
+
+
+class BookingPages(Api):
+    tag = "Pages"
+
+    def __init__(
+        self, service: BookingService, showing: Showing, payments: Payments, pages: Surroundings, hub: Hub, public_url: str
+    ) -> None:
+        self.service = service
+        self.showing = showing
+        self.payments = payments
+        self.pages = pages
+        self.hub = hub
+        self.public_url = public_url
+        self.clock = service.clock
+        self.picker = Picker(showing, service.clock)
+
+    # ------------------------------------------------------------------------------------------------------------- looking
+
+    @page("/venues/{id}")
+    async def venue(self, visit: Visit, id: UUID, query: Look) -> Html:
+        """A place, its free times, and what the chosen one costs."""
+        book = await self.showing.venue(id)
+        resources = bookable(book)
+        say = self._speaker(visit, book)
+        picked = await self.picker.pick(visit.ctx, say, Target(base=f"/venues/{id}", book=book, resources=resources), query)
+        now = self.clock.now()
+        start = picked.plan.period.start if picked.plan else None
+        parts = {
+            "look": picked.look,
+            "choice": self._choice(visit, say, picked, now),
+            "policy": policy_facts(say, book.policies, start, now),
+            "partial": visit.partial,
+        }
+        if visit.partial:
+            return self._fragment(visit, say, book, parts, picked.plan)
+        return self.pages.page(
+            "booking/venue.html",
+            visit,
+            org=org_nav(book),
+            live=f"/venues/{id}/live",
+            values=parts,
+            venue=book.venue,
+            crumbs=_crumbs(say, book),
+            pictures=pictures_of(resources),
+            facts=venue_facts(say, book, resources, picked.day, open_periods(book, picked.day), picked.today, from_price(book)),
+            amenities=[Amenity(AMENITY_ICONS.get(a, "check"), say.known("amenity", a)) for a in book.venue.amenities],
+            rules=[line.strip() for line in book.venue.house_rules.splitlines() if line.strip()],
+        )
+
+    @page("/venues/{id}/live")
+    async def live(self, id: UUID) -> EventStream:
+        """Which days of the place have other free times now, as it happens."""
+        await self.showing.venue(id)
+        return EventStream(server_sent(self.hub.listen(f"venue:{id}:availability"), reset=RESET))
+
+    def _fragment(self, visit: Visit, say: Speaker, book: VenueBook, parts: Mapping[str, object], planned: Plan | None) -> Html:
+        """The picker and the summary alone; what was chosen is said aloud."""
+        html = self.pages.page("booking/picking.html", visit, org=org_nav(book), values=parts)
+        if planned is None:
+            return html
+        words = say.t(
+            "look.chosen",
+            place=planned.resource.name,
+            when=say.span(planned.period.start, planned.period.end),
+            price=say.money(planned.bill.total),
+        )
+        # A header is ASCII; JSON can say everything in it.
+        return msgspec.structs.replace(html, headers={"HX-Trigger": json.dumps({"say": {"text": words}})})
+
+    def _choice(self, visit: Visit, say: Speaker, picked: Picked, now: datetime) -> Chosen | None:
+        planned = picked.plan
+        if planned is None:
+            return None
+        wish = _wish_fields(planned)
+        signed_in = visit.person is not None
+        return Chosen(
+            title=f"{planned.resource.name}, {say.date(planned.period.start, 'day')}",
+            when=say.span(planned.period.start, planned.period.end),
+            length=say.length(planned.period.duration_min),
+            quote=quote_view(planned.bill),
+            action=hold_label(say, planned.resource),
+            under=hold_words(say, planned.book, planned.resource, planned.period.start, now, signed_in=signed_in),
+            near=picked.near,
+            href="" if signed_in else with_query("/book", wish),
+            form="hold-form" if signed_in else "",
+            post="/book",
+            fields=fields_of(wish),
+        )
+
+    # ------------------------------------------------------------------------------------------------------------- holding
+
+    @page("/book", access=PERSON)
+    async def book(self, visit: Visit, query: Wish) -> Html | Redirect:
+        """The last look before a place is held. This is where signing in leads back to."""
+        if query.resource_id is None or query.start is None or query.duration_min is None:
+            return Redirect("/discover")
+        return await self._book_page(visit, query)
+
+    async def _book_page(self, visit: Visit, wish: Wish, problem: Problem | None = None) -> Html:
+        planned, say = await self._planned(visit, wish)
+        now = self.clock.now()
+        what = what_of(
+            say,
+            planned.book,
+            planned.resource,
+            planned.period,
+            planned.team_size,
+            planned.bill,
+            under=hold_words(say, planned.book, planned.resource, planned.period.start, now, signed_in=True),
+        )
+        return self.pages.page(
+            "booking/book.html",
+            visit,
+            org=org_nav(planned.book),
+            status=200 if problem is None else problem.status,
+            what=what,
+            fields=fields_of(_wish_fields(planned)),
+            note=wish.note,
+            back=_venue_href(planned),
+            policy=policy_facts(say, planned.book.policies, planned.period.start, now),
+            problem="" if problem is None else _words(problem),
+        )
+
+    async def _planned(self, visit: Visit, wish: Wish) -> tuple[Plan, Speaker]:
+        """Raises NotFound, and Invalid for what no calendar holds."""
+        if wish.resource_id is None or wish.start is None or wish.duration_min is None:
+            raise NotFound
+        book, resource = await self.showing.resource(wish.resource_id)
+        planned = plan(book, resource, wish.start, wish.duration_min, wish.purpose, wish.team_size)
+        return planned, self._speaker(visit, book)
+
+    @action("/book")
+    async def hold(self, visit: Visit, form: Wish) -> Html | Redirect:
+        """Holds a place. Who comes second sees what is free nearby."""
+        if form.resource_id is None or form.start is None or form.duration_min is None:
+            return Redirect("/discover")
+        wish = NewBooking(
+            form.resource_id,
+            form.start,
+            form.duration_min,
+            purpose=form.purpose,
+            team_size=form.team_size,
+            note=form.note or None,
+        )
+        try:
+            held = await self.service.hold(visit.ctx, wish)
+        except SlotTaken as taken:
+            own = await self._own_at(visit, form.resource_id, form.start, form.duration_min)
+            return Redirect(f"/bookings/{own}") if own else await self._taken_page(visit, form, taken)
+        except MENDABLE as problem:
+            return await self._book_page(visit, form, problem)
+        return Redirect(f"/bookings/{held.id}")
+
+    async def _own_at(self, visit: Visit, resource_id: UUID, start: datetime, duration_min: int) -> UUID | None:
+        """One's own booking of just that: a form that was sent twice, or a step back in the browser."""
+        end = start + timedelta(minutes=duration_min)
+        mine = await self.service.my_bookings(visit.ctx, BookingsQuery(status=list(OPEN), from_=start, to=end, soonest=True))
+        return next((b.id for b in mine.items if b.resource_id == resource_id and b.start == start), None)
+
+    async def _taken_page(self, visit: Visit, wish: Wish, taken: SlotTaken) -> Html:
+        planned, say = await self._planned(visit, wish)
+        found = msgspec.convert(taken.extra.get("alternatives", []), list[Alternative])
+        options: list[InsteadView] = []
+        for other in found:
+            place = planned.book.resource(other.resource_id)
+            if place is not None:
+                options.append(
+                    InsteadView(
+                        when=say.time(other.start),
+                        place=place.name,
+                        detail=f"{say.span(other.start, other.end)}, {say.date(other.start, 'day')}",
+                        price=other.price,
+                        fields=fields_of(_wish_fields(planned, place.id, other.start)),
+                    )
+                )
+        return self.pages.page(
+            "booking/taken.html",
+            visit,
+            org=org_nav(planned.book),
+            status=409,
+            sentence=say.t("taken.sentence", place=planned.resource.name, when=say.time(planned.period.start)),
+            options=options,
+            venue_href=with_query(
+                f"/venues/{planned.book.venue.id}",
+                {"date": _day_of(planned), "duration_min": planned.period.duration_min},
+            ),
+        )
+
+    # ------------------------------------------------------------------------------------------------------- one's booking
+
+    @page("/bookings/{id}", access=PERSON)
+    async def booking(self, visit: Visit, id: UUID) -> Html:
+        """A booking: to pay while it is held, a ticket afterwards."""
+        return await self._booking_page(visit, await self._found(visit, id))
+
+    async def _booking_page(self, visit: Visit, found: Found, problem: Problem | None = None) -> Html:
+        held_until = found.booking.hold_expires_at
+        match found.booking.status:
+            case BookingStatus.PAYMENT_PENDING if held_until is not None and held_until > self.clock.now():
+                return await self._pay_page(visit, found, problem)
+            case BookingStatus.PAYMENT_PENDING | BookingStatus.EXPIRED:
+                return self._over_page(visit, found)
+            case _:
+                return self._ticket_page(visit, found, problem)
+
+    async def _pay_page(self, visit: Visit, found: Found, problem: Problem | None) -> Html:
+        person = visit.person
+        return self.pages.page(
+            "booking/pay.html",
+            visit,
+            org=org_nav(found.book),
+            status=200 if problem is None else problem.status,
+            booking=found.booking,
+            what=found.what,
+            ways=await self._ways(visit, found),
+            policy=policy_facts(found.say, found.book.policies, found.booking.start, self.clock.now()),
+            problem="" if problem is None else self._pay_words(found.say, problem),
+            unconfirmed=person is not None and not person.confirmed,
+            hold_s=found.book.policies.hold_min * 60,
+            again_href=with_query("/book", _booked_fields(found)),
+        )
+
+    def _pay_words(self, say: Speaker, problem: Problem) -> str:
+        match problem:
+            case EmailUnconfirmed():
+                return ""  # the page says it itself, with the way to mend it
+            case MeansNotSetUp():
+                return say.t("pay.means")
+            case _:
+                return _words(problem)
+
+    async def _ways(self, visit: Visit, found: Found) -> list[Choice]:
+        """Credits when there are enough, and the desk; what cannot be had says why."""
+        say, price = found.say, found.booking.price
+        balance = Money.zero(price.currency)
+        if visit.person is not None:
+            wallets = await self.payments.balance(visit.ctx.within(None), visit.person.id)
+            balance = next((w.balance for w in wallets if w.organisation_id == found.book.organisation.id), balance)
+        enough = price <= balance
+        if enough:
+            hint, reason = say.t("pay.credits_stays", balance=say.money(balance), rest=say.money(balance - price)), ""
+        elif balance:
+            hint, reason = "", say.t("pay.credits_short", balance=say.money(balance), short=say.money(price - balance))
+        else:
+            hint, reason = "", say.t("pay.credits_none")
+        return [
+            Choice(
+                label=say.t("pay.credits", org=found.book.organisation.name),
+                value=PayWith.CREDITS.value,
+                hint=hint,
+                reason=reason,
+                chosen=enough,
+                disabled=not enough,
+                price=price if enough else None,
+            ),
+            Choice(
+                label=say.t("pay.desk"), value=PayWith.DESK.value, hint=say.t("pay.desk_hint"), chosen=not enough, price=price
+            ),
+        ]
+
+    def _over_page(self, visit: Visit, found: Found) -> Html:
+        return self.pages.page(
+            "booking/over.html",
+            visit,
+            org=org_nav(found.book),
+            what=found.what,
+            fields=fields_of(_booked_fields(found)),
+            venue_href=f"/venues/{found.book.venue.id}",
+        )
+
+    def _ticket_page(self, visit: Visit, found: Found, problem: Problem | None) -> Html:
+        booking, say, now = found.booking, found.say, self.clock.now()
+        headline, text = ticket_words(say, booking)
+        valid = booking.status in (BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS)
+        where = found.book.venue.location
+        return self.pages.page(
+            "booking/ticket.html",
+            visit,
+            org=org_nav(found.book),
+            status=200 if problem is None else problem.status,
+            booking=booking,
+            what=found.what,
+            headline=headline,
+            text=text,
+            problem="" if problem is None else _words(problem),
+            facts=ticket_facts(say, booking, free_until(say, found.book.policies, booking.start, now) if valid else ""),
+            code=self._code(booking) if valid else "",
+            pin="" if booking.access is None else " ".join(booking.access.pin),
+            calendar_href=f"/v1/bookings/{booking.id}/calendar.ics" if valid else "",
+            directions_href=f"https://www.openstreetmap.org/directions?to={where.lat},{where.lon}",
+            venue_href=f"/venues/{found.book.venue.id}",
+            again_href=""
+            if valid or booking.status in CHANGEABLE
+            else with_query(f"/venues/{found.book.venue.id}", {"duration_min": found.period.duration_min}),
+            can_change=booking.status in CHANGEABLE and booking.start > now,
+            lengths=self._longer(found),
+            policy=policy_facts(say, found.book.policies, booking.start, now),
+        )
+
+    def _code(self, booking: BookingOut) -> Markup:
+        """The check-in code: the booking's address, drawn here."""
+        drawn = segno.make(f"{self.public_url}/bookings/{booking.id}", error="m")
+        return Markup(drawn.svg_inline(omitsize=True, border=0))  # noqa: S704 - drawn by us
+
+    def _longer(self, found: Found) -> list[Choice]:
+        now_min = found.period.duration_min
+        return [
+            Choice(
+                label=found.say.t(
+                    "ticket.longer_option",
+                    until=found.say.time(found.booking.start + timedelta(minutes=m)),
+                    length=found.say.length(m),
+                ),
+                value=str(m),
+            )
+            for m in sorted(found.resource.durations_min)
+            if m > now_min
+        ]
+
+    # -------------------------------------------------------------------------------------------------------------- paying
+
+    @action("/bookings/{id}/pay")
+    async def pay(self, visit: Visit, id: UUID, form: Paying) -> Html | Redirect:
+        """Pays for a held place with credits, or says that it is paid for at the desk."""
+        found = await self._found(visit, id)
+        if form.pay_with is None:
+            return await self._booking_page(visit, found, Invalid(found.say.t("pay.choose")))
+        try:
+            if visit.person is None or not visit.person.confirmed:
+                raise EmailUnconfirmed
+            await self.service.pay(visit.ctx, id, Pay(form.pay_with))
+        except HoldExpired:
+            return self._over_page(visit, found)
+        except InsufficientCredits as problem:
+            return await self._pay_page(visit, found, problem)
+        except MENDABLE as problem:
+            return await self._booking_page(visit, await self._found(visit, id), problem)
+        return Redirect(f"/bookings/{id}")
+
+    # ---------------------------------------------------------------------------------------------------------- cancelling
+
+    @page("/bookings/{id}/cancel", access=PERSON)
+    async def cancel_page(self, visit: Visit, id: UUID) -> Html | Redirect:
+        """What comes back, before anything is cancelled."""
+        found = await self._found(visit, id)
+        if found.booking.status not in OPEN:
+            return Redirect(f"/bookings/{id}")
+        return await self._cancel_page(visit, found, "", "")
+
+    async def _cancel_page(self, visit: Visit, found: Found, reason: str, problem: str) -> Html:
+        preview = await self.service.refund_preview(visit.ctx, found.booking.id)
+        say = found.say
+        if not found.booking.paid:
+            sentence = say.t("cancel.unpaid")
+        elif preview.refund_pct == 100:
+            sentence = say.t("cancel.all")
+        else:
+            sentence = say.t("cancel.part", pct=preview.refund_pct) if preview.refund_pct else say.t("cancel.nothing")
+        until = preview.until if preview.refund else None
+        return self.pages.page(
+            "booking/cancel.html",
+            visit,
+            org=org_nav(found.book),
+            status=409 if problem else 200,
+            booking=found.booking,
+            what=found.what,
+            preview=preview,
+            sentence=sentence,
+            until="" if until is None else say.t("cancel.until", when=say.moment(until)),
+            reason=reason,
+            problem=problem,
+        )
+
+    @action("/bookings/{id}/cancel")
+    async def cancel(self, visit: Visit, id: UUID, form: Cancelling) -> Html | Redirect:
+        """Cancels, or lets a held place go. When less would come back than was shown, it is shown again first."""
+        found = await self._found(visit, id)
+        say = found.say
+        if found.booking.status not in OPEN:
+            return Redirect(f"/bookings/{id}")
+        if not form.held:
+            preview = await self.service.refund_preview(visit.ctx, id)
+            if preview.refund.amount < form.refund_minor:
+                return await self._cancel_page(visit, found, form.reason, say.t("cancel.changed"))
+        try:
+            done = await self.service.cancel(visit.ctx, id, Cancel(form.reason or None))
+        except MENDABLE as problem:
+            return await self._booking_page(visit, await self._found(visit, id), problem)
+        if form.held:
+            venue = with_query(
+                f"/venues/{found.book.venue.id}", {"date": _local_day(found), "duration_min": found.period.duration_min}
+            )
+            return Redirect(venue, toast=say.t("pay.released", place=found.what.place))
+        refund = done.refund
+        toast = say.t("cancel.done", refund=say.money(refund)) if refund else say.t("cancel.done_plain")
+        return Redirect("/bookings?show=cancelled", toast=toast)
+
+    # ------------------------------------------------------------------------------------------------------------ changing
+
+    @page("/bookings/{id}/reschedule", access=PERSON)
+    async def move_page(self, visit: Visit, id: UUID, query: Look) -> Html | Redirect:
+        """Another time for a booking; the old one is kept until the new one is won."""
+        found = await self._found(visit, id)
+        if found.booking.status not in CHANGEABLE:
+            return Redirect(f"/bookings/{id}")
+        return await self._move_page(visit, found, query, None)
+
+    async def _move_page(self, visit: Visit, found: Found, look: Look, problem: Problem | None) -> Html:
+        resource, book = found.resource, found.book
+        alike = [r for r in bookable(book) if r.kind is resource.kind and r.sport == resource.sport]
+        base = f"/bookings/{found.booking.id}/reschedule"
+        target = Target(
+            base=base,
+            book=book,
+            resources=alike,
+            purpose=found.booking.purpose,
+            own=found.period.padded(resource.buffer_before_min, resource.buffer_after_min),
+        )
+        look = msgspec.structs.replace(
+            look,
+            duration_min=look.duration_min or found.period.duration_min,
+            team_size=found.booking.team_size,
+            date=look.date or (None if look.start else _local_day(found)),
+        )
+        picked = await self.picker.pick(visit.ctx, found.say, target, look)
+        parts = {
+            "look": msgspec.structs.replace(picked.look, most_people=1),
+            "choice": self._move_choice(found, picked, base),
+            "policy": [],
+            "partial": visit.partial,
+        }
+        if visit.partial:
+            return self._fragment(visit, found.say, book, parts, picked.plan)
+        return self.pages.page(
+            "booking/change.html",
+            visit,
+            org=org_nav(book),
+            live=f"/venues/{book.venue.id}/live",
+            status=200 if problem is None else problem.status,
+            values=parts,
+            what=found.what,
+            problem="" if problem is None else _words(problem),
+            crumbs=[Link(found.say.t("nav.bookings"), "/bookings"), Link(found.what.place, f"/bookings/{found.booking.id}")],
+        )
+
+    def _move_choice(self, found: Found, picked: Picked, base: str) -> Chosen | None:
+        planned = picked.plan
+        same = planned is not None and (planned.resource.id, planned.period) == (found.resource.id, found.period)
+        if planned is None or same:
+            return None
+        say, booking = found.say, found.booking
+        fee = reschedule_fee(found.book.policies, booking.price)
+        money = reprice(planned.bill.total, booking.paid, fee)
+        words = say.t("change.same")
+        if booking.paid and money.due:
+            words = say.t("change.more", price=say.money(money.due))
+        elif booking.paid and money.back:
+            words = say.t("change.less", price=say.money(money.back))
+        if fee:
+            words = f"{words} {say.t('change.fee', price=say.money(fee))}"
+        wish = {k: v for k, v in _wish_fields(planned).items() if k in ("resource_id", "start", "duration_min")}
+        return Chosen(
+            title=f"{planned.resource.name}, {say.date(planned.period.start, 'day')}",
+            when=say.span(planned.period.start, planned.period.end),
+            length=say.length(planned.period.duration_min),
+            quote=quote_view(planned.bill),
+            action=say.t("change.do"),
+            under="",
+            near=picked.near,
+            form="move-form",
+            post=base,
+            fields=fields_of(wish),
+            note=words,
+        )
+
+    @action("/bookings/{id}/reschedule")
+    async def move(self, visit: Visit, id: UUID, form: Moving) -> Html | Redirect:
+        """Moves a booking to another place or time."""
+        found = await self._found(visit, id)
+        try:
+            moved = await self.service.reschedule(visit.ctx, id, Reschedule(form.start, form.duration_min, form.resource_id))
+        except MENDABLE as problem:
+            look = Look(duration_min=form.duration_min, resource_id=form.resource_id, start=form.start)
+            shown = None if isinstance(problem, SlotTaken) else problem
+            html = await self._move_page(visit, found, look, shown)
+            return msgspec.structs.replace(html, status=problem.status)
+        toast = found.say.t("ticket.moved", when=found.say.span(moved.start, moved.end), day=found.say.date(moved.start, "day"))
+        return Redirect(f"/bookings/{id}", toast=toast)
+
+    @action("/bookings/{id}/extend")
+    async def extend(self, visit: Visit, id: UUID, form: Extend) -> Html | Redirect:
+        """The same start and a longer stay."""
+        found = await self._found(visit, id)
+        try:
+            longer = await self.service.extend(visit.ctx, id, form)
+        except MENDABLE as problem:
+            return self._ticket_page(visit, found, problem)
+        return Redirect(f"/bookings/{id}", toast=found.say.t("ticket.extended", until=found.say.time(longer.end)))
+
+    # ---------------------------------------------------------------------------------------------------------- my bookings
+
+    @page("/bookings", access=PERSON)
+    async def mine(self, visit: Visit, query: Mine) -> Html:
+        """One's bookings: what comes up, what was, what was given up."""
+        now = self.clock.now()
+        wanted = {"coming": OPEN, "past": PAST, "cancelled": GONE}[query.show]
+        listed = await self.service.my_bookings(
+            visit.ctx,
+            BookingsQuery(
+                status=list(wanted),
+                from_=now if query.show == "coming" else None,
+                soonest=query.show == "coming",
+                limit=query.limit,
+                cursor=query.cursor,
+            ),
+        )
+        found = [await self._about(visit, booking) for booking in listed.items]
+        held = [f for f in found if f.booking.status is BookingStatus.PAYMENT_PENDING]
+        shown = [f for f in found if f not in held]
+        first = shown[0] if query.show == "coming" and query.cursor is None and shown else None
+        up = (
+            first
+            if first is not None
+            and first.booking.start - now <= SOON
+            and first.booking.status in (BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS)
+            else None
+        )
+        say = self._speaker(visit, None)
+        return self.pages.page(
+            "booking/mine.html",
+            visit,
+            tabs=[
+                Choice(
+                    label=say.t(f"mine.{show}"),
+                    href=with_query("/bookings", {"show": None if show == "coming" else show}),
+                    chosen=query.show == show,
+                )
+                for show in ("coming", "past", "cancelled")
+            ],
+            next_up=None if up is None else self._next_up(up, now),
+            held=[self._held_row(f) for f in held if f.booking.hold_expires_at is not None and f.booking.hold_expires_at > now],
+            rows=[_row(f) for f in shown if f is not up],
+            next_href=""
+            if listed.next_cursor is None
+            else with_query("/bookings", {"show": query.show, "cursor": listed.next_cursor}),
+            empty_title=say.t(f"mine.none_{query.show}"),
+            empty_text=say.t(f"mine.none_{query.show}_how"),
+        )
+
+    def _next_up(self, found: Found, now: datetime) -> NextUp:
+        say, booking = found.say, found.booking
+        away = say.t("state.in_progress") if booking.start <= now else formats.relative(say.language, booking.start, now, say.tz)
+        return NextUp(
+            away=away,
+            venue=found.book.venue.name,
+            when=found.what.when,
+            place=found.resource.name,
+            day=found.what.day,
+            href=f"/bookings/{booking.id}",
+            calendar_href=f"/v1/bookings/{booking.id}/calendar.ics",
+            code=self._code(booking),
+            pin="" if booking.access is None else " ".join(booking.access.pin),
+        )
+
+    def _held_row(self, found: Found) -> HeldRow:
+        until = found.booking.hold_expires_at or self.clock.now()
+        text = f"{found.book.venue.name}, {found.what.day}, {found.what.when}. {found.say.money(found.booking.price)}"
+        return HeldRow(found.say.t("mine.held", place=found.what.place), text, until, f"/bookings/{found.booking.id}")
+
+    # --------------------------------------------------------------------------------------------------------------- shared
+
+    async def _found(self, visit: Visit, booking_id: UUID) -> Found:
+        """One's own booking with its place. Raises NotFound."""
+        booking = await self.service.booking(visit.ctx, booking_id)
+        return await self._about(visit, booking, await self.showing.bill(visit.ctx, booking))
+
+    async def _about(self, visit: Visit, booking: BookingOut, bill: Bill | None = None) -> Found:
+        """The booking and its place; a list needs no bill, only the price."""
+        book = await self.showing.venue(booking.venue_id)
+        resource = book.resource(booking.resource_id)
+        if resource is None:
+            raise NotFound
+        say = self._speaker(visit, book)
+        period = Period(booking.start, booking.end)
+        what = what_of(say, book, resource, period, booking.team_size, bill or Bill([], [], booking.price))
+        return Found(booking, book, resource, say, what)
+
+    def _speaker(self, visit: Visit, book: VenueBook | None) -> Speaker:
+        return Speaker(self.pages.pages, visit.locale, "UTC" if book is None else book.venue.timezone)
+
+
+def _words(problem: Problem) -> str:
+    """What a problem says to a reader: its detail, else its title."""
+    return problem.detail or problem.title
+
+
+def _wish_fields(planned: Plan, resource_id: UUID | None = None, start: datetime | None = None) -> dict[str, str]:
+    """What a form or an address needs to ask for this again, perhaps at another place or time."""
+    at = start or planned.period.start
+    fields = {
+        "resource_id": str(resource_id or planned.resource.id),
+        "start": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "duration_min": str(planned.period.duration_min),
+        "team_size": str(planned.team_size),
+    }
+    return fields if planned.purpose is Purpose.WORKOUT else {**fields, "purpose": planned.purpose.value}
+
+
+def _booked_fields(found: Found) -> dict[str, str]:
+    return {
+        "resource_id": str(found.resource.id),
+        "start": found.booking.start.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "duration_min": str(found.period.duration_min),
+        "team_size": str(found.booking.team_size),
+    }
+
+
+def _venue_href(planned: Plan) -> str:
+    return with_query(
+        f"/venues/{planned.book.venue.id}",
+        {"duration_min": planned.period.duration_min, "resource_id": planned.resource.id, "start": planned.period.start},
+    )
+
+
+def _day_of(planned: Plan) -> str:
+    return planned.period.start.astimezone(zone(planned.book.venue.timezone)).date().isoformat()
+
+
+def _local_day(found: Found) -> date:
+    return found.booking.start.astimezone(zone(found.book.venue.timezone)).date()
+
+
+def _crumbs(say: Speaker, book: VenueBook) -> list[Link]:
+    crumbs = [Link(say.t("nav.find"), "/discover")]
+    if book.venue.city:
+        crumbs.append(Link(book.venue.city, with_query("/discover", {"q": book.venue.city})))
+    return crumbs
+
+
+def _row(found: Found) -> Row:
+    say, start = found.say, found.booking.start
+    return Row(
+        id=found.booking.id,
+        booking=found.booking,
+        weekday=say.date(start, "weekday"),
+        number=say.date(start, "number"),
+        month=say.date(start, "mon"),
+        when=found.what.when,
+        place=found.resource.name,
+        venue=found.book.venue.name,
+    )
