@@ -238,7 +238,7 @@ def edited(before: ProfileRow, patch: ProfilePatch) -> ProfileRow:
 
 
 def blank(account_id: UUID, name: str) -> ProfileRow:
-    return ProfileRow(account_id, name, None, "", None, "", [], [], [], {}, 0)
+    return ProfileRow(account_id, name, None, "", None, "", [], [], [], {}, 1)
 
 
 def own(row: ProfileRow) -> Profile:

@@ -250,7 +250,7 @@ LIVE_KEY = Query(
     " where organisation_id = $1 and id = $2 and revoked_at is null and (expires_at is null or expires_at > $3)",
 )
 STAMP_KEY = Statement(
-    "update identity.api_key set used_at = $3 where organisation_id = $1 and id = $2 and (used_at is null or used_at < $4)"
+    "update identity.api_key set used_at = $3 where organisation_id = $1 and id = $2 and (used_at is null or used_at <= $4)"
 )
 KEYS = Query(
     ApiKeyRow,
