@@ -1,0 +1,57 @@
+"""What every use case of payments stands on."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import ModuleDatabase, Tx
+from forecourt.kernel.errors import Unauthenticated
+from forecourt.kernel.events import emit
+from forecourt.kernel.metrics import Metrics
+from forecourt.kernel.money import Money
+from forecourt.modules.payments.contract import (
+    PaymentCaptured,
+    PayWith,
+)
+from forecourt.modules.venues.contract import Venues
+
+
+class Base:
+    def __init__(self, db: ModuleDatabase, clock: Clock, venues: Venues, metrics: Metrics) -> None:
+        self._db = db
+        self._clock = clock
+        self._venues = venues
+        self._metrics = metrics
+
+    def _captured(
+        self,
+        tx: Tx,
+        organisation_id: UUID,
+        payment_id: UUID,
+        charge_id: UUID,
+        account_id: UUID | None,
+        pay_with: PayWith,
+        amount: Money,
+        discount: Money,
+    ) -> None:
+        emit(
+            tx,
+            PaymentCaptured(
+                organisation_id=organisation_id,
+                payment_id=payment_id,
+                charge_id=charge_id,
+                account_id=account_id,
+                pay_with=pay_with,
+                amount=amount,
+                discount=discount,
+            ),
+        )
+        tx.after_commit(lambda: self._metrics.took(amount))
+
+
+def person_of(ctx: Context) -> UUID:
+    if ctx.account_id is None:
+        raise Unauthenticated
+    return ctx.account_id

@@ -1,0 +1,169 @@
+"""Taking money and credits."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import Tx
+from forecourt.kernel.errors import Invalid
+from forecourt.kernel.events import emit
+from forecourt.kernel.money import Money
+from forecourt.modules.payments import queries
+from forecourt.modules.payments.contract import (
+    Charge,
+    ChargeMismatch,
+    ChargeStatus,
+    InsufficientCredits,
+    MeansNotSetUp,
+    PaymentDue,
+    PaymentResult,
+    PayWith,
+    PromoRejected,
+)
+from forecourt.modules.payments.queries import Posting
+from forecourt.modules.payments.rules import ChargeRow
+from forecourt.modules.payments.service.codes import Codes
+
+_NAMES = {PayWith.CARD: "card", PayWith.JAZZCASH: "JazzCash", PayWith.EASYPAISA: "EasyPaisa", PayWith.BANK_TRANSFER: "bank"}
+
+
+class _Repeated(Exception):
+    """There is a charge of that id; the transaction that found out is rolled back."""
+
+
+class Charging(Codes):
+    async def charge(self, ctx: Context, charge: Charge) -> PaymentResult:
+        _chargeable(charge)
+        ctx = ctx.within(charge.organisation_id)
+        try:
+            async with self._db.tx(ctx) as tx:
+                return await self._charge(tx, charge, self._clock.now())
+        except _Repeated:
+            return await self._repeated(ctx, charge)
+        except PromoRejected:
+            # The code may be used up by this very charge, made by a call whose answer was lost.
+            async with self._db.tx(ctx) as tx:
+                if await queries.charge(tx, charge.organisation_id, charge.charge_id or charge.payment_id) is None:
+                    raise
+            return await self._repeated(ctx, charge)
+
+    async def _charge(self, tx: Tx, charge: Charge, now: datetime) -> PaymentResult:
+        promo, discount = await self._redeem(tx, charge, now)
+        charge_id = charge.charge_id or charge.payment_id
+        amount = charge.amount - discount
+        paid_now = charge.pay_with is PayWith.CREDITS or not amount
+        opened = await queries.open_charge(
+            tx,
+            charge.organisation_id,
+            charge_id,
+            charge.payment_id,
+            charge.account_id,
+            charge.pay_with,
+            charge.amount.currency,
+            charge.label,
+            charge.amount.amount,
+            discount.amount,
+            promo.code if promo else None,
+            now if paid_now else None,
+            now,
+        )
+        if not opened:
+            raise _Repeated
+        if promo is not None:
+            await self._note_redemption(tx, charge, charge_id, promo, discount, now)
+        if amount:
+            await self._take(tx, charge, charge_id, amount, now)
+        self._report_charge(tx, charge, charge_id, amount, discount, paid_now=paid_now)
+        return _result(charge.payment_id, charge_id, amount, discount, paid=paid_now)
+
+    async def _take(self, tx: Tx, charge: Charge, charge_id: UUID, amount: Money, now: datetime) -> None:
+        if charge.pay_with is PayWith.CREDITS and charge.account_id is not None:
+            await self._spend(tx, charge, charge.account_id, charge_id, amount, now)
+            return
+        await queries.open_book(tx, charge.organisation_id, now)
+        await queries.transfer(
+            tx,
+            charge.organisation_id,
+            charge_id,
+            "desk_charge",
+            amount.currency,
+            [Posting("revenue", amount.amount), Posting("desk_due", -amount.amount)],
+            now,
+            payment_id=charge.payment_id,
+            charge_id=charge_id,
+            account_id=charge.account_id,
+            reason=charge.label,
+        )
+
+    async def _spend(self, tx: Tx, charge: Charge, account_id: UUID, charge_id: UUID, amount: Money, now: datetime) -> None:
+        org, currency = charge.organisation_id, amount.currency
+        enough = await queries.spend(
+            tx, org, account_id, currency, amount.amount, charge.payment_id, charge_id, charge.label, now
+        )
+        if not enough:
+            balance = await queries.spendable(tx, org, account_id, currency, now)
+            raise InsufficientCredits.short(Money(balance, currency), amount)
+
+    def _report_charge(self, tx: Tx, charge: Charge, charge_id: UUID, amount: Money, discount: Money, *, paid_now: bool) -> None:
+        org = charge.organisation_id
+        if not paid_now:
+            emit(
+                tx,
+                PaymentDue(
+                    organisation_id=org,
+                    payment_id=charge.payment_id,
+                    charge_id=charge_id,
+                    account_id=charge.account_id,
+                    amount=amount,
+                    discount=discount,
+                ),
+            )
+            return
+        self._captured(tx, org, charge.payment_id, charge_id, charge.account_id, charge.pay_with, amount, discount)
+
+    async def _repeated(self, ctx: Context, charge: Charge) -> PaymentResult:
+        """The result the charge had. Raises ChargeMismatch when it was another."""
+        charge_id = charge.charge_id or charge.payment_id
+        async with self._db.tx(ctx) as tx:
+            found = await queries.charge(tx, charge.organisation_id, charge_id)
+        if found is None or not _same_charge(found, charge):
+            raise ChargeMismatch
+        currency = found.currency
+        discount, amount = Money(found.discount, currency), Money(found.amount, currency)
+        return _result(found.payment_id, found.id, amount, discount, paid=found.settled_at is not None)
+
+
+def _chargeable(charge: Charge) -> None:
+    if charge.amount.amount < 0:
+        raise Invalid.field("amount.amount", "at least 0")
+    name = _NAMES.get(charge.pay_with)
+    if name is not None:
+        raise MeansNotSetUp(f"{name} payments are not set up at this organisation")
+    if charge.pay_with is PayWith.CREDITS and charge.account_id is None:
+        raise Invalid.field("pay_with", "credits belong to a person; a guest without an account pays at the desk")
+
+
+def _same_charge(found: ChargeRow, charge: Charge) -> bool:
+    asked = charge.promo.code.upper() if charge.promo else None
+    return (
+        found.payment_id == charge.payment_id
+        and found.account_id == charge.account_id
+        and found.pay_with is charge.pay_with
+        and Money(found.price, found.currency) == charge.amount
+        and found.promo_code == asked
+    )
+
+
+def _result(payment_id: UUID, charge_id: UUID, amount: Money, discount: Money, *, paid: bool) -> PaymentResult:
+    zero = Money.zero(amount.currency)
+    return PaymentResult(
+        payment_id=payment_id,
+        charge_id=charge_id,
+        status=ChargeStatus.PAID if paid else ChargeStatus.DUE_AT_DESK,
+        amount=amount,
+        paid=amount if paid else zero,
+        due=zero if paid else amount,
+        discount=discount,
+    )
