@@ -9,7 +9,6 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from forecourt.kernel.context import Context
 from forecourt.kernel.errors import NotFound, Problem
 from forecourt.kernel.http.dispatch import LOCALE_COOKIE, SESSION_COOKIE, THEME_COOKIE, set_cookie
 from forecourt.kernel.http.operation import PERSON, PUBLIC, Api, By, Html, Limit, Redirect, Request, Visit, action, page
@@ -23,6 +22,7 @@ from forecourt.modules.identity.rules import BROWSER_TTL
 from forecourt.modules.identity.service import IdentityService
 from forecourt.modules.identity.service.accounts import NewAccount
 from forecourt.modules.identity.service.sessions import SessionKind
+from forecourt.modules.people.contract import People
 
 Typed = Annotated[str, Meta(max_length=300)]
 Secret = Annotated[str, Meta(max_length=200)]
@@ -92,26 +92,16 @@ class Empty(msgspec.Struct, forbid_unknown_fields=True):
     """A form of buttons only."""
 
 
-class TimeZones(Protocol):
-    """Where a person's own time zone is kept. None: as the venue or the browser says."""
-
-    async def timezone_of(self, ctx: Context) -> str | None: ...
-
-    async def set_timezone(self, ctx: Context, timezone: str | None) -> None:
-        """Raises Invalid at `timezone`."""
-        ...
-
-
 class IdentityPages(Api):
     """`secure` cookies travel over https only."""
 
     tag = "Pages"
 
-    def __init__(self, service: IdentityService, pages: Surroundings, zones: TimeZones, *, secure: bool) -> None:
+    def __init__(self, service: IdentityService, pages: Surroundings, people: People, *, secure: bool) -> None:
         self._persons = service.persons
         self._sessions = service.sessions
         self._pages = pages
-        self._zones = zones
+        self._people = people
         self._secure = secure
 
     # --- in and out
@@ -271,7 +261,9 @@ class IdentityPages(Api):
     async def prefer(self, visit: Visit, form: PreferencesForm) -> Html | Redirect:
         """Keeps language and theme in this browser, the time zone with the account."""
         try:
-            await self._zones.set_timezone(visit.ctx, form.timezone.strip() or None)
+            known = await self._people.my_preferences(visit.ctx)
+            chosen = msgspec.structs.replace(known, locale=form.language, timezone=form.timezone.strip() or None)
+            await self._people.prefer(visit.ctx, chosen)
         except Problem as problem:
             return await self._account(visit, form, faults(problem), NO_FAULTS)
         # The theme's button on every page writes the same cookie, so scripts must reach it.
@@ -313,8 +305,9 @@ class IdentityPages(Api):
         if person is None:
             raise NotFound
         if form is None:
-            zone = await self._zones.timezone_of(visit.ctx)
-            form = PreferencesForm(_language(visit.locale), _theme(visit.theme), zone or "")
+            known = await self._people.my_preferences(visit.ctx)
+            form = PreferencesForm(_language(visit.locale), _theme(visit.theme), known.timezone or "")
+        zone = form.timezone if form.timezone and not wrong("timezone") else "UTC"
         sessions = (await self._sessions.mine(visit.ctx, SHOWN_SESSIONS, None)).items
         events = (await self._sessions.security_events(visit.ctx, SHOWN_EVENTS, None)).items
         return self._pages.page(
@@ -327,7 +320,7 @@ class IdentityPages(Api):
             password_wrong=password_wrong,
             sessions=[Device.of(session_view(row, visit.ctx.actor.session_id)) for row in sessions],
             events=[Happened.of(row) for row in events],
-            zone=form.timezone if not wrong("timezone") and form.timezone else "UTC",
+            zone=zone,
             languages=[
                 Choice(label="English", value="en"),
                 Choice(label="Português", value="pt"),

@@ -112,6 +112,16 @@ class People(Protocol):
         ...
 
     @idempotent
+    async def my_preferences(self, ctx: Context) -> Preferences:
+        """Of `ctx`'s person; who never set any has the defaults. Raises Unauthenticated without a person."""
+        ...
+
+    @idempotent
+    async def prefer(self, ctx: Context, chosen: Preferences) -> Preferences:
+        """Replaces the preferences of `ctx`'s person. Raises Invalid at `timezone`, Unauthenticated."""
+        ...
+
+    @idempotent
     async def preferences(self, ctx: Context, account_ids: list[UUID]) -> list[Preferences]:
         """One for each id, in the order asked; who never set any has the defaults. At most 200 at once."""
         ...

@@ -1,0 +1,237 @@
+"""The pages about who works where: my organisations, the staff of one, its API keys, an invitation."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from forecourt.kernel.errors import Invalid, Problem
+from forecourt.kernel.http.operation import CONFIRMED, PERSON, PUBLIC, Api, By, Html, Limit, Redirect, Visit, action, page, staff
+from forecourt.kernel.web.forms import NO_FAULTS, Faults, faults
+from forecourt.kernel.web.surroundings import Surroundings, staff_bar
+from forecourt.kernel.web.views import Choice
+from forecourt.modules.identity.http import MemberView, member_view
+from forecourt.modules.identity.rules import PERMISSIONS, ROLE_PERMISSIONS, BuiltInRole, may_grant
+from forecourt.modules.identity.service import IdentityService
+from forecourt.modules.venues.contract import OrganisationCard, Venues
+
+Typed = Annotated[str, Meta(max_length=254)]
+SHOWN = 100
+ROLE_HINTS = {
+    BuiltInRole.OWNER: "Everything, other owners included",
+    BuiltInRole.MANAGER: "Everything but owners",
+    BuiltInRole.AGENT: "Front desk: bookings, blocks, guests",
+    BuiltInRole.COACH: "Sees bookings, checks in, plans classes",
+    BuiltInRole.VIEWER: "Sees, changes nothing",
+}
+GROUPS = {
+    "booking": "Bookings",
+    "venues": "Places",
+    "payments": "Money",
+    "memberships": "Members",
+    "staff": "Staff and keys",
+    "keys": "Staff and keys",
+    "audit": "Records",
+    "analytics": "Records",
+}
+
+
+class Invite(msgspec.Struct, forbid_unknown_fields=True):
+    email: Typed = ""
+    role: Annotated[str, Meta(max_length=40)] = BuiltInRole.AGENT.value
+
+
+class GiveRole(msgspec.Struct, forbid_unknown_fields=True):
+    role: Annotated[str, Meta(max_length=40)]
+    version: int
+
+
+class KeyForm(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(max_length=80)] = ""
+    permissions: Annotated[list[Annotated[str, Meta(max_length=60)]], Meta(max_length=100)] = []
+    expires: Annotated[str, Meta(max_length=10)] = ""
+
+
+class MyPlace(msgspec.Struct, frozen=True):
+    """An organisation that the visitor works for."""
+
+    card: OrganisationCard
+    role: str
+    href: str
+
+
+class PermissionGroup(msgspec.Struct, frozen=True):
+    label: str
+    items: list[Choice]
+
+
+class StaffPages(Api):
+    tag = "Console"
+
+    def __init__(self, service: IdentityService, pages: Surroundings, venues: Venues) -> None:
+        self._staff = service.staff
+        self._pages = pages
+        self._venues = venues
+
+    @page("/orgs", access=PERSON)
+    async def mine(self, visit: Visit) -> Html:
+        """The organisations the visitor works for."""
+        places = await self._staff.places(visit.ctx)
+        cards = {card.id: card for card in await self._venues.organisations(visit.ctx, [p.organisation_id for p in places])}
+        rows = [
+            MyPlace(cards[p.organisation_id], p.role, _front(p.organisation_id, p.permissions))
+            for p in places
+            if p.organisation_id in cards
+        ]
+        return self._pages.page("identity/orgs.html", visit, rows=rows)
+
+    @page("/staff-invitations/{token}", access=PUBLIC)
+    async def invitation(self, visit: Visit, token: str) -> Html:
+        """An invitation to join the staff."""
+        return self._pages.page("identity/invitation.html", visit, token=token, wrong=NO_FAULTS)
+
+    @action("/staff-invitations/{token}", access=CONFIRMED)
+    async def accept(self, visit: Visit, token: str) -> Html | Redirect:
+        """Joins."""
+        try:
+            place = await self._staff.accept(visit.ctx, token)
+        except Problem as problem:
+            wrong = faults(problem)
+            return self._pages.page("identity/invitation.html", visit, status=wrong.status, token=token, wrong=wrong)
+        return Redirect(_front(place.organisation_id, place.permissions), toast=f"You are in, as {place.role}")
+
+    # --- people
+
+    @page("/orgs/{org_id}/people", access=staff("staff.read"))
+    async def people(self, visit: Visit, org_id: UUID) -> Html:
+        """Who works here."""
+        return await self._people(visit, org_id, Invite(), NO_FAULTS)
+
+    @action("/orgs/{org_id}/people", access=staff("staff.manage"), limits=(Limit("60/hour", By.ACCOUNT),))
+    async def invite(self, visit: Visit, org_id: UUID, form: Invite) -> Html | Redirect:
+        """Sends an invitation."""
+        try:
+            if not form.email.strip():
+                raise Invalid.field("email", "is needed")
+            invited = await self._staff.invite(visit.ctx, form.email, form.role)
+        except Problem as problem:
+            return await self._people(visit, org_id, form, faults(problem))
+        return Redirect(f"/orgs/{org_id}/people", toast=f"An invitation is on its way to {invited.email}")
+
+    @action("/orgs/{org_id}/people/{account_id}/role", access=staff("staff.manage"))
+    async def change_role(self, visit: Visit, org_id: UUID, account_id: UUID, form: GiveRole) -> Html | Redirect:
+        """Gives another role."""
+        try:
+            row = await self._staff.change_role(visit.ctx, account_id, form.role, form.version)
+        except Problem as problem:
+            return await self._people(visit, org_id, Invite(), faults(problem))
+        return Redirect(f"/orgs/{org_id}/people", toast=f"{row.name} is {form.role} now")
+
+    @action("/orgs/{org_id}/people/{account_id}/remove", access=staff(""))
+    async def remove(self, visit: Visit, org_id: UUID, account_id: UUID) -> Html | Redirect:
+        """Removes somebody, or the visitor itself."""
+        try:
+            await self._staff.remove(visit.ctx, account_id)
+        except Problem as problem:
+            return await self._people(visit, org_id, Invite(), faults(problem))
+        if account_id == visit.ctx.account_id:
+            return Redirect("/orgs", toast="You have left")
+        return Redirect(f"/orgs/{org_id}/people", toast="Removed. Their access ended at once.")
+
+    async def _people(self, visit: Visit, org_id: UUID, form: Invite, wrong: Faults) -> Html:
+        members = [member_view(row) for row in (await self._staff.list(visit.ctx, SHOWN, None)).items]
+        organisation = await self._venues.organisation(visit.ctx, org_id)
+        own = (await self._staff.roles(visit.ctx, SHOWN, None)).items
+        offered = [
+            Choice(label=role.value.capitalize(), value=role.value, hint=ROLE_HINTS[role])
+            for role in BuiltInRole
+            if may_grant(visit.ctx.permissions, ROLE_PERMISSIONS[role])
+        ]
+        offered += [Choice(label=row.name, value=row.name) for row in own if may_grant(visit.ctx.permissions, row.permissions)]
+        return self._pages.page(
+            "identity/people.html",
+            visit,
+            org=staff_bar(organisation, visit.ctx),
+            status=wrong.status,
+            members=sorted(members, key=_standing),
+            roles=offered,
+            form=form,
+            wrong=wrong,
+            me=visit.ctx.account_id,
+            may_manage=visit.ctx.may("staff.manage"),
+        )
+
+    # --- keys
+
+    @page("/orgs/{org_id}/keys", access=staff("keys.manage"))
+    async def keys(self, visit: Visit, org_id: UUID) -> Html:
+        """API keys in use."""
+        return await self._keys(visit, org_id, KeyForm(), NO_FAULTS, "")
+
+    @action("/orgs/{org_id}/keys", access=staff("keys.manage"))
+    async def make_key(self, visit: Visit, org_id: UUID, form: KeyForm) -> Html:
+        """Makes a key and shows it, this once."""
+        try:
+            if not form.name.strip():
+                raise Invalid.field("name", "is needed")
+            if not form.permissions:
+                raise Invalid.field("permissions", "tick at least one")
+            _, key = await self._staff.make_key(visit.ctx, form.name, form.permissions, _end_of(form.expires))
+        except Problem as problem:
+            return await self._keys(visit, org_id, form, faults(problem, {"expires_at": "expires"}), "")
+        return await self._keys(visit, org_id, KeyForm(), NO_FAULTS, key)
+
+    @action("/orgs/{org_id}/keys/{key_id}/revoke", access=staff("keys.manage"))
+    async def revoke_key(self, visit: Visit, org_id: UUID, key_id: UUID) -> Redirect:
+        """Ends a key."""
+        await self._staff.revoke_key(visit.ctx, key_id)
+        return Redirect(f"/orgs/{org_id}/keys", toast="The key is revoked. It stops working within seconds.")
+
+    async def _keys(self, visit: Visit, org_id: UUID, form: KeyForm, wrong: Faults, made: str) -> Html:
+        organisation = await self._venues.organisation(visit.ctx, org_id)
+        return self._pages.page(
+            "identity/keys.html",
+            visit,
+            org=staff_bar(organisation, visit.ctx),
+            status=wrong.status,
+            keys=(await self._staff.keys(visit.ctx, SHOWN, None)).items,
+            groups=_groups(visit.ctx.permissions, form.permissions),
+            form=form,
+            wrong=wrong,
+            made=made,
+            tz=organisation.timezone,
+        )
+
+
+def _front(organisation_id: UUID, permissions: list[str]) -> str:
+    """Where work begins: at the day sheet for who may see it."""
+    return f"/orgs/{organisation_id}/{'day' if 'booking.read_any' in permissions else 'more'}"
+
+
+def _standing(member: MemberView) -> tuple[int, str]:
+    order = [role.value for role in BuiltInRole]
+    return (order.index(member.role) if member.role in order else len(order), member.name.casefold())
+
+
+def _groups(own: frozenset[str], ticked: list[str]) -> list[PermissionGroup]:
+    """What a key may be given: what its maker has, by subject."""
+    found: dict[str, list[Choice]] = {}
+    for permission, hint in PERMISSIONS.items():
+        if permission in own:
+            label = GROUPS.get(permission.partition(".")[0], "Everything else")
+            found.setdefault(label, []).append(Choice(label=hint, value=permission, chosen=permission in ticked))
+    return [PermissionGroup(label, items) for label, items in found.items()]
+
+
+def _end_of(text: str) -> datetime | None:
+    """The last moment of a day, in UTC; None for no day. Raises Invalid."""
+    if not text:
+        return None
+    try:
+        return datetime.combine(datetime.fromisoformat(text).date(), time(23, 59, 59), UTC)
+    except ValueError:
+        raise Invalid.field("expires", "not a date; write it like 2027-01-31") from None
