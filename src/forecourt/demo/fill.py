@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import argon2
 import asyncpg
 from argon2.low_level import Type, hash_secret
 
-from forecourt.demo import write
+from forecourt.demo import record, write
 from forecourt.demo.cast import PASSWORD
 from forecourt.demo.ids import Fate
+from forecourt.demo.money import Bookkeeper, Books, Lot
 from forecourt.demo.places import HOUSES
+from forecourt.demo.record import bucket
+from forecourt.demo.scenes import blocks
 from forecourt.demo.show import Report
+from forecourt.demo.story import Booked, Chronicle
+from forecourt.demo.weather import Weather
 from forecourt.demo.world import World, build
 from forecourt.demo.write import Connection
 from forecourt.engines import EngineError
+from forecourt.modules.venues.contract import Organisation
 
 LOCK = 0x44454D4F  # "DEMO": one fill at a time in a database
 SUBSCRIBER = "demo.world-"
 """Under this name and the seed kernel.inbox remembers which parts of a world were written."""
 PLACES = "Places and people"
+HISTORY = "A year of bookings"
+FIRST_HOUSE = "baradari"
+"""Whose day sheet is full first: it is the one people are shown."""
+ANALYZE = (
+    "analyze venues.resource, venues.listing, identity.account, people.profile, booking.booking, booking.transition,"
+    " booking.occupancy, booking.due, payments.payment, payments.charge, payments.transfer, payments.entry, payments.lot,"
+    " payments.wallet"
+)
 
 
 class HouseInUse(EngineError):
@@ -153,13 +168,64 @@ async def _ordinary(connection: Connection, seed: int, report: Report, now: date
         report(PLACES, 0, 1)
         await _places_and_people(connection, world, progress)
     report(PLACES, 1, 1)
+    if not progress.has("finished"):
+        await _history(connection, world, progress, report)
 
 
 async def _places_and_people(connection: Connection, world: World, progress: Progress) -> None:
     async with connection.transaction():
         await write.people(connection, world, password_hash(world.fate))
         await write.places(connection, write.site_books(world.sites), write.founders(world))
+        founders = write.founders(world)
+        for site in world.sites:
+            await record.blocks(connection, site, blocks(world, site), founders[site.organisation_id], world.now)
         await progress.remember("begun", world.now)
+
+
+async def _history(connection: Connection, world: World, progress: Progress, report: Report) -> None:
+    """Organisation by organisation, month by month: every transaction is whole, and over within a second or two."""
+    weather, busy_people = Weather(world.fate), set[tuple[UUID, date]]()
+    houses = sorted(world.organisations, key=lambda b: b.organisation.slug != FIRST_HOUSE)
+    for n, book in enumerate(houses):
+        report(HISTORY, n, len(houses))
+        o = book.organisation
+        sites = [s for s in world.sites if s.organisation_id == o.id]
+        bookings: list[Booked] = []
+        for site in sites:
+            bookings += await asyncio.to_thread(list, Chronicle(world, site, weather, busy_people).tell())
+        if not progress.has(f"finished {o.slug}"):
+            books = await asyncio.to_thread(Bookkeeper(world, o.id, o.currency).keep, bookings)
+            await _months(connection, world, progress, o, bookings, books)
+    report(HISTORY, len(houses), len(houses))
+    await connection.execute(ANALYZE)
+    await progress.remember("finished", datetime.now(UTC))
+
+
+async def _months(
+    connection: Connection, world: World, progress: Progress, o: Organisation, bookings: list[Booked], books: Books
+) -> None:
+    months: dict[int, tuple[list[Booked], list[Lot]]] = {}
+    for b in bookings:
+        months.setdefault(bucket(b.confirmed_at or b.created_at, world.opened_at), ([], []))[0].append(b)
+    for lot in books.lots:
+        months.setdefault(bucket(lot.at, world.opened_at), ([], []))[1].append(lot)
+    people = {lot.account_id for lot in books.lots}
+    for month in sorted(months):
+        part = f"{o.slug} {month}"
+        if progress.has(part):
+            continue
+        for last in (False, False, True):
+            try:
+                async with connection.transaction():
+                    if month == min(months):
+                        await record.wallets(connection, o.id, o.currency, people, world.opened_at)
+                    await record.stretch(connection, *months[month], books)
+                    await progress.remember(part, datetime.now(UTC))
+                break
+            except (asyncpg.ExclusionViolationError, asyncpg.DeadlockDetectedError):
+                if last:  # somebody took a place at the same moment, three times over
+                    raise
+    await progress.remember(f"finished {o.slug}", datetime.now(UTC))
 
 
 def password_hash(fate: Fate) -> str:

@@ -107,7 +107,7 @@ class House:
     horizon_days: int = 60
     weather_refund: bool = False
     reschedule_fee_pct: int = 0
-    pay: tuple[str, ...] = ("card",)
+    pay: tuple[str, ...] = ("credits",)
     """Ways people pay here, as often as they stand here."""
 
 
@@ -199,7 +199,7 @@ COUNTERWEIGHT = House(
             (Closing("Easter clean", -230),),
         ),
     ),
-    pay=("card", "card", "card", "credits", "credits"),
+    pay=("credits", "credits", "credits", "credits", "desk"),
 )
 BREAD_ROOM = House(
     "the-bread-room",
@@ -230,7 +230,7 @@ BREAD_ROOM = House(
             (Closing("Public holidays"), Closing("Floor oiled", -120, 2)),
         ),
     ),
-    pay=("card", "card", "credits"),
+    pay=("credits", "credits", "desk"),
 )
 SAIL_LOFT = House(
     "sail-loft",
@@ -266,7 +266,7 @@ SAIL_LOFT = House(
             (Closing("Public holidays"),),
         ),
     ),
-    pay=("card", "card", "card", "credits"),
+    pay=("credits", "credits", "desk"),
 )
 BARADARI = House(
     "baradari",
@@ -316,7 +316,7 @@ BARADARI = House(
     ),
     weather_refund=True,
     reschedule_fee_pct=10,
-    pay=("credits", "credits", "credits", "jazzcash", "easypaisa", "desk", "card"),
+    pay=("credits", "credits", "credits", "desk"),
 )
 GULBERG_GRASS = House(
     "gulberg-grass",
@@ -365,7 +365,7 @@ GULBERG_GRASS = House(
         ),
     ),
     weather_refund=True,
-    pay=("credits", "jazzcash", "jazzcash", "easypaisa", "desk"),
+    pay=("credits", "credits", "desk"),
 )
 MARGALLA = House(
     "margalla-padel",
@@ -426,7 +426,7 @@ MARGALLA = House(
         ),
     ),
     weather_refund=True,
-    pay=("credits", "credits", "jazzcash", "easypaisa", "card"),
+    pay=("credits", "credits", "credits", "desk"),
 )
 CASA_LIOZ = House(
     "casa-lioz",
@@ -479,6 +479,6 @@ CASA_LIOZ = House(
         ),
     ),
     weather_refund=True,
-    pay=("card", "card", "card", "desk", "credits"),
+    pay=("credits", "desk"),
 )
 HOUSES = (COUNTERWEIGHT, BREAD_ROOM, SAIL_LOFT, BARADARI, GULBERG_GRASS, MARGALLA, CASA_LIOZ)

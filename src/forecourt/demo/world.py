@@ -78,6 +78,11 @@ class World:
         """When the organisations came, before the first booking."""
         return self.now.replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=PAST_DAYS + 45)
 
+    @property
+    def opened_at(self) -> datetime:
+        """When people could begin to book."""
+        return self.founded_at + timedelta(days=44)
+
 
 def build(seed: int, now: datetime) -> World:
     """The world as of `now`, which has an offset. The same arguments give the same world."""
