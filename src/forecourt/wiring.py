@@ -53,7 +53,8 @@ def identity(house: House) -> Part:
 async def create_platform_admin(house: House, email: str, name: str, password: str) -> None:
     """Makes the account when there is none of that address, then an administrator of it. Raises Invalid for a weak password."""
     from forecourt.kernel.context import service_context
-    from forecourt.modules.identity.contract import EmailTaken, NewAccount
+    from forecourt.modules.identity.contract import EmailTaken
+    from forecourt.modules.identity.service.accounts import NewAccount
 
     with contextlib.suppress(EmailTaken):
         await house.identity.persons.register(service_context("command line"), NewAccount(email, password, name))
@@ -86,14 +87,60 @@ def notifications(house: House) -> Part:
 
 def venues(house: House) -> Part:
     from forecourt.app import Part
+    from forecourt.modules.booking.contract import FreeAt
     from forecourt.modules.identity.contract import Identity
+    from forecourt.modules.venues import jobs
     from forecourt.modules.venues.contract import Venues
     from forecourt.modules.venues.http import VenuesApi
     from forecourt.modules.venues.service import VenuesService
+    from forecourt.modules.venues.staff_web import StaffVenuePages
 
-    service = VenuesService(house.database.module("venues"), house.clock, house.cache, house.board.call(Identity))
+    service = VenuesService(
+        house.database.module("venues"), house.clock, house.cache, house.board.call(Identity), house.board.call(FreeAt)
+    )
     house.board.provide(Venues, service)
-    return Part("venues", operations=VenuesApi(service).operations())
+    console = StaffVenuePages(service, house.surroundings, house.clock)
+    return Part(
+        "venues",
+        operations=[*VenuesApi(service).operations(), *console.operations()],
+        handlers=jobs.handlers(service),
+    )
+
+
+def booking(house: House) -> Part:
+    from forecourt.app import Part
+    from forecourt.modules.booking import jobs, reactions
+    from forecourt.modules.booking.contract import FreeAt, FreeTimes
+    from forecourt.modules.booking.http import BookingApi
+    from forecourt.modules.booking.service import BookingService
+    from forecourt.modules.booking.showing import Showing
+    from forecourt.modules.booking.web import BookingPages
+    from forecourt.modules.identity.contract import Identity
+    from forecourt.modules.payments.contract import Payments
+    from forecourt.modules.venues.contract import Venues
+
+    service = BookingService(
+        house.database.module("booking"),
+        house.clock,
+        house.board.call(Venues),
+        house.board.call(Payments),
+        house.board.call(Identity),
+        house.hub,
+        house.secret,
+    )
+    showing = Showing(house.database.module("booking"), house.clock, service.books)
+    house.board.provide(FreeAt, service)
+    house.board.provide(FreeTimes, showing)
+    guests = BookingPages(
+        service, showing, house.board.call(Payments), house.surroundings, house.hub, house.settings.http.public_url
+    )
+    return Part(
+        "booking",
+        operations=[*BookingApi(service).operations(), *guests.operations()],
+        subscriptions=reactions.subscriptions(service),
+        handlers=jobs.handlers(service),
+        schedules=jobs.schedules(service),
+    )
 
 
 def payments(house: House) -> Part:
@@ -136,6 +183,7 @@ MODULES: dict[str, Callable[[House], Part]] = {
     "people": people,
     "notifications": notifications,
     "venues": venues,
+    "booking": booking,
     "payments": payments,
     "audit": audit,
 }

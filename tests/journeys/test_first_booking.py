@@ -88,8 +88,7 @@ async def test_cancelling_gives_back_what_the_policy_says(world: World) -> None:
     answer = await ada.post(f"/v1/bookings/{booking['id']}/cancel", {})
     assert answer.status_code == 200, answer.text
     assert answer.json()["status"] == "cancelled"
-    assert answer.json()["refund"]["amount"] == {"amount": 2000, "currency": "GBP"}
-    assert preview["refund"]["amount"] == answer.json()["refund"]["amount"] if "refund" in preview else True
+    assert answer.json()["refund"] == preview["refund"] == {"amount": 2000, "currency": "GBP"}
     assert await world.balance(club, ada) == 2_000
     again = await ada.post(f"/v1/bookings/{booking['id']}/cancel", {})
     assert again.status_code == 409

@@ -666,3 +666,14 @@ class FreeTimes(Protocol):
     async def free_starts(self, ctx: Context, asked: StartsAsked) -> list[FreeStart]:
         """By venue in the order asked, then by start; unknown venues and those with nothing free are left out."""
         ...
+
+
+class FreeAt(Protocol):
+    """For the search of venues: who has room."""
+
+    @idempotent
+    async def free_venues(
+        self, ctx: Context, venue_ids: list[UUID], start: datetime, duration_min: int, sport: str | None = None
+    ) -> list[UUID]:
+        """Those of the venues that have something (of the sport) free from `start` for so long. At most 100 are looked at."""
+        ...
