@@ -12,6 +12,7 @@ from tests.modules.payments.conftest import Club, gbp, guest_context
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.errors import Invalid, NotFound
 from forecourt.kernel.ids import new_id
+from forecourt.kernel.money import Money
 from forecourt.modules.payments.contract import (
     Charge,
     ChargeMismatch,
@@ -22,6 +23,7 @@ from forecourt.modules.payments.contract import (
     LotKind,
     MeansNotSetUp,
     PayWith,
+    Refund,
     RefundExceedsPayment,
     RefundMismatch,
     Reversal,
@@ -160,7 +162,9 @@ async def test_a_refund_goes_back_to_the_lots_it_came_from_the_last_spent_first(
     first, second = await club.grant(ana, 100, days=5), await club.grant(ana, 100, days=9)
     payment = await club.charge(ana, 150)
     assert await club.lots(ana) == {second.id: 50}
-    await club.refund(payment.payment_id, 60)
+    await club.refund(payment.payment_id, 20)
+    assert await club.lots(ana) == {second.id: 70}
+    await club.refund(payment.payment_id, 40)
     assert await club.lots(ana) == {first.id: 10, second.id: 100}
     result = await club.refund(payment.payment_id, None)
     assert (result.amount, result.to_credits) == (gbp(90), gbp(90))
@@ -302,7 +306,7 @@ async def test_a_second_charge_in_another_currency_is_a_mismatch(club: Club, ana
         payment_id=payment_id,
         organisation_id=club.org,
         account_id=ana,
-        amount=gbp(5).__class__(5, "EUR"),
+        amount=Money(5, "EUR"),
         pay_with=PayWith.DESK,
         charge_id=new_id(),
     )
@@ -329,3 +333,18 @@ async def test_a_person_sees_their_own_wallets_and_payments_and_nobody_elses(
         await other_club.payments.payment(other_club.ctx, other_club.org, payment.payment_id)
     with pytest.raises(NotFound):
         await other_club.refund(payment.payment_id, 1)
+
+
+async def test_amounts_below_nothing_and_other_currencies_are_refused(club: Club, ana: UUID) -> None:
+    await club.grant(ana, 100)
+    payment = await club.charge(ana, 50)
+    for wrong in (club.charge(ana, -1), club.refund(payment.payment_id, -1)):
+        with pytest.raises(Invalid):
+            await wrong
+    euros = Grant(lot_id=new_id(), organisation_id=club.org, account_id=ana, amount=Money(5, "EUR"), reason="gift")
+    with pytest.raises(Invalid):
+        await club.payments.grant(club.ctx, euros)
+    back = Refund(refund_id=new_id(), payment_id=payment.payment_id, organisation_id=club.org, amount=Money(5, "EUR"), reason="x")
+    with pytest.raises(Invalid):
+        await club.payments.refund(club.ctx, back)
+    assert await club.balance(ana) == 50

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from tests.modules.payments.conftest import NOW, Club, gbp
 
@@ -170,3 +171,28 @@ async def test_codes_are_made_listed_and_changed(club: Club, other_club: Club) -
     first = await club.payments.promos(club.ctx, club.org, None, 3)
     rest = await club.payments.promos(club.ctx, club.org, first.next_cursor, 3)
     assert (len(first.items), len(rest.items), rest.next_cursor) == (3, 1, None)
+
+
+async def test_making_a_code_again_under_the_same_key_returns_what_was_made(club: Club) -> None:
+    keyed = msgspec.structs.replace(club.ctx, idempotency_id=new_id())
+    new = NewPromoCode(code="AUTUMN", kind=PromoKind.FIXED, value=500)
+    made = await club.payments.make_promo(keyed, club.org, new)
+    assert await club.payments.make_promo(keyed, club.org, new) == made
+    with pytest.raises(PromoCodeTaken):
+        await club.payments.make_promo(club.ctx, club.org, new)
+
+
+async def test_a_preview_refuses_what_a_charge_would_refuse_and_uses_nothing(club: Club, ana: UUID) -> None:
+    once, first = await club.promo(total_limit=1), await club.promo(first_time_only=True)
+
+    async def preview(code: str, total: int = 100) -> int:
+        use = PromoUse(code, club.venue_id, NOW, 60)
+        return (await club.payments.price_promo(club.ctx, club.org, ana, gbp(total), use)).discount.amount
+
+    assert [await preview(c.code) for c in (once, once, first)] == [20, 20, 20]
+    with pytest.raises(Invalid):
+        await preview(once.code, -1)
+    await club.charge(ana, 100, PayWith.DESK, code=once.code)
+    for code in (once, first):
+        with pytest.raises(PromoRejected):
+            await preview(code.code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import assert_never
 from uuid import UUID
 
 import msgspec
@@ -34,6 +35,8 @@ def discount(promo: PromoCode, total: Money, duration_min: int) -> Money:
             off = Money(promo.value, total.currency)
         case PromoKind.FREE_MINUTES:
             off = total.times(min(promo.value, duration_min), duration_min)
+        case _:
+            assert_never(promo.kind)
     return min(off, total)
 
 

@@ -19,6 +19,8 @@ from forecourt.modules.venues.contract import Venues
 
 
 class Base:
+    """The database, the clock, venues (for an organisation's currency) and the counters of the process."""
+
     def __init__(self, db: ModuleDatabase, clock: Clock, venues: Venues, metrics: Metrics) -> None:
         self._db = db
         self._clock = clock

@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.db import Tx, constraint_of
+from forecourt.kernel.db import Tx
 from forecourt.kernel.errors import Invalid, PreconditionFailed
 from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
@@ -118,13 +118,12 @@ class Codes(Base):
                 self._report_code(tx, made)
                 return made
         except asyncpg.UniqueViolationError as e:
-            if constraint_of(e) == "promo_code_is_unique":
-                async with self._db.tx(ctx) as tx:
-                    found = await queries.promo_by_code(tx, organisation_id, new.code)
-                if found is not None and found.id == promo_id:
-                    return found
-                raise PromoCodeTaken from e
-            raise
+            # The code, or on a retry the id, is there already.
+            async with self._db.tx(ctx) as tx:
+                found = await queries.promo_by_code(tx, organisation_id, new.code)
+            if found is not None and found.id == promo_id:
+                return found
+            raise PromoCodeTaken from e
 
     async def change_promo(
         self, ctx: Context, organisation_id: UUID, promo_id: UUID, patch: PromoCodePatch, if_match: int | None
