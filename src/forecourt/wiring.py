@@ -128,7 +128,7 @@ def booking(house: House) -> Part:
         house.hub,
         house.secret,
     )
-    showing = Showing(house.database.module("booking"), house.clock, service.books)
+    showing = Showing(service)
     house.board.provide(FreeAt, service)
     house.board.provide(FreeTimes, showing)
     guests = BookingPages(
