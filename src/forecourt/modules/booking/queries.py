@@ -87,6 +87,7 @@ _SELECT = "select " + _COLUMNS + " from booking.booking b"
 BOOKING = Query(BookingRow, _SELECT + " where b.id = $1")
 BOOKINGS = Query(BookingRow, _SELECT + " where b.id = any($1::uuid[]) limit 100")
 BOOKING_OF = Query(BookingRow, _SELECT + " where b.organisation_id = $1 and b.id = $2")
+LOCK_BOOKING = Query(BookingRow, _SELECT + " where b.organisation_id = $1 and b.id = $2 for update of b")
 OWN_LATEST = Query(
     BookingRow,
     _SELECT + " where b.account_id = $1 and ($2::text[] is null or b.status = any($2)) and b.ends_at > $3 and b.starts_at < $4"
@@ -139,6 +140,11 @@ async def bookings(tx: Tx, booking_ids: Sequence[UUID]) -> list[BookingRow]:
 async def booking_of(tx: Tx, organisation_id: UUID, booking_id: UUID) -> BookingRow:
     """Raises NotFound."""
     return await tx.one(BOOKING_OF, organisation_id, booking_id)
+
+
+async def lock_booking(tx: Tx, organisation_id: UUID, booking_id: UUID) -> BookingRow:
+    """Held against other changes until the transaction ends. Raises NotFound."""
+    return await tx.one(LOCK_BOOKING, organisation_id, booking_id)
 
 
 async def lines_of(tx: Tx, organisation_id: UUID, booking_id: UUID) -> Lines:
@@ -640,6 +646,20 @@ HURRY = Statement(
     "update booking.due d set at = $3 from booking.booking b where d.organisation_id = $1 and d.booking_id = any($2::uuid[])"
     " and d.at > $3 and b.organisation_id = $1 and b.id = d.booking_id and b.status = 'payment_pending'"
 )
+
+
+SET_PAID = Query(
+    BookingRow,
+    "with changed as (update booking.booking b set paid_minor = greatest($4, b.refunded_minor), version = b.version + 1,"
+    " updated_at = $5 where b.organisation_id = $1 and b.id = $2 and b.version = $3 returning b.*) select "
+    + _COLUMNS
+    + " from changed b",
+)
+
+
+async def set_paid(tx: Tx, row: BookingRow, paid_minor: int, now: datetime) -> BookingRow | None:
+    """What has been paid in all. None when somebody else changed the booking first."""
+    return await tx.maybe(SET_PAID, row.organisation_id, row.id, row.version, paid_minor, now)
 
 
 async def note_paid(tx: Tx, row: BookingRow, receipt: Receipt, now: datetime) -> None:

@@ -89,7 +89,9 @@ create table booking.occupancy (
     -- A hold's end; none once the place is somebody's.
     expires_at timestamptz,
     primary key (organisation_id, resource_id, during without overlaps),
-    constraint occupancy_of_booking foreign key (organisation_id, booking_id) references booking.booking (organisation_id, id),
+    -- Deferred: of a combined resource some claims may be won and the booking not written; the statement says so and rolls back.
+    constraint occupancy_of_booking foreign key (organisation_id, booking_id) references booking.booking (organisation_id, id)
+        deferrable initially deferred,
     constraint occupancy_of_block foreign key (organisation_id, block_id) references booking.block (organisation_id, id),
     constraint occupancy_has_one_owner check (num_nonnulls(booking_id, block_id) = 1),
     constraint occupancy_is_half_open check (

@@ -269,6 +269,20 @@ class Holding(Base):
         self._check_payable(row)
         return await self._pay(ctx, row, pay)
 
+    async def paid(self, ctx: Context, booking_id: UUID, amount: Money) -> BookingOut:
+        """`amount` in all has been paid; confirmed when that covers the price. Raises HoldExpired, InvalidTransition."""
+        row, _ = await self.find(ctx, booking_id, CREATE_ANY)
+        if row.status not in (_S.PAYMENT_PENDING, _S.UPCOMING):
+            self._check_payable(row)
+        if row.status is _S.PAYMENT_PENDING and amount.amount >= row.price_minor:
+            receipt = Receipt(row.price_minor, amount.amount, 0, row.pay_with)
+            return present(await self.confirm_paid(ctx, row, receipt))
+        async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+            after = await queries.set_paid(tx, row, amount.amount, self.clock.now())
+        if after is None:
+            raise Overtaken
+        return present(after)
+
     def _check_payable(self, row: BookingRow) -> None:
         if row.status is _S.EXPIRED:
             raise HoldExpired
@@ -331,7 +345,8 @@ class Holding(Base):
             try:
                 confirmed = await self._confirm(ctx, row, receipt)
             except _Lost:
-                await self._expire(ctx, row, receipt)
+                if await self._expire(ctx, row, receipt):
+                    raise HoldExpired from None
                 row = await self.reread(ctx, row)
                 continue
             if confirmed is not None:
@@ -379,18 +394,19 @@ class Holding(Base):
         except (HoldExpired, InvalidTransition):
             return  # settled: the place was lost and the money is on its way back
 
-    async def _expire(self, ctx: Context, row: BookingRow, receipt: Receipt | None) -> None:
-        """The hold is over. Money that came goes back."""
+    async def _expire(self, ctx: Context, row: BookingRow, receipt: Receipt | None) -> bool:
+        """The hold is over; money that came goes back. False when somebody else changed the booking first."""
         owed = receipt is not None and receipt.paid_minor + receipt.due_minor > 0
         step = self.step(ctx, row, _A.EXPIRE, _W.HOUSE, due_at=self.soon() if owed else None)
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
             after = await queries.leave(tx, step)
             if after is None:
-                return
+                return False
             emit(tx, BookingExpired(**facts(after)))
             self.announce(tx, row.venue_id, row.timezone, (row.claim_starts_at, row.claim_ends_at))
         if owed:
             await self._send_back(ctx, after, "late", receipt)
+        return True
 
     async def _send_back(self, ctx: Context, row: BookingRow, why: str, receipt: Receipt | None = None) -> None:
         """All that was taken for a booking which does not take place. Written down first, then carried out."""
@@ -403,8 +419,11 @@ class Holding(Base):
         errand = Errand(derived(row.id, why), row.id, "refund", amount, row.currency, "The place could not be kept")
         now = self.clock.now()
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
-            if row.paid_minor == 0 and row.due_minor == 0:
-                await queries.note_paid(tx, row, receipt, now)
+            fresh = await queries.lock_booking(tx, row.organisation_id, row.id)
+            if fresh.paid_minor == 0 and fresh.due_minor == 0:
+                await queries.note_paid(tx, fresh, receipt, now)
+            elif fresh.paid_minor == fresh.refunded_minor and fresh.due_minor == 0:
+                return  # it is back already
             await queries.add_errand(tx, row, errand, now)
             await queries.set_due(tx, row.organisation_id, row.id, now + SETTLE_AFTER)
         await self.run_errand(ctx, row, errand)
