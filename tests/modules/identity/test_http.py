@@ -1,0 +1,118 @@
+"""The same through the front door: statuses, bodies and headers as clients see them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from tests.modules.identity.conftest import PASSWORD
+
+from forecourt.app import Addresses, House
+from forecourt.kernel.settings import Settings
+
+
+@pytest.fixture(scope="module")
+async def client(
+    database_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[httpx.AsyncClient]:
+    data = tmp_path_factory.mktemp("house")
+    settings = Settings.read(
+        {
+            "FORECOURT_ENV": "dev",
+            "FORECOURT_DATA": str(data),
+            "FORECOURT_LOG_LEVEL": "error",
+            "FORECOURT_MODULES": "identity,people,notifications",
+        }
+    )
+    house = await House.open(settings, Addresses(database_url, valkey_url))
+    await house.start_work()
+    transport = httpx.ASGITransport(app=house.app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://house.test", timeout=30) as client:
+        yield client
+    await house.close()
+
+
+async def register(client: httpx.AsyncClient) -> dict[str, object]:
+    body = {"email": f"ada-{uuid4().hex[:12]}@example.org", "password": PASSWORD, "name": "Ada"}
+    answer = await client.post("/v1/auth/register", json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def bearer(tokens: dict[str, object]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+async def newest_mail(client: httpx.AsyncClient, email: str) -> str:
+    for _ in range(200):
+        items = (await client.get("/dev/outbox", params={"to": email}, headers={"Accept": "application/json"})).json()["items"]
+        if items:
+            return items[0]["text"]
+        await asyncio.sleep(0.05)
+    raise AssertionError("no mail came")
+
+
+async def test_register_confirm_and_see_oneself(client: httpx.AsyncClient) -> None:
+    tokens = await register(client)
+    assert {"account", "access_token", "refresh_token", "token_type", "expires_in"} == tokens.keys()
+    email = tokens["account"]["email"]  # type: ignore[index]
+    code = re.findall(r"\b\d{6}\b", await newest_mail(client, email))[0]
+    answer = await client.post("/v1/auth/verify-email", json={"email": email, "code": code})
+    assert (answer.status_code, answer.content) == (204, b"")
+    me = (await client.get("/v1/me", headers=bearer(tokens))).json()
+    assert (me["email"], me["status"], me["roles"]) == (email, "active", [])
+    sessions = (await client.get("/v1/me/sessions", headers=bearer(tokens))).json()["items"]
+    assert [s["current"] for s in sessions] == [True]
+
+
+async def test_wrong_password_and_unknown_account_look_the_same(client: httpx.AsyncClient) -> None:
+    email = (await register(client))["account"]["email"]  # type: ignore[index]
+    answers = [await client.post("/v1/auth/login", json={"email": who, "password": "wrong"}) for who in (email, f"x-{email}")]
+    bodies = [{k: v for k, v in a.json().items() if k != "trace_id"} for a in answers]
+    assert [a.status_code for a in answers] == [401, 401] and bodies[0] == bodies[1]
+    assert bodies[0]["code"] == "bad_credentials"
+    for path in ("/v1/auth/forgot-password", "/v1/auth/verify-email/resend"):
+        same = [await client.post(path, json={"email": who}) for who in (email, f"x-{email}")]
+        assert [(a.status_code, a.content) for a in same] == [(202, same[0].content)] * 2
+
+
+async def test_a_weak_password_names_its_field(client: httpx.AsyncClient) -> None:
+    body = {"email": f"{uuid4().hex}@example.org", "password": "password1", "name": "Ada"}
+    answer = await client.post("/v1/auth/register", json=body)
+    assert answer.status_code == 422 and {e["path"] for e in answer.json()["errors"]} == {"password"}
+
+
+async def test_a_stolen_refresh_token_ends_the_session_everywhere(client: httpx.AsyncClient) -> None:
+    tokens = await register(client)
+    again = await client.post("/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert again.status_code == 200
+    stolen = await client.post("/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert (stolen.status_code, stolen.json()["code"]) == (401, "token_reused")
+    for _ in range(100):
+        if (await client.get("/v1/me", headers=bearer(again.json()))).status_code == 401:
+            break
+        await asyncio.sleep(0.05)
+    else:
+        raise AssertionError("the access token of a stolen session still works after five seconds")
+
+
+async def test_the_public_keys_show_nothing_private(client: httpx.AsyncClient) -> None:
+    keys = (await client.get("/.well-known/jwks.json")).json()["keys"]
+    assert keys and all({"kid", "kty", "crv", "x", "y"} <= k.keys() and "d" not in k for k in keys)
+
+
+async def test_a_person_has_profile_and_preferences(client: httpx.AsyncClient) -> None:
+    tokens = await register(client)
+    handle = f"ada_{uuid4().hex[:8]}"
+    answer = await client.patch("/v1/me/profile", json={"handle": handle, "city": "London"}, headers=bearer(tokens))
+    assert answer.status_code == 200, answer.text
+    seen = (await client.get(f"/v1/people/@{handle}")).json()
+    assert (seen["name"], seen.get("city")) == ("Ada", None)
+    seen = (await client.get(f"/v1/people/@{handle}", headers=bearer(await register(client)))).json()
+    assert seen["city"] == "London"
+    wrong = await client.put("/v1/me/preferences", json={"timezone": "Europe/Atlantis"}, headers=bearer(tokens))
+    assert wrong.status_code == 422
