@@ -87,22 +87,24 @@ def notifications(house: House) -> Part:
 
 def venues(house: House) -> Part:
     from forecourt.app import Part
-    from forecourt.modules.booking.contract import FreeAt
+    from forecourt.modules.booking.contract import FreeAt, FreeTimes
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.venues import jobs
     from forecourt.modules.venues.contract import Venues
     from forecourt.modules.venues.http import VenuesApi
     from forecourt.modules.venues.service import VenuesService
     from forecourt.modules.venues.staff_web import StaffVenuePages
+    from forecourt.modules.venues.web import VenuePages
 
     service = VenuesService(
         house.database.module("venues"), house.clock, house.cache, house.board.call(Identity), house.board.call(FreeAt)
     )
     house.board.provide(Venues, service)
     console = StaffVenuePages(service, house.surroundings, house.clock)
+    guests = VenuePages(service, house.board.call(FreeTimes), house.surroundings, house.clock)
     return Part(
         "venues",
-        operations=[*VenuesApi(service).operations(), *console.operations()],
+        operations=[*VenuesApi(service).operations(), *console.operations(), *guests.operations()],
         handlers=jobs.handlers(service),
     )
 
@@ -149,13 +151,15 @@ def payments(house: House) -> Part:
     from forecourt.modules.payments.contract import Payments
     from forecourt.modules.payments.http import PaymentsApi
     from forecourt.modules.payments.service import PaymentsService
+    from forecourt.modules.payments.web import WalletPages
     from forecourt.modules.venues.contract import Venues
 
     service = PaymentsService(house.database.module("payments"), house.clock, house.board.call(Venues), house.metrics)
     house.board.provide(Payments, service)
+    guests = WalletPages(service, house.board.call(Venues), house.surroundings)
     return Part(
         "payments",
-        operations=PaymentsApi(service).operations(),
+        operations=[*PaymentsApi(service).operations(), *guests.operations()],
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(service),
     )

@@ -8,15 +8,15 @@ which the clocks change has an hour more or less and nothing else is different.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
-from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
 
 from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
+from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.views import DayView, GridBand, GridCell, GridRow, GridTime, GridView, SlotState
 from forecourt.modules.booking.contract import Availability, Instant, Slot
 from forecourt.modules.venues.contract import DurationMin, People, Per, Purpose, Resource, Tag, VenueBook
@@ -57,18 +57,6 @@ class Look(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     def address(self, base: str, **changes: object) -> str:
         """The address of `base` with this look, changed as said; None takes a value away."""
         return with_query(base, {**{name: getattr(self, name) for name in self.__struct_fields__}, **changes})
-
-
-def with_query(base: str, values: Mapping[str, object]) -> str:
-    """`base` with the values that are not None; instants in UTC."""
-    pairs = [(name, _text(value)) for name, value in values.items() if value is not None]
-    return f"{base}?{urlencode(pairs)}" if pairs else base
-
-
-def _text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return value.value if isinstance(value, StrEnum) else str(value)
 
 
 class Taken(msgspec.Struct, frozen=True):

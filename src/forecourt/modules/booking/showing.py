@@ -11,17 +11,16 @@ from uuid import UUID
 
 import msgspec
 
-from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context
-from forecourt.kernel.db import ModuleDatabase, Query
+from forecourt.kernel.db import Query
 from forecourt.kernel.errors import NotFound
 from forecourt.kernel.period import MAX_CLAIM, Period
 from forecourt.kernel.web.views import SlotState
 from forecourt.modules.booking import queries
 from forecourt.modules.booking.contract import Availability, BookingOut, FreeStart, StartsAsked
 from forecourt.modules.booking.grid import Taken, length_to_show
+from forecourt.modules.booking.service import BookingService
 from forecourt.modules.booking.service.alternatives import read_busy
-from forecourt.modules.booking.service.books import Books
 from forecourt.modules.booking.service.pricing import Bill
 from forecourt.modules.booking.slots import availability, busy_window, claimed_ids
 from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
@@ -51,12 +50,13 @@ SHOWN = Query(
 
 
 class Showing:
-    """Satisfies `contract.FreeTimes`. `books` are the service's own."""
+    """Satisfies `contract.FreeTimes`."""
 
-    def __init__(self, db: ModuleDatabase, clock: Clock, books: Books) -> None:
-        self.db = db
-        self.clock = clock
-        self.books = books
+    def __init__(self, service: BookingService) -> None:
+        self.service = service
+        self.db = service.db
+        self.clock = service.clock
+        self.books = service.books
 
     async def venue(self, venue_id: UUID) -> VenueBook:
         """Raises NotFound."""

@@ -20,6 +20,7 @@ from forecourt.kernel.money import Money
 from forecourt.kernel.paging import Paged
 from forecourt.kernel.period import Period
 from forecourt.kernel.web import formats
+from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice, Link
 from forecourt.modules.booking.contract import (
@@ -37,7 +38,7 @@ from forecourt.modules.booking.contract import (
     Reschedule,
     SlotTaken,
 )
-from forecourt.modules.booking.grid import Look, with_query
+from forecourt.modules.booking.grid import Look
 from forecourt.modules.booking.guest_views import (
     AMENITY_ICONS,
     Amenity,

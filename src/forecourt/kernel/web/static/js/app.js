@@ -89,7 +89,11 @@ const actions = {
     say(root.dataset.theme);
   },
   sheet(el) { el.closest(".summary")?.toggleAttribute("data-open"); },
-  map() { document.querySelector(".discover")?.toggleAttribute("data-map"); },
+  map(el) {
+    document.querySelector(".discover")?.toggleAttribute("data-map");
+    const words = el.querySelector("span"), other = el.dataset.other;
+    if (other) { el.dataset.other = words.textContent; words.textContent = other; }
+  },
   dismiss(el) { el.closest("[data-dismiss]")?.remove(); },
   print() { print(); },
   async copy(el) { await navigator.clipboard?.writeText(el.dataset.text ?? location.href); say(el.dataset.done ?? ""); },
@@ -210,6 +214,7 @@ const wanted = [
   ["[data-live]", "./live.js"],
   [".day[data-move-url]", "./daysheet.js"],
   ["[data-map-pan]", "./map.js"],
+  ["[data-near]", "./near.js"],
 ];
 function enliven(scope) {
   scope.querySelectorAll("[data-toast]:not([data-watched])").forEach((el) => { el.dataset.watched = ""; watchToast(el); });
