@@ -74,11 +74,6 @@ class EntriesQuery(Paged, rename={"from_": "from"}):
     to: Instant | None = None
 
 
-class Wallets(msgspec.Struct, frozen=True):
-    items: list[Wallet]
-    next_cursor: str | None = None
-
-
 class TakenBack(msgspec.Struct, frozen=True):
     amount: Money
 
@@ -90,9 +85,9 @@ class PaymentsApi(Api):
         self.service = service
 
     @get("/v1/wallets")
-    async def wallets(self, ctx: Context) -> Wallets:
+    async def wallets(self, ctx: Context) -> list[Wallet]:
         """Your credits at every organisation, lots in the order in which they are spent."""
-        return Wallets(await self.service.own_wallets(ctx))
+        return await self.service.own_wallets(ctx)
 
     @get("/v1/wallets/{org_id}/history")
     async def history(self, ctx: Context, org_id: UUID, query: Paged) -> Page[WalletEntry]:
