@@ -36,8 +36,8 @@ _PAKISTANI_FIRST = (
     " Talha Faisal Junaid Asad Waleed Haris Rehan Shayan Arsalan Noman Salman Adnan Yasir Waqas Moiz Ibrahim Rayyan Daniyal"
 ).split()
 _PAKISTANI_LAST = (
-    "Tariq Rahman Baloch Mirza Haider Farooqi Baig Lodhi Elahi Siddiqui Qureshi Wahid Aslam Javed Khan Ahmed Malik Chaudhry Sheikh"
-    " Butt Raza Abbasi Memon Soomro Khokhar Niazi Bhatti Dar Gilani Hashmi Jatoi Kazmi Laghari Mughal Naqvi Durrani Afridi Rizvi"
+    "Tariq Rahman Baloch Mirza Haider Farooqi Baig Lodhi Elahi Siddiqui Qureshi Wahid Aslam Javed Khan Ahmed Malik Chaudhry"
+    " Sheikh Butt Raza Abbasi Memon Soomro Khokhar Niazi Bhatti Dar Gilani Hashmi Jatoi Kazmi Laghari Mughal Naqvi Durrani Afridi Rizvi"
     " Zaidi Iqbal Anwar Nawaz"
 ).split()
 _LONDON_FIRST = (

@@ -11,17 +11,19 @@ import argon2
 import asyncpg
 from argon2.low_level import Type, hash_secret
 
-from forecourt.demo import record, write
+from forecourt.demo import news, record, write
 from forecourt.demo.cast import PASSWORD
 from forecourt.demo.ids import Fate
+from forecourt.demo.many import fill_bookings
 from forecourt.demo.money import Bookkeeper, Books, Lot
+from forecourt.demo.news import News
 from forecourt.demo.places import HOUSES
 from forecourt.demo.record import bucket
 from forecourt.demo.scenes import blocks
 from forecourt.demo.show import Report
 from forecourt.demo.story import Booked, Chronicle
 from forecourt.demo.weather import Weather
-from forecourt.demo.world import World, build
+from forecourt.demo.world import PAST_DAYS, World, build
 from forecourt.demo.write import Connection
 from forecourt.engines import EngineError
 from forecourt.modules.venues.contract import Organisation
@@ -47,6 +49,14 @@ class HouseInUse(EngineError):
         super().__init__(
             "There are organisations or accounts here that are not the demo's, so nothing was filled in.",
             "Use a data directory of its own: `forecourt up --data somewhere-new`.",
+        )
+
+
+class OtherSize(EngineError):
+    def __init__(self) -> None:
+        super().__init__(
+            "There is a benchmark world of another size here already.",
+            "Give the same --scale to go on with it, or use another data directory.",
         )
 
 
@@ -78,8 +88,8 @@ class Made:
 
 
 COUNT = (
-    "select (select count(*) from venues.organisation), (select count(*) from venues.venue), (select count(*) from venues.resource),"
-    " (select count(*) from identity.account), (select count(*) from booking.booking)"
+    "select (select count(*) from venues.organisation), (select count(*) from venues.venue),"
+    " (select count(*) from venues.resource), (select count(*) from identity.account), (select count(*) from booking.booking)"
 )
 LIVED_IN = "select exists (select from venues.organisation) or exists (select from identity.account)"
 DONE = "select i.event_id, i.at from kernel.inbox i where i.subscriber = $1"
@@ -97,24 +107,28 @@ class Progress:
     The kernel forgets such notes after three months; a world without notes is taken as finished.
     """
 
-    def __init__(self, connection: Connection, seed: int, begun_at: datetime | None, done: set[UUID]) -> None:
+    def __init__(self, connection: Connection, seed: int, done: dict[UUID, datetime]) -> None:
         self._connection = connection
         self._subscriber = SUBSCRIBER + str(seed)
         self._done = done
-        self.begun_at = begun_at
+        self.begun_at = done.get(_part("begun"))
         """The moment of the world that was begun."""
 
     @classmethod
     async def read(cls, connection: Connection, seed: int) -> Progress:
         done: dict[UUID, datetime] = {r["event_id"]: r["at"] for r in await connection.fetch(DONE, SUBSCRIBER + str(seed))}
-        return cls(connection, seed, done.get(_part("begun")), set(done))
+        return cls(connection, seed, done)
+
+    def at(self, part: str) -> datetime | None:
+        """What was remembered with a part that is written."""
+        return self._done.get(_part(part))
 
     def has(self, part: str) -> bool:
         return _part(part) in self._done
 
     async def remember(self, part: str, at: datetime) -> None:
         await self._connection.execute(REMEMBER, self._subscriber, _part(part), at)
-        self._done.add(_part(part))
+        self._done[_part(part)] = at
 
 
 def _part(name: str) -> UUID:
@@ -138,10 +152,13 @@ async def begun(admin_url: str) -> bool:
         await connection.close()
 
 
-async def fill(admin_url: str, *, seed: int, scale: int, report: Report, now: datetime | None = None) -> Made:
+async def fill(
+    admin_url: str, *, seed: int, scale: int, report: Report, now: datetime | None = None, past_days: int = PAST_DAYS
+) -> Made:
     """Makes the world of this seed as of `now`, goes on with one that was interrupted, or leaves a finished one alone.
 
-    Raises HouseInUse, MayNotFill.
+    With a `scale`: about so many bookings for benchmarks instead. `past_days`: how far back the ordinary world goes.
+    Raises HouseInUse, MayNotFill, OtherSize.
     """
     connection = await asyncpg.connect(admin_url, server_settings={"application_name": "forecourt demo"})
     try:
@@ -149,21 +166,40 @@ async def fill(admin_url: str, *, seed: int, scale: int, report: Report, now: da
         await connection.execute("set synchronous_commit = off; set statement_timeout = 0; set transaction_timeout = 0")
         if not await connection.fetchval("select rolsuper or rolbypassrls from pg_roles where rolname = current_user"):
             raise MayNotFill
-        if not scale:
-            await _ordinary(connection, seed, report, now or datetime.now(UTC))
+        if scale:
+            await _benchmark(connection, seed, scale, report, now or datetime.now(UTC))
+        else:
+            await _ordinary(connection, seed, report, now or datetime.now(UTC), past_days)
         return Made(*(await connection.fetchrow(COUNT) or ()))
     finally:
         await connection.close()
 
 
-async def _ordinary(connection: Connection, seed: int, report: Report, now: datetime) -> None:
+async def _benchmark(connection: Connection, seed: int, scale: int, report: Report, now: datetime) -> None:
+    """Beside an ordinary demo world, or alone; never beside strangers."""
+    progress = await Progress.read(connection, seed)
+    ours = [Fate(seed).id("organisation", HOUSES[0].slug), Fate(seed).id("load", "organisation", 0)]
+    known = [id for id in ours if await connection.fetchval(KNOWN, id)]
+    if not known and await connection.fetchval(LIVED_IN):
+        raise HouseInUse
+    # The same moment when it goes on with what was interrupted, so that the same bookings come out.
+    part = f"benchmark {scale}"
+    begun_at = progress.at(part)
+    if begun_at is None:
+        if await connection.fetchval(KNOWN, ours[1]):
+            raise OtherSize
+        await progress.remember(part, now)
+    await fill_bookings(connection, seed, scale, report, begun_at or now)
+
+
+async def _ordinary(connection: Connection, seed: int, report: Report, now: datetime, past_days: int) -> None:
     progress = await Progress.read(connection, seed)
     if progress.begun_at is None:
         if await connection.fetchval(KNOWN, Fate(seed).id("organisation", HOUSES[0].slug)):
             return
         if await connection.fetchval(LIVED_IN):
             raise HouseInUse
-    world = build(seed, progress.begun_at or now)
+    world = build(seed, progress.begun_at or now, past_days)
     if progress.begun_at is None:
         report(PLACES, 0, 1)
         await _places_and_people(connection, world, progress)
@@ -185,6 +221,7 @@ async def _places_and_people(connection: Connection, world: World, progress: Pro
 async def _history(connection: Connection, world: World, progress: Progress, report: Report) -> None:
     """Organisation by organisation, month by month: every transaction is whole, and over within a second or two."""
     weather, busy_people = Weather(world.fate), set[tuple[UUID, date]]()
+    latest: list[News] = []
     houses = sorted(world.organisations, key=lambda b: b.organisation.slug != FIRST_HOUSE)
     for n, book in enumerate(houses):
         report(HISTORY, n, len(houses))
@@ -193,12 +230,15 @@ async def _history(connection: Connection, world: World, progress: Progress, rep
         bookings: list[Booked] = []
         for site in sites:
             bookings += await asyncio.to_thread(list, Chronicle(world, site, weather, busy_people).tell())
+        latest += news.latest(bookings)
         if not progress.has(f"finished {o.slug}"):
             books = await asyncio.to_thread(Bookkeeper(world, o.id, o.currency).keep, bookings)
             await _months(connection, world, progress, o, bookings, books)
     report(HISTORY, len(houses), len(houses))
     await connection.execute(ANALYZE)
-    await progress.remember("finished", datetime.now(UTC))
+    async with connection.transaction():
+        await news.tell(connection, latest, world.fate.dice("news"))
+        await progress.remember("finished", datetime.now(UTC))
 
 
 async def _months(

@@ -287,10 +287,10 @@ BARADARI = House(
             24.80342,
             67.03017,
             None,
-            "Four panoramic courts and a singles court, a short walk from the sea wall. Floodlit until one in the morning. The two"
-            " roofed courts play in any weather; the open ones are drier after four.",
-            "Arrive ten minutes before; the door PIN works from then on. Non-marking shoes. No glass bottles on court. Rain moves you"
-            " to a roofed court when one is free, otherwise you are refunded in full.",
+            "Four panoramic courts and a singles court, a short walk from the sea wall. Floodlit until one in the morning. The"
+            " two roofed courts play in any weather; the open ones are drier after four.",
+            "Arrive ten minutes before; the door PIN works from then on. Non-marking shoes. No glass bottles on court. Rain moves"
+            " you to a roofed court when one is free, otherwise you are refunded in full.",
             ("showers", "lockers", "free-parking", "tea-bar", "racket-hire", "floodlights", "backup-power", "prayer-room"),
             ("07:00", "01:00"),
             ("07:00", "01:00"),
@@ -447,8 +447,8 @@ CASA_LIOZ = House(
             38.71097,
             -9.13227,
             None,
-            "Eleven rooms and a tiled front, two padel courts on the old tennis terrace, one clay court kept as it was, and a pool"
-            " with three lanes before breakfast.",
+            "Eleven rooms and a tiled front, two padel courts on the old tennis terrace, one clay court kept as it was, and a"
+            " pool with three lanes before breakfast.",
             "Guests of the house play before 10:00. No shouting on the terrace after 22:00.",
             ("showers", "towels", "pool", "terrace", "bar", "racket-hire"),
             ("07:00", "22:00"),

@@ -129,10 +129,10 @@ async def _bookings(connection: Connection, bookings: Sequence[Booked], settled:
         connection,
         "booking.occupancy",
         "organisation_id resource_id during booking_id expires_at",
-        sorted(
-            ((b.site.organisation_id, id, _range(*b.claim), b.id, b.hold_expires_at) for b in live for id in b.claimed),
-            key=lambda row: (row[1], row[2].lower),
-        ),
+        [
+            (b.site.organisation_id, id, _range(*b.claim), b.id, b.hold_expires_at)
+            for b, id in sorted(((b, id) for b in live for id in b.claimed), key=lambda pair: (pair[1], pair[0].starts_at))
+        ],
     )
     await copy(
         connection,
@@ -210,7 +210,7 @@ def _tax(currency: str, rate: str, minor: int) -> str:
     return to_json([TaxLine(rate, Money(minor, currency), included=True)])
 
 
-def _range(first: datetime, last: datetime) -> asyncpg.Range:
+def _range(first: datetime, last: datetime) -> asyncpg.Range[datetime]:
     return asyncpg.Range(first, last, lower_inc=True, upper_inc=False)
 
 

@@ -16,7 +16,7 @@ from forecourt.demo.places import Thing
 from forecourt.demo.scenes import Ending, Scene, blocks, scenes
 from forecourt.demo.tariff import DAY_MIN, Tariff, minutes
 from forecourt.demo.weather import Weather
-from forecourt.demo.world import AHEAD_DAYS, PAST_DAYS, Site, World
+from forecourt.demo.world import AHEAD_DAYS, Site, World
 from forecourt.kernel.money import Money
 from forecourt.modules.booking.contract import BookingAction, BookingActor, BookingStatus, PayWith
 from forecourt.modules.venues.contract import OrganisationKind, Purpose, Resource
@@ -206,7 +206,7 @@ class Chronicle:
     def tell(self) -> Iterator[Booked]:
         """All bookings, by day."""
         today = self.now.astimezone(self.site.tz).date()
-        for n in range(-PAST_DAYS, AHEAD_DAYS + 1):
+        for n in range(-self.world.past_days, AHEAD_DAYS + 1):
             day = today + timedelta(days=n)
             if self.tariff.is_closed(day):
                 continue
@@ -237,7 +237,7 @@ class Chronicle:
 
     def _appetite(self, thing: Thing, resource: Resource, day: date, n: int) -> float:
         many = thing.appeal * WEEK_OF[self.site.house.kind][day.weekday()]
-        many *= 0.8 + 0.25 * min(1.0, (n + PAST_DAYS) / PAST_DAYS)  # the house becomes known
+        many *= 0.8 + 0.25 * min(1.0, (n + self.world.past_days) / self.world.past_days)  # the house becomes known
         if resource.indoor is False:
             many *= self._weather.appetite(self.site.place.city, day)
         if self.tariff.is_holiday(day):

@@ -1,4 +1,4 @@
-"""The places as the program knows them: organisations, venues, resources, price rules and closures, from the data in places.py."""
+"""The places as the program knows them: organisations, venues, resources, prices and closures, from the data in places.py."""
 
 from __future__ import annotations
 
@@ -60,6 +60,8 @@ class World:
     now: datetime
     sites: list[Site]
     people: list[Person]
+    past_days: int = PAST_DAYS
+    """So far back the bookings go."""
 
     def site(self, slug: str) -> Site:
         """By the venue's short name."""
@@ -76,7 +78,7 @@ class World:
     @property
     def founded_at(self) -> datetime:
         """When the organisations came, before the first booking."""
-        return self.now.replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=PAST_DAYS + 45)
+        return _founded(self.now, self.past_days)
 
     @property
     def opened_at(self) -> datetime:
@@ -84,14 +86,18 @@ class World:
         return self.founded_at + timedelta(days=44)
 
 
-def build(seed: int, now: datetime) -> World:
+def _founded(now: datetime, past_days: int) -> datetime:
+    return now.replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=past_days + 45)
+
+
+def build(seed: int, now: datetime, past_days: int = PAST_DAYS) -> World:
     """The world as of `now`, which has an offset. The same arguments give the same world."""
     now = now.astimezone(UTC).replace(microsecond=0)
     fate = Fate(seed)
     people = everybody(fate)
-    founded = now.replace(hour=9, minute=0, second=0) - timedelta(days=PAST_DAYS + 45)
+    founded = _founded(now, past_days)
     sites = [_site(fate, house, place, founded, now.date()) for house in HOUSES for place in house.places]
-    return World(fate, now, sites, people)
+    return World(fate, now, sites, people, past_days)
 
 
 def owner_email(world: World, slug: str) -> str:

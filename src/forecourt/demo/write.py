@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -40,9 +40,11 @@ async def copy(connection: Connection, table: str, columns: str, rows: Iterable[
 # --- places
 
 
-async def places(connection: Connection, books: Sequence[VenueBook], created_by: dict[UUID, UUID]) -> None:
-    """Organisations, venues and everything in their books, and their place in the directory."""
-    houses = {b.organisation.id: b for b in books}
+async def places(
+    connection: Connection, books: Sequence[VenueBook], created_by: dict[UUID, UUID], known: Collection[UUID] = ()
+) -> None:
+    """Organisations, venues and everything in their books, and their place in the directory; `known` organisations are there."""
+    houses = {b.organisation.id: b for b in books if b.organisation.id not in known}
     await copy(
         connection,
         "venues.organisation",

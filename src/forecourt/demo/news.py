@@ -1,0 +1,115 @@
+"""The latest news of the demo world as events, so that the audit trail and whoever else listens has something to tell.
+
+Only the latest: an event for every step of a year would keep every subscriber busy for minutes.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from forecourt.demo.ids import id_at
+from forecourt.demo.story import Booked, Step
+from forecourt.demo.write import Connection, Row, copy
+from forecourt.kernel.context import ActorKind
+from forecourt.kernel.events import Event
+from forecourt.kernel.money import Money
+from forecourt.modules.booking.contract import (
+    ApprovalAsked,
+    BookingAction,
+    BookingActor,
+    BookingCancelled,
+    BookingCompleted,
+    BookingConfirmed,
+    BookingDeclined,
+    BookingExpired,
+    BookingHeld,
+    BookingNoShow,
+    BookingStarted,
+)
+
+MOST = 200
+_A = BookingAction
+_encode = msgspec.json.Encoder().encode
+
+News = tuple[Booked, Step]
+
+
+def latest(bookings: Iterable[Booked]) -> list[News]:
+    """The last steps of these bookings, at most MOST."""
+    steps = ((b, step) for b in bookings for step in b.steps)
+    return heapq.nlargest(MOST, steps, key=lambda n: (n[1].at, n[0].id))
+
+
+async def tell(connection: Connection, news: Sequence[News], dice: random.Random) -> int:
+    """Writes the last MOST of the news to the event log, oldest first; returns how many."""
+    chosen = sorted(heapq.nlargest(MOST, news, key=lambda n: (n[1].at, n[0].id)), key=lambda n: (n[1].at, n[0].id))
+    rows = [_row(b, step, dice) for b, step in chosen]
+    await copy(
+        connection,
+        "kernel.event",
+        "id at organisation_id name version payload actor_kind account_id service",
+        [row for row in rows if row is not None],
+    )
+    return len(rows)
+
+
+def _row(b: Booked, step: Step, dice: random.Random) -> Row | None:
+    event = _event(b, step)
+    if event is None:
+        return None
+    person = step.account_id is not None
+    return (
+        id_at(dice, step.at),
+        step.at,
+        b.site.organisation_id,
+        event.event_name,
+        event.event_version,
+        _encode(event),
+        (ActorKind.PERSON if person else ActorKind.SERVICE).value,
+        step.account_id,
+        "" if person else "booking",
+    )
+
+
+def _event(b: Booked, step: Step) -> Event | None:
+    currency = b.site.book.organisation.currency
+    facts = {
+        "organisation_id": b.site.organisation_id,
+        "venue_id": b.site.book.venue.id,
+        "resource_id": b.resource.id,
+        "booking_id": b.id,
+        "account_id": b.account_id,
+        "start": b.starts_at,
+        "end": b.ends_at,
+        "purpose": b.purpose,
+        "team_size": b.team_size,
+        "price": Money(b.price, currency),
+    }
+    match step.action:
+        case _A.HOLD | _A.APPROVE if b.hold_expires_at is not None:
+            return msgspec.convert(facts | {"hold_expires_at": b.hold_expires_at}, BookingHeld)
+        case _A.REQUEST_APPROVAL:
+            return msgspec.convert(facts, ApprovalAsked)
+        case _A.CONFIRM:
+            paid = Money(b.price if b.pay_with == "credits" else 0, currency)
+            return msgspec.convert(facts | {"paid": paid}, BookingConfirmed)
+        case _A.DECLINE:
+            return msgspec.convert(facts | {"reason": step.detail}, BookingDeclined)
+        case _A.CANCEL:
+            back = Money(b.returned[1] if b.returned else 0, currency)
+            by = BookingActor(step.actor)
+            return msgspec.convert(facts | {"refund": back, "by": by, "reason": step.detail}, BookingCancelled)
+        case _A.EXPIRE:
+            return msgspec.convert(facts, BookingExpired)
+        case _A.BEGIN:
+            return msgspec.convert(facts, BookingStarted)
+        case _A.COMPLETE:
+            return msgspec.convert(facts, BookingCompleted)
+        case _A.MARK_NO_SHOW:
+            return msgspec.convert(facts, BookingNoShow)
+        case _:
+            return None
