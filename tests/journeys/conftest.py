@@ -18,8 +18,20 @@ from forecourt.app import Addresses, House
 from forecourt.kernel.settings import Settings
 
 
+SECRET = "journeys-share-one-database-and-so-one-key-4f1a9c"
+"""Processes on one database seal its signing keys with one key."""
+
+
 def settings_for(data: Path, **more: str) -> Settings:
-    return Settings.read({"FORECOURT_ENV": "dev", "FORECOURT_DATA": str(data), "FORECOURT_LOG_LEVEL": "warning", **more})
+    return Settings.read(
+        {
+            "FORECOURT_SECRET_KEY": SECRET,
+            "FORECOURT_ENV": "dev",
+            "FORECOURT_DATA": str(data),
+            "FORECOURT_LOG_LEVEL": "warning",
+            **more,
+        }
+    )
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +114,7 @@ def environ_for(data: Path, database_url: str, admin_url: str, valkey_url: str) 
         "FORECOURT_ENV": "dev",
         "FORECOURT_DATA": str(data),
         "FORECOURT_LOG_LEVEL": "warning",
+        "FORECOURT_SECRET_KEY": SECRET,
         "DATABASE_URL": database_url,
         "DATABASE_ADMIN_URL": admin_url,
         "VALKEY_URL": valkey_url,

@@ -216,8 +216,8 @@ def _problems(op: Operation) -> list[type[Problem]]:
     found.append(Unauthenticated)
     if kind is not AccessKind.PUBLIC or op.declared.method != "GET":
         found.append(Forbidden)
-    if op.path_types or kind in (AccessKind.STAFF, AccessKind.ADMIN):
-        found.append(NotFound)
+    if op.path_types or op.body or op.query or kind in (AccessKind.STAFF, AccessKind.ADMIN):
+        found.append(NotFound)  # ids come in paths, bodies and queries alike
     if op.declared.method != "GET":
         found += [TooLarge, UnsupportedMedia]
     if op.declared.limits:
