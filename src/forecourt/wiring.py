@@ -30,7 +30,11 @@ def identity(house: House) -> Part:
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.identity.http import AccountsAdminApi, AuthApi, MeApi, StaffApi
     from forecourt.modules.identity.service import IdentityService
+    from forecourt.modules.identity.staff_web import StaffPages
+    from forecourt.modules.identity.web import IdentityPages
     from forecourt.modules.notifications.contract import Mailer
+    from forecourt.modules.people.contract import People
+    from forecourt.modules.venues.contract import Venues
 
     service = IdentityService(
         house.database.module("identity"),
@@ -41,7 +45,15 @@ def identity(house: House) -> Part:
     )
     house.identity = service
     house.board.provide(Identity, service)
-    apis = [AuthApi(service), MeApi(service), StaffApi(service), AccountsAdminApi(service)]
+    secure = house.settings.http.public_url.startswith("https://")
+    apis = [
+        AuthApi(service),
+        MeApi(service),
+        StaffApi(service),
+        AccountsAdminApi(service),
+        IdentityPages(service, house.surroundings, house.board.call(People), secure=secure),
+        StaffPages(service, house.surroundings, house.board.call(Venues)),
+    ]
     return Part(
         "identity",
         operations=[op for api in apis for op in api.operations()],
