@@ -159,7 +159,6 @@ class FreeStart(msgspec.Struct, frozen=True, kw_only=True):
     resource_id: UUID
     place: str
     start: datetime
-    local_start: datetime
     duration_min: int
     price: Money
 

@@ -20,13 +20,16 @@ from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.views import DayView, GridBand, GridCell, GridRow, GridTime, GridView, SlotState
 from forecourt.modules.booking.contract import Availability, Instant, Slot
 from forecourt.modules.venues.contract import DurationMin, People, Per, Purpose, Resource, Tag, VenueBook
-from forecourt.modules.venues.rules import local, open_periods, price, wall, zone
+from forecourt.modules.venues.contract.calendar import local, open_periods, wall, zone
+from forecourt.modules.venues.contract.tariff import price
 
 STEP = timedelta(minutes=30)
 STEP_MIN = 30
 DAYS_SHOWN = 14
 NOON_MIN, EVENING_MIN = 12 * 60, 17 * 60
 MOST_LENGTHS = 5
+A_CHOICE = 4
+"""A part of the day with fewer different starts is not opened first."""
 USUAL_LENGTHS_MIN = (60, 90, 120, 30, 45, 180, 150)
 """Which lengths are offered first when a place allows many."""
 
@@ -71,13 +74,14 @@ class Taken(msgspec.Struct, frozen=True):
 # ------------------------------------------------------------------------------------------------------------ the window
 
 
-def parts_of_day(book: VenueBook, day: date) -> dict[Part, Period]:
-    """The parts of `day` in which the venue is open, and the whole of it; empty when it is closed."""
+def parts_of_day(book: VenueBook, day: date, now: datetime) -> dict[Part, Period]:
+    """The parts of `day` in which the venue is open, from the present hour on; empty when it is closed or over."""
     opened = open_periods(book, day)
     if not opened:
         return {}
     tz = zone(book.venue.timezone)
-    first, last = _floor(min(p.start for p in opened)), _ceil(max(p.end for p in opened))
+    this_hour = now - timedelta(seconds=now.timestamp() % 3600)
+    first, last = max(_floor(min(p.start for p in opened)), this_hour), _ceil(max(p.end for p in opened))
     noon, evening = wall(tz, day, NOON_MIN), wall(tz, day, EVENING_MIN)
     bounds = {
         Part.MORNING: (first, min(last, noon)),
@@ -89,13 +93,14 @@ def parts_of_day(book: VenueBook, day: date) -> dict[Part, Period]:
 
 
 def part_to_show(parts: Mapping[Part, Period], wanted: Part | None, chosen: datetime | None, starts: Iterable[datetime]) -> Part:
-    """What was asked for, else the part of the chosen start, else the first in which something is free."""
+    """What was asked for, else the part of the chosen start, else the first in which there is a choice, else the whole day."""
     if wanted is not None and wanted in parts:
         return wanted
-    for at in [chosen] if chosen is not None else sorted(starts):
-        for part in (Part.MORNING, Part.AFTERNOON, Part.EVENING):
-            if part in parts and parts[part].start <= at < parts[part].end:
-                return part
+    free = {chosen} if chosen is not None else set(starts)
+    enough = 1 if chosen is not None else A_CHOICE
+    for part in (Part.MORNING, Part.AFTERNOON, Part.EVENING):
+        if part in parts and sum(parts[part].start <= at < parts[part].end for at in free) >= enough:
+            return part
     return Part.DAY
 
 

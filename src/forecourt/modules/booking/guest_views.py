@@ -191,12 +191,12 @@ def pictures_of(resources: Sequence[Resource]) -> tuple[str, ...]:
     return COURT_ART if any(r.kind is ResourceKind.COURT for r in resources) else ROOM_ART
 
 
-def detail_of(say: Speaker, resource: Resource) -> str:
-    """`Indoor, artificial grass` in a few words."""
+def detail_of(say: Speaker, resource: Resource, others: Sequence[Resource]) -> str:
+    """In few words what sets it apart from the others: `Indoor, clay`."""
     words: list[str] = []
     if resource.indoor is not None:
         words.append(say.t("place.indoor" if resource.indoor else "place.outdoor"))
-    if resource.surface is not None:
+    if resource.surface is not None and len({r.surface for r in others}) > 1:
         words.append(say.known("surface", resource.surface))
     if not words:
         words.append(say.t("place.people", n=resource.capacity))

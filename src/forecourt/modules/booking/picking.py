@@ -34,7 +34,7 @@ from forecourt.modules.booking.guest_views import Speaker, VenueLook, detail_of
 from forecourt.modules.booking.service.pricing import Plan, plan
 from forecourt.modules.booking.showing import Showing
 from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
-from forecourt.modules.venues.rules import day_bounds, local
+from forecourt.modules.venues.contract.calendar import day_bounds, local
 
 MOST_INSTEAD = 4
 
@@ -163,7 +163,7 @@ class _Draw:
         self.slots, self.taken, self.day, self.today, self.now = slots, taken, day, today, now
         self.length_min, self.people, self.chosen, self.free = length_min, people, chosen, free
         self.book = target.book
-        self.parts = parts_of_day(self.book, day)
+        self.parts = parts_of_day(self.book, day, now)
         starts = [s.start for found in slots.values() for s in found]
         self.part = part_to_show(self.parts, look.part, None if chosen is None else chosen.start, starts)
 
@@ -187,7 +187,7 @@ class _Draw:
             self.taken,
             label=say.t("look.grid", day=say.date(self.day)),
             length=say.length(self.length_min),
-            details={r.id: detail_of(say, r) for r in self.shown},
+            details={r.id: detail_of(say, r, self.shown) for r in self.shown},
             say_rate=lambda rate: say.t("look.per_hour", price=say.money(rate, tag=True)),
         )
         lost, instead = self._lost()

@@ -24,7 +24,7 @@ from forecourt.modules.booking.service.alternatives import read_busy
 from forecourt.modules.booking.service.pricing import Bill
 from forecourt.modules.booking.slots import availability, busy_window, claimed_ids
 from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
-from forecourt.modules.venues.rules import local
+from forecourt.modules.venues.contract.calendar import local
 
 MAX_SHOWN = 5_000
 """Claims drawn on one page."""
@@ -148,7 +148,6 @@ class Showing:
                             resource_id=place.resource_id,
                             place=names[place.resource_id],
                             start=slot.start,
-                            local_start=slot.local_start,
                             duration_min=duration_min,
                             price=slot.price,
                         )

@@ -37,6 +37,7 @@ TIMES_SHOWN = 4
 DAYS_OFFERED = 14
 LENGTHS_MIN = (60, 90, 120)
 NEAR_KM = 25.0
+MAP_DEGREES = 1.0
 _POINT = re.compile(r"^(-?[0-9]{1,3}(?:\.[0-9]{1,12})?),\s*(-?[0-9]{1,3}(?:\.[0-9]{1,12})?)$")
 
 
@@ -129,11 +130,14 @@ class VenuePages(Api):
         say = _Say(self.pages, visit.locale)
         listed = await self.service.search(visit.ctx, Wanted(), limit=LOOKED_AT)
         offered = _offered(listed.items)
-        here = [c for c in listed.items if query.city is None or c.city == query.city]
+        city = query.city
+        if city is None and len({c.timezone for c in listed.items}) > 1 and offered.cities:
+            city = offered.cities[0]  # a board is read on one clock
+        here = [c for c in listed.items if city is None or c.city == city]
         values = {
             "departures": await self._departures(visit, say, here),
-            "city": query.city or "",
-            "board_href": with_query("/", {"city": query.city}),
+            "city": city or "",
+            "board_href": with_query("/", {"city": city}),
             "cities": [
                 Choice(
                     label=city, href=with_query("/", {"city": None if city == query.city else city}), chosen=city == query.city
@@ -162,7 +166,7 @@ class VenuePages(Api):
         names = {c.id: c for c in cards}
         return [
             Departure(
-                time=f"{f.local_start:%H:%M}",
+                time=say.time(f.start, names[f.venue_id]),
                 venue=names[f.venue_id].name,
                 place=f.place,
                 length=say.length(f.duration_min),
@@ -206,7 +210,7 @@ class VenuePages(Api):
             sorts=_sorts(say, query),
             next_href="" if found.next_cursor is None else query.address(cursor=found.next_cursor),
             clear_href="/discover",
-            places=[_pin(say, card, starts.get(card.id, []), query) for card in found.items],
+            places=[_pin(say, card, starts.get(card.id, []), query) for card in _mapped(found.items)],
             here=None if here is None else Point(here.lat, here.lon),
         )
 
@@ -256,14 +260,14 @@ class VenuePages(Api):
             picture=_picture(card),
             times=[
                 TimeView(
-                    f"{s.local_start:%H:%M}",
+                    say.time(s.start, card),
                     s.price,
                     _start_href(s),
                     say.t(
                         "find.time_button",
                         place=card.name,
                         court=s.place,
-                        time=f"{s.local_start:%H:%M}",
+                        time=say.time(s.start, card),
                         price=say.money(s.price),
                     ),
                 )
@@ -323,6 +327,10 @@ class _Say:
     def distance(self, km: float) -> str:
         return formats.distance(self.language, km)
 
+    def time(self, at: datetime, card: VenueCard) -> str:
+        """On the clock of the place."""
+        return formats.time(self.language, at, card.timezone)
+
     def day(self, day: date) -> str:
         return formats.date(self.language, day, style="day")
 
@@ -348,7 +356,7 @@ def _picture(card: VenueCard) -> str:
 
 
 def _pin(say: _Say, card: VenueCard, starts: Sequence[FreeStart], query: Seek) -> Place:
-    label = f"{starts[0].local_start:%H:%M}" if starts else "" if card.from_price is None else say.money(card.from_price)
+    label = say.time(starts[0].start, card) if starts else "" if card.from_price is None else say.money(card.from_price)
     return Place(
         id=str(card.id),
         lat=card.location.lat,
@@ -358,6 +366,14 @@ def _pin(say: _Say, card: VenueCard, starts: Sequence[FreeStart], query: Seek) -
         href=with_query(f"/venues/{card.id}", {"date": query.date, "duration_min": query.duration_min}),
         full=not starts,
     )
+
+
+def _mapped(cards: Sequence[VenueCard]) -> list[VenueCard]:
+    """Those that one map can show: all of them, or those near the first when they lie in different parts of the world."""
+    if not cards:
+        return []
+    first = cards[0].location
+    return [c for c in cards if abs(c.location.lat - first.lat) < MAP_DEGREES and abs(c.location.lon - first.lon) < MAP_DEGREES]
 
 
 def _wanted(query: Seek) -> tuple[Wanted, Location | None]:
