@@ -17,9 +17,29 @@ from forecourt.modules.booking.contract import OutsideHorizon, TooManyOpenBookin
 from forecourt.modules.booking.rules import alternatives, check_request
 from forecourt.modules.venues import rules
 from forecourt.modules.venues.contract import (
-    CapacityExceeded, Closure, DateRange, Location, OpeningHours, Organisation, OrganisationKind, OrganisationStatus, Per, Policies,
-    PriceRule, Purpose, RefundTier, Resource, ResourceInactive, ResourceKind, Venue, VenueBook, VenueClosed, Weekday,
-)  # fmt: skip
+    CapacityExceeded,
+    Closure,
+    DateRange,
+    Location,
+    OpeningHours,
+    Organisation,
+    OrganisationKind,
+    OrganisationStatus,
+    Per,
+    Policies,
+    PriceRule,
+    Purpose,
+    RefundTier,
+    Resource,
+    ResourceInactive,
+    ResourceKind,
+    Venue,
+    VenueBook,
+    VenueClosed,
+    Weekday,
+    calendar,
+    tariff,
+)
 
 ID = UUID(int=1)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -29,16 +49,37 @@ BASE = PriceRule(per=Per.HOUR, amount=Money(2400, "GBP"), label="Base")
 
 
 def book(price_rules: list[PriceRule], hours: OpeningHours | None = None, **changes: object) -> VenueBook:
-    o = Organisation(id=ID, name="Club", kind=OrganisationKind.CLUB, country="GB", currency="GBP", timezone="Europe/London", locale="en",
-                     slug="club", status=OrganisationStatus.ACTIVE, created_at=NOW, version=1)  # fmt: skip
-    v = Venue(id=ID, organisation_id=ID, name="Club", slug="club", address="1 Road", location=Location(51.5, 0.0), region="ENG",
-              timezone="Europe/London", opening_hours=hours or OpeningHours(*[[("06:00", "23:00")]] * 7), version=1)  # fmt: skip
+    o = Organisation(
+        id=ID,
+        name="Club",
+        kind=OrganisationKind.CLUB,
+        country="GB",
+        currency="GBP",
+        timezone="Europe/London",
+        locale="en",
+        slug="club",
+        status=OrganisationStatus.ACTIVE,
+        created_at=NOW,
+        version=1,
+    )
+    v = Venue(
+        id=ID,
+        organisation_id=ID,
+        name="Club",
+        slug="club",
+        address="1 Road",
+        location=Location(51.5, 0.0),
+        region="ENG",
+        timezone="Europe/London",
+        opening_hours=hours or OpeningHours(*[[("06:00", "23:00")]] * 7),
+        version=1,
+    )
     plain = VenueBook(version=1, organisation=o, policies=Policies(), venue=v, resources=[COURT, OTHER], rules=price_rules)
     return msgspec.structs.replace(plain, **changes)
 
 
 def cost(price_rules: list[PriceRule], at: datetime, minutes: int = 60, team: int = 2) -> list[tuple[int, str | None]]:
-    found = rules.price(book(price_rules), COURT, Period.of(at, minutes), purpose=Purpose.MATCH, team_size=team)
+    found = tariff.price(book(price_rules), COURT, Period.of(at, minutes), purpose=Purpose.MATCH, team_size=team)
     return [(s.amount.amount, s.label) for s in found]
 
 
@@ -48,15 +89,17 @@ def test_adjacent_periods_cost_together_what_they_cost_apart(start: int, first: 
     at = NOW + timedelta(minutes=15 * start)
 
     def sum_of(begin: datetime, quarters: int) -> Money:
-        found = rules.price(b, COURT, Period.of(begin, 15 * quarters), purpose=Purpose.MATCH, team_size=2)
-        return rules.total(found, "GBP")
+        found = tariff.price(b, COURT, Period.of(begin, 15 * quarters), purpose=Purpose.MATCH, team_size=2)
+        return tariff.total(found, "GBP")
 
     assert sum_of(at, first) + sum_of(at + timedelta(minutes=15 * first), second) == sum_of(at, first + second) > Money(0, "GBP")
 
 
 def test_the_more_specific_rule_wins_then_priority_then_order() -> None:
     evening = datetime(2026, 6, 1, 16, 30, tzinfo=UTC)  # Monday 17:30 in London
-    peak = msgspec.structs.replace(BASE, amount=Money(3600, "GBP"), weekdays=[Weekday.MON], from_="18:00", to="22:00", label="Peak")
+    peak = msgspec.structs.replace(
+        BASE, amount=Money(3600, "GBP"), weekdays=[Weekday.MON], from_="18:00", to="22:00", label="Peak"
+    )
     assert cost([BASE, peak], evening) == [(1200, "Base"), (1800, "Peak")]
     fair = msgspec.structs.replace(BASE, amount=Money(6000, "GBP"), dates=[date(2026, 6, 1)], label="Fair")
     summer = msgspec.structs.replace(fair, dates=DateRange(date(2026, 6, 1), date(2026, 8, 31)), label="Summer")
@@ -81,8 +124,8 @@ def test_amounts_are_per_what_they_say() -> None:
 
 def test_holidays_close_the_venue_and_change_the_price_only_when_something_says_so() -> None:
     christmas = date(2026, 12, 25)
-    assert rules.open_periods(book([]), christmas)
-    assert rules.open_periods(book([], closures=[Closure(ID, ID, "holiday", holiday=True)]), christmas) == []
+    assert calendar.open_periods(book([]), christmas)
+    assert calendar.open_periods(book([], closures=[Closure(ID, ID, "holiday", holiday=True)]), christmas) == []
     feast = msgspec.structs.replace(BASE, holiday=True, amount=Money(9900, "GBP"), label="Holiday")
     assert cost([BASE, feast], datetime(2026, 12, 25, 10, tzinfo=UTC)) == [(9900, "Holiday")]
     assert cost([BASE, feast], datetime(2026, 12, 24, 10, tzinfo=UTC)) == [(2400, "Base")]
@@ -96,10 +139,21 @@ def test_overlapping_hours_are_named_and_touching_ones_are_not() -> None:
 
 
 def test_faults_that_types_cannot_see_are_found() -> None:
-    assert rules.validate_timezone("Europe/London") == [] != rules.validate_timezone("Mars/Base") != rules.validate_timezone("../etc")
+    assert (
+        rules.validate_timezone("Europe/London")
+        == []
+        != rules.validate_timezone("Mars/Base")
+        != rules.validate_timezone("../etc")
+    )
     assert rules.validate_resource(COURT, [OTHER]) == []
     ring = msgspec.structs.replace(OTHER, part_ids=[COURT.id])
-    for wrong in ({"part_ids": [COURT.id]}, {"part_ids": [OTHER.id]}, {"durations_min": [50]}, {"slot_min": 7}, {"part_ids": [ID]}):
+    for wrong in (
+        {"part_ids": [COURT.id]},
+        {"part_ids": [OTHER.id]},
+        {"durations_min": [50]},
+        {"slot_min": 7},
+        {"part_ids": [ID]},
+    ):
         assert rules.validate_resource(msgspec.structs.replace(COURT, **wrong), [ring]) != [], wrong
     assert rules.validate_policies(Policies()) == []
     assert rules.validate_policies(Policies(cancellation=[RefundTier(2, 50), RefundTier(24, 100)])) != []
@@ -114,18 +168,31 @@ def test_a_request_is_refused_for_each_reason_and_for_no_other() -> None:
 
     ask()
     for problem, wrong in [
-        (Invalid, {"start": good + timedelta(minutes=1)}), (Invalid, {"start": NOW - timedelta(hours=10)}), (Invalid, {"minutes": 50}),
-        (VenueClosed, {"start": good + timedelta(hours=13)}), (CapacityExceeded, {"team": 5}), (TooManyOpenBookings, {"count": 200}),
-        (OutsideHorizon, {"start": good + timedelta(days=400)}), (ResourceInactive, {"resource": msgspec.structs.replace(COURT, active=False)}),
+        (Invalid, {"start": good + timedelta(minutes=1)}),
+        (Invalid, {"start": NOW - timedelta(hours=10)}),
+        (Invalid, {"minutes": 50}),
+        (VenueClosed, {"start": good + timedelta(hours=13)}),
+        (CapacityExceeded, {"team": 5}),
+        (TooManyOpenBookings, {"count": 200}),
+        (OutsideHorizon, {"start": good + timedelta(days=400)}),
+        (ResourceInactive, {"resource": msgspec.structs.replace(COURT, active=False)}),
         (OutsideHorizon, {"resource": msgspec.structs.replace(COURT, lead_min=3000)}),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises(problem):
             ask(**wrong)
 
 
 def test_instead_of_a_taken_place_come_its_neighbour_and_the_nearest_times() -> None:
     period = Period.of(datetime(2026, 6, 2, 9, tzinfo=UTC), 60)
-    found = alternatives(book([BASE]), COURT, period, purpose=Purpose.MATCH, team_size=2,
-                         busy={COURT.id: [(period.start, period.end)]}, now=NOW, limit=4)  # fmt: skip
+    found = alternatives(
+        book([BASE]),
+        COURT,
+        period,
+        purpose=Purpose.MATCH,
+        team_size=2,
+        busy={COURT.id: [(period.start, period.end)]},
+        now=NOW,
+        limit=4,
+    )
     assert (found[0].resource_id, found[0].start) == (OTHER.id, period.start)
     assert {a.start - period.start for a in found[1:3]} == {timedelta(hours=-1), timedelta(hours=1)}

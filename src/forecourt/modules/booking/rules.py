@@ -38,7 +38,8 @@ from forecourt.modules.venues.contract import (
     VenueBook,
     VenueClosed,
 )
-from forecourt.modules.venues.rules import PricedSegment, is_open, local
+from forecourt.modules.venues.contract.calendar import is_open, local
+from forecourt.modules.venues.contract.tariff import PricedSegment
 
 # -------------------------------------------------------------------------------------------------------- state machine
 

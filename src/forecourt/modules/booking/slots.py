@@ -34,8 +34,9 @@ from forecourt.kernel.errors import Invalid
 from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
 from forecourt.modules.booking.contract import MAX_AVAILABILITY_DAYS, Availability, AvailabilityDay, ResourceSlots, Slot
-from forecourt.modules.venues.contract import OrganisationStatus, PriceRule, Purpose, Resource, VenueBook
-from forecourt.modules.venues.rules import DAY, Tariff, local, open_between, parts_of, ranked_rules, wall, zone
+from forecourt.modules.venues.contract import OrganisationStatus, PriceRule, Purpose, Resource, VenueBook, parts_of
+from forecourt.modules.venues.contract.calendar import DAY, local, open_between, wall, zone
+from forecourt.modules.venues.contract.tariff import Tariff, ranked_rules
 
 Busy = Sequence[tuple[datetime, datetime]]
 """Claimed time of one resource, `[start, end)` with buffers included, aware, in any order; may overlap."""

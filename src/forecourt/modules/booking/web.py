@@ -71,7 +71,8 @@ from forecourt.modules.booking.showing import Showing, bookable
 from forecourt.modules.identity.contract import EmailUnconfirmed
 from forecourt.modules.payments.contract import InsufficientCredits, MeansNotSetUp, Payments
 from forecourt.modules.venues.contract import DurationMin, People, Purpose, Resource, VenueBook
-from forecourt.modules.venues.rules import from_price, open_periods, zone
+from forecourt.modules.venues.contract.calendar import open_periods, zone
+from forecourt.modules.venues.contract.tariff import from_price
 
 RESET = b"event: reset\ndata: again\n\n"
 SOON = timedelta(hours=12)

@@ -10,8 +10,8 @@ import re
 import unicodedata
 
 from forecourt.modules.venues.contract import OrganisationStatus, VenueBook, VenueCard
+from forecourt.modules.venues.contract.tariff import from_price
 from forecourt.modules.venues.queries import Listing
-from forecourt.modules.venues.rules import from_price
 
 MAX_WORDS = 60
 MAX_WORD_CHARS = 40

@@ -33,7 +33,8 @@ from forecourt.modules.venues.contract import (
     VenueBook,
     Weekday,
 )
-from forecourt.modules.venues.rules import minutes_of, specificity, wall, zone
+from forecourt.modules.venues.contract.calendar import minutes_of, wall, zone
+from forecourt.modules.venues.contract.tariff import specificity
 from forecourt.modules.venues.service import VenuesService
 from forecourt.modules.venues.service.organisations import OnboardingStep, Step
 from forecourt.modules.venues.service.venues import PricePreview

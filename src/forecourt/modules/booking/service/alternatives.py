@@ -18,7 +18,7 @@ from forecourt.modules.booking.queries import Claim
 from forecourt.modules.booking.service.pricing import Plan
 from forecourt.modules.booking.slots import Busy, busy_window, claimed_ids
 from forecourt.modules.venues.contract import Resource, VenueBook
-from forecourt.modules.venues.rules import local
+from forecourt.modules.venues.contract.calendar import local
 
 SHARE_S = 0.25
 """An answer is a hint, and a hint may be so old."""

@@ -37,7 +37,7 @@ from forecourt.modules.booking.service.reading import bounded
 from forecourt.modules.booking.service.recurrence import occurrences
 from forecourt.modules.booking.slots import Busy, busy_window, claimed_ids
 from forecourt.modules.venues.contract import VenueBook
-from forecourt.modules.venues.rules import local
+from forecourt.modules.venues.contract.calendar import local
 
 MAX_CLAIMS = 10_000
 MAX_HITS = 100

@@ -23,7 +23,7 @@ from forecourt.modules.booking.queries import BookingRow
 from forecourt.modules.booking.service.base import organisation, present
 from forecourt.modules.booking.service.pricing import plan
 from forecourt.modules.booking.service.reading import Reading
-from forecourt.modules.venues.rules import day_bounds, open_periods
+from forecourt.modules.venues.contract.calendar import day_bounds, open_periods
 
 MAX_ENTRIES = 5_000
 ASKED_AT_ONCE = 200

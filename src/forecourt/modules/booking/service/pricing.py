@@ -12,7 +12,7 @@ from forecourt.kernel.period import Period
 from forecourt.modules.booking import rules
 from forecourt.modules.booking.contract import EquipmentWish, QuoteLine, TaxLine
 from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
-from forecourt.modules.venues.rules import price
+from forecourt.modules.venues.contract.tariff import price
 
 
 class Bill(msgspec.Struct, frozen=True):

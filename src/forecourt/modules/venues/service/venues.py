@@ -45,6 +45,8 @@ from forecourt.modules.venues.contract import (
     VenueBook,
     VenueCreated,
     VenuePatch,
+    calendar,
+    tariff,
 )
 from forecourt.modules.venues.listing import slug_of
 from forecourt.modules.venues.queries import BookRow
@@ -231,15 +233,15 @@ class Editing(Base):
         resource = _resource(book, resource_id)
         if team_size > resource.capacity:
             raise CapacityExceeded(f"{resource.name} holds {resource.capacity}")
-        segments = rules.price(book, resource, period, purpose=purpose, team_size=team_size, member_tier=member_tier)
+        segments = tariff.price(book, resource, period, purpose=purpose, team_size=team_size, member_tier=member_tier)
         places = {id(rule): i for i, rule in enumerate(book.rules)}
         return PricePreview(
-            rules.total(segments, book.organisation.currency),
+            tariff.total(segments, book.organisation.currency),
             [
                 PreviewSegment(
                     s.period.start,
                     s.period.end,
-                    rules.local(book, s.period.start),
+                    calendar.local(book, s.period.start),
                     s.amount,
                     None if s.rule is None else places[id(s.rule)],
                     s.label,

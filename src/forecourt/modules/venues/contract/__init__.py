@@ -1,0 +1,171 @@
+"""What other modules may know of venues: values, errors, events, and the calls they may make.
+
+Two rooms hold pure functions over a `VenueBook`, which whoever has the book may use without asking again:
+`contract.calendar` (the wall clock, opening hours, holidays) and `contract.tariff` (what a time costs). Importing the
+contract does not import them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.contracts import idempotent
+from forecourt.kernel.paging import Page
+from forecourt.modules.venues.contract.errors import (
+    CapacityExceeded,
+    OrganisationInactive,
+    ResourceInactive,
+    ResourceInUse,
+    SlugTaken,
+    VenueClosed,
+)
+from forecourt.modules.venues.contract.events import (
+    Change,
+    ClosureAdded,
+    ClosureRemoved,
+    OrganisationChanged,
+    OrganisationCreated,
+    PoliciesChanged,
+    PricesChanged,
+    ResourceChanged,
+    ResourceCreated,
+    VenueChanged,
+    VenueCreated,
+)
+from forecourt.modules.venues.contract.values import (
+    CATALOGUE_TIERS,
+    DEFAULT_DURATIONS_MIN,
+    Amenities,
+    ApprovalPurposes,
+    Branding,
+    Closure,
+    DateRange,
+    DayHours,
+    Durations,
+    HoldMin,
+    Location,
+    MaxOpen,
+    NewClosure,
+    NewOrganisation,
+    NewResource,
+    NewVenue,
+    OpeningHours,
+    Organisation,
+    OrganisationCard,
+    OrganisationPatch,
+    Parts,
+    Party,
+    Photos,
+    Policies,
+    PoliciesPatch,
+    Position,
+    PriceList,
+    PriceRule,
+    RefundTier,
+    Resource,
+    ResourcePatch,
+    Strikes,
+    Tax,
+    Tiers,
+    Venue,
+    VenueBook,
+    VenueCard,
+    VenueIds,
+    VenuePatch,
+    parts_of,
+)
+from forecourt.modules.venues.contract.words import (
+    MAX_CLOSURES,
+    MAX_RESOURCES,
+    MAX_RULES,
+    MAX_VENUES,
+    WEEK,
+    AddressLine,
+    BufferMin,
+    CloseTime,
+    Country,
+    DecimalText,
+    DurationMin,
+    HorizonDays,
+    Interval,
+    Label,
+    LeadMin,
+    Locale,
+    LongText,
+    Name,
+    OpenTime,
+    OrganisationKind,
+    OrganisationStatus,
+    People,
+    Per,
+    Percent,
+    Purpose,
+    Region,
+    ResourceKind,
+    SlotMin,
+    Slug,
+    Tag,
+    Tier,
+    TimeZone,
+    Weekday,
+)
+
+# fmt: off
+__all__ = [
+    "CATALOGUE_TIERS", "DEFAULT_DURATIONS_MIN", "MAX_CLOSURES", "MAX_RESOURCES", "MAX_RULES", "MAX_VENUES", "WEEK",
+    "AddressLine", "Amenities", "ApprovalPurposes", "Branding", "BufferMin", "CapacityExceeded", "Change", "CloseTime",
+    "Closure", "ClosureAdded", "ClosureRemoved", "Country", "DateRange", "DayHours", "DecimalText", "DurationMin", "Durations",
+    "HoldMin", "HorizonDays", "Interval", "Label", "LeadMin", "Locale", "Location", "LongText", "MaxOpen", "Name",
+    "NewClosure", "NewOrganisation", "NewResource", "NewVenue", "OpenTime", "OpeningHours", "Organisation", "OrganisationCard",
+    "OrganisationChanged", "OrganisationCreated", "OrganisationInactive", "OrganisationKind", "OrganisationPatch",
+    "OrganisationStatus", "Parts", "Party", "People", "Per", "Percent", "Photos", "Policies", "PoliciesChanged",
+    "PoliciesPatch", "Position", "PriceList", "PriceRule", "PricesChanged", "Purpose", "RefundTier", "Region", "Resource",
+    "ResourceChanged", "ResourceCreated", "ResourceInUse", "ResourceInactive", "ResourceKind", "ResourcePatch", "SlotMin",
+    "Slug", "SlugTaken", "Strikes", "Tag", "Tax", "Tier", "Tiers", "TimeZone", "Venue", "VenueBook", "VenueCard",
+    "VenueChanged", "VenueClosed", "VenueCreated", "VenueIds", "VenuePatch", "Venues", "Weekday", "parts_of",
+]
+# fmt: on
+
+
+class Venues(Protocol):
+    @idempotent
+    async def book(self, ctx: Context, venue_id: UUID) -> VenueBook:
+        """The venue's book as of now. Raises NotFound."""
+        ...
+
+    @idempotent
+    async def book_of_resource(self, ctx: Context, resource_id: UUID) -> VenueBook:
+        """The book of the venue that has this resource. Raises NotFound."""
+        ...
+
+    @idempotent
+    async def books(self, ctx: Context, venue_ids: list[UUID]) -> list[VenueBook]:
+        """Books in the order asked; unknown ids are left out. At most 100 at once."""
+        ...
+
+    @idempotent
+    async def book_version(self, ctx: Context, venue_ids: list[UUID]) -> dict[UUID, int]:
+        """The present versions of these books, for who keeps books; unknown ids are left out. At most 100 at once."""
+        ...
+
+    @idempotent
+    async def cards(self, ctx: Context, ids: list[UUID]) -> list[VenueCard]:
+        """Cards in the order asked; unknown ids are left out. At most 100 at once."""
+        ...
+
+    @idempotent
+    async def venues(self, ctx: Context, limit: int, cursor: str | None) -> Page[Venue]:
+        """All venues of `ctx`'s organisation, unlisted ones too, by name. The caller decides who may ask. Raises NotFound."""
+        ...
+
+    @idempotent
+    async def organisation(self, ctx: Context, id: UUID) -> Organisation:
+        """Raises NotFound."""
+        ...
+
+    @idempotent
+    async def organisations(self, ctx: Context, ids: list[UUID]) -> list[OrganisationCard]:
+        """What anyone may know of these organisations, in the order asked; unknown ids are left out. At most 100 at once."""
+        ...
