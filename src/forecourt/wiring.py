@@ -128,6 +128,7 @@ def booking(house: House) -> Part:
     from forecourt.modules.booking.http import BookingApi
     from forecourt.modules.booking.service import BookingService
     from forecourt.modules.booking.showing import Showing
+    from forecourt.modules.booking.staff_web import StaffBookingPages
     from forecourt.modules.booking.web import BookingPages
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.payments.contract import Payments
@@ -148,9 +149,10 @@ def booking(house: House) -> Part:
     guests = BookingPages(
         service, showing, house.board.call(Payments), house.surroundings, house.hub, house.settings.http.public_url
     )
+    console = StaffBookingPages(service, house.board.call(Venues), house.board.call(Identity), house.surroundings, house.hub)
     return Part(
         "booking",
-        operations=[*BookingApi(service).operations(), *guests.operations()],
+        operations=[*BookingApi(service).operations(), *guests.operations(), *console.operations()],
         subscriptions=reactions.subscriptions(service),
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(service),
@@ -182,11 +184,15 @@ def audit(house: House) -> Part:
     from forecourt.modules.audit import jobs, reactions
     from forecourt.modules.audit.http import AuditApi
     from forecourt.modules.audit.service import AuditService
+    from forecourt.modules.audit.web import AuditPages
+    from forecourt.modules.identity.contract import Identity
+    from forecourt.modules.venues.contract import Venues
 
     service = AuditService(house.database.module("audit"), house.clock)
+    pages = AuditPages(service, house.board.call(Venues), house.board.call(Identity), house.surroundings)
     return Part(
         "audit",
-        operations=AuditApi(service).operations(),
+        operations=[*AuditApi(service).operations(), *pages.operations()],
         # Every module's events are registered by now: contracts are imported above, wherever the module itself lives.
         subscriptions=reactions.subscriptions(service, registered_events().values()),
         handlers=jobs.handlers(service),
