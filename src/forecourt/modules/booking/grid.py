@@ -27,7 +27,7 @@ STEP = timedelta(minutes=30)
 STEP_MIN = 30
 DAYS_SHOWN = 14
 NOON_MIN, EVENING_MIN = 12 * 60, 17 * 60
-MOST_LENGTHS = 5
+MOST_LENGTHS = 4
 A_CHOICE = 4
 """A part of the day with fewer different starts is not opened first."""
 USUAL_LENGTHS_MIN = (60, 90, 120, 30, 45, 180, 150)
