@@ -348,3 +348,24 @@ async def test_a_process_that_dies_after_charging_for_a_move_gives_the_differenc
     assert await world.balance(guest) == 8_000
     after = await world.service.booking(guest, booked.id)
     assert (after.start, after.paid.amount, after.status) == (words.TEN, 2_000, BookingStatus.UPCOMING)
+
+
+async def test_a_cancellation_after_a_refund_that_never_arrived_gives_back_no_more_than_was_paid(world: Any, words: Any) -> None:
+    guest = await world.rich(amount=10_000)
+    await world.policies(cancellation=[RefundTier(0, 100)])
+    booked = await world.book(guest, duration_min=120)
+
+    class Dead:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.payments, name)
+
+        async def refund(self, ctx: Any, refund: Any) -> Any:
+            raise ConnectionError("the process died here")
+
+    with pytest.raises(ConnectionError):
+        await world.another_process(Dead()).reschedule(guest, booked.id, Reschedule(words.TEN, 60))  # type: ignore[arg-type]
+    assert await world.balance(guest) == 6_000
+    cancelled = await world.service.cancel(guest, booked.id, Cancel())
+    assert cancelled.refund is not None
+    assert (cancelled.refund.amount, await world.balance(guest)) == (2_000, 10_000)
+    assert await world.sql("select 1 from booking.errand where organisation_id = $1", world.organisation_id) == []

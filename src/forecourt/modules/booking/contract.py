@@ -412,6 +412,13 @@ class InvalidTransition(Conflict):
     title = "The booking is past the point where this was possible"
 
 
+class Overtaken(Conflict):
+    """Others kept changing the booking while this change was being decided."""
+
+    code = "booking_overtaken"
+    title = "The booking was changed at the same time; look again"
+
+
 class HoldExpired(Conflict):
     code = "hold_expired"
     title = "The time to pay ran out and the place was given back"

@@ -31,6 +31,7 @@ from forecourt.modules.booking.contract import (
     NewBooking,
     NewQuote,
     OutsideHorizon,
+    Overtaken,
     Pay,
     PlaceBlocked,
     Quote,
@@ -44,7 +45,7 @@ from forecourt.modules.booking.contract import (
 )
 from forecourt.modules.booking.queries import TransitionRow
 from forecourt.modules.booking.service import BookingService
-from forecourt.modules.booking.service.base import APPROVE, BLOCK, CANCEL_ANY, CHANGE_ANY, CREATE_ANY, READ_ANY, Overtaken
+from forecourt.modules.booking.service.base import APPROVE, BLOCK, CANCEL_ANY, CHANGE_ANY, CREATE_ANY, READ_ANY
 from forecourt.modules.booking.service.blocking import BlocksQuery
 from forecourt.modules.booking.service.reading import MAX_VENUES, BookingsQuery, Free, OrgBookingsQuery
 from forecourt.modules.identity.contract import EmailUnconfirmed

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import ActorKind, Context
 from forecourt.kernel.db import ModuleDatabase, Tx
-from forecourt.kernel.errors import Conflict, Forbidden, NotFound, PreconditionFailed, Unauthenticated
+from forecourt.kernel.errors import Forbidden, NotFound, PreconditionFailed, Unauthenticated
 from forecourt.kernel.live import Announcer
 from forecourt.kernel.money import Money
 from forecourt.modules.booking import queries
@@ -42,13 +42,6 @@ DECISIONS = 6
 """A change that others overtake is decided again at most so often."""
 SETTLE_AFTER = timedelta(seconds=45)
 """When the house looks after money that is under way. With the keeper's own interval it stays below a minute."""
-
-
-class Overtaken(Conflict):
-    """Others kept changing the booking while this change was being decided."""
-
-    code = "booking_overtaken"
-    title = "The booking was changed at the same time; look again"
 
 
 class Facts(TypedDict):

@@ -87,9 +87,8 @@ class Blocking(Desk):
             except _InTheWay:
                 break
         hits = await self._hits(ctx, draft)
-        others = len(hits) == 0
         raise PlaceBlocked(
-            "Another block is there already." if others else f"{len(hits)} bookings are in the way; move or cancel them first.",
+            "Bookings are in the way; move or cancel them first." if hits else "Another block is there already.",
             hits=msgspec.to_builtins(hits),
         )
 

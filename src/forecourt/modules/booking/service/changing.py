@@ -40,6 +40,7 @@ from forecourt.modules.booking.contract import (
     Cancel,
     Extend,
     InvalidTransition,
+    Overtaken,
     Pay,
     PayWith,
     RefundPreview,
@@ -54,7 +55,6 @@ from forecourt.modules.booking.service.base import (
     CHANGE_ANY,
     DECISIONS,
     READ_ANY,
-    Overtaken,
     check_version,
     facts,
     natural_due,
@@ -120,6 +120,7 @@ class Changing(Holding):
         reason: str,
         refund_of: Callable[[BookingRow], Awaitable[Money]],
     ) -> BookingOut:
+        row = await self._money_arrived(ctx, row)
         for _ in range(DECISIONS):
             rules.advance(row.status, _A.CANCEL, actor)
             refund = await refund_of(row)
@@ -131,6 +132,14 @@ class Changing(Holding):
                 return present(after, refund=refund)
             row = await self.reread(ctx, row)
         raise Overtaken
+
+    async def _money_arrived(self, ctx: Context, row: BookingRow) -> BookingRow:
+        """What an earlier change left on its way is carried out first, so that nothing is counted twice."""
+        async with self.db.read(ctx.within(row.organisation_id)) as tx:
+            waiting = [e for e in await queries.errands(tx, row.organisation_id, row.id) if e.kind != "charge"]
+        for errand in waiting:
+            await self.run_errand(ctx, row, errand)
+        return await self.reread(ctx, row) if waiting else row
 
     async def _leave_and_owe(
         self, ctx: Context, row: BookingRow, action: BookingAction, actor: BookingActor, reason: str, refund: Money
@@ -269,6 +278,7 @@ class Changing(Holding):
     ) -> BookingOut:
         if action is not _A.EDIT and (planned.resource.id, planned.period) == (row.resource_id, row.period):
             return present(row)  # it is there already: a retry, or a second click
+        row = await self._money_arrived(ctx, row)
         now = self.clock.now()
         if action is _A.RESCHEDULE and actor is _W.CUSTOMER:
             rules.check_request(planned.book, planned.resource, planned.period, planned.purpose, planned.team_size, now, 0)

@@ -4,6 +4,8 @@
     charge   payments' own transaction, under the booking's id
     confirm  begin · booking, claims, history and due time in one statement · events · commit
 
+That is 5 round trips to hold and 4 to confirm; with the 5 of a charge from credits a paid booking is 14.
+
 Recovery. Dead after *hold*: nobody paid, the hold runs out at its time. Dead after *charge*: `payment.captured` brings the
 booking's due time forward (reactions), and the keeper of time asks payments and confirms, within a minute. When the place was
 lost in between (the hold was over and somebody took it), the money goes back by an errand that is written before it moves.
@@ -42,6 +44,7 @@ from forecourt.modules.booking.contract import (
     InvalidTransition,
     NewBooking,
     NewInvitee,
+    Overtaken,
     Pay,
     QuoteExpired,
     QuoteLine,
@@ -55,7 +58,6 @@ from forecourt.modules.booking.service.base import (
     DECISIONS,
     SETTLE_AFTER,
     Base,
-    Overtaken,
     facts,
     natural_due,
     paid_of,
