@@ -37,8 +37,8 @@ _PAKISTANI_FIRST = (
 ).split()
 _PAKISTANI_LAST = (
     "Tariq Rahman Baloch Mirza Haider Farooqi Baig Lodhi Elahi Siddiqui Qureshi Wahid Aslam Javed Khan Ahmed Malik Chaudhry"
-    " Sheikh Butt Raza Abbasi Memon Soomro Khokhar Niazi Bhatti Dar Gilani Hashmi Jatoi Kazmi Laghari Mughal Naqvi Durrani Afridi Rizvi"
-    " Zaidi Iqbal Anwar Nawaz"
+    " Sheikh Butt Raza Abbasi Memon Soomro Khokhar Niazi Bhatti Dar Gilani Hashmi Jatoi Kazmi Laghari Mughal Naqvi Durrani"
+    " Afridi Rizvi Zaidi Iqbal Anwar Nawaz"
 ).split()
 _LONDON_FIRST = (
     "Tom Grace Kwame Priya Jonas Chloé Amara Oliver Freya Callum Zoë Femi Ngozi Aoife Rhys Imogen Dev Anjali Tomasz Kasia Malik"

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from decimal import Decimal
 
-from forecourt.modules.venues.contract import Per, VenueBook
+from forecourt.modules.venues.contract import VenueBook
 
 _WORD = re.compile(r"\w+")
 
@@ -40,9 +39,3 @@ def venue_words(book: VenueBook) -> list[str]:
 
 def sports(book: VenueBook) -> list[str]:
     return sorted({r.sport for r in book.resources if r.sport is not None})
-
-
-def from_price_minor(book: VenueBook) -> int | None:
-    """The lowest amount per hour."""
-    hourly = [r.amount.times(Decimal(r.multiplier or 1)).amount for r in book.rules if r.per is Per.HOUR]
-    return min(hourly, default=None)

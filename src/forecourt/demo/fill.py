@@ -210,9 +210,10 @@ async def _ordinary(connection: Connection, seed: int, report: Report, now: date
 
 async def _places_and_people(connection: Connection, world: World, progress: Progress) -> None:
     async with connection.transaction():
-        await write.people(connection, world, password_hash(world.fate))
-        await write.places(connection, write.site_books(world.sites), write.founders(world))
         founders = write.founders(world)
+        await write.people(connection, world, password_hash(world.fate))
+        await write.places(connection, write.site_books(world.sites), founders)
+        await write.promo_codes(connection, world)
         for site in world.sites:
             await record.blocks(connection, site, blocks(world, site), founders[site.organisation_id], world.now)
         await progress.remember("begun", world.now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -11,11 +12,11 @@ FOUNDED_MS = 1_735_689_600_000
 """The time part of ids that do not depend on the day: the start of 2025."""
 
 
+@dataclass(frozen=True)
 class Fate:
     """Everything that looks like chance in the demo world. One part's draws do not shift another's."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    seed: int
 
     def dice(self, *about: object) -> random.Random:
         """A source of chance for one purpose."""

@@ -213,7 +213,10 @@ async def _owner(connection: Connection, fate: Fate, now: datetime) -> UUID:
 
 
 EMPLOY = "insert into identity.staff (organisation_id, account_id, role, joined_at) values ($1, $2, 'owner', $3)"
-OWNER_ACCOUNT = "insert into identity.account (id, email, email_key, name, status, created_at) values ($1, $2, $2, 'Load owner', 'active', $3)"
+OWNER_ACCOUNT = (
+    "insert into identity.account (id, email, email_key, name, status, created_at)"
+    " values ($1, $2, $2, 'Load owner', 'active', $3)"
+)
 HELPERS = f"""
     create or replace function pg_temp.v7(ms bigint, key text) returns uuid language sql immutable as $$
         select (lpad(to_hex(ms), 12, '0') || '7' || substr(m.m, 1, 3) || substr('89ab', 1 + ascii(substr(m.m, 4, 1)) % 4, 1)
@@ -261,8 +264,8 @@ BOOK = f"""
           from timed t
     ), known as (
         select m.*, pg_temp.v7((extract(epoch from m.created_at) * 1000)::bigint, $7 || ' ' || m.n || ' ' || m.j) as booking_id,
-               case when m.h % 100 < 8 then 'cancelled' when m.starts_at > $6 then 'upcoming' when m.ends_at > $6 then 'in_progress'
-                    when m.h % 100 < 10 then 'no_show' else 'completed' end as status,
+               case when m.h % 100 < 8 then 'cancelled' when m.starts_at > $6 then 'upcoming'
+                    when m.ends_at > $6 then 'in_progress' when m.h % 100 < 10 then 'no_show' else 'completed' end as status,
                least(m.created_at + interval '2 min', $6) as confirmed_at
           from made m
     ), booked as (
@@ -281,13 +284,15 @@ BOOK = f"""
         on conflict do nothing
         returning organisation_id, id, resource_id, account_id, status, starts_at, ends_at, created_at, updated_at, version
     ), told as (
-        insert into booking.transition (organisation_id, booking_id, version, at, action, from_status, to_status, actor, account_id)
+        insert into booking.transition
+            (organisation_id, booking_id, version, at, action, from_status, to_status, actor, account_id)
         select b.organisation_id, b.id, t.version, t.at, t.action, t.before, t.after, t.actor,
                case t.actor when 'customer' then b.account_id end
           from booked b cross join lateral (values
               (1, b.created_at, 'hold', 'draft', 'payment_pending', 'customer'),
               (2, b.updated_at, 'confirm', 'payment_pending', 'upcoming', 'house'),
-              (3, case b.status when 'cancelled' then least(b.updated_at + (b.starts_at - b.updated_at) / 2, $6) else b.starts_at end,
+              (3, case b.status when 'cancelled' then least(b.updated_at + (b.starts_at - b.updated_at) / 2, $6)
+               else b.starts_at end,
                case b.status when 'cancelled' then 'cancel' else 'begin' end, 'upcoming',
                case b.status when 'cancelled' then 'cancelled' else 'in_progress' end,
                case b.status when 'cancelled' then 'customer' else 'house' end),

@@ -20,7 +20,6 @@ from forecourt.kernel.money import Money
 from forecourt.modules.booking.contract import (
     ApprovalAsked,
     BookingAction,
-    BookingActor,
     BookingCancelled,
     BookingCompleted,
     BookingConfirmed,
@@ -29,12 +28,25 @@ from forecourt.modules.booking.contract import (
     BookingHeld,
     BookingNoShow,
     BookingStarted,
+    PayWith,
 )
 
 MOST = 200
 _A = BookingAction
 _encode = msgspec.json.Encoder().encode
 
+KINDS: dict[BookingAction, type[Event]] = {
+    _A.HOLD: BookingHeld,
+    _A.APPROVE: BookingHeld,
+    _A.REQUEST_APPROVAL: ApprovalAsked,
+    _A.CONFIRM: BookingConfirmed,
+    _A.DECLINE: BookingDeclined,
+    _A.CANCEL: BookingCancelled,
+    _A.EXPIRE: BookingExpired,
+    _A.BEGIN: BookingStarted,
+    _A.COMPLETE: BookingCompleted,
+    _A.MARK_NO_SHOW: BookingNoShow,
+}
 News = tuple[Booked, Step]
 
 
@@ -77,7 +89,7 @@ def _row(b: Booked, step: Step, dice: random.Random) -> Row | None:
 
 def _event(b: Booked, step: Step) -> Event | None:
     currency = b.site.book.organisation.currency
-    facts = {
+    facts: dict[str, object] = {
         "organisation_id": b.site.organisation_id,
         "venue_id": b.site.book.venue.id,
         "resource_id": b.resource.id,
@@ -89,27 +101,23 @@ def _event(b: Booked, step: Step) -> Event | None:
         "team_size": b.team_size,
         "price": Money(b.price, currency),
     }
+    kind = KINDS.get(step.action)
+    if kind is None or (kind is BookingHeld and b.hold_expires_at is None):
+        return None  # the end of a hold that is long over is not kept
+    return msgspec.convert(facts | _more(b, step), kind)
+
+
+def _more(b: Booked, step: Step) -> dict[str, object]:
+    """What some events say beyond the facts of every booking."""
+    currency = b.site.book.organisation.currency
     match step.action:
-        case _A.HOLD | _A.APPROVE if b.hold_expires_at is not None:
-            return msgspec.convert(facts | {"hold_expires_at": b.hold_expires_at}, BookingHeld)
-        case _A.REQUEST_APPROVAL:
-            return msgspec.convert(facts, ApprovalAsked)
+        case _A.HOLD | _A.APPROVE:
+            return {"hold_expires_at": b.hold_expires_at}
         case _A.CONFIRM:
-            paid = Money(b.price if b.pay_with == "credits" else 0, currency)
-            return msgspec.convert(facts | {"paid": paid}, BookingConfirmed)
+            return {"paid": Money(b.price if b.pay_with is PayWith.CREDITS else 0, currency)}
         case _A.DECLINE:
-            return msgspec.convert(facts | {"reason": step.detail}, BookingDeclined)
+            return {"reason": step.detail}
         case _A.CANCEL:
-            back = Money(b.returned[1] if b.returned else 0, currency)
-            by = BookingActor(step.actor)
-            return msgspec.convert(facts | {"refund": back, "by": by, "reason": step.detail}, BookingCancelled)
-        case _A.EXPIRE:
-            return msgspec.convert(facts, BookingExpired)
-        case _A.BEGIN:
-            return msgspec.convert(facts, BookingStarted)
-        case _A.COMPLETE:
-            return msgspec.convert(facts, BookingCompleted)
-        case _A.MARK_NO_SHOW:
-            return msgspec.convert(facts, BookingNoShow)
+            return {"refund": Money(b.returned[1] if b.returned else 0, currency), "by": step.actor, "reason": step.detail}
         case _:
-            return None
+            return {}

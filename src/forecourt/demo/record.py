@@ -98,9 +98,9 @@ async def _bookings(connection: Connection, bookings: Sequence[Booked], settled:
     await copy(
         connection,
         "booking.booking",
-        "organisation_id id venue_id resource_id account_id guest_name status starts_at ends_at timezone purpose team_size currency"
-        " list_minor price_minor paid_minor due_minor refunded_minor lines tax pay_with note invitees hold_expires_at claimed"
-        " claim_starts_at claim_ends_at made_by version created_at updated_at",
+        "organisation_id id venue_id resource_id account_id guest_name status starts_at ends_at timezone purpose team_size"
+        " currency list_minor price_minor paid_minor due_minor refunded_minor lines tax pay_with note invitees hold_expires_at"
+        " claimed claim_starts_at claim_ends_at made_by version created_at updated_at",
         [_booking(b, settled.get(b.id)) for b in bookings],
     )
     await copy(

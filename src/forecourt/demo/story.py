@@ -14,12 +14,13 @@ from forecourt.demo.crowd import ISLAMABAD, KARACHI, LAHORE, LISBON, LONDON, Per
 from forecourt.demo.ids import id_at
 from forecourt.demo.places import Thing
 from forecourt.demo.scenes import Ending, Scene, blocks, scenes
-from forecourt.demo.tariff import DAY_MIN, Tariff, minutes
+from forecourt.demo.tariff import DAY_MIN, Tariff
 from forecourt.demo.weather import Weather
 from forecourt.demo.world import AHEAD_DAYS, Site, World
 from forecourt.kernel.money import Money
 from forecourt.modules.booking.contract import BookingAction, BookingActor, BookingStatus, PayWith
 from forecourt.modules.venues.contract import OrganisationKind, Purpose, Resource
+from forecourt.modules.venues.contract.calendar import minutes_of
 
 _S, _A, _W = BookingStatus, BookingAction, BookingActor
 
@@ -263,7 +264,7 @@ class Chronicle:
         """Opening and closing in minutes; the sign at the door of the next day counts."""
         place = self.site.place
         first, last = place.weekend_hours if day.weekday() >= 5 else place.hours
-        opens, closes = minutes(first), minutes(last)
+        opens, closes = minutes_of(first), minutes_of(last)
         closes += DAY_MIN if closes <= opens else 0
         if closes > DAY_MIN and self.tariff.is_closed(day + timedelta(days=1)):
             closes = DAY_MIN

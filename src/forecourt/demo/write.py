@@ -16,6 +16,7 @@ from forecourt.demo.ids import Fate
 from forecourt.demo.world import Site, World, owner_email
 from forecourt.modules.people.contract import Preferences
 from forecourt.modules.venues.contract import VenueBook
+from forecourt.modules.venues.contract.tariff import from_price
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -178,6 +179,7 @@ async def _list(connection: Connection, books: Sequence[VenueBook]) -> None:
     words: dict[str, None] = {}
     for book in books:
         v, name_words, all_words = book.venue, directory.words_of(book.venue.name), directory.venue_words(book)
+        price = from_price(book)
         words |= dict.fromkeys(all_words)
         rows.append(
             (
@@ -194,7 +196,7 @@ async def _list(connection: Connection, books: Sequence[VenueBook]) -> None:
                 v.amenities,
                 any(r.indoor is True for r in book.resources),
                 any(r.indoor is False for r in book.resources),
-                directory.from_price_minor(book),
+                None if price is None else price.amount,
                 book.organisation.currency,
                 " ".join(name_words),
                 directory.fold(v.city or ""),
@@ -305,6 +307,39 @@ async def _staff(connection: Connection, world: World) -> None:
                 invited,
                 invited + timedelta(days=7),
             )
+        ],
+    )
+
+
+# --- promo codes
+
+PROMO_CODES = (
+    # organisation, code, kind, value, label, how often in all, how often by one person, for a first booking only
+    ("baradari", "SEHRI20", "percent", 20, "Early birds, 20 %", None, 5, False),
+    ("gulberg-grass", "LASSI", "fixed", 50_000, "A glass of lassi off", 200, 2, False),
+    ("counterweight", "FIRSTHOUR", "free_minutes", 30, "Half an hour to try it", None, None, True),
+    ("casa-lioz", "TERRACE10", "percent", 10, "Guests of the house", None, None, False),
+)
+
+
+async def promo_codes(connection: Connection, world: World) -> None:
+    houses = {b.organisation.slug: b.organisation for b in world.organisations}
+    await copy(
+        connection,
+        "payments.promo_code",
+        "organisation_id id code kind value label total_limit person_limit first_time_only currency starts_at ends_at created_at",
+        [
+            (
+                houses[slug].id,
+                world.fate.id("promo", code),
+                code,
+                *rest,
+                houses[slug].currency,
+                world.opened_at,
+                world.now + timedelta(days=90),
+                world.opened_at,
+            )
+            for slug, code, *rest in PROMO_CODES
         ],
     )
 
