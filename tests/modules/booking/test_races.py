@@ -369,3 +369,21 @@ async def test_a_cancellation_after_a_refund_that_never_arrived_gives_back_no_mo
     assert cancelled.refund is not None
     assert (cancelled.refund.amount, await world.balance(guest)) == (2_000, 10_000)
     assert await world.sql("select 1 from booking.errand where organisation_id = $1", world.organisation_id) == []
+
+
+async def test_two_who_swap_places_at_the_same_moment_both_keep_one(world: Any, words: Any) -> None:
+    one, two = await world.rich("One"), await world.rich("Two")
+    a = await world.book(one)
+    b = await world.book(two, resource_id=world.other_court.id)
+    results = await all_at_once(
+        world.service.reschedule(one, a.id, Reschedule(words.TEN, resource_id=world.other_court.id)),
+        world.service.reschedule(two, b.id, Reschedule(words.TEN, resource_id=world.court.id)),
+    )
+    assert set(kinds(results)) <= {"BookingOut", "SlotTaken"}
+    assert {c["booking_id"] for c in await world.claims()} == {a.id, b.id}
+    assert await world.overlaps() == 0
+    # The control: into a place that somebody has given up, the same move goes through.
+    await world.service.cancel(two, b.id, Cancel())
+    assert (
+        await world.service.reschedule(one, a.id, Reschedule(words.TEN, resource_id=world.other_court.id))
+    ).version > a.version
