@@ -11,7 +11,6 @@ A transaction's role is its module's: it can touch that module's schema and noth
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 import time
@@ -41,21 +40,12 @@ import asyncpg
 import msgspec
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.errors import NotFound, Unavailable
+from forecourt.kernel.errors import NotFound
+from forecourt.kernel.pool import Pool
 
 Row = TypeVar("Row")
 B = TypeVar("B", bound="Pending")
 
-ACQUIRE_TIMEOUT_S = 5.0
-STATEMENT_TIMEOUT_S = 10.0
-BEGIN_TRIES = 4
-CONNECTION_LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # the server is shutting down, or somebody ended the session
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the goodbye of a closed session came, its end not yet
-    OSError,
-)
 READ_YOUR_WRITES_S = 5.0
 """For this long after a write, the writer's own reads go to the primary (as does everyone's when there is no replica)."""
 
@@ -207,7 +197,7 @@ class Tx:
             else:
                 await self._roll_back()
         finally:
-            await self._leave()
+            self._leave()
         if kind is None:
             if self.writes is not None:
                 self.writes()
@@ -232,9 +222,9 @@ class Tx:
         with contextlib.suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
             await self._connection.execute("rollback")
 
-    async def _leave(self) -> None:
+    def _leave(self) -> None:
         _open_transactions.reset(self._token)
-        await self._pool.release(self._connection)
+        self._pool.give_back(self._connection)
 
     @property
     def connection(self) -> asyncpg.Connection[asyncpg.Record]:
@@ -290,88 +280,6 @@ def settings_sql(role: str, organisation_id: UUID | None, account_id: UUID | Non
 
 
 # --- pools -----------------------------------------------------------------------------------------------------------
-
-
-async def _reset(connection: Any) -> None:
-    """asyncpg's reset query costs a round trip; only `set local` is used here, so there is nothing to reset.
-
-    Except a transaction left open by a task that was cancelled: it must not hand its tenant to the next user. asyncpg calls
-    this when the cancelled statement has truly ended, so what the connection says about itself is true here.
-    """
-    if connection.is_in_transaction():
-        await connection.execute("rollback")
-
-
-class Pool:
-    """asyncpg's pool with our manners: no reset query, a bounded wait, and no connection returned inside a transaction."""
-
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        self._pool = pool
-
-    @classmethod
-    async def connect(cls, url: str, size: int, application: str) -> Pool:
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=min(2, size),
-            max_size=size,
-            reset=_reset,
-            max_inactive_connection_lifetime=300,
-            command_timeout=STATEMENT_TIMEOUT_S + 5,
-            timeout=10,
-            statement_cache_size=512,
-            server_settings={"application_name": application, "jit": "off"},
-        )
-        return cls(pool)
-
-    async def acquire(self) -> Any:
-        try:
-            return await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
-        except TimeoutError as e:
-            raise Unavailable("every database connection is busy") from e
-        except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as e:
-            raise Unavailable("the database does not answer") from e
-
-    async def begin(self, statements: str) -> Any:
-        """A connection on which a transaction was begun. Raises Unavailable.
-
-        One that the server has closed in the meantime is replaced: nothing was done on it yet.
-        """
-        lost: Exception | None = None
-        for _ in range(BEGIN_TRIES):
-            connection = await self.acquire()
-            try:
-                await connection.execute(statements)
-            except CONNECTION_LOST as e:
-                connection.terminate()
-                await self.release(connection)
-                lost = e
-            except BaseException:
-                await self.release(connection)
-                raise
-            else:
-                return connection
-        raise Unavailable("the database does not answer") from lost
-
-    async def release(self, connection: Any) -> None:
-        await asyncio.shield(self._pool.release(connection))
-
-    async def close(self) -> None:
-        try:
-            await asyncio.wait_for(self._pool.close(), 5)
-        except TimeoutError:
-            self._pool.terminate()
-
-    @property
-    def size(self) -> int:
-        return self._pool.get_size()
-
-    @property
-    def idle(self) -> int:
-        return self._pool.get_idle_size()
-
-    @property
-    def limit(self) -> int:
-        return self._pool.get_max_size()
 
 
 class Database:

@@ -1,0 +1,193 @@
+"""The pool: who gets which connection when, and that none is lost or lent in the middle of something."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.conftest import FreshDatabase
+
+from forecourt.kernel import pool as pool_module
+from forecourt.kernel.errors import Unavailable
+from forecourt.kernel.pool import Pool
+
+
+@pytest.fixture
+async def pool(fresh_database: FreshDatabase) -> AsyncIterator[Pool]:
+    made = await Pool.connect(fresh_database.url, 2, "pool tests")
+    yield made
+    await made.close()
+
+
+async def backends(fresh: FreshDatabase) -> int:
+    connection = await fresh.admin()
+    try:
+        return await connection.fetchval("select count(*) from pg_stat_activity where application_name = 'pool tests'")
+    finally:
+        await connection.close()
+
+
+async def until(true: Any) -> None:
+    async with asyncio.timeout(5):
+        while not await true():
+            await asyncio.sleep(0.01)
+
+
+async def test_the_connection_used_last_is_lent_first(pool: Pool) -> None:
+    first, second = await pool.acquire(), await pool.acquire()
+    assert first is not second
+    await pool.release(second)
+    await pool.release(first)
+    assert await pool.acquire() is first
+    assert await pool.acquire() is second
+    for connection in (first, second):
+        await pool.release(connection)
+
+
+async def test_whoever_waits_longest_is_next(pool: Pool) -> None:
+    lent = [await pool.acquire(), await pool.acquire()]
+    came: list[str] = []
+
+    async def borrow(name: str) -> None:
+        connection = await pool.acquire()
+        came.append(name)
+        await pool.release(connection)
+
+    waiting = []
+    for name in ("Ada", "Ben", "Cy"):
+        waiting.append(asyncio.create_task(borrow(name)))
+        await asyncio.sleep(0)
+    assert came == [], "nobody has one yet, or this test proves nothing"
+    await pool.release(lent[0])
+    await asyncio.gather(*waiting)
+    assert came == ["Ada", "Ben", "Cy"]
+    await pool.release(lent[1])
+    assert (pool.size, pool.idle) == (2, 2)
+
+
+async def test_waiting_ends_and_what_is_given_back_later_is_not_lost(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "ACQUIRE_TIMEOUT_S", 0.05)
+    lent = [await pool.acquire(), await pool.acquire()]
+    with pytest.raises(Unavailable):
+        await pool.acquire()
+    for connection in lent:
+        await pool.release(connection)
+    assert pool.idle == 2
+    await pool.release(await pool.acquire())
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_borrower_who_gives_up_as_it_is_handed_over_loses_nothing(pool: Pool, turns: int) -> None:
+    lent = [await pool.acquire(), await pool.acquire()]
+    waiting = asyncio.create_task(pool.acquire())
+    await asyncio.sleep(0)
+    await pool.release(lent[0])
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if waiting.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    else:
+        await pool.release(await waiting)
+    assert pool.idle == 1
+    await pool.release(lent[1])
+    assert pool.idle == 2
+
+
+async def test_one_that_the_server_closed_makes_room_for_another(pool: Pool, fresh_database: FreshDatabase) -> None:
+    lent = [await pool.acquire(), await pool.acquire()]
+    waiting = asyncio.create_task(pool.acquire())
+    await asyncio.sleep(0)
+    admin = await fresh_database.admin()
+    await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pool tests'")
+    await admin.close()
+    for connection in lent:
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+            await connection.fetchval("select 1")
+        await pool.release(connection)
+    fresh = await waiting
+    assert await fresh.fetchval("select 1") == 1
+    await pool.release(fresh)
+    assert pool.size == 1
+
+
+async def test_begin_goes_on_with_another_when_idle_ones_have_died(pool: Pool, fresh_database: FreshDatabase) -> None:
+    admin = await fresh_database.admin()
+    await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pool tests'")
+    await admin.close()
+    connection = await pool.begin("begin")
+    assert await connection.fetchval("select 1") == 1
+    await connection.execute("rollback")
+    await pool.release(connection)
+
+
+async def test_one_given_back_inside_a_transaction_is_nobodys_until_it_is_mended(fresh_database: FreshDatabase) -> None:
+    pool = await Pool.connect(fresh_database.url, 1, "pool tests")
+    connection = await pool.begin("begin")
+    await connection.execute("set local forecourt.org = 'mine'")
+    await pool.release(connection)
+    assert pool.idle == 0
+    again = await pool.acquire()
+    assert again is connection
+    assert await again.fetchval("select current_setting('forecourt.org', true)") in ("", None)
+    await pool.release(again)
+    await pool.close()
+
+
+async def test_giving_back_twice_is_an_error(pool: Pool) -> None:
+    connection = await pool.acquire()
+    await pool.release(connection)
+    with pytest.raises(KeyError):
+        await pool.release(connection)
+
+
+async def test_what_nobody_wants_for_long_is_closed_but_for_a_few(
+    fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = await Pool.connect(fresh_database.url, 4, "pool tests")
+    lent = [await pool.acquire() for _ in range(4)]
+    for connection in lent:
+        await pool.release(connection)
+    for _ in range(5):
+        await pool.release(await pool.acquire())
+    assert pool.size == 4, "they are kept for a while, or this test proves nothing"
+    monkeypatch.setattr(pool_module, "IDLE_S", 0.0)
+    for _ in range(5):
+        await pool.release(await pool.acquire())
+    assert pool.size == 2
+
+    async def gone() -> bool:
+        return await backends(fresh_database) == 2
+
+    await until(gone)
+    await pool.close()
+
+
+async def test_closing_ends_every_session_and_lends_nothing_more(
+    fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "CLOSE_TIMEOUT_S", 0.1)
+    pool = await Pool.connect(fresh_database.url, 3, "pool tests")
+    kept = await pool.acquire()
+    await pool.release(await pool.acquire())
+    assert await backends(fresh_database) >= 2
+    await pool.close()
+    assert kept.is_closed()
+    with pytest.raises(Unavailable):
+        await pool.acquire()
+
+    async def gone() -> bool:
+        return await backends(fresh_database) == 0
+
+    await until(gone)
+
+
+async def test_without_a_server_the_answer_is_unavailable(fresh_database: FreshDatabase, tmp_path: Any) -> None:
+    nowhere = Pool(f"postgresql://nobody@/nothing?host={tmp_path}", 2, "pool tests")
+    with pytest.raises(Unavailable):
+        await nowhere.acquire()
+    assert nowhere.size == 0
+    await nowhere.close()
