@@ -21,7 +21,7 @@ ROOT = "forecourt"
 KERNEL = f"{ROOT}.kernel"
 MODULES = f"{ROOT}.modules"
 
-# Deterministic parts of the standard library: same arguments, same answer. Anything else in rules.py is refused.
+# Deterministic parts of the standard library: same arguments, same answer. Anything else in rules and contracts is refused.
 # fmt: off
 PURE_STDLIB = frozenset([
     "__future__", "abc", "base64", "bisect", "calendar", "collections", "contextlib", "dataclasses", "datetime", "decimal",
@@ -132,10 +132,13 @@ class KernelStandsAlone(HouseContract):
 
 
 class ContractsAreShareable(HouseContract):
-    """`contract.py` imports the kernel, other contracts, the standard library and msgspec."""
+    """`contract.py`, or every file of `contract/`, imports the kernel, contracts and libraries that only compute.
+
+    A contract may carry functions over its own values; they call no clock, chance or I/O.
+    """
 
     type_name = "contracts_are_shareable"
-    because = "A contract is read by every module and by another process: it carries no implementation."
+    because = "A contract is read by every module and by another process: it carries values and pure functions, no use case."
     external = fields.SetField(subfield=fields.StringField())
 
     def problems(self, graph: ImportGraph) -> Iterator[Problem]:
@@ -151,6 +154,7 @@ class ContractsAreShareable(HouseContract):
                     fine = is_within(imported, KERNEL) or imported in (ROOT, MODULES) or place_of(imported).room == "contract"
                 if not fine:
                     yield broken_import(graph, importer, imported)
+            yield from impure_calls(importer)
 
 
 class RulesArePure(HouseContract):
@@ -176,7 +180,8 @@ class RulesArePure(HouseContract):
             here = place_of(importer)
             if here.module is not None and here.room == "rules":
                 yield from self._imports(graph, importer, here.module)
-                yield from self._calls(importer)
+                yield from impure_calls(importer)
+                yield from waits(importer)
 
     def _imports(self, graph: ImportGraph, importer: str, module: str) -> Iterator[Problem]:
         external = cast("set[str]", self.external) | PURE_STDLIB
@@ -194,20 +199,6 @@ class RulesArePure(HouseContract):
                 )
             if not fine:
                 yield broken_import(graph, importer, imported)
-
-    def _calls(self, name: str) -> Iterator[Problem]:
-        for node in ast.walk(ast.parse(source_of(name).read_text())):
-            match node:
-                case ast.Call(func=ast.Name(id=called)) if called in IMPURE_CALLS | IMPURE_BUILTINS:
-                    yield Problem(f"{name}:{node.lineno}", f"calls {called}()")
-                case ast.Call(func=ast.Attribute(attr=called)) if called in IMPURE_CALLS:
-                    yield Problem(f"{name}:{node.lineno}", f"calls {called}()")
-                case ast.Global(names=names):
-                    yield Problem(f"{name}:{node.lineno}", f"changes the global {', '.join(names)}")
-                case ast.AsyncFunctionDef(name=function):
-                    yield Problem(f"{name}:{node.lineno}", f"declares async {function}(), so it waits for something")
-                case _:
-                    pass
 
 
 class OnlyTheRootWires(HouseContract):
@@ -228,6 +219,31 @@ class OnlyTheRootWires(HouseContract):
                 there = place_of(imported)
                 if there.module is not None and there.room != "contract":
                     yield broken_import(graph, importer, imported)
+
+
+def impure_calls(name: str) -> Iterator[Problem]:
+    """Calls of a clock, chance or the machine, and changed globals, in one of our modules."""
+    for node in ast.walk(syntax_of(name)):
+        match node:
+            case ast.Call(func=ast.Name(id=called)) if called in IMPURE_CALLS | IMPURE_BUILTINS:
+                yield Problem(f"{name}:{node.lineno}", f"calls {called}()")
+            case ast.Call(func=ast.Attribute(attr=called)) if called in IMPURE_CALLS:
+                yield Problem(f"{name}:{node.lineno}", f"calls {called}()")
+            case ast.Global(names=names):
+                yield Problem(f"{name}:{node.lineno}", f"changes the global {', '.join(names)}")
+            case _:
+                pass
+
+
+def waits(name: str) -> Iterator[Problem]:
+    """Async functions. A contract declares them in its Protocol; a rule has nothing to wait for."""
+    for node in ast.walk(syntax_of(name)):
+        if isinstance(node, ast.AsyncFunctionDef):
+            yield Problem(f"{name}:{node.lineno}", f"declares async {node.name}(), so it waits for something")
+
+
+def syntax_of(name: str) -> ast.Module:
+    return ast.parse(source_of(name).read_text())
 
 
 def source_of(name: str) -> Path:

@@ -128,6 +128,20 @@ async def no_pause(_: float) -> None:
     await asyncio.sleep(0)
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("forecourt.modules.venues.contract", "venues.Courts"),
+        ("forecourt.modules.venues.contract.calls", "venues.Courts"),
+        ("forecourt.modules.contract.contract", "contract.Courts"),
+        ("forecourt.modules.contracts", "contracts.Courts"),
+        ("courts", "courts.Courts"),
+    ],
+)
+def test_a_contract_is_named_after_its_module_wherever_in_the_contract_it_stands(file: str, name: str) -> None:
+    assert contracts.contract_name(type("Courts", (), {"__module__": file})) == name
+
+
 async def test_a_local_call_copies_what_it_carries() -> None:
     house, ids = House(), [new_id()]
     assert await local(Courts, house).cards(CTX, ids, suffix="?") == [Card(ids[0], ["court?"])]

@@ -13,11 +13,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LINTER = Path(sys.executable).parent / "lint-imports"
 
-MODULES = "Modules reach each other only through contract.py"
+MODULES = "Modules reach each other only through their contracts"
 KERNEL = "The kernel names no module, engine or application"
-CONTRACT = "contract.py imports the kernel, contracts and msgspec"
+CONTRACT = "Contracts import the kernel, contracts and libraries that compute; they call no clock, no I/O"
 RULES = "rules.py is pure: contracts, kernel values, no clock, no I/O"
-WIRING = "Only app.py and cli.py reach into modules"
+WIRING = "Only the composition root reaches into modules"
 
 SOUND: Mapping[str, str] = {
     "__init__.py": "",
@@ -41,6 +41,19 @@ SOUND: Mapping[str, str] = {
     "modules/venues/queries.py": "from forecourt.kernel import db\n",
     "modules/booking/__init__.py": "",
     "modules/booking/contract.py": "from enum import Enum\nfrom forecourt.modules.venues import contract\n",
+    "modules/chat/__init__.py": "",
+    "modules/chat/contract/__init__.py": (
+        "from typing import Protocol\nfrom forecourt.modules.chat.contract.rooms import Room\n"
+        "class Chat(Protocol):\n    async def room(self) -> Room: ...\n"
+    ),
+    "modules/chat/contract/calendar.py": (
+        "import holidays\nfrom datetime import datetime\nfrom zoneinfo import ZoneInfo\n"
+        "from forecourt.modules.chat.contract.rooms import Room\nfrom forecourt.modules.venues.contract import Venue\n"
+        "def quiet(room: Room, now: datetime): return room.hours.open(now)\n"
+    ),
+    "modules/chat/contract/rooms.py": "import msgspec\nfrom forecourt.kernel import period\nclass Room: ...\n",
+    "modules/chat/queries.py": "",
+    "modules/chat/rules.py": "from forecourt.modules.chat.contract.calendar import quiet\n",
     "modules/booking/queries.py": "",
     "modules/booking/rules/__init__.py": "from forecourt.modules.booking.rules import prices\n",
     "modules/booking/rules/prices.py": (
@@ -51,8 +64,11 @@ SOUND: Mapping[str, str] = {
     ),
     "modules/booking/service.py": (
         "from forecourt.modules.venues.contract import Venue\nfrom forecourt.modules.booking import queries, rules\n"
-        "from forecourt.kernel import db\n"
+        "from forecourt.modules.chat.contract.calendar import quiet\nfrom forecourt.kernel import db\n"
     ),
+    "demo/__init__.py": "",
+    "demo/fill.py": "from forecourt.modules.booking import queries\n",
+    "wiring.py": "from forecourt.modules.chat import queries\n",
 }
 
 
@@ -110,6 +126,26 @@ def test_a_house_built_to_the_plan_passes(tmp_path: Path) -> None:
         ),
         ("modules/venues/contract.py", "import asyncpg", CONTRACT, "imports asyncpg"),
         (
+            "modules/chat/contract/calendar.py",
+            "from forecourt.modules.chat import queries",
+            CONTRACT,
+            "forecourt.modules.chat.contract.calendar:7: imports forecourt.modules.chat.queries",
+        ),
+        ("modules/chat/contract/rooms.py", "import time", CONTRACT, "forecourt.modules.chat.contract.rooms:4: imports time"),
+        (
+            "modules/chat/contract/calendar.py",
+            "x = datetime.now()",
+            CONTRACT,
+            "forecourt.modules.chat.contract.calendar:7: calls now()",
+        ),
+        ("modules/venues/contract.py", "x = open('/etc/hostname')", CONTRACT, "calls open()"),
+        (
+            "modules/booking/service.py",
+            "from forecourt.modules.chat.rules import quiet",
+            MODULES,
+            "imports forecourt.modules.chat.rules",
+        ),
+        (
             "modules/booking/rules/prices.py",
             "from forecourt.modules.booking import queries",
             RULES,
@@ -129,7 +165,7 @@ def test_a_house_built_to_the_plan_passes(tmp_path: Path) -> None:
         ("modules/venues/rules.py", "async def f(): ...", RULES, "declares async f()"),
         ("kernel/money.py", "from forecourt.kernel import db", RULES, "imports forecourt.kernel.db"),
         ("gateway/routing.py", "from forecourt.modules.venues import jobs", WIRING, "imports forecourt.modules.venues.jobs"),
-        ("demo.py", "from forecourt.modules.booking import service", WIRING, "imports forecourt.modules.booking.service"),
+        ("survey.py", "from forecourt.modules.booking import service", WIRING, "imports forecourt.modules.booking.service"),
     ],
 )
 def test_a_broken_boundary_is_named(tmp_path: Path, file: str, line: str, contract: str, culprit: str) -> None:

@@ -134,9 +134,9 @@ def contract_name(protocol: type) -> str:
 
 
 def module_of(protocol: type) -> str:
-    """The module that answers a protocol."""
-    parts = protocol.__module__.split(".")
-    return parts[-2] if len(parts) > 1 and parts[-1] == "contract" else parts[-1]
+    """The module that answers a protocol: the name before `contract`, which is a file or a package; else the file's own."""
+    above, contract, _ = f"{protocol.__module__}.".rpartition(".contract.")
+    return (above if contract else protocol.__module__).split(".")[-1]
 
 
 def check_implementation(protocol: type, implementation: object) -> None:
