@@ -16,6 +16,7 @@ from forecourt.kernel.errors import NotFound, Problem
 from forecourt.kernel.events import asyncapi
 from forecourt.kernel.http.openapi import document
 from forecourt.kernel.http.operation import PUBLIC, Api, Html, Operation, Raw, Reply, Request, Visit, file, get, page
+from forecourt.kernel.http.reference import Chapter, chapters
 from forecourt.kernel.metrics import CONTENT_TYPE
 from forecourt.kernel.web.gallery import gallery
 
@@ -50,11 +51,13 @@ class SystemApi(Api):
     def __init__(self, house: House) -> None:
         self._house = house
         self._openapi = b""
+        self._chapters: list[Chapter] = []
 
     def describe(self, operations: list[Operation]) -> None:
         """Prepares the documents of everything that this process serves."""
         doc = document(operations, version=VERSION, server=self._house.settings.http.public_url)
         self._openapi = msgspec.json.encode(doc)
+        self._chapters = chapters(doc)
 
     @get("/livez", access=PUBLIC)
     async def alive(self) -> Health:
@@ -130,6 +133,23 @@ class SystemApi(Api):
     async def favicon(self, request: Request) -> Raw:
         """The ball."""
         return self._static(request, self._house.assets("icon.svg"))
+
+    @page("/docs")
+    async def docs(self, visit: Visit) -> Html:
+        """The API for readers: conventions and chapters."""
+        return self._reference(visit, None)
+
+    @page("/docs/{slug}")
+    async def docs_chapter(self, visit: Visit, slug: str) -> Html:
+        """One chapter of the API."""
+        found = next((c for c in self._chapters if c.slug == slug), None)
+        if found is None:
+            raise NotFound
+        return self._reference(visit, found)
+
+    def _reference(self, visit: Visit, chapter: Chapter | None) -> Html:
+        server = self._house.settings.http.public_url
+        return self._house.surroundings.page("docs/api.html", visit, chapters=self._chapters, chapter=chapter, server=server)
 
     @page("/dev/ui")
     async def gallery(self, visit: Visit) -> Html:

@@ -150,6 +150,8 @@ def _text(value: object, path: str) -> None:
 
 
 def _time(value: object, path: str) -> None:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise Invalid.field(path, "a time needs an offset, such as 2026-12-01T18:00:00Z")
     if isinstance(value, date) and not FIRST_YEAR <= value.year <= LAST_YEAR:
         raise Invalid.field(path, f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}")
 

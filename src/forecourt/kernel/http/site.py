@@ -82,6 +82,6 @@ def _answer(request: Request[Any, Any, Any], error: Exception, door: Door) -> Re
     wants_page = not path.startswith(("/v1/", "/static/", "/.well-known/")) and "text/html" in request.headers.get("accept", "")
     if wants_page:
         content = door.problem_page(problem, None, trace_id).encode()
-        return Response(content, status_code=problem.status, headers=headers, media_type="text/html; charset=utf-8")
+        return Response(content, status_code=problem.status, headers=headers, media_type="text/html")
     body = msgspec.json.encode(problem.document(trace_id))
     return Response(body, status_code=problem.status, headers=headers, media_type="application/problem+json")

@@ -102,7 +102,7 @@ class SuggestQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 class PreviewQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     resource_id: UUID
-    start: datetime
+    start: Annotated[datetime, Meta(tz=True)]
     duration_min: DurationMin = DEFAULT_DURATION_MIN
     team_size: People = 1
     purpose: Purpose = Purpose.WORKOUT

@@ -1,0 +1,89 @@
+"""Health, documents and the reference: they agree with what the house really answers."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from forecourt.app import House
+
+HTML = {"Accept": "text/html"}
+
+
+async def test_the_house_says_that_it_lives_and_what_it_needs(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/livez")).json() == {"status": "ok"}
+    ready = await client.get("/readyz")
+    assert ready.status_code == 200
+    assert {d["name"]: d["ok"] for d in ready.json()["dependencies"]} == {"database": True, "valkey": True}
+
+
+async def test_requests_are_counted_by_route_and_not_by_path(client: httpx.AsyncClient) -> None:
+    await client.get("/v1/venues/01a1fcc0-c4a5-7253-9344-54cc95d009c8")
+    text = (await client.get("/metrics")).text
+    assert 'http_requests_total{method="GET",route="/v1/venues/{id}",status="404"}' in text
+    assert "01a1fcc0" not in text
+
+
+async def test_every_chapter_of_the_reference_can_be_read(client: httpx.AsyncClient, house: House) -> None:
+    document = (await client.get("/openapi.json")).json()
+    front = await client.get("/docs", headers=HTML)
+    assert front.status_code == 200
+    shown = ""
+    for tag in document["tags"]:
+        page = await client.get(f"/docs/{tag['name'].lower().replace(' ', '-')}", headers=HTML)
+        assert page.status_code == 200
+        shown += page.text
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert f'id="{operation["operationId"]}"' in shown
+    assert (await client.get("/docs/nothing", headers=HTML)).status_code == 404
+
+
+async def test_every_object_of_the_document_refuses_unknown_members_and_every_operation_names_its_refusals(
+    client: httpx.AsyncClient,
+) -> None:
+    document = (await client.get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    ids = [op["operationId"] for methods in document["paths"].values() for op in methods.values()]
+    assert len(ids) == len(set(ids))
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert any(status.startswith("4") for status in operation["responses"]), (method, path)
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            if body and "$ref" in body:
+                assert schemas[body["$ref"].rsplit("/", 1)[1]].get("additionalProperties") is False, (method, path)
+            for parameter in operation.get("parameters", ()):
+                schema = parameter["schema"]
+                if schema.get("type") == "string" and parameter["in"] == "query":
+                    bounded = {"maxLength", "format", "enum", "pattern"} & set(schema)
+                    assert bounded, (method, path, parameter["name"])
+                if schema.get("type") == "integer":
+                    assert {"minimum", "maximum"} <= set(schema), (method, path, parameter["name"])
+
+
+@pytest.mark.parametrize("name", ["x-content-type-options", "content-security-policy", "referrer-policy", "x-request-id"])
+@pytest.mark.parametrize("path", ["/", "/v1/venues", "/nowhere", "/openapi.json"])
+async def test_every_answer_carries_the_security_headers(client: httpx.AsyncClient, path: str, name: str) -> None:
+    assert name in (await client.get(path)).headers
+
+
+async def test_a_wrong_method_names_the_right_ones(client: httpx.AsyncClient) -> None:
+    answer = await client.request("DELETE", "/v1/venues")
+    assert answer.status_code == 405
+    assert answer.json()["code"] == "method_not_allowed"
+    assert "GET" in answer.headers["allow"]
+
+
+async def test_a_page_that_is_not_there_is_a_page_and_an_address_that_is_not_there_a_problem(client: httpx.AsyncClient) -> None:
+    page = await client.get("/nowhere", headers=HTML)
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    problem = await client.get("/v1/nowhere", headers=HTML)
+    assert (problem.status_code, problem.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_files_are_kept_for_a_year_under_their_hash(client: httpx.AsyncClient, house: House) -> None:
+    answer = await client.get(house.assets("tokens.css"))
+    assert "immutable" in answer.headers["cache-control"]
+    again = await client.get(house.assets("tokens.css"), headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert (await client.get("/static/abc/../../settings.py")).status_code == 404
