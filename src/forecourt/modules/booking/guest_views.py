@@ -293,29 +293,28 @@ def hold_label(say: Speaker, resource: Resource) -> str:
     return say.t("look.hold" if resource.kind is ResourceKind.COURT else "look.hold_place")
 
 
+PLAIN_WORDS = {
+    BookingStatus.IN_PROGRESS: ("ticket.now_title", ""),
+    BookingStatus.PENDING_APPROVAL: ("ticket.asked_title", "ticket.asked"),
+    BookingStatus.COMPLETED: ("ticket.done_title", ""),
+    BookingStatus.NO_SHOW: ("ticket.no_show_title", ""),
+    BookingStatus.CANCELLED: ("ticket.cancelled_title", "ticket.cancelled"),
+    BookingStatus.DECLINED: ("ticket.declined_title", "ticket.declined"),
+    BookingStatus.EXPIRED: ("over.title", ""),
+    BookingStatus.DRAFT: ("ticket.draft_title", ""),
+    BookingStatus.PAYMENT_PENDING: ("ticket.draft_title", ""),
+}
+"""Headline and sentence of every state that needs no figures in them."""
+
+
 def ticket_words(say: Speaker, booking: BookingOut) -> tuple[str, str]:
     """The headline of a booking's page and the sentence under it."""
-    due = booking.price - booking.paid
-    match booking.status:
-        case BookingStatus.UPCOMING:
-            text = say.t("ticket.paid") if not due or due.amount < 0 else say.t("ticket.due", price=say.money(due))
-            return say.t("ticket.see_you", day=say.date(booking.start)), text
-        case BookingStatus.IN_PROGRESS:
-            return say.t("ticket.now_title"), ""
-        case BookingStatus.PENDING_APPROVAL:
-            return say.t("ticket.asked_title"), say.t("ticket.asked")
-        case BookingStatus.COMPLETED:
-            return say.t("ticket.done_title"), ""
-        case BookingStatus.NO_SHOW:
-            return say.t("ticket.no_show_title"), ""
-        case BookingStatus.CANCELLED:
-            return say.t("ticket.cancelled_title"), say.t("ticket.cancelled")
-        case BookingStatus.DECLINED:
-            return say.t("ticket.declined_title"), say.t("ticket.declined")
-        case BookingStatus.EXPIRED:
-            return say.t("over.title"), ""
-        case BookingStatus.DRAFT | BookingStatus.PAYMENT_PENDING:
-            return say.t("ticket.draft_title"), ""
+    if booking.status is BookingStatus.UPCOMING:
+        due = booking.price - booking.paid
+        text = say.t("ticket.due", price=say.money(due)) if due.amount > 0 else say.t("ticket.paid")
+        return say.t("ticket.see_you", day=say.date(booking.start)), text
+    headline, text = PLAIN_WORDS[booking.status]
+    return say.t(headline), say.t(text) if text else ""
 
 
 def ticket_facts(say: Speaker, booking: BookingOut, cancel: str) -> list[Fact]:

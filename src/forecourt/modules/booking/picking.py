@@ -37,6 +37,8 @@ from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
 from forecourt.modules.venues.contract.calendar import day_bounds, local
 
 MOST_INSTEAD = 4
+NEARBY = timedelta(hours=4)
+"""Another start on the same place is no alternative when it is further away."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,7 +295,10 @@ class _Draw:
             for s in self.slots.get(r.id, ())
             if s.start == start
         ]
-        near = sorted(self.slots.get(resource.id, ()), key=lambda s: (abs(s.start - start), s.start))
+        near = sorted(
+            (s for s in self.slots.get(resource.id, ()) if abs(s.start - start) <= NEARBY),
+            key=lambda s: (abs(s.start - start), s.start),
+        )
         return [*same[: MOST_INSTEAD // 2], *((resource, s) for s in near)][:MOST_INSTEAD]
 
 
