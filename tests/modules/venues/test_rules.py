@@ -14,7 +14,8 @@ from forecourt.kernel.errors import Invalid
 from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
 from forecourt.modules.booking.contract import OutsideHorizon, TooManyOpenBookings
-from forecourt.modules.booking.rules import alternatives, check_request
+from forecourt.modules.booking.rules import check_request
+from forecourt.modules.booking.slots import alternatives
 from forecourt.modules.venues import rules
 from forecourt.modules.venues.contract import (
     CapacityExceeded,

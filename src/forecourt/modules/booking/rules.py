@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from uuid import UUID
 
 import msgspec
 
@@ -14,7 +13,6 @@ from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
 from forecourt.modules.booking.contract import (
     FINAL,
-    Alternative,
     BookingAction,
     BookingActor,
     BookingStatus,
@@ -25,7 +23,6 @@ from forecourt.modules.booking.contract import (
     TaxLine,
     TooManyOpenBookings,
 )
-from forecourt.modules.booking.slots import free_slots, on_grid
 from forecourt.modules.venues.contract import (
     CapacityExceeded,
     OrganisationInactive,
@@ -161,6 +158,12 @@ def check_place(book: VenueBook, resource: Resource, period: Period, purpose: Pu
         raise VenueClosed(f"{book.venue.name} is not open for the whole of that time.")
 
 
+def on_grid(book: VenueBook, resource: Resource, start: datetime) -> bool:
+    """True when the venue's clock shows a whole multiple of the slot grid after midnight."""
+    at = local(book, start)
+    return at.second == 0 and at.microsecond == 0 and (at.hour * 60 + at.minute) % resource.slot_min == 0
+
+
 def _check_notice(book: VenueBook, resource: Resource, period: Period, now: datetime) -> None:
     if period.start < now:
         raise Invalid.field("start", "is in the past")
@@ -262,47 +265,3 @@ def quote_total(lines: Sequence[QuoteLine], tax: Sequence[TaxLine], currency: st
     """What is to be paid: the lines and the taxes that they do not include; never below zero."""
     whole = Money.total([line.amount for line in lines] + [t.amount for t in tax if not t.included], currency)
     return max(whole, Money.zero(currency), key=_amount)
-
-
-# --------------------------------------------------------------------------------------------------------- alternatives
-
-
-def alternatives(
-    book: VenueBook,
-    resource: Resource,
-    period: Period,
-    *,
-    purpose: Purpose,
-    team_size: int,
-    busy: Mapping[UUID, Sequence[tuple[datetime, datetime]]],
-    now: datetime,
-    limit: int = 6,
-) -> list[Alternative]:
-    """Instead of a taken place: the same start on others of its kind and sport first, then the nearest free starts on this one.
-
-    Looks at the local day of `period` only, which `busy` must cover for every resource of the venue.
-    """
-    day = local(book, period.start).date()
-    alike = [
-        r for r in book.resources if r.id != resource.id and r.active and r.kind is resource.kind and r.sport == resource.sport
-    ]
-    found: list[Alternative] = []
-    for other in [*alike, resource]:
-        slots = free_slots(
-            book,
-            other,
-            day,
-            duration_min=period.duration_min,
-            purpose=purpose,
-            team_size=team_size,
-            busy=busy.get(other.id, ()),
-            now=now,
-        )
-        if other is resource:
-            near = sorted(slots, key=lambda s: (abs(s.start - period.start), s.start))
-            room = max(limit - len(found), 0)
-        else:
-            near = [s for s in slots if s.start == period.start]
-            room = max(limit // 2 - len(found), 0)
-        found += [Alternative(other.id, s.start, s.end, s.local_start, s.price) for s in near[:room]]
-    return found

@@ -33,7 +33,14 @@ import msgspec
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
-from forecourt.modules.booking.contract import MAX_AVAILABILITY_DAYS, Availability, AvailabilityDay, ResourceSlots, Slot
+from forecourt.modules.booking.contract import (
+    MAX_AVAILABILITY_DAYS,
+    Alternative,
+    Availability,
+    AvailabilityDay,
+    ResourceSlots,
+    Slot,
+)
 from forecourt.modules.venues.contract import OrganisationStatus, PriceRule, Purpose, Resource, VenueBook, parts_of
 from forecourt.modules.venues.contract.calendar import DAY, local, open_between, wall, zone
 from forecourt.modules.venues.contract.tariff import Tariff, ranked_rules
@@ -115,12 +122,6 @@ plans = _Plans(MAX_PLAN_BYTES)
 def claimed_ids(book: VenueBook, resource: Resource) -> list[UUID]:
     """The resources on which a claim of this one is stored: itself and all its parts, sorted, so that claims never deadlock."""
     return sorted({resource.id} | parts_of(resource, book.resource))
-
-
-def on_grid(book: VenueBook, resource: Resource, start: datetime) -> bool:
-    """True when the venue's clock shows a whole multiple of the slot grid after midnight."""
-    at = local(book, start)
-    return at.second == 0 and at.microsecond == 0 and (at.hour * 60 + at.minute) % resource.slot_min == 0
 
 
 def _grid(book: VenueBook, day: date, slot_min: int) -> Iterator[datetime]:
@@ -390,3 +391,47 @@ def _joined(plan: DayPlan, runs: Sequence[tuple[int, int]]) -> bytes:
     if len(runs) == 1:
         return plan.blob[plan.offsets[runs[0][0]] : plan.offsets[runs[0][1]] - 1]
     return b"".join([plan.blob[plan.offsets[i] : plan.offsets[j]] for i, j in runs])[:-1]
+
+
+# --------------------------------------------------------------------------------------------------------- alternatives
+
+
+def alternatives(
+    book: VenueBook,
+    resource: Resource,
+    period: Period,
+    *,
+    purpose: Purpose,
+    team_size: int,
+    busy: Mapping[UUID, Sequence[tuple[datetime, datetime]]],
+    now: datetime,
+    limit: int = 6,
+) -> list[Alternative]:
+    """Instead of a taken place: the same start on others of its kind and sport first, then the nearest free starts on this one.
+
+    Looks at the local day of `period` only, which `busy` must cover for every resource of the venue.
+    """
+    day = local(book, period.start).date()
+    alike = [
+        r for r in book.resources if r.id != resource.id and r.active and r.kind is resource.kind and r.sport == resource.sport
+    ]
+    found: list[Alternative] = []
+    for other in [*alike, resource]:
+        slots = free_slots(
+            book,
+            other,
+            day,
+            duration_min=period.duration_min,
+            purpose=purpose,
+            team_size=team_size,
+            busy=busy.get(other.id, ()),
+            now=now,
+        )
+        if other is resource:
+            near = sorted(slots, key=lambda s: (abs(s.start - period.start), s.start))
+            room = max(limit - len(found), 0)
+        else:
+            near = [s for s in slots if s.start == period.start]
+            room = max(limit // 2 - len(found), 0)
+        found += [Alternative(other.id, s.start, s.end, s.local_start, s.price) for s in near[:room]]
+    return found

@@ -12,7 +12,7 @@ from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import ModuleDatabase
 from forecourt.kernel.period import Period
-from forecourt.modules.booking import queries, rules
+from forecourt.modules.booking import queries, slots
 from forecourt.modules.booking.contract import Alternative
 from forecourt.modules.booking.queries import Claim
 from forecourt.modules.booking.service.pricing import Plan
@@ -53,7 +53,7 @@ class Alternatives:
         alike = [r for r in book.resources if r.active and r.kind is planned.resource.kind and r.sport == planned.resource.sport]
         about = service_context("booking.alternatives", book.venue.organisation_id, ctx.trace_id)
         busy = await read_busy(self._db, about, book, alike, busy_window(book, day, day), self._clock)
-        return rules.alternatives(
+        return slots.alternatives(
             book,
             planned.resource,
             planned.period,

@@ -17,7 +17,7 @@ from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.paging import Keyset, Page, Paged
 from forecourt.kernel.period import Period
-from forecourt.modules.booking import queries, rules
+from forecourt.modules.booking import queries, rules, slots
 from forecourt.modules.booking.contract import (
     Alternative,
     Block,
@@ -224,7 +224,7 @@ class Blocking(Desk):
         resource = draft.book.resource(row.resource_id)
         if busy is None or resource is None:
             return []
-        return rules.alternatives(
+        return slots.alternatives(
             draft.book,
             resource,
             row.period,
