@@ -110,7 +110,7 @@ GRANTS = """
 with acl as (
     select n.nspname as schema, n.nspname || '.' || c.relname as object, a.grantee, a.privilege_type
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
-      cross join aclexplode(coalesce(c.relacl, acldefault(case when c.relkind = 'S' then 's'::"char" else 'r'::"char" end, c.relowner))) a
+      cross join aclexplode(c.relacl) a -- none: the owner's alone
      where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.grantee <> c.relowner
     union all
     select n.nspname, n.nspname || '.' || c.relname, a.grantee, a.privilege_type
