@@ -99,7 +99,7 @@ def notifications(house: House) -> Part:
 
 def venues(house: House) -> Part:
     from forecourt.app import Part
-    from forecourt.modules.booking.contract import FreeAt, FreeTimes
+    from forecourt.modules.booking.contract import Bookings, FreeAt, FreeTimes
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.venues import jobs
     from forecourt.modules.venues.contract import Venues
@@ -124,7 +124,7 @@ def venues(house: House) -> Part:
 def booking(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.booking import jobs, reactions
-    from forecourt.modules.booking.contract import FreeAt, FreeTimes
+    from forecourt.modules.booking.contract import Bookings, FreeAt, FreeTimes
     from forecourt.modules.booking.http import BookingApi
     from forecourt.modules.booking.service import BookingService
     from forecourt.modules.booking.showing import Showing
@@ -144,6 +144,7 @@ def booking(house: House) -> Part:
         house.secret,
     )
     showing = Showing(service)
+    house.board.provide(Bookings, service)
     house.board.provide(FreeAt, service)
     house.board.provide(FreeTimes, showing)
     guests = BookingPages(

@@ -82,6 +82,14 @@ def test_deep_nesting_is_refused_and_not_fatal(raw: bytes) -> None:
     assert refused(raw).status in (400, 422)
 
 
+def test_a_body_may_be_left_out_when_nothing_in_it_is_needed() -> None:
+    class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        reason: str = ""
+
+    assert BodyDecoder(Reason)(b"").reason == ""  # type: ignore[attr-defined]
+    assert isinstance(refused(b""), BadRequest)  # Body needs a duration
+
+
 def test_a_query_is_read_from_text() -> None:
     a, b = UUID(int=1), UUID(int=2)
     found = query(f"from=2026-12-01&limit=5&ids={a},{b}&q=".encode())

@@ -63,10 +63,14 @@ class BodyDecoder:
     def __init__(self, kind: object) -> None:
         self._decode = msgspec.json.Decoder(kind).decode  # type: ignore[arg-type]
         self._check = checker(kind)
+        self.optional = nothing_needed(kind)
+        """True when every member may be left out: then the body may be, too."""
 
     def __call__(self, body: bytes) -> object:
         if not body:
-            raise BadRequest("the body is empty")
+            if not self.optional:
+                raise BadRequest("the body is empty")
+            body = b"{}"
         try:
             value = self._decode(body)
         except msgspec.ValidationError as e:
@@ -78,6 +82,13 @@ class BodyDecoder:
         if self._check is not None:
             self._check(value, "")
         return value
+
+
+def nothing_needed(kind: object) -> bool:
+    """True for a struct whose fields all have a default."""
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return False
+    return not any(field.required for field in msgspec.structs.fields(kind))
 
 
 class QueryDecoder:

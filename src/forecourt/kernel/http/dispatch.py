@@ -167,6 +167,9 @@ class Dispatcher:
     def methods(self) -> list[str]:
         return sorted(self._bound)
 
+    def serves(self, method: str) -> bool:
+        return method in self._bound
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["fc.route"] = self.path
         bound = self._bound[scope["method"]]

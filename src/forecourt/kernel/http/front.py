@@ -12,7 +12,6 @@ import msgspec
 import structlog
 
 from forecourt.kernel.errors import Internal
-from forecourt.kernel.ids import new_id
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.telemetry import trace_id_of
 
@@ -72,9 +71,10 @@ class Front:
                 origin = value
             elif name == b"x-forwarded-for":
                 forwarded = value
+        trace_id = trace_id_of(traceparent.decode("latin-1") if traceparent else None)
         if request_id is None or not _REQUEST_ID.match(request_id):
-            request_id = new_id().hex.encode()
-        scope["fc.trace"] = trace_id_of(traceparent.decode("latin-1") if traceparent else None)
+            request_id = trace_id.encode()
+        scope["fc.trace"] = trace_id
         scope["fc.address"] = self._address(scope, forwarded)
         more = [*self._fixed, (b"x-request-id", request_id)]
         if origin is not None and origin in self._origins:

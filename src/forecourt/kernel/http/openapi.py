@@ -24,6 +24,7 @@ from forecourt.kernel.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from forecourt.kernel.http.decode import nothing_needed
 from forecourt.kernel.http.operation import AccessKind, Html, Keyed, Kind, Operation, Raw, Redirect, reply_body
 
 REF = "#/components/schemas/{name}"
@@ -144,7 +145,10 @@ def _operation(op: Operation, schemas: dict[str, Any], components: dict[str, Any
     if parameters:
         out["parameters"] = parameters
     if op.body is not None:
-        out["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas[_key(op.body)]}}}
+        out["requestBody"] = {
+            "required": not nothing_needed(op.body),
+            "content": {"application/json": {"schema": schemas[_key(op.body)]}},
+        }
     kind = declared.access.kind
     if kind is AccessKind.PUBLIC:
         out["security"] = [{}, {"bearer": []}]

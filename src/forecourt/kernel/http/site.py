@@ -1,4 +1,4 @@
-"""The ASGI application of one process: Litestar routes paths, each path's `Dispatcher` does the rest."""
+"""The ASGI application of one process: a path leads to its `Dispatcher`, by `Routes` when it can, by Litestar otherwise."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from forecourt.kernel.errors import BadRequest, Internal, MethodNotAllowed, NotF
 from forecourt.kernel.http.dispatch import Dispatcher, Door
 from forecourt.kernel.http.front import App, Front
 from forecourt.kernel.http.operation import Operation
+from forecourt.kernel.http.routes import Routes
 from forecourt.kernel.metrics import Metrics
 
 log = structlog.get_logger("forecourt.http")
@@ -25,22 +26,37 @@ log = structlog.get_logger("forecourt.http")
 _CONVERTERS = {UUID: "uuid", str: "str", int: "int", date: "date"}
 
 
-def site(operations: Sequence[Operation], door: Door) -> Litestar:
+def site(operations: Sequence[Operation], door: Door) -> ASGIApp:
     """Routes every operation. Raises TypeError when two declare the same method on one path."""
     by_path: dict[str, list[Operation]] = {}
     for op in operations:
         by_path.setdefault(op.path, []).append(op)
-    handlers = [_handler(_route(path, ops[0]), Dispatcher(path, ops, door)) for path, ops in by_path.items()]
+    routes = Routes()
+    handlers: list[HTTPRouteHandler] = []
+    for path, ops in by_path.items():
+        dispatcher = Dispatcher(path, ops, door)
+        routes.add(path, ops[0].path_types, dispatcher)
+        handlers.append(_handler(_route(path, ops[0]), dispatcher))
 
     def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         return _answer(request, error, door)
 
-    return Litestar(
+    litestar = Litestar(
         route_handlers=handlers,
         openapi_config=None,
         logging_config=None,
         exception_handlers={Exception: answer, HTTPException: answer},
     )
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        found = routes.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            await litestar(scope, receive, send)
+            return
+        dispatcher, scope["path_params"] = found
+        await dispatcher(scope, receive, send)
+
+    return serve
 
 
 def front(app: ASGIApp, metrics: Metrics, *, origins: Sequence[str], proxies: Sequence[str], strict_transport: bool) -> App:

@@ -89,7 +89,7 @@ class SearchQuery(Paged, forbid_unknown_fields=True, kw_only=True):
     min_price: Minor | None = None
     max_price: Minor | None = None
     currency: Currency | None = None
-    free_at: datetime | None = None
+    free_at: Annotated[datetime, Meta(tz=True)] | None = None
     duration_min: DurationMin | None = None
     q: Words | None = None
     sort: Sort | None = None
