@@ -96,6 +96,12 @@ const actions = {
   },
   dismiss(el) { el.closest("[data-dismiss]")?.remove(); },
   print() { print(); },
+  locate(el) {
+    navigator.geolocation?.getCurrentPosition(({ coords }) => {
+      document.getElementById(el.dataset.lat).value = coords.latitude.toFixed(5);
+      document.getElementById(el.dataset.lon).value = coords.longitude.toFixed(5);
+    });
+  },
   async copy(el) { await navigator.clipboard?.writeText(el.dataset.text ?? location.href); say(el.dataset.done ?? ""); },
 };
 
@@ -154,6 +160,11 @@ const rest = (form) => {
 document.addEventListener("htmx:afterRequest", (e) => e.target.closest?.("form") && rest(e.target.closest("form")));
 addEventListener("pageshow", () => document.querySelectorAll('form[aria-busy="true"]').forEach(rest));
 
+// The brand's colour is seen while it is chosen.
+document.addEventListener("input", (e) => {
+  if (e.target.matches("[data-hue-input]")) root.dataset.hue = Math.floor(e.target.value / 2) * 2;
+});
+
 // Filters and switches act when changed; their form keeps a button for readers without scripts.
 document.addEventListener("change", (e) => {
   const form = e.target.closest("form[data-auto]");
@@ -191,7 +202,8 @@ document.addEventListener("keydown", (e) => {
     if (keys && !keys.open) { e.preventDefault(); keys.showModal(); }
     return;
   }
-  if (e.key.length !== 1) return;
+  if (e.key.length !== 1 && e.key !== "Escape") return;
+  if (e.key === "Escape" && scope !== document) return;
   const wanted = [...scope.querySelectorAll(`[data-key="${CSS.escape(e.key.toLowerCase())}"]`)].filter((el) => el.checkVisibility?.() ?? true);
   if (wanted.length) { e.preventDefault(); wanted.at(-1).click(); }
 });
@@ -217,6 +229,7 @@ const wanted = [
   ["[data-near]", "./near.js"],
 ];
 function enliven(scope) {
+  scope.querySelectorAll("[data-guess-zone]").forEach((el) => { el.value ||= Intl.DateTimeFormat().resolvedOptions().timeZone ?? ""; });
   scope.querySelectorAll("[data-toast]:not([data-watched])").forEach((el) => { el.dataset.watched = ""; watchToast(el); });
   for (const [what, where] of wanted) {
     if (scope.querySelector(what) || scope.matches?.(what)) import(where).then((m) => m.start(scope));

@@ -1,5 +1,5 @@
 // The day sheet: lift a block with the pointer, or with M and the arrows; it lands at once and can be taken back with Z.
-// J and K walk the blocks in order of time. The server decides: a refused move puts the block back and says why.
+// E and M M open a form beside the sheet. J and K walk the blocks in order of time. The server decides: a refused move puts the block back and says why.
 import { say, send } from "./app.js";
 
 const LONG_PRESS_MS = 350, QUOTE_MS = 160;
@@ -212,6 +212,8 @@ class Sheet {
     const bk = document.activeElement?.closest?.(".bk");
     const key = e.key.toLowerCase();
     if (key === "m" && bk?.dataset.movable !== undefined && this.day.contains(bk)) { stop(e); this.begin(bk); }
+    else if (key === "e" && bk?.dataset.movable !== undefined && this.day.contains(bk)) { stop(e); open(bk, "extend"); }
+    else if ((key === "b" || key === "n") && document.activeElement?.matches?.(".day__add")) { stop(e); begin(document.activeElement, key); }
     else if ((key === "j" || key === "k") && !document.activeElement?.closest?.("[data-queue]")) { stop(e); this.next(bk, key === "j" ? 1 : -1); }
   }
 
@@ -227,7 +229,7 @@ class Sheet {
       case "ArrowLeft": stop(e); this.to(beside(-forward), l.at); break;
       case "Enter": case " ": stop(e); this.land(); break;
       case "Escape": stop(e); this.cancel(); break;
-      case "m": case "M": stop(e); this.cancel(); document.getElementById("move-dialog")?.showModal(); break;
+      case "m": case "M": { stop(e); const { bk } = l; this.cancel(); open(bk, "move"); break; }
       default: return;
     }
     this.lift?.drop.scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -240,6 +242,29 @@ class Sheet {
     target?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 }
+
+// Beside the sheet: the form for a block, or for a free hour.
+const show = (url) => globalThis.htmx?.ajax("GET", url, { target: "#panel" }).then(() => history.pushState({}, "", url)) ?? location.assign(url);
+
+function open(bk, act) {
+  const url = new URL(bk.querySelector(".bk__open").href);
+  url.searchParams.set("act", act);
+  show(url.pathname + url.search);
+}
+
+function begin(cell, key) {
+  const url = new URL(cell.href);
+  if (key === "b") { url.searchParams.delete("new"); url.searchParams.set("block", "1"); }
+  show(url.pathname + url.search);
+}
+
+// The block whose panel is open is the chosen one.
+document.addEventListener("htmx:afterSettle", (e) => {
+  if (e.target.id !== "panel") return;
+  const id = e.target.querySelector("[data-booking-panel]")?.dataset.bookingPanel;
+  document.querySelectorAll('.bk[aria-selected="true"]').forEach((bk) => bk.removeAttribute("aria-selected"));
+  if (id) document.getElementById(`bk-${id}`)?.setAttribute("aria-selected", "true");
+});
 
 function stop(e) {
   e.preventDefault();
