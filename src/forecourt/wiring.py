@@ -99,7 +99,7 @@ def notifications(house: House) -> Part:
 
 def venues(house: House) -> Part:
     from forecourt.app import Part
-    from forecourt.modules.booking.contract import Bookings, FreeAt, FreeTimes
+    from forecourt.modules.booking.contract import FreeAt, FreeTimes
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.venues import jobs
     from forecourt.modules.venues.contract import Venues
