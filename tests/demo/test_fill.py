@@ -10,7 +10,7 @@ from tests.conftest import FreshDatabase
 from tests.demo.conftest import NOW, PAST_DAYS, SEED, Filled
 
 from forecourt.demo import LOG_INS, PASSWORD, HouseInUse, begun, fill, unheard
-from forecourt.demo.fill import LOCK, OtherSize
+from forecourt.demo.fill import LOCK, MayNotFill, OtherSize
 from forecourt.demo.many import fill_venues
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Context
@@ -134,6 +134,13 @@ async def test_a_world_that_is_there_is_left_alone(filled: Filled, rows: asyncpg
     made = await fill(filled.admin_url, seed=SEED, scale=0, report=unheard, now=NOW + timedelta(days=1), past_days=PAST_DAYS)
     assert made == filled.made
     assert await rows.fetchrow(COUNTS) == before
+
+
+async def test_a_login_that_may_not_look_fills_nothing(fresh_database: FreshDatabase) -> None:
+    assert not await begun(fresh_database.admin_url), "the owner sees that the house is empty"
+    assert await begun(fresh_database.url)
+    with pytest.raises(MayNotFill):
+        await fill(fresh_database.url, seed=SEED, scale=0, report=unheard, past_days=2)
 
 
 async def test_strangers_are_not_given_accounts_with_a_known_password(fresh_database: FreshDatabase) -> None:

@@ -144,6 +144,15 @@ def test_statuses_are_true_to_the_clock(story: list[Booked]) -> None:
                 pass
 
 
+def test_nobody_has_lost_the_right_to_book(story: list[Booked]) -> None:
+    absent = Counter((b.account_id, b.site.organisation_id) for b in story if b.status is BookingStatus.NO_SHOW and b.person)
+    live = Counter((b.account_id, b.site.organisation_id) for b in story if b.status in OCCUPYING and b.person)
+    policies = {b.site.organisation_id: b.site.book.policies for b in story}
+    assert absent
+    assert all(n < policies[house].no_show_strikes for (_, house), n in absent.items())
+    assert all(n < policies[house].max_open_bookings for (_, house), n in live.items())
+
+
 def test_evenings_and_weekends_are_busiest_at_the_clubs(story: list[Booked]) -> None:
     clifton = [b for b in story if b.site.place.slug == "clifton"]
     evening = sum(18 * 60 <= b.start < 23 * 60 for b in clifton)

@@ -91,6 +91,10 @@ COUNT = (
     "select (select count(*) from venues.organisation), (select count(*) from venues.venue),"
     " (select count(*) from venues.resource), (select count(*) from identity.account), (select count(*) from booking.booking)"
 )
+MAY_LOOK = (
+    "select has_schema_privilege('venues', 'usage') and has_schema_privilege('identity', 'usage')"
+    " and has_schema_privilege('kernel', 'usage')"
+)
 LIVED_IN = "select exists (select from venues.organisation) or exists (select from identity.account)"
 DONE = "select i.event_id, i.at from kernel.inbox i where i.subscriber = $1"
 INTERRUPTED = (
@@ -138,10 +142,13 @@ def _part(name: str) -> UUID:
 async def begun(admin_url: str) -> bool:
     """True when there is nothing to fill: a world is there or being made, or somebody lives here.
 
-    False for an empty house, and for a demo world that was interrupted: `fill` goes on with it.
+    False for an empty house, and for a demo world that was interrupted: `fill` goes on with it. A login that may not look
+    may not fill either.
     """
     connection = await asyncpg.connect(admin_url)
     try:
+        if not await connection.fetchval(MAY_LOOK):
+            return True
         if not await connection.fetchval(LIVED_IN):
             return False
         if not await connection.fetchval(INTERRUPTED, SUBSCRIBER, _part("begun"), _part("finished")):

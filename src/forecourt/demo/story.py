@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from bisect import bisect
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import accumulate
 from uuid import UUID
 
@@ -80,6 +82,7 @@ NOTES = (
 
 NO_SHOW, CANCELLED, EXPIRED, ASKS = 0.025, 0.09, 0.025, 0.012
 RAINED_OFF = 0.25
+MOST_ABSENT = 1
 
 
 @dataclass(slots=True)
@@ -158,7 +161,7 @@ class Streets:
         for person in world.people:
             liked = LIKED_BY.get(person.email)
             if liked is not None:
-                weight = 12.0 if site.place.slug in liked else 0.0
+                weight = 5.0 if site.place.slug in liked else 0.0
             elif person.staff or person.admin or person.unconfirmed or person.city not in cities:
                 weight = 0.0
             else:
@@ -185,7 +188,9 @@ class Chronicle:
         self._streets = Streets(world, site)
         self._busy_people = busy_people
         self._ticking = False
+        self._absent: Counter[UUID] = Counter()
         self._taken: dict[UUID, list[tuple[datetime, datetime]]] = {r.id: [] for r in site.book.resources}
+        self._doors = lru_cache(maxsize=1000)(self._find_doors)
         self._blocked: dict[UUID, list[tuple[datetime, datetime]]] = {r.id: [] for r in site.book.resources}
         self._staff = [
             p for p in world.people if p.staff and any(s == site.house.slug and r != "viewer" for s, r in p.staff.roles)
@@ -247,7 +252,7 @@ class Chronicle:
 
     def _starts(self, resource: Resource, day: date) -> tuple[list[int], list[float]]:
         """Starts on the grid and the running sum of how much they are liked."""
-        opens, closes = self._open(day)
+        opens, closes = self._doors(day)
         weights = self._hours[1 if day.weekday() >= 5 else 0]
         hot = resource.indoor is False and self._weather.is_hot(self.site.place.city, day)
         starts: list[int] = []
@@ -260,7 +265,7 @@ class Chronicle:
                     liked.append(weight * share)
         return starts, list(accumulate(liked))
 
-    def _open(self, day: date) -> tuple[int, int]:
+    def _find_doors(self, day: date) -> tuple[int, int]:
         """Opening and closing in minutes; the sign at the door of the next day counts."""
         place = self.site.place
         first, last = place.weekend_hours if day.weekday() >= 5 else place.hours
@@ -274,7 +279,7 @@ class Chronicle:
         """A booking as it comes, unless the place is taken or nobody has thought of it yet."""
         dice = self._dice
         period = self._period(day, start, duration)
-        if start + duration > self._open(day)[1] or not self._free(resource, period):
+        if start + duration > self._doors(day)[1] or not self._free(resource, period):
             return None
         lead = self._lead()
         created = period[0] - lead
@@ -290,6 +295,8 @@ class Chronicle:
             if person is None:
                 return None
         ending = self._ending(resource, day, period[0], purpose)
+        if ending is Ending.NO_SHOW and not self._forgives(person):
+            ending = Ending.PLAYED
         booked = self._book(resource, person, guest, day, start, duration, purpose, team, created)
         if 0.03 < chance < 0.07:
             booked.made_by = self._colleague().id
@@ -297,6 +304,13 @@ class Chronicle:
         if team > 1 and person is not None and dice.random() < 0.2:
             booked.invited = list({p.id: None for p in (self._streets.pick(dice) for _ in range(team - 1)) if p is not person})
         return self._live(booked, ending)
+
+    def _forgives(self, person: Person | None) -> bool:
+        """Nobody stays away so often that the house lets them book no more; those with a part always come."""
+        if person is None or person.email in LIKED_BY or self._absent[person.id] >= MOST_ABSENT:
+            return False
+        self._absent[person.id] += 1
+        return True
 
     def _lead(self) -> timedelta:
         """How long before they come people book: most a few days, some hours, some weeks."""
@@ -522,7 +536,7 @@ class Chronicle:
         for scene in made:
             resource = names[scene.place]
             period = self._period(day, scene.start, scene.duration)
-            opens, closes = self._open(day)
+            opens, closes = self._doors(day)
             if scene.start < opens or scene.start + scene.duration > closes or not self._free(resource, period):
                 continue
             created = min(period[0] - timedelta(hours=scene.booked_h_before), self.now - timedelta(minutes=4))
@@ -550,7 +564,7 @@ class Chronicle:
         """Somebody is in at this moment, wherever doors are open."""
         local = self.now.astimezone(self.site.tz)
         at = local.hour * 60 + local.minute
-        opens, closes = self._open(day)
+        opens, closes = self._doors(day)
         for resource in self.site.book.resources[:3]:
             start = max(opens, (at - self._dice.randrange(10, 40)) // 15 * 15)
             thing = self.site.things[resource.id]
@@ -563,7 +577,7 @@ class Chronicle:
     def _a_hold(self, day: date) -> Iterator[Booked]:
         """One hold that ticks: as soon as there is time today, else tomorrow."""
         local = self.now.astimezone(self.site.tz)
-        opens, closes = self._open(day)
+        opens, closes = self._doors(day)
         first = max(local.hour * 60 + local.minute + 20, opens) if local.date() == day else opens
         for start in range(-(-first // 15) * 15, closes, 15):
             resource = self._dice.choice(self.site.book.resources)

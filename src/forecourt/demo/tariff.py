@@ -32,6 +32,7 @@ class Tariff:
         self.currency = site.book.organisation.currency
         self._book = site.book
         self._rules = site.book.rules
+        self._hours = [_hours(rule) for rule in site.book.rules]
         self._resources = {r.id: r for r in site.book.resources}
         o = site.book.organisation
         rate = Decimal(o.tax[0].rate)
@@ -85,7 +86,7 @@ class Tariff:
         for offset, kind in zip((-DAY_MIN, 0, DAY_MIN), days, strict=True):
             for i in kind:
                 if i in ranks:
-                    opens, closes = _hours(self._rules[i])
+                    opens, closes = self._hours[i]
                     windows.append((ranks[i], opens + offset, closes + offset))
         cuts = sorted({first, last, *(at for _, a, b in windows for at in (a, b) if first < at < last)})
         pieces: list[tuple[int, int, int | None]] = []

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from forecourt.demo import directory
-from forecourt.demo.crowd import LANGUAGES, LOCALES, MONEY, OWN_ROLES, TIMEZONES, Person
+from forecourt.demo.crowd import LANGUAGES, LOCALES, MONEY, OWN_ROLES, PLAYERS, TIMEZONES, Person
 from forecourt.demo.ids import Fate
 from forecourt.demo.world import Site, World, owner_email
 from forecourt.modules.people.contract import Preferences
@@ -264,8 +264,12 @@ def _account(person: Person, password_hash: str, joined: datetime) -> Row:
     return (person.id, email, email.casefold(), person.name, password_hash, status, person.admin, joined)
 
 
+SPEAKING = frozenset(email for _, email, _ in PLAYERS)
+"""Those with a part read English: who is shown around as one of them may not read Urdu."""
+
+
 def _preferences(person: Person) -> Preferences:
-    locale = LOCALES[person.city] if not person.staff else None
+    locale = "en" if person.staff or person.admin or person.email in SPEAKING else LOCALES[person.city]
     return Preferences(locale=locale, timezone=TIMEZONES[person.city], currency=MONEY[person.city])
 
 
