@@ -21,6 +21,19 @@ OURS = Query(str, "select note from probe.effect order by seq limit 100")
 ADD = Statement("insert into probe.effect (organisation_id, note) values ($1, $2)")
 
 
+class Court(msgspec.Struct, frozen=True):
+    name: str
+    lanes: int = 1
+
+
+class NamedCourt(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+
+
+class LateCourt(Court, frozen=True, kw_only=True):
+    surface: str
+
+
 async def one_connection(scratch: Scratch) -> Database:
     return await scratch.fresh.connect(1)
 
@@ -300,3 +313,18 @@ def test_the_check_of_queries_sees_the_kernels_own_and_would_notice_a_misfit() -
     column = asyncpg.Attribute("n", asyncpg.Type(23, "int4", "scalar", "pg_catalog"))
     assert misfit(str, column)
     assert not misfit(int | None, column)
+
+
+@pytest.mark.parametrize(("row", "field"), [(NamedCourt, "name"), (LateCourt, "surface")])
+def test_a_query_refuses_a_struct_whose_fields_a_row_cannot_fill_by_position(row: type[msgspec.Struct], field: str) -> None:
+    before = len(Query.registered)
+    with pytest.raises(TypeError, match=f"{row.__name__} is kw_only.*: {field}\\."):
+        Query(row, "select 'Centre'")
+    assert len(Query.registered) == before, "what was refused is not among the queries of the program"
+
+
+def test_a_query_takes_a_struct_with_positions_and_defaults() -> None:
+    query = Query(Court, "select 'Centre', 2")
+    Query.registered.remove(query)
+    assert query.fields == ("name", "lanes")
+    assert query.make(("Centre", 2)) == Court("Centre", 2)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ A transaction's role is its module's: it can touch that module's schema and noth
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import time
 import types
@@ -79,6 +80,7 @@ class Query(Generic[Row]):
     """SQL and what one of its rows is: a struct filled by position, or a plain type when there is one column.
 
     Columns of JSON become the struct, list or dict that the field declares; enums are rebuilt from their value.
+    Raises TypeError for a struct with fields that take their value by name only.
     """
 
     registered: list[Query[Any]] = []  # noqa: RUF012 - the registry is the point
@@ -98,6 +100,7 @@ class Query(Generic[Row]):
             if convert is None:
                 return lambda record: record[0]
             return lambda record: cast("Row", convert(record[0]))
+        _refuse_fields_by_name(row)
         hints = get_type_hints(row, include_extras=True)
         self.fields = row.__struct_fields__
         converters = [(i, c) for i, name in enumerate(self.fields) if (c := _converter(hints[name])) is not None]
@@ -112,6 +115,15 @@ class Query(Generic[Row]):
             return struct(*values)
 
         return fill
+
+
+def _refuse_fields_by_name(row: type[msgspec.Struct]) -> None:
+    named = [p.name for p in inspect.signature(row).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    if named:
+        raise TypeError(
+            f"{row.__qualname__} is kw_only, but a row fills its struct by position: {', '.join(named)}. "
+            "Declare the row's struct without kw_only, columns in the order of its fields."
+        )
 
 
 def _converter(annotation: object) -> Callable[[Any], object] | None:
