@@ -16,7 +16,6 @@ from forecourt.demo.cast import PASSWORD
 from forecourt.demo.ids import Fate
 from forecourt.demo.many import fill_bookings
 from forecourt.demo.money import Bookkeeper, Books, Lot
-from forecourt.demo.news import News
 from forecourt.demo.places import HOUSES
 from forecourt.demo.record import bucket
 from forecourt.demo.scenes import blocks
@@ -229,7 +228,6 @@ async def _places_and_people(connection: Connection, world: World, progress: Pro
 async def _history(connection: Connection, world: World, progress: Progress, report: Report) -> None:
     """Organisation by organisation, month by month: every transaction is whole, and over within a second or two."""
     weather, busy_people = Weather(world.fate), set[tuple[UUID, date]]()
-    latest: list[News] = []
     houses = sorted(world.organisations, key=lambda b: b.organisation.slug != FIRST_HOUSE)
     for n, book in enumerate(houses):
         report(HISTORY, n, len(houses))
@@ -238,15 +236,12 @@ async def _history(connection: Connection, world: World, progress: Progress, rep
         bookings: list[Booked] = []
         for site in sites:
             bookings += await asyncio.to_thread(list, Chronicle(world, site, weather, busy_people).tell())
-        latest += news.latest(bookings)
         if not progress.has(f"finished {o.slug}"):
             books = await asyncio.to_thread(Bookkeeper(world, o.id, o.currency).keep, bookings)
             await _months(connection, world, progress, o, bookings, books)
     report(HISTORY, len(houses), len(houses))
     await connection.execute(ANALYZE)
-    async with connection.transaction():
-        await news.tell(connection, latest, world.fate.dice("news"))
-        await progress.remember("finished", datetime.now(UTC))
+    await progress.remember("finished", datetime.now(UTC))
 
 
 async def _months(
@@ -273,7 +268,9 @@ async def _months(
             except (asyncpg.ExclusionViolationError, asyncpg.DeadlockDetectedError):
                 if last:  # somebody took a place at the same moment, three times over
                     raise
-    await progress.remember(f"finished {o.slug}", datetime.now(UTC))
+    async with connection.transaction():
+        await news.tell(connection, bookings, world.fate.dice("news", o.slug))
+        await progress.remember(f"finished {o.slug}", datetime.now(UTC))
 
 
 def password_hash(fate: Fate) -> str:

@@ -1,4 +1,4 @@
-"""The latest news of the demo world as events, so that the audit trail and whoever else listens has something to tell.
+"""The latest news of each organisation as events, so that the audit trail and whoever else listens has something to tell.
 
 Only the latest: an event for every step of a year would keep every subscriber busy for minutes.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -31,7 +31,8 @@ from forecourt.modules.booking.contract import (
     PayWith,
 )
 
-MOST = 200
+MOST = 40
+"""Events of one organisation."""
 _A = BookingAction
 _encode = msgspec.json.Encoder().encode
 
@@ -47,26 +48,19 @@ KINDS: dict[BookingAction, type[Event]] = {
     _A.COMPLETE: BookingCompleted,
     _A.MARK_NO_SHOW: BookingNoShow,
 }
-News = tuple[Booked, Step]
 
 
-def latest(bookings: Iterable[Booked]) -> list[News]:
-    """The last steps of these bookings, at most MOST."""
+async def tell(connection: Connection, bookings: Iterable[Booked], dice: random.Random) -> None:
+    """Writes the last steps of an organisation's bookings to the event log, oldest first."""
     steps = ((b, step) for b in bookings for step in b.steps)
-    return heapq.nlargest(MOST, steps, key=lambda n: (n[1].at, n[0].id))
-
-
-async def tell(connection: Connection, news: Sequence[News], dice: random.Random) -> int:
-    """Writes the last MOST of the news to the event log, oldest first; returns how many."""
-    chosen = sorted(heapq.nlargest(MOST, news, key=lambda n: (n[1].at, n[0].id)), key=lambda n: (n[1].at, n[0].id))
-    rows = [_row(b, step, dice) for b, step in chosen]
+    chosen = heapq.nlargest(MOST, steps, key=lambda n: (n[1].at, n[0].id))
+    rows = [_row(b, step, dice) for b, step in reversed(chosen)]
     await copy(
         connection,
         "kernel.event",
         "id at organisation_id name version payload actor_kind account_id service",
         [row for row in rows if row is not None],
     )
-    return len(rows)
 
 
 def _row(b: Booked, step: Step, dice: random.Random) -> Row | None:
