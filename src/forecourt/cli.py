@@ -310,7 +310,7 @@ def check(*, map: Annotated[bool, Parameter(help="List every route, event, job, 
 
     Example: forecourt check --map
     """
-    from forecourt.survey import faults, survey
+    from forecourt.survey import boundary_faults, faults, survey
 
     found = survey()
     if map:
@@ -322,7 +322,7 @@ def check(*, map: Annotated[bool, Parameter(help="List every route, event, job, 
                 for name in names:
                     table.add_row(f"[dim]{kind}[/]", name)
             out.print(table)
-    wrong = faults(found)
+    wrong = boundary_faults() + faults(found)
     for fault in wrong:
         err.print(f"[bold red]{fault}[/]")
     routes = sum(len(r.things.get("route", ())) for r in found)

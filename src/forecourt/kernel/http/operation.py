@@ -45,7 +45,7 @@ class AccessKind(StrEnum):
     CONFIRMED = "confirmed"
     """A person whose e-mail address is verified (ID-1), or an API key."""
     STAFF = "staff"
-    """Staff (or a key) of the organisation `org_id` of the path, with a named permission. To others it is 404."""
+    """Staff (or a key) of the organisation `org_id` of the path, with a named permission or any. To others it is 404."""
     ADMIN = "admin"
     """Platform admins."""
 
@@ -59,9 +59,14 @@ PUBLIC = Access(AccessKind.PUBLIC)
 PERSON = Access(AccessKind.PERSON)
 CONFIRMED = Access(AccessKind.CONFIRMED)
 ADMIN = Access(AccessKind.ADMIN)
+ANY_STAFF = Access(AccessKind.STAFF)
+"""Whoever works for the organisation of the path, whatever they may do: they see the place as it is set up."""
 
 
 def staff(permission: str) -> Access:
+    """Staff who have this permission. Raises ValueError without one; say ANY_STAFF to mean anyone of the staff."""
+    if not permission:
+        raise ValueError("name the permission, or say ANY_STAFF")
     return Access(AccessKind.STAFF, permission)
 
 

@@ -12,6 +12,7 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from forecourt.kernel.http.operation import (
     ADMIN,
+    ANY_STAFF,
     CONFIRMED,
     PERSON,
     PUBLIC,
@@ -384,7 +385,7 @@ class StaffApi(Api):
         """Give somebody another role. Nobody gives or takes more than they have themselves."""
         return member_view(await self._staff.change_role(ctx, account_id, body.role, if_match))
 
-    @delete("/v1/orgs/{org_id}/staff/{account_id}", status=204, access=staff(""), problems=(LastOwner, Forbidden, NotFound))
+    @delete("/v1/orgs/{org_id}/staff/{account_id}", status=204, access=ANY_STAFF, problems=(LastOwner, Forbidden, NotFound))
     async def remove(self, ctx: Context, org_id: UUID, account_id: UUID) -> None:
         """Remove somebody from the staff, or leave. The last owner cannot leave."""
         await self._staff.remove(ctx, account_id)

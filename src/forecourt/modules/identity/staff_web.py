@@ -10,7 +10,21 @@ import msgspec
 from msgspec import Meta
 
 from forecourt.kernel.errors import Invalid, Problem
-from forecourt.kernel.http.operation import CONFIRMED, PERSON, PUBLIC, Api, By, Html, Limit, Redirect, Visit, action, page, staff
+from forecourt.kernel.http.operation import (
+    ANY_STAFF,
+    CONFIRMED,
+    PERSON,
+    PUBLIC,
+    Api,
+    By,
+    Html,
+    Limit,
+    Redirect,
+    Visit,
+    action,
+    page,
+    staff,
+)
 from forecourt.kernel.web.forms import NO_FAULTS, Faults, faults
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice
@@ -131,7 +145,7 @@ class StaffPages(Api):
             return await self._people(visit, org_id, Invite(), faults(problem))
         return Redirect(f"/orgs/{org_id}/people", toast=f"{row.name} is {form.role} now")
 
-    @action("/orgs/{org_id}/people/{account_id}/remove", access=staff(""))
+    @action("/orgs/{org_id}/people/{account_id}/remove", access=ANY_STAFF)
     async def remove(self, visit: Visit, org_id: UUID, account_id: UUID) -> Html | Redirect:
         """Removes somebody, or the visitor itself."""
         try:

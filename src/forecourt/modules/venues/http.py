@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed
-from forecourt.kernel.http.operation import ADMIN, CONFIRMED, PUBLIC, Api, delete, get, patch, post, put, staff
+from forecourt.kernel.http.operation import ADMIN, ANY_STAFF, CONFIRMED, PUBLIC, Api, delete, get, patch, post, put, staff
 from forecourt.kernel.money import Currency
 from forecourt.kernel.paging import Page, Paged
 from forecourt.kernel.period import Period
@@ -51,7 +51,6 @@ from forecourt.modules.venues.service.organisations import OnboardingStep
 from forecourt.modules.venues.service.search import FreeTime, Sort, Suggestion
 from forecourt.modules.venues.service.venues import PricePreview, Prices, resource_page
 
-ANY_STAFF = staff("")
 EDIT = staff("venues.edit")
 
 DEFAULT_DURATION_MIN = 60

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Problem
-from forecourt.kernel.http.operation import CONFIRMED, PERSON, Api, Html, Redirect, Visit, action, page, staff
+from forecourt.kernel.http.operation import ANY_STAFF, CONFIRMED, PERSON, Api, Html, Redirect, Visit, action, page, staff
 from forecourt.kernel.period import Period
 from forecourt.kernel.web.formats import local
 from forecourt.kernel.web.forms import NO_FAULTS, Faults, faults
@@ -571,7 +571,7 @@ class StaffVenuePages(Api):
             zones=ZONES,
         )
 
-    @page("/orgs/{org_id}/more", access=staff(""))
+    @page("/orgs/{org_id}/more", access=ANY_STAFF)
     async def more(self, visit: Visit, org_id: UUID) -> Html:
         """Everything else, for phones: the side bar as a page."""
         organisation = await self._venues.organisation(visit.ctx, org_id)
