@@ -23,6 +23,8 @@ HOUR = timedelta(hours=1)
 SHORTEST_STEPS = 32
 MOST_STEPS = 120
 SOON = timedelta(minutes=30)
+ROOM_FOR_TWO = 4
+"""A shorter block shows time and name only."""
 MOVABLE = frozenset({BookingStatus.PENDING_APPROVAL, BookingStatus.PAYMENT_PENDING, BookingStatus.UPCOMING})
 COUNTS = frozenset({BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS, BookingStatus.COMPLETED, BookingStatus.NO_SHOW})
 STATE_LABELS = {
@@ -213,7 +215,7 @@ def _block(seen: Seen, entry: SheetEntry, at: int, length: int) -> DayBlock:
         when=when,
         name=entry.title,
         state_label=STATE_LABELS[entry.status],
-        line=_line(seen, detail),
+        line=_line(seen, detail) if length >= ROOM_FOR_TWO else "",
         icons=_icons(detail),
         href=seen.href(booking=entry.booking_id),
         movable=seen.may_move and entry.status in MOVABLE,
@@ -230,7 +232,7 @@ def _line(seen: Seen, detail: BookingOut | None) -> str:
     if detail.status is BookingStatus.PAYMENT_PENDING:
         return f"{people}, {formats.money(seen.locale, due)} due"
     if due.amount > 0:
-        return f"{people}, {formats.money(seen.locale, due)} at the desk"
+        return f"{people}, {formats.money(seen.locale, due)} due"
     return f"{people}, {formats.money(seen.locale, detail.paid)} paid" if detail.paid else people
 
 

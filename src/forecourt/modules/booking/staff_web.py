@@ -58,6 +58,7 @@ BLOCK = staff("booking.block")
 RESET = b"event: reset\ndata: again\n\n"
 MAX_VENUES = 100
 AT_ONCE = 100
+UNDO_FOR = timedelta(minutes=10)
 EXTEND_STEPS = (15, 30, 45, 60, 90, 120)
 PROBLEM_JSON = "application/problem+json"
 
@@ -424,7 +425,7 @@ class StaffBookingPages(Api):
             return await self._again(visit, seen, Panel(new=form, wrong=wrong))
         here = with_query(f"/orgs/{org_id}/day", {"venue_id": form.venue_id, "date": day, "booking": made.id})
         text = f"{form.who.strip() or 'Walk-in'}, {formats.time_range(visit.locale, made.start, made.end, book.venue.timezone)}"
-        return Redirect(here, toast=f"Booked: {text}", undo=f"/orgs/{org_id}/day/{made.id}/cancel")
+        return Redirect(here, toast=f"Booked: {text}", undo=f"/orgs/{org_id}/day/{made.id}/undo")
 
     @staticmethod
     def _wish(book: VenueBook, day: date, form: NewForm) -> StaffBooking:
@@ -533,19 +534,30 @@ class StaffBookingPages(Api):
     @action("/orgs/{org_id}/day/{booking_id}/cancel", access=CANCEL)
     async def cancel(self, visit: Visit, org_id: UUID, booking_id: UUID, form: CancelForm) -> Html | Redirect | Raw:
         """Gives the place back, and the money that the policy gives back."""
+        before = await self._service.booking(visit.ctx, booking_id)
         try:
             gone = await self._service.cancel(visit.ctx, booking_id, Cancel(form.reason.strip() or None))
         except Problem as problem:
             if visit.partial:
                 return _refused(problem)
-            before = await self._service.booking(visit.ctx, booking_id)
             book = await self._own_book(visit, org_id, before.venue_id)
             seen = await self._seen(visit, org_id, book.venue.id, local(book, before.start).date(), before.id)
             opened = await self._opened(visit, seen, before.id)
             return await self._again(visit, seen, Panel(opened=opened, act="cancel", wrong=faults(problem)))
         book = await self._own_book(visit, org_id, gone.venue_id)
-        back = f", {formats.money(visit.locale, gone.refund)} goes back" if gone.refund else ""
+        back = f", {formats.money(visit.locale, gone.refund)} goes back" if gone.refund and before.paid else ""
         return await self._done(visit, org_id, book, gone, f"Cancelled{back}", "", chosen=False)
+
+    @action("/orgs/{org_id}/day/{booking_id}/undo", access=CREATE)
+    async def undo(self, visit: Visit, org_id: UUID, booking_id: UUID) -> Html | Redirect:
+        """Takes back a booking that the visitor made a moment ago: as if it had never been, so everything goes back."""
+        steps = await self._service.history(visit.ctx, booking_id)
+        mine = bool(steps) and steps[0].account_id == visit.ctx.account_id
+        if not mine or self._clock.now() - steps[0].at > UNDO_FOR:
+            raise InvalidTransition("It was made too long ago, or by somebody else. Cancel it instead.")
+        gone = await self._service.release(visit.ctx, booking_id, "undone")
+        book = await self._own_book(visit, org_id, gone.venue_id)
+        return await self._done(visit, org_id, book, gone, "Taken back", "", chosen=False)
 
     @action("/orgs/{org_id}/day/{booking_id}/approve", access=APPROVE)
     async def approve(self, visit: Visit, org_id: UUID, booking_id: UUID) -> Html | Redirect:

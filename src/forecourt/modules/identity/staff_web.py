@@ -233,12 +233,12 @@ def _standing(member: MemberView) -> tuple[int, str]:
 
 def _groups(own: frozenset[str], ticked: list[str]) -> list[PermissionGroup]:
     """What a key may be given: what its maker has, by subject."""
-    found: dict[str, list[Choice]] = {}
+    found: dict[str, list[Choice]] = {label: [] for label in (*dict.fromkeys(GROUPS.values()), "Everything else")}
     for permission, hint in PERMISSIONS.items():
         if permission in own:
             label = GROUPS.get(permission.partition(".")[0], "Everything else")
-            found.setdefault(label, []).append(Choice(label=hint, value=permission, chosen=permission in ticked))
-    return [PermissionGroup(label, items) for label, items in found.items()]
+            found[label].append(Choice(label=hint, value=permission, chosen=permission in ticked))
+    return [PermissionGroup(label, items) for label, items in found.items() if items]
 
 
 def _end_of(text: str) -> datetime | None:

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta
 
 from forecourt.kernel.errors import FieldError, Invalid
 from forecourt.kernel.money import Money
-from forecourt.kernel.web.formats import minor_digits
+from forecourt.kernel.web.formats import WHOLE, minor_digits
 from forecourt.kernel.web.forms import read
 from forecourt.modules.venues.contract import (
     WEEK,
@@ -103,6 +103,8 @@ def minor(text: str, currency: str, path: str) -> int:
 def amount_text(money: Money) -> str:
     """The reverse of `minor`."""
     digits = minor_digits(money.currency)
+    if money.currency in WHOLE and money.amount % 10**digits == 0:
+        digits, money = 0, Money(money.amount // 10**digits, money.currency)
     return f"{Decimal(money.amount).scaleb(-digits):.{digits}f}"
 
 

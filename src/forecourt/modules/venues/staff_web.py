@@ -14,6 +14,7 @@ from forecourt.kernel.clock import Clock
 from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Problem
 from forecourt.kernel.http.operation import ANY_STAFF, CONFIRMED, PERSON, Api, Html, Redirect, Visit, action, page, staff
 from forecourt.kernel.period import Period
+from forecourt.kernel.web import formats
 from forecourt.kernel.web.formats import local
 from forecourt.kernel.web.forms import NO_FAULTS, Faults, faults
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
@@ -48,7 +49,6 @@ from forecourt.modules.venues.staff_forms import (
     RuleForm,
     SettingsForm,
     VenueForm,
-    amount_text,
     clock,
     hours_text,
 )
@@ -464,7 +464,8 @@ class StaffVenuePages(Api):
             wrong,
             "venues/staff_prices.html",
             rows=[
-                _rule_row(rules[i], i, names, chosen=form is not None and form.place == str(i), wins=i in winners) for i in order
+                _rule_row(rules[i], i, names, visit.locale, chosen=form is not None and form.place == str(i), wins=i in winners)
+                for i in order
             ],
             version=version,
             form=form,
@@ -642,12 +643,12 @@ def _todo(steps: list[OnboardingStep], org_id: UUID, venue_id: UUID | None) -> l
     return [Todo(*STEPS[s.step], s.done, where[s.step]) for s in steps if s.step in where]
 
 
-def _rule_row(rule: PriceRule, place: int, names: dict[UUID, str], *, chosen: bool, wins: bool) -> RuleRow:
+def _rule_row(rule: PriceRule, place: int, names: dict[UUID, str], language: str, *, chosen: bool, wins: bool) -> RuleRow:
     """A rule in the words of its owner."""
     return RuleRow(
         place,
         rule.label or "Without a name",
-        f"{amount_text(rule.amount)} {_PER[rule.per]}" + (f" × {rule.multiplier}" if rule.multiplier else ""),
+        f"{formats.amount(language, rule.amount)} {_PER[rule.per]}" + (f" × {rule.multiplier}" if rule.multiplier else ""),
         _when(rule),
         ", ".join(names.get(id, "something removed") for id in rule.resource_ids) if rule.resource_ids else "Everything",
         _who(rule),
