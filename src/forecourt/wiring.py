@@ -94,7 +94,7 @@ def notifications(house: House) -> Part:
     keep = not house.settings.production
     service = NotificationsService(house.database.module("notifications"), house.clock, house.settings.mail, keep_outbox=keep)
     house.board.provide(Mailer, service)
-    return Part("notifications", operations=OutboxApi(service).operations() if keep else [])
+    return Part("notifications", operations=OutboxApi(service, house.surroundings).operations() if keep else [])
 
 
 def venues(house: House) -> Part:

@@ -109,6 +109,10 @@ class Surroundings:
         context = self.context(visit, org=org, toasts=toasts, live=live)
         return Html(self.pages.render(name, context, **(values or {}), **more), status=status)
 
+    def plain(self, name: str, /, **values: object) -> Html:
+        """A page that knows nobody: for what programs and browsers read at the same address."""
+        return Html(self.pages.render(name, PageContext(now=self._clock.now(), env=self._env), **values))
+
     def problem(self, problem: Problem, visit: Visit | None, trace_id: str) -> str:
         """A problem as a page: what happened, and where to go from here."""
         context = PageContext(now=self._clock.now(), env=self._env) if visit is None else self.context(visit)

@@ -9,7 +9,7 @@ from forecourt.modules.notifications.contract import Mail
 
 
 def confirm_address(to: str, name: str, code: str, url: str, token: str) -> Mail:
-    link = f"{url}/verify-email?token={quote(token)}"
+    link = f"{url}/verify?token={quote(token)}"
     return Mail(
         new_id(),
         to,
@@ -20,7 +20,7 @@ def confirm_address(to: str, name: str, code: str, url: str, token: str) -> Mail
 
 
 def reset_password(to: str, name: str, url: str, token: str) -> Mail:
-    link = f"{url}/reset-password?token={quote(token)}"
+    link = f"{url}/reset?token={quote(token)}"
     return Mail(
         new_id(),
         to,
@@ -36,7 +36,7 @@ def address_taken(to: str, name: str, url: str) -> Mail:
         to,
         "You already have an account",
         f"Hello {name},\n\nsomebody, perhaps you, tried to make an account with this address. It has one already.\n"
-        f"Sign in: {url}/login\nNew password: {url}/forgot-password\n\nIf it was not you, there is nothing to do.\n",
+        f"Sign in: {url}/sign-in\nNew password: {url}/forgot\n\nIf it was not you, there is nothing to do.\n",
     )
 
 
@@ -46,7 +46,7 @@ def password_changed(to: str, name: str, url: str) -> Mail:
         to,
         "Your password was changed",
         f"Hello {name},\n\nyour password was changed and every other session has ended.\n"
-        f"If it was not you, choose a new one now: {url}/forgot-password\n",
+        f"If it was not you, choose a new one now: {url}/forgot\n",
     )
 
 
