@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forecourt.engines import EngineError, Engines, engines_running_in, start_engines
+from forecourt.kernel.errors import Misconfigured
 from forecourt.kernel.log import configure
 from forecourt.kernel.settings import Settings, SettingsError
 
@@ -43,7 +44,7 @@ def main() -> None:
     """The console script."""
     try:
         app()
-    except (EngineError, SettingsError) as e:
+    except (EngineError, SettingsError, Misconfigured) as e:
         err.print(f"[bold red]{e}[/]", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -112,7 +113,7 @@ class Greeting:
     async def __call__(self, house: House) -> None:
         from forecourt.demo import LOG_INS, PASSWORD, begun
 
-        if self._fill and not await begun(self._running.database_url):
+        if self._fill and not await begun(admin_url(self._settings, self._running)):
             self._start_filling()
         url = f"http://{'localhost' if self._settings.http.host in ('127.0.0.1', '0.0.0.0') else self._settings.http.host}"  # noqa: S104
         out.print()
