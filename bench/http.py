@@ -18,7 +18,7 @@ import msgspec
 from bench import peers, seed
 from bench.installation import Installation, Server, forecourt, installation
 from bench.load import Call, Client, Rounds
-from bench.machine import Busy
+from bench.machine import Busy, postgres_cpu_us
 from bench.peers import EXPRESS, EXPRESS_TUNED, NEST, PeerMissing
 from bench.report import Options, Report, at_least, below, median, out, rows
 
@@ -32,6 +32,8 @@ class Round(msgspec.Struct, frozen=True):
     per_s: float
     cpu_us: float
     """Of the server's own process, per request."""
+    database_us: float
+    """Of PostgreSQL, per request."""
     p50_ms: float
     p99_ms: float
     resident_mib: float
@@ -134,6 +136,9 @@ def _rounds(at: Installation, world: seed.World, servers_: list[Server], options
     ]
     seconds, count = (3.0, 3) if options.quick else (6.0, 5)
     done: list[Round] = []
+    tokens = [Call(world.read_one(1, dice)[0].path, token) for token in world.tokens]
+    for server in servers_:
+        Client(server.port, 8).run(tokens).only(200, 404)  # each has seen every token once: people stay for more than a request
     for operation in operations:
         for server in servers_:
             operation.rounds.run(server.port, 2.0, CONNECTIONS, advance=operation.advance)
@@ -144,12 +149,23 @@ def _rounds(at: Installation, world: seed.World, servers_: list[Server], options
 
 
 def _round(operation: Operation, server: Server, seconds: float) -> Round:
-    busy, before = Busy(), server.used()
+    busy, before, database = Busy(), server.used(), postgres_cpu_us()
     rate = operation.rounds.run(server.port, seconds, CONNECTIONS, advance=operation.advance)
     cpu_us = (server.used().cpu_us - before.cpu_us) / max(1, rate.answered)
+    database_us = sum(used - database.get(pid, 0.0) for pid, used in postgres_cpu_us().items()) / max(1, rate.answered)
     if rate.refused or rate.lost or not rate.answered:
         raise AssertionError(f"{server.name}, {operation.name}: {rate.refused} refused and {rate.lost} lost of {rate.answered}")
-    return Round(server.name, operation.name, rate.per_s, cpu_us, rate.p50_ms, rate.p99_ms, server.resident_mib(), busy.percent())
+    return Round(
+        server.name,
+        operation.name,
+        rate.per_s,
+        cpu_us,
+        database_us,
+        rate.p50_ms,
+        rate.p99_ms,
+        server.resident_mib(),
+        busy.percent(),
+    )
 
 
 def _of(done: list[Round], server: str, operation: str) -> list[Round]:
@@ -178,6 +194,7 @@ def _tell(report: Report, done: list[Round], missing: list[str]) -> None:
                     _middle(mine, lambda r: r.per_s),
                     _middle(mine, lambda r: r.cpu_us),
                     _middle(mine, lambda r: r.per_core),
+                    _middle(mine, lambda r: r.database_us),
                     _middle(mine, lambda r: r.p50_ms),
                     _middle(mine, lambda r: r.p99_ms),
                     _middle(mine, lambda r: r.resident_mib),
@@ -196,7 +213,7 @@ def _tell(report: Report, done: list[Round], missing: list[str]) -> None:
     report.add("book with credits", _middle(ours, lambda r: r.per_core), "/s per core", at_least(250))
     report.add("book with credits, 32 clients", _middle(ours, lambda r: r.p99_ms), "ms p99", below(150))
     report.add("memory of our process", _middle(ours, lambda r: r.resident_mib), "MiB", below(250))
-    rows(["", "requests/s", "CPU µs each", "per core /s", "p50 ms", "p99 ms", "RSS MiB"], lines)
+    rows(["", "requests/s", "CPU µs each", "per core /s", "database µs", "p50 ms", "p99 ms", "RSS MiB"], lines)
     for reason in missing:
         out.print(f"[yellow]not compared with {reason}[/]")
     report.details = {"rounds": done, "missing": missing}

@@ -57,6 +57,16 @@ def tree_of(pid: int) -> list[int]:
     return found
 
 
+def postgres_cpu_us() -> dict[int, float]:
+    """What each of this process's PostgreSQL processes has used since it began."""
+    found: dict[int, float] = {}
+    for pid in tree_of(os.getpid()):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "postgres":
+                found[pid] = Used.by(pid).cpu_us
+    return found
+
+
 class Busy:
     """How busy the machine is beside us: taken before a measurement, so that a reader can judge the figures."""
 

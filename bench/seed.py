@@ -50,7 +50,7 @@ class Shape(msgspec.Struct, frozen=True):
     clubs: int = 10
     courts: int = 20
     people: int = 10_000
-    bookers: int = 2_000
+    bookers: int = 500
     days: int = 365
 
 
@@ -75,6 +75,11 @@ class World(msgspec.Struct):
     days: int
     keys: list[dict[str, str]]
     issuer: str
+
+    @property
+    def tokens(self) -> list[str]:
+        """Of everybody who will ask."""
+        return [self.owner.token, *(token for _, token in self.readers), *(p.token for p in self.bookers)]
 
     # --- what is asked of it
 
@@ -164,7 +169,7 @@ async def _make(at: Installation, shape: Shape) -> World:
         await _credits(owner_db, clubs, bookers)
         tomorrow = date.today() + timedelta(days=1)
         await book_in_bulk(owner_db, clubs, people[1 + shape.bookers :], tomorrow, shape.days)
-        readers = await _readers(owner_db, mint, 2_000)
+        readers = await _readers(owner_db, mint, 1_000)
         made = [Person(id, await mint.token(id)) for id in bookers]
         return World(clubs, owner, readers, made, shape.days, await mint.public_keys(), house.settings.http.public_url)
     finally:
