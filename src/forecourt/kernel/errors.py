@@ -156,5 +156,11 @@ class Unavailable(Problem):
     status, code, title = 503, "unavailable", "This part of the house does not answer right now"
 
 
+class Misconfigured(Unavailable):
+    """The settings cannot be right; the text says which and what to do. A process that meets it at its start refuses to start."""
+
+    code, title = "misconfigured", "This installation is not set up rightly"
+
+
 class DeadlineExceeded(Problem):
     status, code, title = 504, "deadline_exceeded", "This took too long and was stopped"

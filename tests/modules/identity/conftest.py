@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
+from tests.journeys.conftest import SECRET
 
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, ActorKind, Context
@@ -26,7 +27,6 @@ from forecourt.modules.identity.service.accounts import NewAccount
 from forecourt.modules.identity.service.sessions import Tokens
 from forecourt.modules.notifications.contract import Mail
 
-SECRET = "a secret of the tests, long enough to be one"
 ISSUER = "http://localhost:8000"
 PASSWORD = "correct horse battery staple 9"
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
-from tests.modules.identity.conftest import PASSWORD
+from tests.journeys.conftest import environ_for
+from tests.modules.identity.conftest import PASSWORD, SECRET
 
 from forecourt.app import Addresses, House
 from forecourt.kernel.settings import Settings
@@ -23,9 +26,9 @@ async def client(
     settings = Settings.read(
         {
             "FORECOURT_ENV": "dev",
+            "FORECOURT_SECRET_KEY": SECRET,
             "FORECOURT_DATA": str(data),
             "FORECOURT_LOG_LEVEL": "error",
-            "FORECOURT_MODULES": "identity,people,notifications",
         }
     )
     house = await House.open(settings, Addresses(database_url, valkey_url))
@@ -116,3 +119,17 @@ async def test_a_person_has_profile_and_preferences(client: httpx.AsyncClient) -
     assert seen["city"] == "London"
     wrong = await client.put("/v1/me/preferences", json={"timezone": "Europe/Atlantis"}, headers=bearer(tokens))
     assert wrong.status_code == 422
+
+
+async def test_serve_with_another_secret_says_so_in_plain_words_and_ends(
+    client: httpx.AsyncClient, database_url: str, admin_url: str, valkey_url: str, tmp_path: Path
+) -> None:
+    await register(client)
+    environ = environ_for(tmp_path, database_url, admin_url, valkey_url)
+    environ["FORECOURT_SECRET_KEY"] = "not the secret that sealed the keys, but as long"
+    command = (sys.executable, "-m", "forecourt", "serve", "--port", "0")
+    process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=asyncio.subprocess.PIPE)
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+    text = said.decode()
+    assert process.returncode == 1 and "The signing keys in this database were sealed with another FORECOURT_SECRET_KEY" in text
+    assert "Traceback" not in text

@@ -15,12 +15,14 @@ from joserfc.jwk import ECKey
 from tests.conftest import FreshDatabase
 from tests.modules.identity.conftest import ISSUER, PASSWORD, STRANGER, World
 
+from forecourt.kernel.clock import SystemClock
 from forecourt.kernel.errors import NotFound, Problem
 from forecourt.kernel.http.gate import AccountClosed, Gate, TokenExpired, TokenRefused
 from forecourt.modules.identity.contract import (
     AccountStatus,
     AccountSuspended,
     BadCredentials,
+    SecretChanged,
     TokenInvalid,
     TokenReused,
 )
@@ -435,13 +437,38 @@ async def test_keys_rotate_with_overlap(fresh_database: FreshDatabase) -> None:
     }
 
 
-async def test_private_keys_are_sealed_and_a_changed_secret_makes_a_new_key(world: World, admin: asyncpg.Connection) -> None:
+async def test_private_keys_are_sealed(world: World, admin: asyncpg.Connection) -> None:
     await world.register()
     for key in await admin.fetch("select public_key::text as p, sealed_private_key as s from identity.signing_key"):
         assert '"d"' not in key["p"] and b'"d"' not in key["s"]
+
+
+async def test_a_process_with_another_secret_refuses_to_start_and_makes_no_keys(world: World) -> None:
+    known = await world.identity.key_set(STRANGER)
     other = world.another_process("another secret, just as long as the first")
-    tokens = await other.persons.log_in(STRANGER, (await world.register()).account.email, PASSWORD)
-    assert (await world.claims(tokens))["sub"] == str(tokens.account.id)
+    for refused in (Gate(other, ISSUER).start(), other.signing.prepare(STRANGER), other.signing.sign({})):
+        with pytest.raises(SecretChanged, match="sealed with another FORECOURT_SECRET_KEY"):
+            await refused
+    assert await world.identity.key_set(STRANGER) == known
+    same = Gate(world.another_process(), ISSUER)
+    await same.start()
+    await same.stop()
+
+
+async def test_a_new_secret_works_once_the_old_keys_are_removed(fresh_database: FreshDatabase) -> None:
+    world = World(await fresh_database.connect(), fresh_database.url)
+    world.clock = SystemClock()  # type: ignore[assignment] - a clock that moves between making a key and using it
+    tokens = await world.register()
+    admin = await fresh_database.admin()
+    await admin.execute("set role fc_identity")
+    await admin.execute("delete from identity.signing_key")
+    await admin.close()
+    other = world.another_process("another secret, just as long as the first")
+    again = await other.persons.log_in(STRANGER, tokens.account.email, PASSWORD)
+    gate = Gate(other, ISSUER)
+    assert (await gate.by_token(again.access_token)).account_id == tokens.account.id
+    with pytest.raises(TokenRefused):
+        await gate.by_token(tokens.access_token)
 
 
 async def test_nobody_sees_the_security_events_of_another(world: World) -> None:

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import idempotent
-from forecourt.kernel.errors import Conflict, Invalid, TooManyRequests, Unauthenticated
+from forecourt.kernel.errors import Conflict, Invalid, Misconfigured, TooManyRequests, Unauthenticated
 from forecourt.kernel.events import Event
 from forecourt.kernel.http.dispatch import EmailUnconfirmed
 from forecourt.kernel.http.gate import AccountClosed as AccountSuspended
@@ -171,6 +171,13 @@ class LockedOut(TooManyRequests):
 
     code = "locked_out"
     title = "Too many failed attempts"
+
+
+class SecretChanged(Misconfigured):
+    """No signing key in the database opens with this process's FORECOURT_SECRET_KEY."""
+
+    code = "secret_changed"
+    title = "The signing keys in this database were sealed with another FORECOURT_SECRET_KEY"
 
 
 class LastOwner(Conflict):
@@ -360,6 +367,7 @@ __all__ = [
     "RoleInUse",
     "RoleName",
     "RoleNameTaken",
+    "SecretChanged",
     "SecurityKind",
     "SecurityNoted",
     "SessionEnded",

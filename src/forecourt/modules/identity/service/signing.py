@@ -15,10 +15,15 @@ from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import ModuleDatabase, Tx, to_json
 from forecourt.kernel.ids import new_id
 from forecourt.modules.identity import rules
-from forecourt.modules.identity.contract import KeySet
+from forecourt.modules.identity.contract import KeySet, SecretChanged
 from forecourt.modules.identity.queries import accounts as queries
 from forecourt.modules.identity.secrecy import Vault
 
+CURE = (
+    "The signing keys in this database were sealed with another FORECOURT_SECRET_KEY. Start every process with the one that was"
+    " used before. If it is lost or must change, remove the keys (docs/operations.md, Changing secrets); new ones are made at the"
+    " next start."
+)
 LOOK_AGAIN = timedelta(minutes=5)
 AUDIENCE = "forecourt"
 
@@ -37,7 +42,7 @@ class Signing:
         self._good_until: datetime | None = None
 
     async def public_keys(self, ctx: Context) -> KeySet:
-        """Keys whose tokens may be alive, and the next one."""
+        """Keys whose tokens may be alive, and the next one. Raises SecretChanged."""
         now = self._clock.now()
         async with self._db.read(ctx.within(None)) as tx:
             rows = await queries.keys(tx, now)
@@ -45,21 +50,25 @@ class Signing:
             await self.prepare(ctx)
             async with self._db.tx(ctx.within(None)) as tx:
                 rows = await queries.keys(tx, now)
+        self._usable(rows)
         return KeySet([row.public_key for row in rows])
 
     async def sign(self, claims: dict[str, object]) -> str:
-        """A compact JWS over `claims` and our issuer and audience. Not to be called inside a transaction."""
+        """A compact JWS over `claims`, our issuer and audience. Not to be called inside a transaction. Raises SecretChanged."""
         key = await self._current()
         kid = key.kid
         assert kid is not None  # noqa: S101 - every key of ours has one
         return jwt.encode({"alg": "ES256", "kid": kid, "typ": "JWT"}, {"iss": self._issuer, "aud": AUDIENCE, **claims}, key)
 
     async def prepare(self, ctx: Context) -> None:
-        """Makes the first key, and each next one a day before it signs; forgets those whose tokens are all dead."""
+        """Makes the first key, and each next one a day before it signs; forgets those whose tokens are all dead.
+
+        Raises SecretChanged: a process with the wrong secret must not make keys that no other can use.
+        """
         now = self._clock.now()
         async with self._db.tx(ctx.within(None)) as tx:
             await queries.one_at_a_time(tx)
-            usable = [row for row in await queries.keys(tx, now) if self._open(row) is not None]
+            usable = self._usable(await queries.keys(tx, now))
             last = max((row.signs_until for row in usable), default=None)
             span = rules.next_span(last, now, signs_now=any(row.signs_from <= now < row.signs_until for row in usable))
             if span is not None:
@@ -73,7 +82,7 @@ class Signing:
         found = await self._read(now)
         if found is None:
             await self.prepare(service_context("identity.signing"))
-            found = await self._read(now)
+            found = await self._read(self._clock.now())  # it signs from the moment it was made, which `now` is before
         if found is None:
             raise RuntimeError("a signing key was made and is not there")
         self._key, self._good_until = found
@@ -88,13 +97,17 @@ class Signing:
                 return key, min(row.signs_until, now + LOOK_AGAIN)
         return None
 
+    def _usable(self, rows: list[queries.KeyRow]) -> list[queries.KeyRow]:
+        """Those that open with our secret. Raises SecretChanged when there are keys and none does."""
+        usable = [row for row in rows if self._open(row) is not None]
+        if rows and not usable:
+            raise SecretChanged(CURE)
+        return usable
+
     def _open(self, row: queries.KeyRow) -> ECKey | None:
+        """None for a key sealed under another secret: tokens it signed verify by its public half, and it signs no more."""
         private = self._vault.unseal(row.sealed_private_key, row.id)
-        if private is None:
-            # The house's secret was changed. Old tokens still verify by the public half; a new key signs.
-            log.warning("signing_key_sealed_under_another_secret", kid=row.id)
-            return None
-        return ECKey.import_key(json.loads(private))
+        return None if private is None else ECKey.import_key(json.loads(private))
 
     async def _make(self, tx: Tx, span: rules.KeySpan, now: datetime) -> None:
         kid = new_id().hex
