@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -49,7 +49,7 @@ class Places(Api):
         return f"day {number}"
 
 
-PLACE = uuid4()
+PLACE = UUID("0198c0de-0000-7000-8000-00000000000a")
 OPERATIONS = Places().operations()
 
 

@@ -89,7 +89,7 @@ async def test_a_charge_repeated_a_hundred_times_at_once_happens_once(club: Club
     assert await club.balance(ana) == 670
 
 
-@pytest.mark.parametrize("change", [{"amount": gbp(31)}, {"pay_with": PayWith.DESK}, {"account_id": uuid4()}])
+@pytest.mark.parametrize("change", [{"amount": gbp(31)}, {"pay_with": PayWith.DESK}, {"account_id": UUID(int=7)}])
 async def test_the_same_id_with_other_details_is_a_mismatch(club: Club, ana: UUID, change: dict[str, Any]) -> None:
     await club.grant(ana, 100)
     same: dict[str, Any] = {
