@@ -92,14 +92,17 @@ def parts_of_day(book: VenueBook, day: date, now: datetime) -> dict[Part, Period
     return {part: Period(start, end) for part, (start, end) in bounds.items() if start < end}
 
 
-def part_to_show(parts: Mapping[Part, Period], wanted: Part | None, chosen: datetime | None, starts: Iterable[datetime]) -> Part:
-    """What was asked for, else the part of the chosen start, else the first in which there is a choice, else the whole day."""
+def part_to_show(parts: Mapping[Part, Period], wanted: Part | None, about: datetime | None, starts: Iterable[datetime]) -> Part:
+    """What was asked for, else the part of `about`, else the first in which there is a choice, else the whole day."""
     if wanted is not None and wanted in parts:
         return wanted
-    free = {chosen} if chosen is not None else set(starts)
-    enough = 1 if chosen is not None else A_CHOICE
-    for part in (Part.MORNING, Part.AFTERNOON, Part.EVENING):
-        if part in parts and sum(parts[part].start <= at < parts[part].end for at in free) >= enough:
+    free = set(starts)
+    several = [part for part in (Part.MORNING, Part.AFTERNOON, Part.EVENING) if part in parts]
+    for part in several:
+        if about is not None and parts[part].start <= about < parts[part].end:
+            return part
+    for part in several:
+        if sum(parts[part].start <= at < parts[part].end for at in free) >= A_CHOICE:
             return part
     return Part.DAY
 

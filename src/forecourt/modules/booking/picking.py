@@ -52,6 +52,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     resources: list[Resource]
     purpose: Purpose = Purpose.WORKOUT
     own: Period | None = None
+    opens_at: datetime | None = None
+    """The part of the day that is open first is the one of this instant."""
 
 
 class Picked(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +169,7 @@ class _Draw:
         self.book = target.book
         self.parts = parts_of_day(self.book, day, now)
         starts = [s.start for found in slots.values() for s in found]
-        self.part = part_to_show(self.parts, look.part, None if chosen is None else chosen.start, starts)
+        self.part = part_to_show(self.parts, look.part, look.start or target.opens_at, starts)
 
     def href(self, **changes: object) -> str:
         return self.look.address(self.target.base, **changes)

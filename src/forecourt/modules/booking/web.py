@@ -548,6 +548,7 @@ class BookingPages(Api):
             resources=alike,
             purpose=found.booking.purpose,
             own=found.period.padded(resource.buffer_before_min, resource.buffer_after_min),
+            opens_at=found.booking.start,
         )
         look = msgspec.structs.replace(
             look,
