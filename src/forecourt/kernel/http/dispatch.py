@@ -44,6 +44,7 @@ from forecourt.kernel.http.operation import (
     Html,
     Keyed,
     Kind,
+    Limit,
     Operation,
     Person,
     Raw,
@@ -53,7 +54,7 @@ from forecourt.kernel.http.operation import (
     Visit,
 )
 from forecourt.kernel.idempotency import MAX_KEY_CHARS, Idempotency, Replay
-from forecourt.kernel.limits import Limiter
+from forecourt.kernel.limits import Allowance, Limiter
 
 log = structlog.get_logger("forecourt.http")
 
@@ -210,9 +211,9 @@ class Dispatcher:
         declared = op.declared
         door = self.door
         scope = request.scope
+        spent: list[Allowance] = []
         if bound.address_limits and door.limit_addresses:
-            for limit in bound.address_limits:
-                await door.limiter.hit(limit.rate, self.path, request.address)
+            spent += await self._spend(bound.address_limits, request.address)
         actor, permissions, by_cookie = await self._actor(request)
         if by_cookie and declared.method not in ("GET", "HEAD"):
             self._check_csrf(request, request.header("x-csrf-token"))
@@ -226,9 +227,21 @@ class Dispatcher:
         )
         path_params: dict[str, Any] = scope["path_params"]
         ctx = await self._admit(op, ctx, path_params)
-        for limit in bound.account_limits:
-            await door.limiter.hit(limit.rate, self.path, actor.account_id or actor.key_id or request.address)
-        arguments = self._arguments(bound, request, path_params)
+        if bound.account_limits:
+            spent += await self._spend(bound.account_limits, actor.account_id or actor.key_id or request.address)
+        status, headers, body = await self._answer(bound, request, ctx)
+        if spent:
+            headers += allowance_headers(spent)
+        return status, headers, body
+
+    async def _spend(self, limits: Sequence[Limit], who: object) -> list[Allowance]:
+        """Counts a use of each limit. Raises TooManyRequests."""
+        return [await self.door.limiter.hit(limit.rate, self.path, who) for limit in limits]
+
+    async def _answer(self, bound: _Bound, request: Request, ctx: Context) -> tuple[int, list[Header], bytes | EventStream]:
+        """What the operation answers to somebody who was let in."""
+        op, declared, scope = bound.op, bound.op.declared, request.scope
+        arguments = self._arguments(bound, request, scope["path_params"])
         if declared.method not in ("GET", "HEAD"):
             request.body = await read_body(request, declared.max_body_bytes)
         key = request.headers.get(b"idempotency-key") if declared.keyed is Keyed.YES else None
@@ -343,16 +356,15 @@ class Dispatcher:
         path_params: dict[str, Any] = request.scope["path_params"]
         if op.method == "GET" and "lang=" in visit.query and (switched := self._switch_language(visit)) is not None:
             return encode_result(switched, 303, request)
-        for limit in bound.address_limits if door.limit_addresses else ():
-            await door.limiter.hit(limit.rate, self.path, request.address)
+        if door.limit_addresses:
+            await self._spend(bound.address_limits, request.address)
         if op.declared.access.kind is not AccessKind.PUBLIC and visit.person is None:
             here = visit.path + (f"?{visit.query}" if visit.query and request.scope["method"] == "GET" else "")
             return encode_result(Redirect(f"/sign-in?next={quote(here)}"), 303, request)
         ctx = await self._admit(op, visit.ctx, path_params)
         if ctx is not visit.ctx:
             visit = msgspec.structs.replace(visit, ctx=ctx)
-        for limit in bound.account_limits:
-            await door.limiter.hit(limit.rate, self.path, ctx.account_id or request.address)
+        await self._spend(bound.account_limits, ctx.account_id or request.address)
         arguments = self._arguments(bound, request, path_params)
         if op.method == "POST":
             request.body = await read_body(request, op.declared.max_body_bytes)
@@ -490,6 +502,12 @@ GONE = (
     ConnectionError,
 )
 """The database went away in the middle of a request."""
+
+
+def allowance_headers(spent: Sequence[Allowance]) -> list[Header]:
+    """`RateLimit` and `RateLimit-Policy` of the limit with the least left: the one that a client meets first."""
+    tightest = min(spent, key=lambda allowance: allowance.remaining)
+    return [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in tightest.headers().items()]
 
 
 def as_problem(error: Exception) -> Problem:
