@@ -333,7 +333,10 @@ class Gate:
         now = time.monotonic()
         hit = self._visitors.get(hashed)
         if hit is None or hit[0] < now:
-            hit = (now + KEY_TTL_S, await self._identity.session(self._ctx, hashed))
+            visitor = await self._identity.session(self._ctx, hashed)
+            # Who waits for the code is asked about each time: the page after the code must know that it was right.
+            waits = visitor is not None and str(visitor.status) == "unconfirmed"
+            hit = (now if waits else now + KEY_TTL_S, visitor)
             _remember(self._visitors, hashed, hit, KNOWN_KEYS)
         found = hit[1]
         if found is None or found.expires_at <= datetime.now(UTC) or found.session_id in self._ended:

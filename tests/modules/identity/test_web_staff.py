@@ -1,0 +1,225 @@
+"""The pages of an account and of staff, without scripts, through the front door."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.reader import Reader, said_at, text, toast, typed_in
+from tests.journeys.world import PASSWORD, World
+
+from forecourt.app import House
+
+
+@pytest.fixture
+async def reader(house: House) -> AsyncIterator[Reader]:  # noqa: F811
+    async with Reader(house.app) as reader:
+        yield reader
+
+
+@pytest.fixture
+async def other(house: House) -> AsyncIterator[Reader]:  # noqa: F811
+    async with Reader(house.app) as other:
+        yield other
+
+
+async def test_a_weak_password_is_refused_at_its_field_with_reasons_and_what_was_typed_stays(reader: Reader) -> None:
+    weak = await reader.send("/sign-up", name="Ada Lovelace", email="ada.weak@example.org", password="password1")
+    assert weak.status_code == 422
+    assert "common" in said_at(weak, "password")
+    assert (typed_in(weak, "name"), typed_in(weak, "email")) == ("Ada Lovelace", "ada.weak@example.org")
+    assert typed_in(weak, "password") == "", "a password is never sent back"
+    assert not reader.signed_in
+    strong = await reader.send("/sign-up", name="Ada Lovelace", email="ada.weak@example.org", password=PASSWORD)
+    assert strong.headers["location"] == "/verify"
+    assert reader.signed_in
+    assert "HttpOnly" in strong.headers["set-cookie"]
+
+
+async def test_the_code_proves_the_address_and_a_wrong_one_says_so_at_the_field(
+    reader: Reader,
+    world: World,  # noqa: F811
+) -> None:
+    await reader.send("/sign-up", name="Ada", email="ada.code@example.org", password=PASSWORD, next="/account")
+    wrong = await reader.send("/verify", code="000000")
+    assert wrong.status_code == 422
+    assert "wrong or too old" in said_at(wrong, "code")
+    code = await world.code("ada.code@example.org")
+    done = await reader.follow(await reader.send("/verify", code=f"{code[:3]} {code[3:]}", next="/account"))
+    assert toast(done) == "Your address is verified"
+    assert "not verified yet" not in text(done)
+
+
+async def test_the_link_of_the_mail_proves_the_address_by_one_press_and_only_once(
+    reader: Reader,
+    other: Reader,
+    world: World,  # noqa: F811
+) -> None:
+    await reader.send("/sign-up", name="Ada", email="ada.link@example.org", password=PASSWORD)
+    mail = (await world.mail("ada.link@example.org"))[0]["text"]
+    link = re.search(r"https?://\S+?(/verify\?token=\S+)", mail)
+    assert link, mail
+    page = await other.look(link[1])
+    assert "One press" in text(page), "looking at a link, as mail scanners do, proves nothing"
+    token = link[1].partition("token=")[2]
+    assert toast(await other.follow(await other.send("/verify", token=token))) == "Your address is verified"
+    again = await other.send("/verify", token=token)
+    assert again.status_code == 422
+    assert "used already" in text(again)
+
+
+async def test_signing_in_says_the_same_for_a_wrong_password_and_for_nobody(reader: Reader, world: World) -> None:  # noqa: F811
+    ada = await world.person()
+    wrong = await reader.sign_in(ada, "not-the-password")
+    nobody = await reader.sign_in("nobody.at.all@example.org", "not-the-password")
+    assert (wrong.status_code, nobody.status_code) == (401, 401)
+    says = [re.search(r'(?s)id="wrong".*?</div>', a.text) for a in (wrong, nobody)]
+    assert says[0] and says[1] and says[0][0] == says[1][0]
+    assert typed_in(wrong, "email") == ada.email
+    right = await reader.sign_in(ada, next="/account")
+    assert right.headers["location"] == "/account"
+
+
+@pytest.mark.parametrize("outside", ["https://example.com/", "//example.com", "/\\example.com"])
+async def test_signing_in_leads_to_no_other_site(reader: Reader, world: World, outside: str) -> None:  # noqa: F811
+    answer = await reader.sign_in(await world.person(), next=outside)
+    assert answer.headers["location"] == "/"
+
+
+async def test_signing_out_needs_the_forms_token(reader: Reader, world: World) -> None:  # noqa: F811
+    await reader.sign_in(await world.person())
+    refused = await reader.send("/sign-out", forged="no such token")
+    assert refused.status_code == 403
+    assert (await reader.look("/account")).status_code == 200
+    await reader.send("/sign-out")
+    assert (await reader.look("/account")).headers["location"].startswith("/sign-in?next=")
+
+
+async def test_a_forgotten_password_is_chosen_anew_and_strangers_learn_nothing(
+    reader: Reader,
+    world: World,  # noqa: F811
+) -> None:
+    ada = await world.person()
+    known = await reader.send("/forgot", email=ada.email)
+    unknown = await reader.send("/forgot", email="nobody.at.all@example.org")
+    assert text(known).replace(ada.email, "…") == text(unknown).replace("nobody.at.all@example.org", "…")
+    mail = next(m for m in await world.mail(ada.email, 2) if "/reset?token=" in m["text"])["text"]
+    token = re.search(r"/reset\?token=(\S+)", mail)
+    assert token
+    weak = await reader.send("/reset", token=token[1], password="12345678")
+    assert said_at(weak, "password") != ""
+    await reader.follow(await reader.send("/reset", token=token[1], password="quiet-harbour-eats-31-plums"))
+    assert (await reader.sign_in(ada)).status_code == 401
+    assert (await reader.sign_in(ada, "quiet-harbour-eats-31-plums")).status_code == 303
+
+
+async def test_a_device_that_is_revoked_is_signed_out_and_this_one_is_not(
+    reader: Reader,
+    other: Reader,
+    world: World,  # noqa: F811
+) -> None:
+    ada = await world.person()
+    await other.sign_in(ada)
+    await reader.sign_in(ada)
+    page = await reader.look("/account")
+    ends = re.findall(r'id="session-([0-9a-f-]+)">(.*?)</li>', page.text, re.DOTALL)
+    theirs = [id for id, body in ends if "This device" not in body and "App" not in body]
+    assert len(theirs) == 1
+    await reader.follow(await reader.send(f"/account/sessions/{theirs[0]}/end"))
+    assert (await other.look("/account")).status_code == 303
+    assert (await reader.look("/account")).status_code == 200
+
+
+async def test_language_and_time_zone_are_kept_and_an_unknown_zone_is_refused(reader: Reader, world: World) -> None:  # noqa: F811
+    await reader.sign_in(await world.person())
+    bad = await reader.send("/account/preferences", language="en", theme="dark", timezone="Mars/Olympus")
+    assert bad.status_code == 422
+    assert "time zone" in said_at(bad, "timezone")
+    page = await reader.follow(await reader.send("/account/preferences", language="ur", theme="dark", timezone="Asia/Karachi"))
+    assert '<html lang="ur" dir="rtl" data-theme="dark"' in page.text
+    assert typed_in(page, "timezone") == "Asia/Karachi"
+
+
+async def test_the_language_in_an_address_is_remembered_and_taken_out_of_it(reader: Reader) -> None:
+    answer = await reader.look("/sign-in?next=%2Faccount&lang=pt")
+    assert answer.headers["location"] == "/sign-in?next=%2Faccount"
+    assert 'lang="pt"' in (await reader.look("/sign-in")).text
+    assert (await reader.look("/sign-in?lang=xx")).status_code == 422
+
+
+async def test_somebody_invited_joins_and_may_what_the_role_says_and_no_more(
+    reader: Reader,
+    other: Reader,
+    world: World,  # noqa: F811
+) -> None:
+    club, ada, eve = await world.club(), await world.person("Ada"), await world.person("Eve")
+    await reader.sign_in(club.owner)
+    bad = await reader.send(f"/orgs/{club.id}/people", email="no address", role="agent")
+    assert said_at(bad, "email") != ""
+    await reader.follow(await reader.send(f"/orgs/{club.id}/people", email=ada.email, role="agent"))
+    link = re.search(r"(/staff-invitations/\S+)", (await world.mail(ada.email, 2))[0]["text"])
+    assert link
+    await other.sign_in(eve)
+    refused = await other.send(link[1])
+    assert refused.status_code == 409, "the invitation is for another address"
+    await other.send("/sign-out")
+    await other.sign_in(ada)
+    await other.follow(await other.send(link[1]))
+    assert (await other.look(f"/orgs/{club.id}/day")).status_code == 200
+    assert (await other.look(f"/orgs/{club.id}/keys")).status_code == 403
+    assert "/keys" not in (await other.look(f"/orgs/{club.id}/day")).text, "what may not be opened is not offered"
+
+
+async def test_strangers_find_no_console_and_visitors_are_asked_to_sign_in(reader: Reader, world: World) -> None:  # noqa: F811
+    club = await world.club()
+    pages = ("day", "bookings", "places", "people", "keys", "settings", "audit", "more")
+    for name in pages:
+        assert (await reader.look(f"/orgs/{club.id}/{name}")).headers["location"].startswith("/sign-in")
+    await reader.sign_in(await world.person("Eve"))
+    assert {(await reader.look(f"/orgs/{club.id}/{name}")).status_code for name in pages} == {404}
+    await reader.send("/sign-out")
+    await reader.sign_in(club.owner)
+    assert {(await reader.look(f"/orgs/{club.id}/{name}")).status_code for name in pages} == {200}, (
+        "or nothing is shown to anybody"
+    )
+
+
+async def test_the_last_owner_cannot_leave(reader: Reader, world: World) -> None:  # noqa: F811
+    club = await world.club()
+    await reader.sign_in(club.owner)
+    refused = await reader.send(f"/orgs/{club.id}/people/{club.owner.id}/remove")
+    assert refused.status_code == 409
+    assert "last owner" in text(refused)
+
+
+async def test_a_key_is_shown_once_and_works_until_it_is_revoked(
+    reader: Reader,
+    world: World,  # noqa: F811
+    client: httpx.AsyncClient,  # noqa: F811
+) -> None:
+    club = await world.club()
+    await reader.sign_in(club.owner)
+    empty = await reader.send(f"/orgs/{club.id}/keys", name="Till")
+    assert "Tick at least one." in text(empty)
+    made = await reader.send(f"/orgs/{club.id}/keys", name="Till", permissions=["booking.read_any"])
+    key = re.search(r'readonly value="([^"]+)"', made.text)
+    assert key
+    headers = {"X-API-Key": key[1]}
+    assert (await client.get(f"/v1/orgs/{club.id}/bookings", headers=headers)).status_code == 200
+    page = await reader.look(f"/orgs/{club.id}/keys")
+    assert key[1] not in page.text
+    id = re.search(rf"/orgs/{club.id}/keys/([0-9a-f-]+)/revoke", page.text)
+    assert id
+    await reader.follow(await reader.send(f"/orgs/{club.id}/keys/{id[1]}/revoke"))
+    assert "Till" not in text(await reader.look(f"/orgs/{club.id}/keys"))
+
+
+async def test_a_browser_sees_the_outbox_as_a_page_and_a_program_as_data(reader: Reader, world: World) -> None:  # noqa: F811
+    ada = await world.person()
+    page = await reader.look(f"/dev/outbox?to={ada.email}")
+    assert "<h1>Outbox</h1>" in page.text
+    assert re.search(r'<a href="https?://[^"]+/verify\?token=', page.text)
+    assert (await world.mail(ada.email))[0]["to"] == ada.email
