@@ -1,29 +1,29 @@
-"""Events per second, produced and handled, with one worker. `python bench/events.py [seconds] [events per transaction]`.
+"""Events per second, written by transactions and handled by a subscriber, with one worker.
 
-Producers and the worker share this process and its event loop; the engines are the embedded ones with production settings.
-Prints one line of JSON: rates, and the worst lag that was seen while both were at work.
+Producers and the worker share this process and its event loop. Each transaction writes twenty events, as an import or a draw
+of a tournament does; the second line has one event a transaction, where the rate is that of commits. A commit of the
+production settings waits for the disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from forecourt.engines import start_engines
+import msgspec
+import uvloop
+
+from bench.installation import installation
+from bench.report import Options, Report, at_least, below
 from forecourt.kernel import doorbell
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import Database, Tx
 from forecourt.kernel.events import Dispatcher, Envelope, Event, Subscription, emit
-from forecourt.kernel.migrate import migrate
-from forecourt.layout import migration_folders
 
 PRODUCERS = 8
+ORGANISATIONS = 20
 
 
 class Passed(Event, name="bench.passed"):
@@ -33,19 +33,47 @@ class Passed(Event, name="bench.passed"):
     note: str = "court 3, 18:00"
 
 
-async def measure(url: str, seconds: float, per_transaction: int) -> dict[str, object]:
+class Run(msgspec.Struct, frozen=True):
+    events: int
+    produced_per_s: float
+    handled_per_s: float
+    """Until the last one was handled."""
+    worst_lag_s: float
+    left_s: float
+    """How long the last ones took when no more came."""
+
+
+def measure(options: Options) -> None:
+    report = Report.begin("events", "Events: produced and handled, one worker", options)
+    seconds = 4.0 if options.quick else 15.0
+    with installation() as at:
+        many = uvloop.run(_run(at.at.database_url, "bench.many", seconds, 20))
+        single = uvloop.run(_run(at.at.database_url, "bench.single", seconds / 2, 1))
+    report.add("handled, 20 a transaction", many.handled_per_s, "/s", at_least(10_000), f"{many.events:,} events")
+    report.add("worst lag meanwhile", many.worst_lag_s, "s", below(1), f"{many.left_s * 1000:.0f} ms after the last commit")
+    report.add("handled, one a transaction", single.handled_per_s, "/s", None, f"{PRODUCERS} producers")
+    report.add("worst lag meanwhile (one)", single.worst_lag_s, "s", below(1))
+    report.details = {"many": many, "single": single}
+    report.finish()
+
+
+async def _run(url: str, subscriber: str, seconds: float, per_transaction: int) -> Run:
     db = await Database.connect(url, None, 16)
     bell = doorbell.Doorbell(db)
     await bell.start()
     doorbell.install(bell)
-    handled, written, orgs = 0, 0, [uuid4() for _ in range(20)]
+    handled, written, orgs = 0, 0, [uuid4() for _ in range(ORGANISATIONS)]
 
     async def handle(_: Tx, envelopes: list[Envelope[Any]]) -> None:
         nonlocal handled
-        handled += len(envelopes)
+        handled += sum(e.event.organisation_id in mine for e in envelopes)
 
-    dispatcher = Dispatcher(db, url, [Subscription("kernel.bench", "kernel", (Passed,), handle)])
+    mine = set(orgs)
+    subscription = Subscription(f"kernel.{subscriber.rpartition('.')[2]}", "kernel", (Passed,), handle)
+    dispatcher = Dispatcher(db, url, [subscription])
     running = asyncio.create_task(dispatcher.run())
+    if per_transaction == 1:
+        await asyncio.sleep(1.5)  # a new subscriber begins with what the run before left behind
     began, lags = time.perf_counter(), [0.0]
 
     async def produce(org: UUID) -> None:
@@ -61,33 +89,15 @@ async def measure(url: str, seconds: float, per_transaction: int) -> dict[str, o
             await asyncio.sleep(0.2)
             lags.extend(lag.behind_s for lag in await dispatcher.lag())
 
-    await asyncio.gather(*(produce(orgs[i % 20]) for i in range(PRODUCERS)), watch())
+    await asyncio.gather(*(produce(orgs[i % ORGANISATIONS]) for i in range(PRODUCERS)), watch())
     produced_s = time.perf_counter() - began
-    while handled < written:
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(60):
+        while handled < written:
+            await asyncio.sleep(0.005)
     handled_s = time.perf_counter() - began
     await dispatcher.stop()
     await running
     doorbell.install(None)
     await bell.stop()
     await db.close()
-    return {
-        "events": written,
-        "per_transaction": per_transaction,
-        "produced_per_s": round(written / produced_s),
-        "handled_per_s": round(handled / handled_s),
-        "left_at_the_end_ms": round((handled_s - produced_s) * 1000),
-        "worst_lag_ms": round(max(lags) * 1000),
-    }
-
-
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5
-    per_transaction = int(sys.argv[2]) if len(sys.argv) > 2 else 20
-    with tempfile.TemporaryDirectory() as place, start_engines(Path(place)) as engines:
-        asyncio.run(migrate(engines.database_url, migration_folders()))
-        print(json.dumps(asyncio.run(measure(engines.database_url, seconds, per_transaction))))
-
-
-if __name__ == "__main__":
-    main()
+    return Run(written, written / produced_s, handled / handled_s, max(lags), handled_s - produced_s)
