@@ -643,8 +643,10 @@ DESK_PAID = Statement(
     " version = b.version + 1, updated_at = $4 where b.organisation_id = $1 and b.id = $2"
 )
 HURRY = Statement(
-    "update booking.due d set at = $3 from booking.booking b where d.organisation_id = $1 and d.booking_id = any($2::uuid[])"
-    " and d.at > $3 and b.organisation_id = $1 and b.id = d.booking_id and b.status = 'payment_pending'"
+    "insert into booking.due as d (organisation_id, booking_id, at) select b.organisation_id, b.id, $3 from booking.booking b"
+    " where b.organisation_id = $1 and b.id = any($2::uuid[]) and (b.status = 'payment_pending'"
+    "  or (b.status in ('expired', 'cancelled', 'declined') and b.paid_minor = 0 and b.due_minor = 0))"
+    " on conflict (organisation_id, booking_id) do update set at = excluded.at where d.at > excluded.at"
 )
 
 
@@ -673,7 +675,7 @@ async def desk_paid(tx: Tx, organisation_id: UUID, booking_id: UUID, amount_mino
 
 
 async def hurry(tx: Tx, organisation_id: UUID, booking_ids: Sequence[UUID], at: datetime) -> None:
-    """Those that still wait for payment are looked at by `at`: their money has come."""
+    """Those that still wait for payment, or no longer do, are looked at by `at`: their money has come."""
     await tx.run(HURRY, organisation_id, list(booking_ids), at)
 
 

@@ -324,7 +324,7 @@ class Holding(Base):
                     self.announce(tx, row.venue_id, row.timezone, (row.claim_starts_at, row.claim_ends_at))
             if after is not None:
                 if refund:
-                    await self._send_back(ctx, after, "released")
+                    await self.send_back(ctx, after)
                 return
             row = await self.reread(ctx, row)
         raise Overtaken
@@ -340,7 +340,7 @@ class Holding(Base):
                 case _S.UPCOMING | _S.IN_PROGRESS | _S.COMPLETED | _S.NO_SHOW:
                     return row  # another request of the same moment confirmed it with the same money
                 case _:
-                    await self._send_back(ctx, row, "late", receipt)
+                    await self.send_back(ctx, row, receipt)
                     if row.status is _S.EXPIRED:
                         raise HoldExpired
                     raise InvalidTransition(f"The booking is {row.status.value}; what was paid goes back.")
@@ -407,18 +407,21 @@ class Holding(Base):
             emit(tx, BookingExpired(**facts(after)))
             self.announce(tx, row.venue_id, row.timezone, (row.claim_starts_at, row.claim_ends_at))
         if owed:
-            await self._send_back(ctx, after, "late", receipt)
+            await self.send_back(ctx, after, receipt)
         return True
 
-    async def _send_back(self, ctx: Context, row: BookingRow, why: str, receipt: Receipt | None = None) -> None:
-        """All that was taken for a booking which does not take place. Written down first, then carried out."""
+    async def send_back(self, ctx: Context, row: BookingRow, receipt: Receipt | None = None) -> None:
+        """All that was taken for a booking which does not take place. Written down first, then carried out; one errand per
+        booking, whoever finds the money. Nothing happens when there is none."""
         if receipt is None:
             state = await self.till.state(ctx, row)
             if state is None:
                 return
             receipt = Receipt(row.price_minor, state.paid.amount, state.due.amount, row.pay_with)
         amount = receipt.paid_minor + receipt.due_minor
-        errand = Errand(derived(row.id, why), row.id, "refund", amount, row.currency, "The place could not be kept")
+        if not amount:
+            return
+        errand = Errand(derived(row.id, "late"), row.id, "refund", amount, row.currency, "The place could not be kept")
         now = self.clock.now()
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
             fresh = await queries.lock_booking(tx, row.organisation_id, row.id)

@@ -18,6 +18,7 @@ log = structlog.get_logger("forecourt.booking")
 
 ROUNDS = 20
 _S = BookingStatus
+UNKEPT = (_S.EXPIRED, _S.CANCELLED, _S.DECLINED)
 
 
 class Keeping(Blocking):
@@ -69,6 +70,9 @@ class Keeping(Blocking):
             case _S.PENDING_APPROVAL if row.starts_at <= self.clock.now():
                 await self.decline_row(ctx, row, BookingActor.HOUSE, "Nobody decided in time")
             case _:
+                if row.status in UNKEPT and row.paid_minor == 0 and row.due_minor == 0:
+                    # Money may have come all the same; whoever ended the booking, or took the money, died before it went back.
+                    await self.send_back(ctx, row)
                 async with self.db.tx(ctx) as tx:
                     fresh = await queries.booking_of(tx, organisation_id, booking_id)
                     at = natural_due(fresh, fresh.status)
