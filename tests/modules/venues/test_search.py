@@ -26,6 +26,7 @@ from forecourt.modules.venues.contract import (
     ResourcePatch,
     Venue,
     VenuePatch,
+    read_point,
 )
 from forecourt.modules.venues.listing import one_typo_apart, words_of
 from forecourt.modules.venues.queries import Wanted
@@ -111,6 +112,26 @@ async def test_nearest_first_and_within_the_radius_like_brute_force(town: Town, 
         if cursor is None:
             break
     assert seen == expected
+
+
+async def test_the_nearest_that_others_ask_for_are_listed_have_the_sport_and_are_no_more_than_asked(town: Town, make) -> None:
+    at = [Location(51.5 + step / 100, -0.12) for step in range(1, 6)]
+    padel = [await town.venue(make.padel(f"Club {i}", location=where), make.court("Court")) for i, where in enumerate(at)]
+    await town.venue(make.padel("Nothing to play on", location=HERE))
+    hidden = await town.venue(make.padel("Hidden", location=HERE), make.court("Court"))
+    await town.venues.edit_venue(town.ctx, hidden.id, VenuePatch(listed=False), None)
+    assert await town.venues.near(GUEST, HERE, 100, "padel", 100) == [v.id for v in padel]
+    assert await town.venues.near(GUEST, HERE, 100, "padel", 2) == [v.id for v in padel[:2]]
+    assert await town.venues.near(GUEST, HERE, 2.5, "padel", 100) == [v.id for v in padel[:2]]
+    assert await town.venues.near(GUEST, HERE, 100, "chess", 100) == []
+    assert len(await town.venues.near(GUEST, HERE, 100, None, 100)) == 6
+    assert await town.venues.near(GUEST, HERE, 100, None, -1) == []
+
+
+@pytest.mark.parametrize("text", ["", "51.5", "91,0", "0,181", "a,b", "51.5,-0.12,3", "1e3,0", "٥١,٠", "nan,nan"])
+def test_what_is_no_point_is_not_read_as_one(text: str) -> None:
+    assert read_point("51.5, -0.12") == HERE, "or the test proves nothing"
+    assert read_point(text) is None
 
 
 async def test_the_date_line_and_the_poles_do_not_hide_what_is_near(town: Town, make) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.errors import PreconditionFailed
+from forecourt.kernel.errors import Invalid, PreconditionFailed
 from forecourt.kernel.http.operation import PUBLIC, Api, Keyed, Raw, Request, delete, get, patch, post, staff
 from forecourt.kernel.paging import Page
 from forecourt.modules.booking.calendar import CONTENT_TYPE
@@ -53,18 +53,25 @@ from forecourt.modules.payments.contract import InsufficientCredits, MeansNotSet
 from forecourt.modules.venues.contract import (
     CapacityExceeded,
     DurationMin,
+    Location,
     OrganisationInactive,
     People,
+    PointText,
     Purpose,
     ResourceInactive,
     Tag,
     VenueClosed,
+    read_point,
 )
 
 _ASKING = (OutsideHorizon, CapacityExceeded, VenueClosed, ResourceInactive, OrganisationInactive)
 _PAYING = (InsufficientCredits, MeansNotSetUp, PromoRejected, EmailUnconfirmed, HoldExpired, InvalidTransition)
 _BOOKING = (SlotTaken, TooManyOpenBookings, AdminCannotBook, QuoteExpired, QuoteMismatch, *_ASKING, *_PAYING)
 _MOVING = (SlotTaken, InvalidTransition, InsufficientCredits, PreconditionFailed, Overtaken, *_ASKING)
+
+
+NEAR_KM = 25
+MAX_RADIUS_KM = 500
 
 
 class AvailabilityQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
@@ -84,7 +91,11 @@ class AvailabilityQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
 
 
 class ManyQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
-    venue_ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_VENUES)]
+    """Where: either `venue_ids`, or `near` a point."""
+
+    venue_ids: Annotated[list[UUID], Meta(max_length=MAX_VENUES)] = msgspec.field(default_factory=list[UUID])
+    near: PointText | None = None
+    radius_km: Annotated[float, Meta(gt=0, le=MAX_RADIUS_KM, description=f"Around `near`; {NEAR_KM} without")] | None = None
     from_: date
     to: date | None = None
     duration_min: DurationMin = 60
@@ -95,6 +106,25 @@ class ManyQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename
     def ask(self) -> Free:
         last = self.from_ if self.to is None else self.to
         return Free(self.from_, last, self.duration_min, self.team_size, self.purpose, None, self.sport)
+
+
+def _named_venues(query: ManyQuery) -> list[UUID]:
+    """Raises Invalid when none is named, or a radius without its point."""
+    if query.radius_km is not None:
+        raise Invalid.field("radius_km", "needs a point: near=51.5,-0.12")
+    if not query.venue_ids:
+        raise Invalid.field("venue_ids", "say which venues, or near which point: near=51.5,-0.12")
+    return query.venue_ids
+
+
+def _point(query: ManyQuery) -> Location:
+    """Raises Invalid for what is no point, and when venues are named too."""
+    if query.venue_ids:
+        raise Invalid.field("near", "say either near or venue_ids")
+    point = read_point(query.near or "")
+    if point is None:
+        raise Invalid.field("near", "is not a point; write it like 51.5,-0.12")
+    return point
 
 
 class FeedQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -131,8 +161,15 @@ class BookingApi(Api):
 
     @get("/v1/availability", access=PUBLIC)
     async def availabilities(self, ctx: Context, query: ManyQuery) -> Raw:
-        """Free starts at several venues. Unknown venues are left out."""
-        return Raw(await self.service.availabilities(ctx, query.venue_ids, query.ask()), "application/json")
+        """Free starts at several venues, named or near a point.
+
+        Unknown venues are left out. Near a point: the 20 nearest that are listed and have something for the sport, nearest first.
+        """
+        if query.near is None:
+            found = await self.service.availabilities(ctx, _named_venues(query), query.ask())
+        else:
+            found = await self.service.availabilities_near(ctx, _point(query), query.radius_km or NEAR_KM, query.ask())
+        return Raw(found, "application/json")
 
     @post("/v1/quotes", status=201, keyed=Keyed.YES, problems=(*_ASKING, PromoRejected))
     async def quote(self, ctx: Context, body: NewQuote) -> Quote:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -30,6 +29,7 @@ from forecourt.modules.venues.contract import (
     OrganisationPatch,
     OrganisationStatus,
     People,
+    PointText,
     Policies,
     PoliciesPatch,
     PriceList,
@@ -44,6 +44,7 @@ from forecourt.modules.venues.contract import (
     VenueBook,
     VenueCard,
     VenuePatch,
+    read_point,
 )
 from forecourt.modules.venues.queries import OrganisationsAfter, Wanted
 from forecourt.modules.venues.service import VenuesService
@@ -56,9 +57,7 @@ EDIT = staff("venues.edit")
 DEFAULT_DURATION_MIN = 60
 MAX_PRICES_BYTES = 1024 * 1024
 """A full price list: five hundred rules that each name many resources."""
-_POINT = re.compile(r"^(-?[0-9]{1,3}(?:\.[0-9]{1,12})?),\s*(-?[0-9]{1,3}(?:\.[0-9]{1,12})?)$")
 
-Point = Annotated[str, Meta(max_length=40, description="lat,lon in degrees: 51.5,-0.12")]
 Words = Annotated[str, Meta(max_length=100)]
 Minor = Annotated[int, Meta(ge=0, le=10**12, description="Integer minor units per hour")]
 
@@ -79,7 +78,7 @@ class VenueView(Venue, frozen=True, kw_only=True):
 
 
 class SearchQuery(Paged, forbid_unknown_fields=True, kw_only=True):
-    near: Point | None = None
+    near: PointText | None = None
     radius_km: Annotated[float, Meta(gt=0, le=20_000)] | None = None
     sport: Tag | None = None
     amenities: Annotated[list[Tag], Meta(max_length=20)] = msgspec.field(default_factory=list[str])
@@ -346,11 +345,10 @@ def _wanted(query: SearchQuery) -> Wanted:
 
 
 def _point(text: str) -> Location:
-    match = _POINT.match(text)
-    lat, lon = (float(match[1]), float(match[2])) if match else (100.0, 0.0)
-    if abs(lat) > 90 or abs(lon) > 180:
+    point = read_point(text)
+    if point is None:
         raise Invalid.field("near", "is not a point; write it like 51.5,-0.12")
-    return Location(lat, lon)
+    return point
 
 
 def _free_time(query: SearchQuery) -> FreeTime | None:

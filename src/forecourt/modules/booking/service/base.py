@@ -74,6 +74,7 @@ class Base:
     ) -> None:
         self.db = db
         self.clock = clock
+        self.venues = venues
         self.books = Books(venues)
         self.till = Till(payments)
         self.identity = identity

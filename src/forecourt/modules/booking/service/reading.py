@@ -24,7 +24,7 @@ from forecourt.modules.booking.service.base import READ_ANY, organisation, perso
 from forecourt.modules.booking.service.changing import Changing
 from forecourt.modules.booking.service.pricing import Bill, plan, refuse_equipment
 from forecourt.modules.booking.slots import availability_json, busy_window, check_window, free_slots
-from forecourt.modules.venues.contract import DurationMin, People, Purpose, Resource, VenueBook
+from forecourt.modules.venues.contract import DurationMin, Location, People, Purpose, Resource, VenueBook
 
 MAX_DAYS = 31
 MAX_RESOURCES = 100
@@ -127,6 +127,10 @@ class Reading(Changing):
             raise Invalid.field("venue_ids", f"at most {MAX_VENUES} venues at once")
         found = [await self._free(ctx, book, ask) for book in await self.books.of_venues(venue_ids)]
         return b'{"items":[' + b",".join(found) + b"]}"
+
+    async def availabilities_near(self, ctx: Context, point: Location, radius_km: float, ask: Free) -> bytes:
+        """The same of the venues nearest to a point that have something for the sport asked for, nearest first."""
+        return await self.availabilities(ctx, await self.venues.near(ctx, point, radius_km, ask.sport, MAX_VENUES), ask)
 
     async def _free(self, ctx: Context, book: VenueBook, ask: Free) -> bytes:
         days = check_window(ask.from_date, ask.to_date)

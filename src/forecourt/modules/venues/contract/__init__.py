@@ -58,6 +58,7 @@ from forecourt.modules.venues.contract.values import (
     Parts,
     Party,
     Photos,
+    PointText,
     Policies,
     PoliciesPatch,
     Position,
@@ -75,6 +76,7 @@ from forecourt.modules.venues.contract.values import (
     VenueIds,
     VenuePatch,
     parts_of,
+    read_point,
 )
 from forecourt.modules.venues.contract.words import (
     MAX_CLOSURES,
@@ -120,11 +122,12 @@ __all__ = [
     "HoldMin", "HorizonDays", "Interval", "Label", "LeadMin", "Locale", "Location", "LongText", "MaxOpen", "Name",
     "NewClosure", "NewOrganisation", "NewResource", "NewVenue", "OpenTime", "OpeningHours", "Organisation", "OrganisationCard",
     "OrganisationChanged", "OrganisationCreated", "OrganisationInactive", "OrganisationKind", "OrganisationPatch",
-    "OrganisationStatus", "Parts", "Party", "People", "Per", "Percent", "Photos", "Policies", "PoliciesChanged",
-    "PoliciesPatch", "Position", "PriceList", "PriceRule", "PricesChanged", "Purpose", "RefundTier", "Region", "Resource",
+    "OrganisationStatus", "Parts", "Party", "People", "Per", "Percent", "Photos", "PointText", "Policies",
+    "PoliciesChanged", "PoliciesPatch",
+    "Position", "PriceList", "PriceRule", "PricesChanged", "Purpose", "RefundTier", "Region", "Resource",
     "ResourceChanged", "ResourceCreated", "ResourceInUse", "ResourceInactive", "ResourceKind", "ResourcePatch", "SlotMin",
     "Slug", "SlugTaken", "Strikes", "Tag", "Tax", "Tier", "Tiers", "TimeZone", "Venue", "VenueBook", "VenueCard",
-    "VenueChanged", "VenueClosed", "VenueCreated", "VenueIds", "VenuePatch", "Venues", "Weekday", "parts_of",
+    "VenueChanged", "VenueClosed", "VenueCreated", "VenueIds", "VenuePatch", "Venues", "Weekday", "parts_of", "read_point",
 ]
 # fmt: on
 
@@ -153,6 +156,11 @@ class Venues(Protocol):
     @idempotent
     async def cards(self, ctx: Context, ids: list[UUID]) -> list[VenueCard]:
         """Cards in the order asked; unknown ids are left out. At most 100 at once."""
+        ...
+
+    @idempotent
+    async def near(self, ctx: Context, point: Location, radius_km: float, sport: str | None, limit: int) -> list[UUID]:
+        """Listed venues (with something for the sport) within `radius_km` of the point, nearest first; at most 100."""
         ...
 
     @idempotent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, datetime
 from typing import Annotated
@@ -52,6 +53,18 @@ class Location(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     lat: Annotated[float, Meta(ge=-90, le=90)]
     lon: Annotated[float, Meta(ge=-180, le=180)]
+
+
+PointText = Annotated[str, Meta(max_length=40, description="lat,lon in degrees: 51.5,-0.12")]
+_POINT = re.compile(r"^(-?[0-9]{1,3}(?:\.[0-9]{1,12})?),\s*(-?[0-9]{1,3}(?:\.[0-9]{1,12})?)$", re.ASCII)
+
+
+def read_point(text: str) -> Location | None:
+    """The place that `51.5,-0.12` names; None for anything that is no point on Earth."""
+    match = _POINT.match(text)
+    if match is None or abs(float(match[1])) > 90 or abs(float(match[2])) > 180:
+        return None
+    return Location(float(match[1]), float(match[2]))
 
 
 DayHours = Annotated[list[Interval], Meta(max_length=8)]

@@ -17,7 +17,7 @@ from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.modules.venues import queries
-from forecourt.modules.venues.contract import VenueCard
+from forecourt.modules.venues.contract import Location, VenueCard
 from forecourt.modules.venues.listing import MAX_TYPED_WORDS, fold, forms_of, one_typo_apart, tsquery, words_of
 from forecourt.modules.venues.queries import Found, Wanted
 from forecourt.modules.venues.service.base import MAX_BOOKS, Base, Ownership
@@ -116,6 +116,12 @@ class Search(Base):
         async with self.db.read(ctx.within(None)) as tx:
             found = await queries.cards(tx, ids)
         return [found[id] for id in ids if id in found]
+
+    async def near(self, ctx: Context, point: Location, radius_km: float, sport: str | None, limit: int) -> list[UUID]:
+        """Listed venues (with something for the sport) within `radius_km` of the point, nearest first; at most 100."""
+        wanted = Wanted(near=point, radius_km=radius_km, sport=sport)
+        async with self.db.read(ctx.within(None)) as tx:
+            return [row.venue_id for row in await queries.by_distance(tx, wanted, None, min(max(limit, 0), MAX_BOOKS))]
 
     async def search(
         self,
