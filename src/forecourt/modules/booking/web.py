@@ -340,7 +340,7 @@ class BookingPages(Api):
         person = visit.person
         return self.pages.page(
             "booking/pay.html",
-            visit,
+            _at(visit, found.booking),
             org=org_nav(found.book),
             status=200 if problem is None else problem.status,
             booking=found.booking,
@@ -408,7 +408,7 @@ class BookingPages(Api):
         where = found.book.venue.location
         return self.pages.page(
             "booking/ticket.html",
-            visit,
+            _at(visit, booking),
             org=org_nav(found.book),
             status=200 if problem is None else problem.status,
             booking=booking,
@@ -721,6 +721,11 @@ class BookingPages(Api):
 
     def _speaker(self, visit: Visit, book: VenueBook | None) -> Speaker:
         return Speaker(self.pages.pages, visit.locale, "UTC" if book is None else book.venue.timezone)
+
+
+def _at(visit: Visit, booking: BookingOut) -> Visit:
+    """The visit as one of the booking's own page, where a form's answer leads back to."""
+    return msgspec.structs.replace(visit, path=f"/bookings/{booking.id}", query="")
 
 
 def _words(problem: Problem) -> str:

@@ -1,0 +1,418 @@
+# ruff: noqa: F811 - fixtures are imported by name
+"""A guest's pages without scripts, through the front door: look, hold, pay, change, cancel, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.reader import Reader, hidden, text, toast
+from tests.journeys.world import Club, Person, World
+
+from forecourt.app import House
+from forecourt.kernel.web.catalogue import FALLBACK, LANGUAGES, Catalogue
+from forecourt.layout import ROOT
+
+TOMORROW = (datetime.now(UTC) + timedelta(days=2)).date()
+
+
+def at(hour: int, minute: int = 0) -> str:
+    return datetime(TOMORROW.year, TOMORROW.month, TOMORROW.day, hour, minute, tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.fixture
+async def reader(house: House) -> AsyncIterator[Reader]:
+    async with Reader(house.app) as reader:
+        yield reader
+
+
+@pytest.fixture
+async def rival(house: House) -> AsyncIterator[Reader]:
+    async with Reader(house.app) as rival:
+        yield rival
+
+
+@pytest.fixture
+async def club(world: World) -> Club:
+    return await world.club(courts=2, zone="UTC")
+
+
+@pytest.fixture
+async def ada(reader: Reader, world: World, club: Club) -> Person:
+    """Signed in at `reader`, with 50.00 to spend at the club."""
+    ada = await world.person("Ada")
+    await world.credits(club, ada, 5000)
+    await reader.sign_in(ada)
+    return ada
+
+
+def wish(club: Club, court: int = 0, hour: int = 18, minute: int = 0, duration_min: int = 60) -> dict[str, Any]:
+    return {"resource_id": club.courts[court], "start": at(hour, minute), "duration_min": duration_min}
+
+
+async def held(reader: Reader, club: Club, **more: Any) -> str:
+    """The path of a place just held."""
+    answer = await reader.send("/book", **wish(club, **more))
+    assert answer.status_code == 303, text(answer)
+    assert answer.headers["location"].startswith("/bookings/")
+    return str(answer.headers["location"])
+
+
+async def paid(reader: Reader, club: Club, pay_with: str = "credits", **more: Any) -> str:
+    path = await held(reader, club, **more)
+    answer = await reader.send(f"{path}/pay", pay_with=pay_with)
+    assert answer.status_code == 303, text(answer)
+    return path
+
+
+# ------------------------------------------------------------------------------------------------------------- looking
+
+
+async def test_anybody_may_look_and_sees_the_price_of_the_chosen_time(reader: Reader, club: Club) -> None:
+    page = await reader.look(f"/venues/{club.venue}?resource_id={club.courts[1]}&start={at(18)}&duration_min=90")
+    assert page.status_code == 200
+    assert "Court 2" in text(page)
+    assert "18:00–19:30" in text(page)
+    assert "£30.00" in text(page)
+    assert re.search(r'href="/book\?[^"]*start=', page.text), "holding leads through signing in"
+    assert 'action="/book"' not in page.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["date=2026-13-01", "duration_min=0", "part=midnight", "start=2026-11-19T18:00", "resource_id=x", "nonsense=1"],
+)
+async def test_a_broken_address_is_said_to_be_broken(reader: Reader, club: Club, query: str) -> None:
+    assert (await reader.look(f"/venues/{club.venue}?{query}")).status_code == 422
+
+
+async def test_an_unknown_place_is_nothing_here(reader: Reader) -> None:
+    for path in ("", "/live"):
+        assert (await reader.look(f"/venues/01890000-0000-7000-8000-000000000000{path}")).status_code == 404
+
+
+async def test_htmx_gets_the_picker_and_the_summary_alone_and_the_choice_is_said(reader: Reader, club: Club) -> None:
+    url = f"/venues/{club.venue}?resource_id={club.courts[1]}&start={at(18)}&duration_min=60"
+    part = await reader.http.get(url, headers={"HX-Request": "true"})
+    assert part.text.lstrip().startswith('<div id="picking"')
+    assert "<html" not in part.text
+    assert 'id="summary"' in part.text
+    assert 'hx-swap-oob="true"' in part.text
+    said = json.loads(part.headers["hx-trigger"])["say"]["text"]
+    assert said == "Court 2, 18:00–19:00, £20.00"
+    whole = await reader.look(url)
+    assert "hx-swap-oob" not in whole.text
+    assert "<html" in whole.text
+
+
+async def test_a_time_that_is_too_long_for_this_place_is_not_offered(reader: Reader, club: Club) -> None:
+    page = await reader.look(f"/venues/{club.venue}?date={TOMORROW}&duration_min=600")
+    assert page.status_code == 200
+    assert 'aria-current="true"><bdi>90' in page.text, "an unknown length becomes the usual one"
+
+
+async def test_a_booking_is_shade_and_its_owner_stays_unknown(
+    reader: Reader, rival: Reader, world: World, club: Club, ada: Person
+) -> None:
+    await paid(reader, club)
+    seen = await rival.look(f"/venues/{club.venue}?date={TOMORROW}&part=evening&duration_min=60")
+    assert "18:00 to 19:00" in seen.text
+    assert re.search(r'slot--taken" title="booked, 18:00 to 19:00"', seen.text)
+    assert "Ada" not in seen.text
+    assert ada.id not in seen.text
+
+
+# ------------------------------------------------------------------------------------------------------------- holding
+
+
+async def test_a_stranger_is_sent_to_sign_in_with_the_choice_in_the_address(reader: Reader, club: Club, world: World) -> None:
+    asked = f"/book?resource_id={club.courts[0]}&start={at(18)}&duration_min=60"
+    away = await reader.look(asked)
+    assert away.status_code == 303
+    assert away.headers["location"].startswith("/sign-in?next=")
+    back = await reader.sign_in(await world.person(), next=asked)
+    assert back.headers["location"] == asked
+    assert "Hold Court 1?" in text(await reader.look(back.headers["location"]))
+
+
+async def test_looking_at_the_last_page_holds_nothing(
+    reader: Reader, rival: Reader, ada: Person, world: World, club: Club
+) -> None:
+    await reader.look(f"/book?resource_id={club.courts[0]}&start={at(18)}&duration_min=60")
+    await rival.sign_in(await world.person("Ben"))
+    assert await held(rival, club)
+
+
+async def test_one_of_many_who_press_at_once_wins_and_the_others_see_what_is_free(house: House, world: World, club: Club) -> None:
+    people = [await world.person(f"P{i}") for i in range(6)]
+    readers = [Reader(house.app) for _ in people]
+    for reader, person in zip(readers, people, strict=True):
+        await reader.sign_in(person)
+    answers = await asyncio.gather(*(r.send("/book", **wish(club)) for r in readers))
+    assert sorted(a.status_code for a in answers) == [303, 409, 409, 409, 409, 409]
+    loser = next(r for r, a in zip(readers, answers, strict=True) if a.status_code == 409)
+    told = next(a for a in answers if a.status_code == 409)
+    assert "Court 1 at 18:00 was just taken." in text(told)
+    forms = re.findall(r'(?s)<form method="post" action="/book">(.*?)</form>', told.text)
+    assert forms
+    offered = dict(re.findall(r'name="(resource_id|start|duration_min)" value="([^"]+)"', forms[0]))
+    assert offered["resource_id"] == club.courts[1], "the same time on the other court comes first"
+    assert (await loser.send("/book", **offered)).headers["location"].startswith("/bookings/")
+    for reader in readers:
+        await reader.http.aclose()
+
+
+async def test_the_same_form_sent_twice_leads_to_the_booking_it_made(reader: Reader, ada: Person, club: Club) -> None:
+    first = await held(reader, club)
+    assert (await reader.send("/book", **wish(club))).headers["location"] == first
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        ({"duration_min": 65}, 422, "is booked for"),
+        ({"start": at(3)}, 409, "is not open"),
+        ({"start": "2020-01-01T18:00:00Z"}, 422, "is in the past"),
+        ({"team_size": 40}, 422, "takes 1 to 4 people"),
+    ],
+)
+async def test_what_cannot_be_held_says_why(
+    reader: Reader, ada: Person, club: Club, change: dict[str, Any], status: int, words: str
+) -> None:
+    answer = await reader.send("/book", **(wish(club) | change))
+    assert answer.status_code == status
+    assert words in text(answer)
+
+
+async def test_what_was_typed_stays_when_the_place_refuses(reader: Reader, ada: Person, club: Club) -> None:
+    answer = await reader.send("/book", **(wish(club) | {"start": at(3)}), note="We bring a <b>cake</b>")
+    assert answer.status_code == 409
+    assert "We bring a &lt;b&gt;cake&lt;/b&gt;" in answer.text
+
+
+async def test_a_half_lost_address_leads_to_finding_a_place(reader: Reader, ada: Person) -> None:
+    assert (await reader.look("/book")).headers["location"] == "/discover"
+    assert (await reader.send("/book")).headers["location"] == "/discover"
+
+
+# -------------------------------------------------------------------------------------------------------------- paying
+
+
+async def test_credits_pay_and_the_ticket_carries_code_and_calendar(
+    reader: Reader, ada: Person, world: World, club: Club
+) -> None:
+    path = await held(reader, club)
+    page = await reader.look(path)
+    assert "You have £50.00. £30.00 stays." in text(page)
+    assert 'data-countdown="' in page.text
+    ticket = await reader.follow(await reader.send(f"{path}/pay", pay_with="credits"))
+    assert "Booked and paid." in text(ticket)
+    assert 'class="qrbox"' in ticket.text
+    assert f"/v1{path}/calendar.ics" in ticket.text
+    assert await world.balance(club, ada) == 3000
+
+
+async def test_too_few_credits_are_not_offered_and_not_taken(reader: Reader, ada: Person, world: World, club: Club) -> None:
+    path = await held(reader, club, duration_min=180)
+    page = await reader.look(path)
+    assert "which is £10.00 too little" in text(page)
+    refused = await reader.send(f"{path}/pay", pay_with="credits")
+    assert refused.status_code == 402
+    assert await world.balance(club, ada) == 5000
+    assert "You pay £60.00 at the desk" in text(await reader.follow(await reader.send(f"{path}/pay", pay_with="desk")))
+
+
+async def test_paying_without_saying_how_or_by_what_is_not_there_is_mended_on_the_page(
+    reader: Reader, ada: Person, club: Club
+) -> None:
+    path = await held(reader, club)
+    assert "Choose how to pay." in text(await reader.send(f"{path}/pay"))
+    card = await reader.send(f"{path}/pay", pay_with="card")
+    assert card.status_code == 422
+    assert "does not take that way of paying" in text(card)
+    assert 'action="' + path + "/pay" in card.text, "the place is still held"
+
+
+async def test_an_unverified_address_may_hold_but_not_pay(reader: Reader, world: World, club: Club) -> None:
+    await reader.sign_in(await world.person("Zoe", verify=False))
+    path = await held(reader, club)
+    refused = await reader.send(f"{path}/pay", pay_with="desk")
+    assert refused.status_code == 403
+    assert "Verify your e-mail address first." in text(refused)
+    assert f'href="/verify?next={path}"' in refused.text
+    assert f'action="{path}/pay"' in refused.text, "the place stays held"
+
+
+async def test_a_held_place_that_is_let_go_is_free_for_the_next(
+    reader: Reader,
+    rival: Reader,
+    ada: Person,
+    world: World,
+    club: Club,
+) -> None:
+    path = await held(reader, club)
+    page = await reader.follow(await reader.send(f"{path}/cancel", held="1"))
+    assert toast(page) == "Court 1 is free again. You paid nothing."
+    await rival.sign_in(await world.person("Ben"))
+    assert await held(rival, club)
+
+
+async def test_somebody_elses_booking_is_nothing_here(
+    reader: Reader, rival: Reader, ada: Person, world: World, club: Club
+) -> None:
+    path = await paid(reader, club)
+    await rival.sign_in(await world.person("Ben"))
+    for tail in ("", "/cancel", "/reschedule"):
+        assert (await rival.look(path + tail)).status_code == 404
+    for tail, form in (("/pay", {"pay_with": "desk"}), ("/cancel", {}), ("/extend", {"duration_min": "120"})):
+        assert (await rival.send(path + tail, **form)).status_code == 404
+    assert (await reader.look(path)).status_code == 200
+
+
+# ------------------------------------------------------------------------------------------------- cancelling, changing
+
+
+async def test_cancelling_says_first_what_comes_back_and_then_gives_it_back(
+    reader: Reader, ada: Person, world: World, club: Club
+) -> None:
+    path = await paid(reader, club)
+    ask = await reader.look(f"{path}/cancel")
+    assert "£20.00" in text(ask)
+    assert "All of what you paid" in text(ask)
+    assert await world.balance(club, ada) == 3000, "asking cancels nothing"
+    done = await reader.follow(await reader.send(f"{path}/cancel", refund_minor=hidden(ask, "refund_minor"), reason="Rain"))
+    assert toast(done) == "Cancelled. £20.00 comes back to you."
+    assert await world.balance(club, ada) == 5000
+    assert (await reader.look(f"{path}/cancel")).headers["location"] == path, "it cannot be cancelled twice"
+
+
+async def test_when_less_comes_back_than_was_shown_it_is_shown_again_first(
+    reader: Reader, ada: Person, world: World, club: Club
+) -> None:
+    path = await paid(reader, club)
+    again = await reader.send(f"{path}/cancel", refund_minor="999999")
+    assert again.status_code == 409
+    assert "the time for the larger refund passed" in text(again)
+    assert await world.balance(club, ada) == 3000
+
+
+async def test_a_booking_moves_to_another_court_and_costs_what_that_costs(
+    reader: Reader, ada: Person, world: World, club: Club
+) -> None:
+    path = await paid(reader, club)
+    look = await reader.look(f"{path}/reschedule?resource_id={club.courts[1]}&start={at(19)}&duration_min=120")
+    assert "£20.00 more to pay" in text(look)
+    moved = await reader.follow(await reader.send(f"{path}/reschedule", **wish(club, court=1, hour=19, duration_min=120)))
+    assert "Court 2" in text(moved)
+    assert "19:00–21:00" in text(moved)
+    assert await world.balance(club, ada) == 1000
+
+
+async def test_a_booking_does_not_stand_in_its_own_way(reader: Reader, ada: Person, club: Club) -> None:
+    path = await paid(reader, club)
+    look = await reader.look(f"{path}/reschedule?resource_id={club.courts[0]}&start={at(18, 30)}&duration_min=60")
+    assert "18:30–19:30" in text(look)
+    moved = await reader.follow(await reader.send(f"{path}/reschedule", **wish(club, hour=18, minute=30)))
+    assert "18:30–19:30" in text(moved)
+
+
+async def test_a_move_to_a_time_somebody_took_keeps_the_booking_and_offers_others(
+    reader: Reader,
+    rival: Reader,
+    ada: Person,
+    world: World,
+    club: Club,
+) -> None:
+    path = await paid(reader, club)
+    await rival.sign_in(await world.person("Ben"))
+    await held(rival, club, court=1, hour=20)
+    refused = await reader.send(f"{path}/reschedule", **wish(club, court=1, hour=20))
+    assert refused.status_code == 409
+    assert "Court 2 at 20:00 was just taken." in text(refused)
+    assert "18:00–19:00" in text(await reader.look(path))
+
+
+async def test_staying_longer_costs_more_and_is_refused_when_somebody_comes_after(
+    reader: Reader,
+    rival: Reader,
+    ada: Person,
+    world: World,
+    club: Club,
+) -> None:
+    path = await paid(reader, club)
+    longer = await reader.follow(await reader.send(f"{path}/extend", duration_min="90"))
+    assert toast(longer) == "Yours until 19:30 now."
+    assert await world.balance(club, ada) == 2000
+    await rival.sign_in(await world.person("Ben"))
+    await held(rival, club, hour=20)
+    assert (await reader.send(f"{path}/extend", duration_min="180")).status_code == 409
+    assert "18:00–19:30" in text(await reader.look(path))
+
+
+# ---------------------------------------------------------------------------------------------------------- my bookings
+
+
+async def test_my_bookings_are_sorted_by_what_they_are(reader: Reader, ada: Person, club: Club) -> None:
+    empty = await reader.look("/bookings")
+    assert "No bookings yet" in text(empty)
+    kept = await paid(reader, club)
+    dropped = await paid(reader, club, court=1)
+    await reader.send(f"{dropped}/cancel")
+    waiting = await held(reader, club, hour=12)
+    coming = await reader.look("/bookings")
+    assert kept in coming.text
+    assert dropped not in coming.text
+    assert "Court 1 is held for you." in text(coming)
+    assert waiting in coming.text
+    cancelled = await reader.look("/bookings?show=cancelled")
+    assert dropped in cancelled.text
+    assert kept not in cancelled.text
+    assert (await reader.look("/bookings?show=everything")).status_code == 422
+
+
+async def test_a_hostile_note_stays_text_on_the_ticket(reader: Reader, ada: Person, club: Club) -> None:
+    answer = await reader.send("/book", **wish(club), note='<script>alert("x")</script>')
+    await reader.send(f"{answer.headers['location']}/pay", pay_with="desk")
+    ticket = await reader.look(answer.headers["location"])
+    assert "<script>alert" not in ticket.text
+    assert "&lt;script&gt;alert" in ticket.text
+
+
+@pytest.mark.parametrize("language", ["pt", "ur"])
+async def test_the_pages_speak_the_chosen_language_and_hold_their_direction(
+    reader: Reader, ada: Person, club: Club, language: str
+) -> None:
+    answer = await reader.send("/language", language=language, back=f"/venues/{club.venue}")
+    page = await reader.follow(answer)
+    assert f'<html lang="{language}" dir="{"rtl" if language == "ur" else "ltr"}"' in page.text
+    assert {"pt": "Escolha um horário", "ur": "وقت چنیں"}[language] in text(page)
+    path = await held(reader, club)
+    assert {"pt": "Como quer pagar?", "ur": "آپ ادائیگی کیسے کریں گے؟"}[language] in text(await reader.look(path))
+
+
+@pytest.mark.parametrize("module", ["booking", "venues", "payments"])
+def test_the_texts_of_guests_are_complete_in_all_languages_with_the_same_gaps(module: str) -> None:
+    catalogue = Catalogue([ROOT / "modules" / module / "messages"])
+    english = catalogue.keys(FALLBACK)
+    assert english
+    guests = {k for k in english if k.split(".")[0] in GUEST_GROUPS}
+    gaps = {name: f"<{name}>" for name in GAPS}
+    for language in LANGUAGES:
+        assert guests <= catalogue.keys(language), (language, guests - catalogue.keys(language))
+        for key in guests:
+            for n in (0, 1, 2, 5, 1_000_000):
+                first = catalogue.say(FALLBACK, key, {**gaps, "n": n})
+                said = catalogue.say(language, key, {**gaps, "n": n})
+                assert sorted(re.findall("<[a-z]+>", said)) == sorted(re.findall("<[a-z]+>", first)), (language, key)
+
+
+GUEST_GROUPS = set("look taken book pay over ticket cancel change mine home find sport amenity surface place credits".split())
+GAPS = (
+    "place where day price length when org balance rest short pct email until refund city time km court left amount fee".split()
+)
