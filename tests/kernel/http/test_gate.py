@@ -89,6 +89,13 @@ async def test_claims_of_another_shape_are_refused(world: World, gate: Gate, cha
     assert await gate.by_token(await signed(world))
 
 
+@pytest.mark.parametrize("change", [{"iss": "https://evil.example"}, {"aud": "other"}, {"iat": 4102444800, "exp": 4102448400}])
+async def test_a_token_for_another_house_or_another_time_is_refused(world: World, gate: Gate, change: dict[str, object]) -> None:
+    with pytest.raises(TokenRefused):
+        await gate.by_token(await signed(world, **change))
+    assert await gate.by_token(await signed(world))
+
+
 async def test_a_claim_that_is_missing_is_refused(world: World, gate: Gate) -> None:
     claims = await world.claims(await world.confirmed())
     key = await world.identity.signing._current()
@@ -139,13 +146,15 @@ async def test_a_session_that_ended_and_an_account_that_closed_have_no_token(wor
     ada, eve, boss = await world.confirmed("ada"), await world.confirmed("eve"), await world.confirmed("boss")
     await world.identity.sessions.end(await world.as_(ada), (await world.as_(ada)).actor.session_id)  # type: ignore[arg-type]
     await world.identity.persons.set_status(await world.as_(boss), eve.account.id, AccountStatus.SUSPENDED, "spam")
-    later = int(time.time()) + 5
-    suspended = await signed(world, sub=str(eve.account.id), iat=later)
+    now = int(time.time())
+    suspended = await signed(world, sub=str(eve.account.id), iat=now + 5)
+    older = await signed(world, sub=str(eve.account.id), iat=now - 5)
     await gate.refresh()
     with pytest.raises(TokenRefused):
         await gate.by_token(ada.access_token)
-    with pytest.raises(TokenRefused):  # from before the suspension
-        await gate.by_token(eve.access_token)
+    for before in (eve.access_token, older):
+        with pytest.raises(TokenRefused):
+            await gate.by_token(before)
     with pytest.raises(AccountClosed):  # and one from after it says why
         await gate.by_token(suspended)
     assert await gate.by_token(boss.access_token)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from typing import assert_never
 from uuid import UUID
 
 import msgspec
@@ -178,6 +179,8 @@ def _charge(rule: PriceRule | None, part: Period, team_size: int, charged: set[i
             times = 1
         case Per.PERSON:
             times = team_size
+        case _:
+            assert_never(rule.per)
     if id(rule) in charged:
         return Money.zero(currency)
     charged.add(id(rule))

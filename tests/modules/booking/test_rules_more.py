@@ -1,0 +1,186 @@
+"""What a booking asks of its place, what its quote says, and what free time looks like at the edges."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+from tests.modules.booking.test_rules import gbp
+from tests.modules.booking.test_slots_oracle import court, day_before, make_book
+
+from forecourt.kernel.errors import Invalid
+from forecourt.kernel.period import Period
+from forecourt.modules.booking import rules, slots
+from forecourt.modules.booking.contract import OutsideHorizon, QuoteLine, TaxLine, TooManyOpenBookings
+from forecourt.modules.venues.contract import (
+    CapacityExceeded,
+    OrganisationInactive,
+    OrganisationStatus,
+    Policies,
+    Purpose,
+    Resource,
+    ResourceInactive,
+    Tax,
+    VenueBook,
+    VenueClosed,
+    tariff,
+)
+
+NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
+TEN = datetime(2026, 6, 2, 9, tzinfo=UTC)
+"""10:00 in London."""
+COURT = court(people={Purpose.MATCH: (2, 4)}, durations_min=[60, 90])
+BOOK = make_book("Europe/London", [("06:00", "23:00")], [COURT])
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+
+
+def ask(book: VenueBook = BOOK, resource: Resource = COURT, start: datetime = TEN, minutes: int = 60, **more: Any) -> None:
+    given: dict[str, Any] = {"purpose": Purpose.MATCH, "team_size": 2, "now": NOW, "open_count": 0} | more
+    rules.check_request(book, resource, Period.of(start, minutes), **given)
+
+
+def with_policies(**changes: Any) -> VenueBook:
+    return replace(BOOK, policies=replace(Policies(), **changes))
+
+
+@pytest.mark.parametrize(
+    ("problem", "wrong"),
+    [
+        (
+            OrganisationInactive,
+            {"book": replace(BOOK, organisation=replace(BOOK.organisation, status=OrganisationStatus.SUSPENDED))},
+        ),
+        (ResourceInactive, {"resource": replace(COURT, active=False)}),
+        (Invalid, {"minutes": 75}),
+        (Invalid, {"start": TEN + timedelta(minutes=5)}),
+        (Invalid, {"start": TEN + timedelta(seconds=1)}),
+        (Invalid, {"start": TEN + timedelta(microseconds=1)}),
+        (CapacityExceeded, {"team_size": 1}),
+        (CapacityExceeded, {"team_size": 5}),
+        (VenueClosed, {"start": datetime(2026, 6, 2, 21, 30, tzinfo=UTC)}),
+        (Invalid, {"start": NOW - timedelta(hours=1)}),
+        (OutsideHorizon, {"book": with_policies(lead_min=24 * 60 + 1)}),
+        (OutsideHorizon, {"book": with_policies(horizon_days=0)}),
+        (OutsideHorizon, {"resource": replace(COURT, horizon_days=0)}),
+        (TooManyOpenBookings, {"open_count": Policies().max_open_bookings}),
+    ],
+)
+def test_a_request_is_refused_for_its_one_fault(problem: type[Exception], wrong: dict[str, Any]) -> None:
+    ask()
+    with pytest.raises(problem):
+        ask(**wrong)
+
+
+def test_notice_and_horizon_hold_to_the_minute_and_a_resources_own_come_first() -> None:
+    ask(with_policies(lead_min=24 * 60))
+    ask(with_policies(horizon_days=1))
+    ask(with_policies(lead_min=9999, horizon_days=0), replace(COURT, lead_min=0, horizon_days=1))
+    assert (rules.lead_min(BOOK, COURT), rules.horizon_days(BOOK, COURT)) == (BOOK.policies.lead_min, BOOK.policies.horizon_days)
+
+
+def test_as_many_come_as_are_named_or_the_fewest_that_may() -> None:
+    assert rules.party(COURT, Purpose.MATCH, None) == 2
+    assert rules.party(COURT, Purpose.WORKOUT, None) == 1
+    assert rules.party(COURT, Purpose.MATCH, 4) == 4
+    with pytest.raises(CapacityExceeded):
+        rules.party(COURT, Purpose.WORKOUT, COURT.capacity + 1)
+
+
+def test_the_grid_is_what_the_clock_on_the_wall_shows() -> None:
+    half_past = make_book("Asia/Kolkata", [("00:00", "24:00")], [COURT])
+    hourly = replace(COURT, slot_min=60)
+    assert rules.on_grid(half_past, hourly, datetime(2026, 6, 2, 4, 30, tzinfo=UTC))  # 10:00 there
+    assert not rules.on_grid(half_past, hourly, datetime(2026, 6, 2, 4, 0, tzinfo=UTC))
+
+
+# --- quotes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_quote_has_a_line_for_each_price_with_the_times_of_the_place() -> None:
+    period = Period.of(datetime(2026, 6, 2, 15, 30, tzinfo=UTC), 60)  # 16:30 in London
+    segments = tariff.price(BOOK, COURT, period, purpose=Purpose.MATCH, team_size=2)
+    lines = rules.quote_lines(BOOK, COURT, segments)
+    assert lines == [
+        QuoteLine("Court 10, 16:30–17:00", gbp(1000), rule=None),
+        QuoteLine("Peak, 17:00–17:30", gbp(1500), rule="Peak"),
+    ]
+    assert rules.quote_lines(BOOK, COURT, []) == []
+
+
+def test_included_and_added_taxes_stand_beside_each_other() -> None:
+    tax = rules.tax_lines([Tax("20"), Tax("5", included=False)], gbp(1200))
+    assert tax == [TaxLine("20", gbp(200), True), TaxLine("5", gbp(50), False)]
+    assert rules.quote_total([QuoteLine("Court", gbp(1200))], tax, "GBP") == gbp(1250)
+    assert rules.tax_lines([], gbp(1200)) == []
+    assert rules.tax_lines([Tax("0")], gbp(1200)) == [TaxLine("0", gbp(0), True)]
+
+
+# --- free time --------------------------------------------------------------------------------------------------------
+
+DAY = date(2026, 6, 2)
+
+
+def free(resource: Resource, busy: slots.Busy = (), now: datetime | None = None, minutes: int = 60) -> list[datetime]:
+    now = now or day_before(DAY)
+    return [s.start for s in slots.free_slots(BOOK, resource, DAY, duration_min=minutes, busy=busy, now=now)]
+
+
+def test_a_date_beyond_the_horizon_or_in_the_past_has_no_free_start() -> None:
+    plain = court()
+    assert free(plain)
+    assert free(plain, now=day_before(DAY) - timedelta(days=400)) == []
+    assert free(plain, now=datetime(2026, 6, 9, tzinfo=UTC)) == []
+    assert free(replace(plain, horizon_days=1)) == []
+    assert len(free(replace(plain, lead_min=3 * 24 * 60))) < len(free(plain))
+
+
+def test_claims_that_contain_touch_or_lie_outside_each_other_strike_what_they_cover() -> None:
+    plain = court()
+    noon = datetime(2026, 6, 2, 11, tzinfo=UTC)
+    hour = timedelta(hours=1)
+    one = free(plain, [(noon, noon + 2 * hour)])
+    assert noon not in one and noon + 2 * hour in one and noon - hour in one
+    assert free(plain, [(noon, noon + 2 * hour), (noon + hour / 2, noon + hour)]) == one
+    assert free(plain, [(noon, noon + hour), (noon + hour, noon + 2 * hour)]) == one
+    week = timedelta(days=7)
+    assert free(plain, [(noon - week, noon - week + hour), (noon + week, noon + week + hour)]) == free(plain)
+
+
+def test_availability_is_the_same_asked_for_one_date_or_for_many_in_any_order() -> None:
+    plain = court()
+    slots.plans.clear()
+    asked = (BOOK, [plain], DAY - timedelta(days=1), DAY + timedelta(days=1), 60, None, {}, day_before(DAY))
+    alone = free(plain)
+    together = slots.availability(*asked)  # one date is known by now, its neighbours are made
+    again = slots.availability(*asked)  # all are known
+    assert together == again and [s.start for s in together.days[1].resources[0].slots] == alone
+
+
+def test_the_time_that_can_matter_covers_the_dates_and_their_neighbours() -> None:
+    window = slots.busy_window(BOOK, DAY, DAY)
+    assert window.start <= datetime(2026, 6, 1, tzinfo=UTC) and window.end >= datetime(2026, 6, 4, tzinfo=UTC)
+
+
+def test_instead_of_a_taken_time_come_only_places_like_it_and_no_more_than_asked() -> None:
+    asked = court(10)
+    alike = [court(n) for n in (11, 12)]
+    other = court(13, sport="tennis")
+    closed = court(14, active=False)
+    book = make_book("Europe/London", [("06:00", "23:00")], [asked, *alike, other, closed])
+    period = Period.of(TEN, 60)
+
+    def instead(limit: int, busy: dict[UUID, Any]) -> list[tuple[int, datetime]]:
+        found = slots.alternatives(book, asked, period, purpose=Purpose.WORKOUT, team_size=1, busy=busy, now=NOW, limit=limit)
+        return [(a.resource_id.int, a.start) for a in found]
+
+    taken = {asked.id: [(TEN, TEN + timedelta(hours=1))]}
+    both = instead(6, taken)
+    assert both[:2] == [(11, TEN), (12, TEN)] and {n for n, _ in both[2:]} == {10} and len(both) == 6
+    assert [n for n, _ in instead(2, taken)] == [11, 10]
+    full = taken | {r.id: taken[asked.id] for r in alike}
+    assert {n for n, _ in instead(6, full)} == {10}
