@@ -17,7 +17,6 @@ from tests.journeys.world import World
 from forecourt.app import Addresses, House
 from forecourt.kernel.settings import Settings
 
-
 SECRET = "journeys-share-one-database-and-so-one-key-4f1a9c"
 """Processes on one database seal its signing keys with one key."""
 

@@ -46,7 +46,8 @@ def test_nothing_leaves_a_final_status_and_everything_else_is_reached_from_a_dra
 
 @pytest.mark.parametrize(
     ("notice", "refund"),
-    [(timedelta(days=2), 1001), (timedelta(hours=24), 1001), (timedelta(hours=24, microseconds=-1), 500), (timedelta(hours=2), 500),
+    [(timedelta(days=2), 1001), (timedelta(hours=24), 1001),
+     (timedelta(hours=24, microseconds=-1), 500), (timedelta(hours=2), 500),
      (timedelta(hours=2, microseconds=-1), 0), (timedelta(hours=-1), 0)],
 )  # fmt: skip
 def test_a_refund_follows_the_tier_at_the_very_instant(notice: timedelta, refund: int) -> None:
