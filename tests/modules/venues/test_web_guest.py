@@ -1,0 +1,141 @@
+# ruff: noqa: F811 - fixtures are imported by name
+"""The start page and finding a place, without scripts."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.reader import Reader, text
+from tests.journeys.world import Club, World
+
+from forecourt.app import House
+
+DAY = (datetime.now(UTC) + timedelta(days=2)).date()
+_islands = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Far:
+    """A club further from every other than a search reaches. `near` is where it is."""
+
+    club: Club
+    near: str
+
+    @property
+    def venue(self) -> str:
+        return self.club.venue
+
+
+@pytest.fixture
+async def reader(house: House) -> AsyncIterator[Reader]:
+    async with Reader(house.app) as reader:
+        yield reader
+
+
+@pytest.fixture
+async def club(world: World) -> Far:
+    """Two courts at the far end of the world, called as nobody else's."""
+    club = await world.club(courts=2, zone="UTC")
+    lat, lon = -60.0 + next(_islands), 174.5
+    change = {
+        "name": "Kowhai Courts",
+        "city": "Kowhaitown",
+        "location": {"lat": lat, "lon": lon},
+        "amenities": ["showers", "bouldering_wall"],
+    }
+    answer = await club.owner.send("PATCH", f"/v1/orgs/{club.id}/venues/{club.venue}", change)
+    assert answer.status_code == 200, answer.text
+    return Far(club, f"{lat},{lon}")
+
+
+def results(page_text: str) -> list[str]:
+    """The places listed, by id."""
+    return re.findall(r'data-shows-place="([^"]+)"', page_text)
+
+
+async def test_the_start_page_says_what_is_free_next_and_leads_to_that_very_time(reader: Reader, club: Far) -> None:
+    page = await reader.look("/?city=Kowhaitown")
+    assert page.status_code == 200
+    lines = re.findall(r'class="departures__row" href="([^"]+)"', page.text)
+    assert lines
+    assert all(f"/venues/{club.venue}?" in line for line in lines)
+    chosen = await reader.look(lines[0].replace("&amp;", "&"))
+    assert "slot--mine" in chosen.text
+
+
+async def test_a_city_without_places_has_an_empty_board_and_a_way_on(reader: Reader, club: Far) -> None:
+    page = await reader.look("/?city=Atlantis")
+    assert "departures__row" not in page.text
+    assert "Look at another day." in text(page)
+    part = await reader.http.get("/?city=Atlantis", headers={"HX-Request": "true"})
+    assert part.text.lstrip().startswith('<div class="departures"'), "the board refreshes alone"
+
+
+async def test_near_a_point_the_nearest_is_listed_with_its_distance_and_drawn(reader: Reader, club: Far) -> None:
+    page = await reader.look(f"/discover?near={club.near}&date={DAY}")
+    assert results(page.text)[0] == club.venue
+    assert "away" in text(page)
+    assert f'data-place="{club.venue}"' in page.text
+    elsewhere = await reader.look(f"/discover?near=10,10&date={DAY}")
+    assert results(elsewhere.text) == []
+    assert "No place fits all of that" in text(elsewhere)
+
+
+async def test_times_are_shown_from_the_asked_hour_on_and_full_places_can_be_left_out(
+    reader: Reader, club: Far, world: World
+) -> None:
+    asked = f"/discover?near={club.near}&date={DAY}&time=18:00&duration_min=60"
+    page = await reader.look(asked)
+    times = re.findall(r'class="timebtn"[^>]*><b><bdi>([\d:]+)</bdi>', page.text)
+    assert times[:2] == ["18:00", "18:15"]
+    assert club.venue in results((await reader.look(asked + "&free=true")).text)
+    guest = await world.person("Ben")
+    for court in club.club.courts:
+        body = {"resource_id": court, "start": f"{DAY}T18:00:00Z", "duration_min": 60, "pay_with": "desk"}
+        assert (await guest.post("/v1/bookings", body)).status_code == 201
+    later = re.findall(r'class="timebtn"[^>]*><b><bdi>([\d:]+)</bdi>', (await reader.look(asked)).text)
+    assert later[0] == "19:00"
+    assert club.venue not in results((await reader.look(asked + "&free=true")).text)
+
+
+async def test_filters_are_links_that_switch_on_and_off(reader: Reader, club: Far) -> None:
+    page = await reader.look(f"/discover?near={club.near}")
+    on = re.search(r'<a class="chip" href="([^"]+)" role="button" aria-pressed="false">Padel', page.text)
+    assert on
+    switched = await reader.look(on[1].replace("&amp;", "&"))
+    assert re.search(r'aria-pressed="true">Padel', switched.text)
+    assert club.venue in results(switched.text)
+    assert results((await reader.look(f"/discover?near={club.near}&sport=squash")).text) == []
+    assert club.venue in results((await reader.look(f"/discover?near={club.near}&amenities=showers,bouldering_wall")).text)
+    assert results((await reader.look(f"/discover?near={club.near}&amenities=showers,wifi")).text) == []
+
+
+async def test_words_find_a_place_even_with_a_slip(reader: Reader, club: Far) -> None:
+    assert club.venue in results((await reader.look("/discover?q=kohwai")).text)
+    assert results((await reader.look("/discover?q=zzyzx")).text) == []
+
+
+@pytest.mark.parametrize("query", ["near=somewhere", "near=91,0", "time=25:00", "date=yesterday", "cursor=x", "sort=best"])
+async def test_a_broken_search_is_said_to_be_broken(reader: Reader, query: str) -> None:
+    assert (await reader.look(f"/discover?{query}")).status_code == 422
+
+
+async def test_what_was_typed_comes_back_as_text(reader: Reader) -> None:
+    page = await reader.look("/discover?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+    assert page.status_code == 200
+    assert "<script>alert" not in page.text
+
+
+async def test_the_language_is_chosen_with_a_form_and_kept(reader: Reader) -> None:
+    assert 'lang="en"' in (await reader.look("/discover")).text
+    page = await reader.follow(await reader.send("/language", language="ur", back="/discover?q=x"))
+    assert '<html lang="ur" dir="rtl"' in page.text
+    assert (await reader.send("/language", language="xx")).status_code == 422
+    away = await reader.send("/language", language="en", back="https://example.com/")
+    assert away.headers["location"] == "/"
