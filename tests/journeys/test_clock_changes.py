@@ -1,4 +1,4 @@
-"""The nights on which clocks change, through the API: days of 23 and 25 hours, bookings across the change, prices, local times."""
+"""The nights on which clocks change, through the API: days of 23 and 25 hours, bookings across the change, local times."""
 
 from __future__ import annotations
 
