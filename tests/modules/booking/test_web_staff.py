@@ -1,0 +1,323 @@
+"""The day sheet and the list of bookings, without scripts and as its script asks, through the front door."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.reader import Reader, hidden, said_at, text, toast, undo_of
+from tests.journeys.world import Club, World
+
+from forecourt.app import House
+
+DAY = (datetime.now(UTC) + timedelta(days=3)).date()
+
+
+@pytest.fixture
+async def reader(house: House) -> AsyncIterator[Reader]:  # noqa: F811
+    async with Reader(house.app) as reader:
+        yield reader
+
+
+@pytest.fixture
+async def club(world: World) -> Club:  # noqa: F811
+    return await world.club(zone="UTC")
+
+
+@pytest.fixture
+async def desk(reader: Reader, club: Club) -> Reader:
+    """The owner, signed in."""
+    await reader.sign_in(club.owner)
+    return reader
+
+
+def sheet(club: Club) -> str:
+    return f"/orgs/{club.id}/day?venue_id={club.venue}&date={DAY}"
+
+
+def wish(club: Club, **more: Any) -> dict[str, Any]:
+    base = {"venue_id": club.venue, "resource_id": club.courts[0], "day": str(DAY), "at": "10:00", "duration_min": "60"}
+    return base | {"who": "Zainab", "purpose": "workout", "pay_with": "desk"} | more
+
+
+async def book(desk: Reader, club: Club, **more: Any) -> tuple[httpx.Response, str]:
+    """Books by the form; the page that follows, and the booking's id."""
+    page = await desk.follow(await desk.send(f"/orgs/{club.id}/day/new", **wish(club, **more)))
+    found = re.search(r'data-booking-panel="([^"]+)"', page.text)
+    assert found
+    return page, found[1]
+
+
+def blocks(page: httpx.Response) -> list[str]:
+    """The labels of the bookings and blocks on the sheet."""
+    return re.findall(r'class="bk__open clip"[^>]*aria-label="([^"]+)"', page.text)
+
+
+def scripted(csrf: str) -> dict[str, str]:
+    return {"HX-Request": "true", "X-CSRF-Token": csrf, "Accept": "text/html, application/problem+json"}
+
+
+async def test_a_walk_in_is_booked_and_stands_on_the_sheet(desk: Reader, club: Club) -> None:
+    assert blocks(await desk.look(sheet(club))) == []
+    page, _ = await book(desk, club)
+    assert toast(page) == "Booked: Zainab, 10:00–11:00"
+    assert blocks(page) == ["10:00–11:00, Zainab, upcoming, 1 person, £20.00 due"]
+
+
+async def test_a_guest_with_an_account_is_found_by_address_and_an_unknown_one_is_said_at_the_field(
+    desk: Reader,
+    club: Club,
+    world: World,  # noqa: F811
+) -> None:
+    bad = await desk.send(f"/orgs/{club.id}/day/new", **wish(club, who="nobody.here@example.org"))
+    assert bad.status_code == 422
+    assert "Belongs to no account" in said_at(bad, "who")
+    ada = await world.person("Ada")
+    page, _ = await book(desk, club, who=ada.email)
+    assert "10:00–11:00, Ada, upcoming" in blocks(page)[0]
+    assert [b["start"][11:16] for b in (await ada.get("/v1/bookings")).json()["items"]] == ["10:00"]
+
+
+async def test_a_taken_time_is_refused_with_what_is_free_nearby_and_the_form_keeps_what_was_typed(
+    desk: Reader, club: Club
+) -> None:
+    await book(desk, club)
+    bad = await desk.send(f"/orgs/{club.id}/day/new", **wish(club, who="Bilal", at="10.30"))
+    assert bad.status_code == 409
+    assert "That time is taken. Free nearby:" in text(bad)
+    assert "Court 2" in text(bad)
+    assert 'value="Bilal"' in bad.text
+    odd = await desk.send(f"/orgs/{club.id}/day/new", **wish(club, at="noon"))
+    assert said_at(odd, "at") == "Write the time like 18:30."
+
+
+async def test_a_move_by_form_says_the_difference_and_can_be_undone(desk: Reader, club: Club) -> None:
+    _, booking = await book(desk, club)
+    page = await desk.look(f"{sheet(club)}&booking={booking}&act=move")
+    form = {
+        "booking_id": booking,
+        "resource_id": club.courts[1],
+        "version": hidden(page, "version"),
+        "day": str(DAY),
+        "at": "18:00",
+    }
+    moved = await desk.follow(await desk.send(f"/orgs/{club.id}/day/move", **form))
+    assert toast(moved) == "Court 2, 18:00–19:00"
+    assert blocks(moved)[0].startswith("18:00–19:00, Zainab")
+    back = await desk.follow(await desk.send(undo_of(moved)))
+    assert blocks(back)[0].startswith("10:00–11:00, Zainab")
+
+
+async def test_a_stale_move_is_refused_and_changes_nothing(desk: Reader, club: Club) -> None:
+    _, booking = await book(desk, club)
+    form = {"booking_id": booking, "resource_id": club.courts[1], "version": "99", "day": str(DAY), "at": "18:00"}
+    stale = await desk.send(f"/orgs/{club.id}/day/move", **form)
+    assert stale.status_code == 412
+    assert blocks(stale)[0].startswith("10:00–11:00")
+
+
+async def test_a_drop_answers_its_script_with_parts_and_an_undo_or_with_the_reason(desk: Reader, club: Club) -> None:
+    page, booking = await book(desk, club)
+    await book(desk, club, resource_id=club.courts[1], at="12:00", who="Bilal")
+    version = re.search(rf'id="bk-{booking}"[^>]*data-version="(\d+)"', page.text)
+    assert version
+    drop = {"booking_id": booking, "resource_id": club.courts[1], "version": version[1]}
+    refused = await desk.send(f"/orgs/{club.id}/day/move", headers=scripted(desk.csrf), start=f"{DAY}T12:30:00Z", **drop)
+    assert refused.status_code == 409
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["detail"].startswith("That time is taken.")
+    taken = await desk.send(f"/orgs/{club.id}/day/move", headers=scripted(desk.csrf), start=f"{DAY}T14:00:00Z", **drop)
+    assert taken.status_code == 200
+    told = json.loads(taken.headers["hx-trigger"])["toast"]
+    assert told["text"] == "Court 2, 14:00–15:00"
+    assert "/back?" in told["undo"]
+    assert 'id="day-figures"' in taken.text
+    assert "<html" not in taken.text
+    assert any(label.startswith("14:00–15:00, Zainab") for label in blocks(taken))
+
+
+async def test_the_quote_of_a_lifted_block_knows_hours_and_prices(desk: Reader, club: Club) -> None:
+    rules = [
+        {"per": "hour", "amount": {"amount": 2000, "currency": "GBP"}, "priority": 0},
+        {"per": "hour", "amount": {"amount": 3000, "currency": "GBP"}, "from": "18:00", "to": "22:00", "priority": 0},
+    ]
+    await club.owner.send("PUT", f"/v1/orgs/{club.id}/venues/{club.venue}/prices", {"rules": rules})
+    _, booking = await book(desk, club)
+    ask = f"/orgs/{club.id}/day/quote?booking_id={booking}&resource_id={club.courts[0]}&start={DAY}T"
+    assert (await desk.look(ask + "18:00:00Z")).json() == {"ok": True, "text": "+ £10.00 to pay"}
+    assert (await desk.look(ask + "11:00:00Z")).json() == {"ok": True, "text": ""}
+    closed = (await desk.look(ask + "23:30:00Z")).json()
+    assert closed["ok"] is False
+    assert closed["text"] != ""
+
+
+async def test_an_extension_runs_longer_and_can_be_undone(desk: Reader, club: Club) -> None:
+    _, booking = await book(desk, club)
+    page = await desk.look(f"{sheet(club)}&booking={booking}&act=extend")
+    version = hidden(page, "version")
+    longer = await desk.follow(await desk.send(f"/orgs/{club.id}/day/{booking}/extend", duration_min="90", version=version))
+    assert toast(longer) == "Until 11:30, + £10.00 to pay"
+    back = await desk.follow(await desk.send(undo_of(longer)))
+    assert blocks(back)[0].startswith("10:00–11:00")
+
+
+async def test_a_new_booking_is_taken_back_by_who_made_it_and_by_nobody_else(
+    desk: Reader,
+    club: Club,
+    house: House,  # noqa: F811
+    world: World,  # noqa: F811
+) -> None:
+    page, booking = await book(desk, club)
+    ada = await world.person("Ada")
+    added = await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": ada.id, "role": "agent"})
+    assert added.status_code == 201, added.text
+    async with Reader(house.app) as other:
+        await other.sign_in(ada)
+        assert (await other.send(undo_of(page))).status_code == 409
+    gone = await desk.follow(await desk.send(undo_of(page)))
+    assert toast(gone) == "Taken back"
+    assert blocks(gone) == []
+    assert (await desk.send(f"/orgs/{club.id}/day/{booking}/cancel")).status_code == 409
+
+
+async def test_a_cancellation_says_before_and_after_what_goes_back(
+    desk: Reader,
+    club: Club,
+    world: World,  # noqa: F811
+) -> None:
+    ada = await world.person("Ada")
+    await world.credits(club, ada, 5000)
+    _, booking = await book(desk, club, who=ada.email, pay_with="credits")
+    asked = await desk.look(f"{sheet(club)}&booking={booking}&act=cancel")
+    assert "£20.00 goes back, 100 % by the policy" in text(asked)
+    gone = await desk.follow(await desk.send(f"/orgs/{club.id}/day/{booking}/cancel", reason="Rain"))
+    assert toast(gone) == "Cancelled, £20.00 goes back"
+    assert blocks(gone) == []
+    assert await world.balance(club, ada) == 5000
+
+
+async def test_a_block_names_the_bookings_in_its_way_and_can_be_undone(desk: Reader, club: Club) -> None:
+    await book(desk, club)
+    form = {"venue_id": club.venue, "resource_ids": club.courts, "day": str(DAY), "at": "09:30", "until": "11:30"}
+    unnamed = await desk.send(f"/orgs/{club.id}/day/block", **form)
+    assert "staff and guests read it" in said_at(unnamed, "reason")
+    hit = await desk.send(f"/orgs/{club.id}/day/block", reason="Floor", **form)
+    assert hit.status_code == 409
+    assert re.search(r"Bookings are in the way: Court 1 \d+ \w+ 10:00\.", text(hit))
+    placed = await desk.follow(
+        await desk.send(f"/orgs/{club.id}/day/block", reason="Floor", **(form | {"at": "14", "until": "16"}))
+    )
+    assert sum("Floor, blocked" in label for label in blocks(placed)) == 2
+    await desk.follow(await desk.send(undo_of(placed)))
+    assert not any("Floor" in label for label in blocks(await desk.look(sheet(club))))
+
+
+async def test_who_only_looks_is_offered_nothing_and_may_do_nothing(
+    desk: Reader,
+    club: Club,
+    house: House,  # noqa: F811
+    world: World,  # noqa: F811
+) -> None:
+    page, booking = await book(desk, club)
+    assert "New booking" in text(page), "or nobody is offered it"
+    vera = await world.person("Vera")
+    added = await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": vera.id, "role": "viewer"})
+    assert added.status_code == 201, added.text
+    async with Reader(house.app) as viewer:
+        await viewer.sign_in(vera)
+        seen = await viewer.look(f"{sheet(club)}&booking={booking}")
+        assert len(blocks(seen)) == 1
+        for offered in ("New booking", "Move", "Extend", "Cancel booking"):
+            assert offered not in text(seen)
+        assert "data-move-url" not in seen.text
+        assert (await viewer.send(f"/orgs/{club.id}/day/{booking}/cancel")).status_code == 403
+        assert (await viewer.send(f"/orgs/{club.id}/day/new", **wish(club, at="15:00"))).status_code == 403
+
+
+async def test_another_organisations_day_and_bookings_are_not_there(
+    desk: Reader,
+    club: Club,
+    house: House,  # noqa: F811
+    world: World,  # noqa: F811
+) -> None:
+    _, booking = await book(desk, club)
+    rival = await world.club()
+    async with Reader(house.app) as other:
+        await other.sign_in(rival.owner)
+        assert (await other.look(f"/orgs/{rival.id}/day?venue_id={club.venue}&date={DAY}")).status_code == 404
+        assert (await other.look(f"/orgs/{rival.id}/day?booking={booking}")).status_code == 404
+        assert (await other.send(f"/orgs/{rival.id}/day/{booking}/cancel")).status_code == 404
+        assert (await other.look(f"/orgs/{rival.id}/day/parts?venue_id={club.venue}&date={DAY}")).status_code == 404
+
+
+async def test_a_request_is_approved_on_the_sheet_or_declined(
+    desk: Reader,
+    club: Club,
+    world: World,  # noqa: F811
+) -> None:
+    ada = await world.person("Ada")
+    for hour in (13, 15):
+        answer = await ada.post(
+            "/v1/bookings",
+            {"resource_id": club.courts[0], "start": f"{DAY}T{hour}:00:00Z", "duration_min": 60, "purpose": "content"},
+        )
+        assert answer.json()["status"] == "pending_approval", answer.text
+    page = await desk.look(sheet(club))
+    assert "2 requests" in text(page)
+    first, second = sorted(
+        re.findall(r'id="bk-([0-9a-f-]+)"[^>]*data-state="pending_approval" data-at="(\d+)"', page.text), key=lambda f: int(f[1])
+    )
+    approved = await desk.follow(await desk.send(f"/orgs/{club.id}/day/{first[0]}/approve"))
+    assert toast(approved) == "Approved"
+    declined = await desk.follow(await desk.send(f"/orgs/{club.id}/day/{second[0]}/decline", reason="No filming"))
+    assert "requests" not in text(declined)
+    assert [label.split(",")[0] for label in blocks(declined)] == ["13:00–14:00"]
+
+
+async def test_the_list_filters_by_state_person_and_day(
+    desk: Reader,
+    club: Club,
+    world: World,  # noqa: F811
+) -> None:
+    ada = await world.person("Ada")
+    await book(desk, club, who=ada.email)
+    await book(desk, club, at="12:00", who="Bilal")
+    here = f"/orgs/{club.id}/bookings"
+    both = text(await desk.look(here))
+    assert "Ada" in both
+    assert "Bilal" in both
+    hers = text(await desk.look(f"{here}?who={ada.email}"))
+    assert "12:00–13:00" not in hers
+    assert "10:00–11:00" in hers
+    assert "Nobody has this address" in text(await desk.look(f"{here}?who=nobody.here@example.org"))
+    assert "No such bookings" in text(await desk.look(f"{here}?show=gone"))
+    other_day = DAY + timedelta(days=1)
+    assert "No such bookings" in text(await desk.look(f"{here}?show=all&from={other_day}"))
+
+
+async def test_a_place_without_anything_to_book_says_what_to_do(reader: Reader, world: World) -> None:  # noqa: F811
+    club = await world.club(courts=0)
+    await reader.sign_in(club.owner)
+    assert "Nothing to book here yet" in text(await reader.look(f"/orgs/{club.id}/day"))
+
+
+async def test_a_day_can_be_far_away_and_on_a_clock_change(desk: Reader, world: World) -> None:  # noqa: F811
+    london = await world.club(zone="Europe/London", owner=(await world.person("Olga")))
+    await with_other(desk, london)
+
+
+async def with_other(desk: Reader, london: Club) -> None:
+    await desk.send("/sign-out")
+    await desk.sign_in(london.owner)
+    for day, hours in (("2027-03-28", 17), ("2027-10-31", 17), ("2099-12-31", 17)):
+        page = await desk.look(f"/orgs/{london.id}/day?date={day}")
+        assert page.status_code == 200
+        rows = re.search(r'data-rows="(\d+)"', page.text)
+        assert rows
+        assert int(rows[1]) == hours * 4

@@ -1,0 +1,175 @@
+"""Setting up a place by its pages, without scripts, through the front door."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.reader import Reader, hidden, said_at, text, toast, typed_in
+from tests.journeys.world import Club, World
+
+from forecourt.app import House
+
+
+@pytest.fixture
+async def reader(house: House) -> AsyncIterator[Reader]:  # noqa: F811
+    async with Reader(house.app) as reader:
+        yield reader
+
+
+@pytest.fixture
+async def club(world: World) -> Club:  # noqa: F811
+    return await world.club()
+
+
+PLACE = {
+    "name": "Baradari Clifton",
+    "address": "Block 4",
+    "city": "Karachi",
+    "lat": "24.81",
+    "lon": "67.03",
+    "timezone": "Asia/Karachi",
+    "amenities": ["parking", "showers"],
+    "other_amenities": "Sauna, Ice bath",
+    "open_from": "7",
+    "open_to": "23:00",
+}
+
+
+async def test_somebody_opens_a_place_from_nothing_to_a_price(reader: Reader, world: World) -> None:  # noqa: F811
+    await reader.sign_in(await world.person())
+    bad = await reader.send("/orgs/new", name="Baradari", kind="club", country="PK", currency="PKR", timezone="Karachi")
+    assert bad.status_code == 422
+    assert said_at(bad, "timezone") != ""
+    assert typed_in(bad, "name") == "Baradari"
+    first = await reader.follow(
+        await reader.send("/orgs/new", name="Baradari", kind="club", country="pk", currency="pkr", timezone="Asia/Karachi")
+    )
+    here = str(first.url.path)
+    assert re.fullmatch(r"/orgs/[0-9a-f-]+/places/new", here)
+    lost = await reader.send(here, **(PLACE | {"lat": "north"}))
+    assert said_at(lost, "lat") == "Write degrees, such as 51.5072."
+    added = await reader.follow(await reader.send(here, **PLACE))
+    things = str(added.url.path)
+    odd = await reader.send(things, name="Court 1", kind="court", capacity="4", durations_min="sixty")
+    assert "whole minutes" in said_at(odd, "durations_min")
+    court = await reader.follow(await reader.send(things, name="Court 1", kind="court", capacity="4", durations_min="60 90"))
+    assert toast(court) == "Court 1 can be booked"
+    prices = things.replace("/resources", "/prices")
+    page = await reader.look(f"{prices}?rule=new")
+    priced = await reader.follow(await reader.send(prices, amount="5,000", per="hour", version=hidden(page, "version")))
+    assert "5,000 per hour" in text(priced)
+    assert "Rs 5,000" in text(priced).replace("\u00a0", " "), "and the preview agrees"
+    places = await reader.look(things.split("/places/", maxsplit=1)[0] + "/places")
+    assert "07:00–23:00" in text(places)
+
+
+async def test_hours_are_read_as_people_write_them_and_a_wrong_day_says_so_at_the_day(reader: Reader, club: Club) -> None:
+    await reader.sign_in(club.owner)
+    here = f"/orgs/{club.id}/places/{club.venue}/hours"
+    page = await reader.look(here)
+    assert typed_in(page, "mon") == "06:00–23:00"
+    days = {
+        "mon": "6-12, 14:00 to 22",
+        "tue": "closed",
+        "wed": "18:00–02:00",
+        "thu": "late",
+        "fri": "",
+        "sat": "9-17",
+        "sun": "9-17",
+    }
+    bad = await reader.send(here, version=hidden(page, "version"), **days)
+    assert bad.status_code == 422
+    assert "06:00–23:00" in said_at(bad, "thu")
+    assert said_at(bad, "mon") == ""
+    assert typed_in(bad, "mon") == "6-12, 14:00 to 22", "what was typed stays"
+    good = await reader.follow(await reader.send(here, version=hidden(page, "version"), **(days | {"thu": "9-17"})))
+    assert typed_in(good, "mon") == "06:00–12:00, 14:00–22:00"
+    assert (typed_in(good, "tue"), typed_in(good, "wed")) == ("", "18:00–02:00")
+
+
+async def test_an_edit_of_what_somebody_else_changed_meanwhile_is_refused_once(reader: Reader, club: Club) -> None:
+    await reader.sign_in(club.owner)
+    here = f"/orgs/{club.id}/places/{club.venue}"
+    page = await reader.look(here)
+    form = {n: typed_in(page, n) for n in ("name", "address", "city", "lat", "lon", "timezone")}
+    patched = await club.owner.send("PATCH", f"/v1/orgs/{club.id}/venues/{club.venue}", {"name": "Riverside East"})
+    assert patched.status_code == 200, patched.text
+    stale = await reader.send(here, version=hidden(page, "version"), **(form | {"name": "Riverside West"}))
+    assert stale.status_code == 412
+    assert typed_in(stale, "name") == "Riverside West"
+    again = await reader.follow(await reader.send(here, version=hidden(stale, "version"), **(form | {"name": "Riverside West"})))
+    assert toast(again) == "Riverside West is saved"
+
+
+async def test_a_closure_can_be_undone_and_its_days_must_be_in_order(reader: Reader, club: Club) -> None:
+    await reader.sign_in(club.owner)
+    here = f"/orgs/{club.id}/places/{club.venue}"
+    bad = await reader.send(f"{here}/closures", reason="Works", first="2027-02-03", last="2027-02-01")
+    assert said_at(bad, "last") == "Lies before the first day."
+    closed = await reader.follow(await reader.send(f"{here}/closures", reason="Works", first="2027-02-01", last="2027-02-03"))
+    assert "Works" in text(closed)
+    undo = re.search(r'action="([^"]+/remove)" class="toast__undo"', closed.text)
+    assert undo
+    open_again = await reader.follow(await reader.send(undo[1]))
+    assert "None. The place follows its weekly hours" in text(open_again)
+
+
+async def test_the_preview_says_which_price_wins(reader: Reader, club: Club) -> None:
+    await reader.sign_in(club.owner)
+    here = f"/orgs/{club.id}/places/{club.venue}/prices"
+    version = hidden(await reader.look(f"{here}?rule=new"), "version")
+    evening = {"amount": "31.50", "per": "hour", "label": "Evening", "from": "18:00", "to": "22:00", "version": version}
+    await reader.follow(await reader.send(here, **evening))
+    page = await reader.look(f"{here}?day=2027-02-01&at=17:30&duration_min=60&team_size=2")
+    said = text(page)
+    assert "17:30–18:00 Any hour 10.00" in said
+    assert "18:00–18:30 Evening 15.75" in said
+    assert "£25.75" in said
+    early = await reader.look(f"{here}?day=2027-02-01&at=09:00&duration_min=60&team_size=2")
+    assert "£20.00" in text(early), "or the hour made no difference"
+
+
+async def test_an_amount_with_too_many_decimals_is_refused_and_a_removed_price_is_gone(reader: Reader, club: Club) -> None:
+    await reader.sign_in(club.owner)
+    here = f"/orgs/{club.id}/places/{club.venue}/prices"
+    version = hidden(await reader.look(f"{here}?rule=new"), "version")
+    bad = await reader.send(here, amount="10.005", per="hour", version=version)
+    assert said_at(bad, "amount") == "GBP has 2 decimals."
+    stale = await reader.send(here, amount="10", per="hour", version="99")
+    assert stale.status_code == 412
+    gone = await reader.follow(await reader.send(f"{here}/remove", place="0", version=version))
+    assert "No price yet" in text(gone)
+
+
+async def test_policies_are_saved_as_they_are_meant(reader: Reader, club: Club) -> None:
+    await reader.sign_in(club.owner)
+    page = await reader.look(f"/orgs/{club.id}/settings")
+    form = {
+        "tier_1_h": "48",
+        "tier_1_pct": "100",
+        "tier_2_h": "",
+        "tier_2_pct": "",
+        "hold_min": "15",
+        "quiet_hours": "22-7",
+        "approval_purposes": ["match"],
+        "version": hidden(page, "version"),
+    }
+    bad = await reader.send(f"/orgs/{club.id}/policies", **(form | {"tier_1_pct": "150"}))
+    assert bad.status_code == 422
+    assert "at most 100" in text(bad).lower()
+    saved = await reader.follow(await reader.send(f"/orgs/{club.id}/policies", **form))
+    assert typed_in(saved, "quiet_hours") == "22:00–07:00"
+    policies = (await club.owner.get(f"/v1/orgs/{club.id}/policies")).json()
+    assert policies["cancellation"] == [{"before_h": 48, "refund_pct": 100}]
+    assert (policies["hold_min"], policies["approval_purposes"]) == (15, ["match"])
+
+
+async def test_another_organisations_place_is_not_there(reader: Reader, club: Club, world: World) -> None:  # noqa: F811
+    rival = await world.club()
+    await reader.sign_in(rival.owner)
+    assert (await reader.look(f"/orgs/{rival.id}/places/{club.venue}")).status_code == 404
+    assert (await reader.send(f"/orgs/{rival.id}/places/{club.venue}/closures/{club.venue}/remove")).status_code == 404
+    assert (await reader.look(f"/orgs/{rival.id}/places/{rival.venue}")).status_code == 200, "or nothing is there for anybody"
