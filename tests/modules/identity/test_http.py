@@ -15,13 +15,12 @@ from tests.journeys.conftest import environ_for
 from tests.modules.identity.conftest import PASSWORD, SECRET
 
 from forecourt.app import Addresses, House
+from forecourt.kernel.context import service_context
 from forecourt.kernel.settings import Settings
 
 
 @pytest.fixture(scope="module")
-async def client(
-    database_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[httpx.AsyncClient]:
+async def house(database_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     data = tmp_path_factory.mktemp("house")
     settings = Settings.read(
         {
@@ -33,10 +32,15 @@ async def client(
     )
     house = await House.open(settings, Addresses(database_url, valkey_url))
     await house.start_work()
+    yield house
+    await house.close()
+
+
+@pytest.fixture(scope="module")
+async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app=house.app, raise_app_exceptions=False)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://house.test", timeout=30) as client:
         yield client
-    await house.close()
 
 
 async def register(client: httpx.AsyncClient) -> dict[str, object]:
@@ -133,3 +137,18 @@ async def test_serve_with_another_secret_says_so_in_plain_words_and_ends(
     text = said.decode()
     assert process.returncode == 1 and "The signing keys in this database were sealed with another FORECOURT_SECRET_KEY" in text
     assert "Traceback" not in text
+
+
+async def test_security_events_of_others_are_for_platform_admins(client: httpx.AsyncClient, house: House) -> None:
+    ada, boss = await register(client), await register(client)
+    whose = ada["account"]["id"]  # type: ignore[index]
+    query = {"account_id": whose, "kind": "registered", "from": "2020-01-01T00:00:00Z", "limit": 1}
+    refused = await client.get("/v1/admin/security-events", params=query, headers=bearer(boss))
+    assert refused.status_code == 404
+    email = boss["account"]["email"]  # type: ignore[index]
+    await house.identity.persons.make_admin(service_context("tests"), email)
+    boss = (await client.post("/v1/auth/login", json={"email": email, "password": PASSWORD})).json()
+    page = (await client.get("/v1/admin/security-events", params=query, headers=bearer(boss))).json()
+    assert [(e["account_id"], e["kind"]) for e in page["items"]] == [(whose, "registered")]
+    wrong = await client.get("/v1/admin/security-events", params={"kind": "nonsense"}, headers=bearer(boss))
+    assert wrong.status_code == 422

@@ -47,10 +47,11 @@ from forecourt.modules.identity.contract import (
     RoleInUse,
     RoleName,
     RoleNameTaken,
+    SecurityKind,
     TokenInvalid,
     TokenReused,
 )
-from forecourt.modules.identity.queries.accounts import AdminRow, SecurityRow, SessionRow
+from forecourt.modules.identity.queries.accounts import AdminRow, AdminSecurityRow, SecurityRow, SecurityWanted, SessionRow
 from forecourt.modules.identity.queries.staff import ApiKeyRow, RoleRow, StaffRow
 from forecourt.modules.identity.rules import ROLE_PERMISSIONS, BuiltInRole
 from forecourt.modules.identity.service import IdentityService
@@ -141,6 +142,15 @@ class NewKey(Struct, frozen=True, forbid_unknown_fields=True):
 class AccountsQuery(Paged, forbid_unknown_fields=True, kw_only=True):
     q: Annotated[str, Meta(max_length=100, description="Part of an address or a name")] | None = None
     status: AccountStatus | None = None
+
+
+class SecurityQuery(Paged, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
+    """Times are half-open: from `from` until just before `to`."""
+
+    account_id: UUID | None = None
+    kind: SecurityKind | None = None
+    from_: Annotated[datetime, Meta(tz=True)] | None = None
+    to: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 class StatusPatch(Struct, frozen=True, forbid_unknown_fields=True):
@@ -452,6 +462,12 @@ class AccountsAdminApi(Api):
     async def set_status(self, ctx: Context, id: UUID, body: StatusPatch) -> AdminRow:
         """Suspend, ban or reinstate an account. Suspension ends its sessions and sockets within seconds."""
         return await self._service.persons.set_status(ctx, id, body.status, body.reason)
+
+    @get("/v1/admin/security-events", access=ADMIN)
+    async def security_events(self, ctx: Context, query: SecurityQuery) -> Page[AdminSecurityRow]:
+        """What happened to the security of accounts in the last year, newest first."""
+        wanted = SecurityWanted(account_id=query.account_id, kind=query.kind, start=query.from_, end=query.to)
+        return await self._service.sessions.all_security_events(ctx, wanted, query.limit, query.cursor)
 
 
 __all__ = ["AccountsAdminApi", "AuthApi", "MeApi", "StaffApi"]

@@ -102,6 +102,8 @@ BROWSER_TTL = timedelta(days=14)
 INVITATION_TTL = timedelta(days=7)
 REVOCATIONS_KEPT = timedelta(minutes=20)
 """Longer than an access token lives, and some skew of clocks."""
+SECURITY_EVENTS_KEPT = timedelta(days=365)
+"""Row security lets nothing younger be removed (migration 0003)."""
 MAX_SESSIONS = 200
 """Live sessions of one account; the one not used for longest makes room."""
 MAILS_PER_HOUR = 5

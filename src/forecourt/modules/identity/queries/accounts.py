@@ -8,7 +8,14 @@ from uuid import UUID
 from msgspec import Struct
 
 from forecourt.kernel.db import Query, Statement, Tx
-from forecourt.modules.identity.contract import AccountCard, AccountChange, AccountStatus, KnownSession, RevokedSession
+from forecourt.modules.identity.contract import (
+    AccountCard,
+    AccountChange,
+    AccountStatus,
+    KnownSession,
+    RevokedSession,
+    SecurityKind,
+)
 
 # --- accounts --------------------------------------------------------------------------------------------------------
 
@@ -407,6 +414,56 @@ SECURITY_EVENTS = Query(
     "select id, kind, detail, address, agent, at from identity.security_event"
     " where account_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3",
 )
+
+
+class SecurityWanted(Struct, frozen=True, kw_only=True):
+    """Which security events an admin asks for. Times are `[start, end)`; None is any."""
+
+    account_id: UUID | None = None
+    kind: SecurityKind | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class AdminSecurityRow(Struct, frozen=True):
+    """A security event, and of whose account."""
+
+    id: UUID
+    account_id: UUID
+    email: str
+    kind: str
+    detail: str
+    address: str
+    agent: str
+    at: datetime
+
+
+ALL_SECURITY_EVENTS = Query(
+    AdminSecurityRow,
+    "select e.id, e.account_id, a.email, e.kind, e.detail, e.address, e.agent, e.at"
+    " from identity.security_event e join identity.account a on a.id = e.account_id"
+    " where ($1::uuid is null or e.account_id = $1) and ($2::text is null or e.kind = $2)"
+    " and ($3::timestamptz is null or e.at >= $3) and ($4::timestamptz is null or e.at < $4)"
+    " and ($5::timestamptz is null or (e.at, e.id) < ($5, $6::uuid)) order by e.at desc, e.id desc limit $7",
+)
+FORGET_SECURITY_EVENTS = Statement(
+    "delete from identity.security_event where (account_id, id) in"
+    " (select e.account_id, e.id from identity.security_event e where e.at < $1 order by e.at, e.id limit $2)"
+)
+
+
+async def all_security_events(
+    tx: Tx, wanted: SecurityWanted, after: tuple[datetime, UUID] | None, limit: int
+) -> list[AdminSecurityRow]:
+    """Newest first. Row security shows them to platform admins."""
+    w = wanted
+    kind = None if w.kind is None else w.kind.value
+    return await tx.all(ALL_SECURITY_EVENTS, w.account_id, kind, w.start, w.end, *(after or (None, None)), limit)
+
+
+async def forget_security_events(tx: Tx, before: datetime, limit: int) -> int:
+    """How many of the oldest were removed."""
+    return await tx.run(FORGET_SECURITY_EVENTS, before, limit)
 
 
 async def insert_security_event(

@@ -28,7 +28,7 @@ from forecourt.modules.identity.contract import (
     TokenReused,
 )
 from forecourt.modules.identity.queries import accounts as queries
-from forecourt.modules.identity.queries.accounts import AccountRow, SecurityRow, SessionRow
+from forecourt.modules.identity.queries.accounts import AccountRow, AdminSecurityRow, SecurityRow, SecurityWanted, SessionRow
 from forecourt.modules.identity.secrecy import digest, new_token
 from forecourt.modules.identity.service.signing import Signing
 
@@ -36,6 +36,8 @@ MAX_AGENT_CHARS = 400
 MAX_ADDRESS_CHARS = 100
 SESSIONS = Keyset("sessions", tuple[UUID])
 SECURITY_EVENTS = Keyset("security events", tuple[UUID])
+ALL_SECURITY_EVENTS = Keyset("all security events", tuple[datetime, UUID])
+FORGOTTEN_AT_ONCE = 5_000
 
 
 class Tokens(Struct, frozen=True):
@@ -240,11 +242,25 @@ class Sessions:
             rows = await queries.security_events(tx, me, after[0] if after else None, limit + 1)
         return SECURITY_EVENTS.page(rows, limit, lambda row: (row.id,))
 
+    async def all_security_events(
+        self, ctx: Context, wanted: SecurityWanted, limit: int, cursor: str | None
+    ) -> Page[AdminSecurityRow]:
+        """What happened to anybody's account, newest first. To all but platform admins there is nothing but their own."""
+        me = person_of(ctx)
+        after = ALL_SECURITY_EVENTS.decode(cursor)
+        async with self._db.read(acting(ctx, me)) as tx:
+            rows = await queries.all_security_events(tx, wanted, after, limit + 1)
+        return ALL_SECURITY_EVENTS.page(rows, limit, lambda row: (row.at, row.id))
+
     async def tidy(self, ctx: Context) -> None:
-        """Removes what can no longer matter: dead tokens, old codes, counters whose window is over."""
+        """Removes what can no longer matter: dead tokens, old codes, counters whose window is over, events of a year ago."""
         now = self._clock.now()
         async with self._db.tx(ctx.within(None)) as tx:
             await queries.forget(tx, now, now - 2 * rules.REVOCATIONS_KEPT)
+        removed = FORGOTTEN_AT_ONCE
+        while removed == FORGOTTEN_AT_ONCE:
+            async with self._db.tx(ctx.within(None)) as tx:
+                removed = await queries.forget_security_events(tx, now - rules.SECURITY_EVENTS_KEPT, FORGOTTEN_AT_ONCE)
 
 
 def known_session(account: AccountRow, begun: Begun) -> KnownSession:
