@@ -47,7 +47,7 @@ class Installation(msgspec.Struct, frozen=True):
             "FORECOURT_DATA": str(self.data),
             "FORECOURT_PORT": str(port),
             "FORECOURT_PUBLIC_URL": "http://localhost:8000",
-            "FORECOURT_LOG_LEVEL": "warning",
+            "FORECOURT_LOG_LEVEL": "error",
             "FORECOURT_DATABASE_POOL": "16",
             "DATABASE_URL": app_url(self.admin_url),
             "DATABASE_ADMIN_URL": self.admin_url,

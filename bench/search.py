@@ -31,8 +31,8 @@ def measure(options: Options) -> None:
         out.print(f"[dim]{made:,} venues[/]")
         with forecourt(at) as server:
             for name, ask in QUESTIONS.items():
-                alone = _round(server, ask, count, 1)
-                four = _round(server, ask, count, CLIENTS)
+                asked = count // 5 if "free" in name else count
+                alone, four = _round(server, ask, asked, 1), _round(server, ask, asked, CLIENTS)
                 target = below(30) if name.startswith("suggest") else below(60)
                 note = f"p50 {alone.ms(50):.1f} ms; four at a time p95 {four.ms(95):.1f} ms, {four.per_s:.0f}/s"
                 report.add(name, alone.ms(95), "ms p95", target, note)
