@@ -310,3 +310,26 @@ async def test_without_scripts_a_place_is_found_booked_moved_and_cancelled(guest
     await tab.click('button:has-text("Cancel the booking")')
     await tab.wait_for_url("**/bookings?show=cancelled")
     assert await town.balance(club, ada) == 5000
+
+
+# --------------------------------------------------------------------------------------------------------------- near me
+
+
+async def test_near_me_asks_where_and_searches_there(guests: Guests, town: World, club: Club) -> None:
+    tab = await guests.open("/discover")
+    await tab.context.grant_permissions(["geolocation"])
+    await tab.context.set_geolocation({"latitude": 51.50049, "longitude": -0.12051})
+    async with tab.expect_navigation():
+        await tab.click("[data-near]")
+    assert "near=51.500%2C-0.121" in tab.url, "rounded: nobody needs to know the house"
+    assert await tab.inner_text("h1") == "Places near you"
+    assert await tab.locator(".me:visible").count() == 1
+
+
+async def test_who_does_not_say_where_is_offered_a_city_instead(guests: Guests, club: Club) -> None:
+    tab = await guests.open("/discover")
+    assert not await tab.is_visible("#near-denied")
+    await tab.click("[data-near]")
+    await tab.wait_for_selector("#near-denied:visible")
+    assert "Pick a city instead" in await tab.inner_text("#near-denied")
+    assert await tab.evaluate("document.activeElement.name") == "q"

@@ -19,7 +19,7 @@ from forecourt.modules.booking.service.pricing import Bill
 from forecourt.modules.venues.contract import Policies, Resource, ResourceKind, VenueBook
 
 COURT_ART = ("art/court-dusk.svg", "art/court-top.svg", "art/net.svg", "art/court-day.svg")
-ROOM_ART = ("art/gym-arch.svg", "art/gym-room.svg", "art/facade.svg", "art/river.svg")
+ROOM_ART = ("art/gym-arch.svg", "art/gym-room.svg")
 AMENITY_ICONS = {
     "showers": "shower",
     "parking": "car",

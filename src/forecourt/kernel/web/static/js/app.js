@@ -225,8 +225,7 @@ const wanted = [
   ['[role="grid"]', "./grid.js"],
   ["[data-live]", "./live.js"],
   [".day[data-move-url]", "./daysheet.js"],
-  ["[data-map-pan]", "./map.js"],
-  ["[data-near]", "./near.js"],
+  ["[data-map-pan], [data-near]", "./map.js"],
 ];
 function enliven(scope) {
   scope.querySelectorAll("[data-guess-zone]").forEach((el) => { el.value ||= Intl.DateTimeFormat().resolvedOptions().timeZone ?? ""; });

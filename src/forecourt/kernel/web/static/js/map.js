@@ -4,6 +4,24 @@ const MOST = 8;
 
 export function start(scope) {
   scope.querySelectorAll("[data-map-pan]:not([data-panned])").forEach(enliven);
+  scope.querySelectorAll("[data-near]").forEach((button) => { button.onclick = () => ask(button); });
+}
+
+// "Near me": the browser is asked only when pressed, and the point is sent rounded to about a hundred metres.
+function ask(button) {
+  const { near, q } = button.form.elements;
+  button.setAttribute("aria-busy", "true");
+  const failed = () => {
+    button.removeAttribute("aria-busy");
+    document.getElementById("near-denied").hidden = false;
+    q.focus();
+  };
+  if (!navigator.geolocation) { failed(); return; }
+  navigator.geolocation.getCurrentPosition(({ coords }) => {
+    near.value = `${coords.latitude.toFixed(3)},${coords.longitude.toFixed(3)}`;
+    q.value = "";
+    button.form.requestSubmit();
+  }, failed, { timeout: 8000, maximumAge: 600_000 });
 }
 
 function enliven(box) {
