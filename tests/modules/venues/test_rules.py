@@ -132,6 +132,71 @@ def test_holidays_close_the_venue_and_change_the_price_only_when_something_says_
     assert cost([BASE, feast], datetime(2026, 12, 24, 10, tzinfo=UTC)) == [(2400, "Base")]
 
 
+def test_a_rule_about_someone_else_costs_nobody_else() -> None:
+    monday = datetime(2026, 6, 1, 10, tzinfo=UTC)
+    dear = msgspec.structs.replace(BASE, amount=Money(9900, "GBP"), label="Dear")
+    for condition, applies in (
+        ({"resource_ids": [OTHER.id]}, False),
+        ({"resource_ids": [COURT.id]}, True),
+        ({"purpose": Purpose.SOCIAL}, False),
+        ({"purpose": Purpose.MATCH}, True),
+        ({"member_tier": "gold"}, False),
+        ({"team_size": 3}, False),
+        ({"team_size": 2}, True),
+        ({"team_size": [3, 4]}, False),
+        ({"team_size": [1, 2]}, True),
+    ):
+        found = cost([BASE, msgspec.structs.replace(dear, **condition)], monday)
+        assert found == ([(9900, "Dear")] if applies else [(2400, "Base")]), condition
+
+
+def test_a_members_price_is_the_members_alone() -> None:
+    gold = msgspec.structs.replace(BASE, amount=Money(1000, "GBP"), member_tier="gold")
+    place, hour = book([BASE, gold]), Period.of(datetime(2026, 6, 1, 10, tzinfo=UTC), 60)
+    paid = [
+        tariff.total(tariff.price(place, COURT, hour, purpose=Purpose.MATCH, team_size=2, member_tier=tier), "GBP").amount
+        for tier in (None, "silver", "gold")
+    ]
+    assert paid == [2400, 2400, 1000]
+
+
+def test_the_price_on_a_card_is_the_lowest_that_anyone_pays_by_the_hour() -> None:
+    off_peak = msgspec.structs.replace(BASE, multiplier="0.5")
+    member = msgspec.structs.replace(BASE, amount=Money(100, "GBP"), member_tier="gold")
+    entry = msgspec.structs.replace(BASE, amount=Money(50, "GBP"), per=Per.BOOKING)
+    assert tariff.from_price(book([BASE, member, off_peak, entry])) == Money(1200, "GBP")
+    assert tariff.from_price(book([entry])) is None
+
+
+def test_a_local_day_is_as_long_as_the_clocks_make_it() -> None:
+    lengths = [
+        calendar.day_bounds(book([]), day).duration_min for day in (date(2026, 3, 29), date(2026, 6, 1), date(2026, 10, 25))
+    ]
+    assert lengths == [23 * 60, 24 * 60, 25 * 60]
+
+
+def test_a_country_without_a_known_calendar_has_no_holidays() -> None:
+    new_year = date(2026, 1, 1)
+    nowhere = msgspec.structs.replace(book([]), organisation=msgspec.structs.replace(book([]).organisation, country="XK0"))
+    assert calendar.is_holiday(book([]), new_year)
+    assert not calendar.is_holiday(nowhere, new_year)
+
+
+def test_periods_within_others_and_hours_that_the_clocks_jump_over_add_nothing() -> None:
+    long, short = Period.of(NOW, 120), Period.of(NOW + timedelta(minutes=30), 30)
+    assert calendar.merged([short, long]) == [long]
+    night = OpeningHours(sun=[("01:00", "02:00"), ("10:00", "11:00")])
+    assert len(calendar.open_periods(book([], night), date(2026, 3, 22))) == 2
+    assert len(calendar.open_periods(book([], night), date(2026, 3, 29))) == 1
+
+
+def test_an_evening_ends_at_midnight_when_the_next_day_is_closed() -> None:
+    late, sunday = OpeningHours(sun=[("18:00", "02:00")]), date(2026, 6, 7)
+    shut = Closure(ID, ID, "Repairs", DateRange(date(2026, 6, 8), date(2026, 6, 8)))
+    assert [p.duration_min for p in calendar.open_periods(book([], late), sunday)] == [8 * 60]
+    assert [p.duration_min for p in calendar.open_periods(book([], late, closures=[shut]), sunday)] == [6 * 60]
+
+
 def test_overlapping_hours_are_named_and_touching_ones_are_not() -> None:
     assert rules.validate_hours(OpeningHours(mon=[("06:00", "12:00"), ("12:00", "24:00")], tue=[("00:00", "02:00")])) == []
     assert len(rules.validate_hours(OpeningHours(mon=[("06:00", "12:00"), ("11:00", "13:00")]))) == 1
