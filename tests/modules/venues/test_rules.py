@@ -182,9 +182,10 @@ def test_a_country_without_a_known_calendar_has_no_holidays() -> None:
     assert not calendar.is_holiday(nowhere, new_year)
 
 
-def test_periods_within_others_and_hours_that_the_clocks_jump_over_add_nothing() -> None:
+def test_periods_that_overlap_are_one_and_hours_that_the_clocks_jump_over_add_nothing() -> None:
     long, short = Period.of(NOW, 120), Period.of(NOW + timedelta(minutes=30), 30)
     assert calendar.merged([short, long]) == [long]
+    assert calendar.merged([Period.of(NOW + timedelta(minutes=60), 120), long]) == [Period.of(NOW, 180)]
     night = OpeningHours(sun=[("01:00", "02:00"), ("10:00", "11:00")])
     assert len(calendar.open_periods(book([], night), date(2026, 3, 22))) == 2
     assert len(calendar.open_periods(book([], night), date(2026, 3, 29))) == 1
