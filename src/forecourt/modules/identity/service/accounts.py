@@ -96,7 +96,7 @@ class Accounts:
 
     async def _register(self, ctx: Context, new: NewAccount, kind: SessionKind) -> tuple[AccountRow, Begun]:
         address = read_address(new.email)
-        name = new.name.strip()
+        name = " ".join(new.name.split())
         if not name:
             raise Invalid.field("name", "must not be empty")
         await self._passwords.refuse_weak(new.password, address.email, name)
