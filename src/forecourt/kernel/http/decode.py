@@ -116,13 +116,12 @@ class QueryDecoder:
         except (ValueError, UnicodeDecodeError) as e:
             raise BadRequest(f"the parameters cannot be read: {e}") from None
         values: dict[str, object] = {}
+        lists: dict[str, list[str]] = {}
         for name, value in pairs:
             if name in self._ignore:
                 continue
             if name in self._lists:
-                found = values.setdefault(name, [])
-                if isinstance(found, list):
-                    found.extend(v for v in value.split(",") if v)
+                lists.setdefault(name, []).extend(v for v in value.split(",") if v)
             elif name in values:
                 raise Invalid.field(name, "is given twice")
             elif value != "":
@@ -134,7 +133,7 @@ class QueryDecoder:
             if name in {f.encode_name for f in msgspec.structs.fields(self._kind)}:
                 del values[name]
         try:
-            result = msgspec.convert(values, self._kind, strict=False)
+            result = msgspec.convert(values | lists, self._kind, strict=False)
         except msgspec.ValidationError as e:
             raise fault(e) from None
         if self._check is not None:
