@@ -190,8 +190,7 @@ class Dispatcher:
             status, headers, body = self.answer_problem(problem, bound.op, visit, scope)
         except Exception as e:
             problem = as_problem(e)
-            if problem.status >= 500:
-                log.error("request_failed", route=self.path, method=scope["method"], error=type(e).__name__, exc_info=e)
+            log.error("request_failed", route=self.path, method=scope["method"], error=type(e).__name__, exc_info=e)
             status, headers, body = self.answer_problem(problem, bound.op, visit, scope)
         if isinstance(body, EventStream):
             await _stream(body, status, headers, receive, send)
@@ -391,8 +390,6 @@ class Dispatcher:
         return Redirect(visit.path + (f"?{rest}" if rest else ""), cookies=[cookie])
 
     def _check_csrf(self, request: Request, sent: str) -> None:
-        if not request.cookies:
-            request.cookies = read_cookies(request)
         origin = request.header("origin")
         same_site = request.header("sec-fetch-site") in ("", "same-origin", "none")
         host = request.header("host")
