@@ -76,7 +76,10 @@ class _Connection(asyncio.Protocol):
     """Sends one request at a time and hands back status and body."""
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._buffer = bytearray()
+        self._whole = 0
+        """How long the answer is that is coming in; 0 until its head is there."""
+        self._head = 0
         self._waiting: asyncio.Future[tuple[int, bytes]] | None = None
         self._transport: asyncio.Transport | None = None
 
@@ -85,15 +88,16 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        head = self._buffer.find(b"\r\n\r\n")
-        if head < 0:
+        if not self._whole:
+            self._head = self._buffer.find(b"\r\n\r\n")
+            if self._head < 0:
+                return
+            self._whole = self._head + 4 + _content_length(bytes(self._buffer[: self._head]))
+        if len(self._buffer) < self._whole:
             return
-        length = _content_length(self._buffer[:head])
-        if len(self._buffer) < head + 4 + length:
-            return
-        body = self._buffer[head + 4 : head + 4 + length]
-        status = int(self._buffer[9:12])
-        self._buffer = self._buffer[head + 4 + length :]
+        status, body = int(self._buffer[9:12]), bytes(self._buffer[self._head + 4 : self._whole])
+        del self._buffer[: self._whole]
+        self._whole = 0
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result((status, body))
 

@@ -58,9 +58,12 @@ def _up(data: Path, *, demo: bool) -> Generator[tuple[float, subprocess.Popen[by
     command = [sys.executable, "-m", "forecourt", "up", "--port", str(port), "--data", str(data)]
     if not demo:
         command.append("--no-demo")
+    # What it says is not measured, and the filling of the demo world is cut short when it is told to stop.
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("DATABASE_", "VALKEY_", "FORECOURT_"))}
     began = time.perf_counter()
-    process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         yield began, process, port
     finally:
