@@ -94,10 +94,16 @@ class World:
         sid = UUID(str((await self.claims(tokens))["sid"]))
         confirmed = await self.identity.status(STRANGER, tokens.account.id) == "active"
         actor = Actor(ActorKind.PERSON, account_id=tokens.account.id, session_id=sid, confirmed=confirmed)
-        permissions: list[str] | None = []
+        permissions = None
         if organisation_id is not None:
-            permissions = await self.identity.permissions(STRANGER, tokens.account.id, organisation_id)
+            permissions = await self.permissions(tokens, organisation_id)
         return Context(actor, organisation_id, frozenset(permissions or ()), address="203.0.113.7", agent="tests")
+
+    async def permissions(self, tokens: Tokens, organisation_id: UUID | None) -> list[str] | None:
+        """What a person may do there; None for anyone who is not staff."""
+        assert organisation_id is not None
+        standing = await self.identity.standing(STRANGER, tokens.account.id, organisation_id)
+        return None if standing is None else standing.permissions
 
     async def owner(self, name: str = "owner") -> tuple[Tokens, Context]:
         """A person who has just made an organisation."""

@@ -412,7 +412,7 @@ class Dispatcher:
             return await self.door.gate.by_token(token.strip()), frozenset(), False
         key = headers.get(b"x-api-key")
         if key is not None:
-            actor, scopes = await self.door.gate.by_api_key(key.decode("latin-1"))
+            actor, scopes = await self.door.gate.by_api_key(key.decode("latin-1"), request.address)
             return actor, scopes, False
         if b"cookie" in headers:
             request.cookies = read_cookies(request)
@@ -452,7 +452,7 @@ class Dispatcher:
                 raise NotFound
             return ctx
         organisation_id = _named(op, path_params, "org_id")
-        permissions = await self.door.gate.permissions(actor, organisation_id)
+        permissions = await self.door.gate.permissions(actor, organisation_id, ctx.address)
         if permissions is None:
             raise NotFound
         if access.permission and access.permission not in permissions:

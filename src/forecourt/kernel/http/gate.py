@@ -22,8 +22,10 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet as JoseKeySet
 
+from forecourt.kernel.clock import Clock, SystemClock
 from forecourt.kernel.context import ANONYMOUS, Actor, ActorKind, Context, service_context
-from forecourt.kernel.errors import Problem, Unauthenticated, Unavailable
+from forecourt.kernel.errors import Forbidden, Problem, Unauthenticated, Unavailable
+from forecourt.kernel.reach import Bounds, Reach
 
 log = structlog.get_logger("forecourt.gate")
 
@@ -45,6 +47,16 @@ class TokenExpired(Unauthenticated):
 class TokenRefused(Unauthenticated):
     code = "token_refused"
     title = "The access token is not valid"
+
+
+class KeyOutOfReach(Unauthenticated):
+    code = "key_out_of_reach"
+    title = "This API key does not count from this network or at this hour"
+
+
+class OutOfReach(Forbidden):
+    code = "out_of_reach"
+    title = "Your role here does not count from this network or at this hour"
 
 
 class AccountClosed(Problem):
@@ -91,6 +103,15 @@ class _Key(Protocol):
     def permissions(self) -> list[str]: ...
     @property
     def expires_at(self) -> datetime | None: ...
+    @property
+    def limited_to(self) -> Reach: ...
+
+
+class _Standing(Protocol):
+    @property
+    def permissions(self) -> list[str]: ...
+    @property
+    def limited_to(self) -> list[Reach]: ...
 
 
 class KnownVisitor(Protocol):
@@ -119,7 +140,7 @@ class Doorkeeper(Protocol):
     async def revocations(self, ctx: Context, since: datetime | None) -> _Revocations: ...
     async def api_key(self, ctx: Context, hashed: bytes) -> _Key | None: ...
     async def session(self, ctx: Context, hashed: bytes) -> KnownVisitor | None: ...
-    async def permissions(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> list[str] | None: ...
+    async def standing(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> _Standing | None: ...
     async def status(self, ctx: Context, account_id: UUID) -> str: ...
 
 
@@ -135,7 +156,9 @@ class _Token:
 class Gate:
     """The door of one process. Call `start` before serving and `stop` after."""
 
-    def __init__(self, identity: Doorkeeper, issuer: str) -> None:
+    def __init__(self, identity: Doorkeeper, issuer: str, clock: Clock | None = None) -> None:
+        """`clock` decides whether hours that a role or key is limited to have come; that of the system without one."""
+        self._clock = clock or SystemClock()
         self._identity = identity
         self._issuer = issuer
         self._ctx = service_context("gate")
@@ -145,8 +168,8 @@ class Gate:
         self._ended: dict[UUID, float] = {}
         self._revoked_before: dict[UUID, float] = {}
         self._status: dict[UUID, str] = {}
-        self._api_keys: OrderedDict[bytes, tuple[float, _Key | None]] = OrderedDict()
-        self._staff: OrderedDict[tuple[UUID, UUID], tuple[float, frozenset[str] | None]] = OrderedDict()
+        self._api_keys: OrderedDict[bytes, tuple[float, _Key | None, tuple[Bounds, ...]]] = OrderedDict()
+        self._staff: OrderedDict[tuple[UUID, UUID], tuple[float, frozenset[str] | None, tuple[Bounds, ...]]] = OrderedDict()
         self._visitors: OrderedDict[bytes, tuple[float, KnownVisitor | None]] = OrderedDict()
         self._as_of: datetime | None = None
         self._heard = 0.0
@@ -308,17 +331,23 @@ class Gate:
 
     # --- keys, browsers, staff ---
 
-    async def by_api_key(self, key: str) -> tuple[Actor, frozenset[str]]:
-        """The key's actor and its permissions in its organisation. Raises TokenRefused."""
+    async def by_api_key(self, key: str, address: str = "") -> tuple[Actor, frozenset[str]]:
+        """The key's actor and its permissions in its organisation, for a request from `address` at this moment.
+
+        Raises TokenRefused, KeyOutOfReach.
+        """
         hashed = hashlib.sha256(key.encode()).digest()
         now = time.monotonic()
         hit = self._api_keys.get(hashed)
         if hit is None or hit[0] < now:
-            hit = (now + KEY_TTL_S, await self._identity.api_key(self._ctx, hashed))
+            known = await self._identity.api_key(self._ctx, hashed)
+            hit = (now + KEY_TTL_S, known, () if known is None else _bounds([known.limited_to]))
             _remember(self._api_keys, hashed, hit, KNOWN_KEYS)
         found = hit[1]
         if found is None or (found.expires_at is not None and found.expires_at <= datetime.now(UTC)):
             raise TokenRefused
+        if not self._within(hit[2], address):
+            raise KeyOutOfReach
         scopes = frozenset(found.permissions)
         actor = Actor(
             kind=ActorKind.API_KEY, key_id=found.id, key_organisation_id=found.organisation_id, scopes=scopes, confirmed=True
@@ -345,8 +374,11 @@ class Gate:
             return None
         return found
 
-    async def permissions(self, actor: Actor, organisation_id: UUID) -> frozenset[str] | None:
-        """What `actor` may do as staff (or key) of the organisation; None when it is neither."""
+    async def permissions(self, actor: Actor, organisation_id: UUID, address: str = "") -> frozenset[str] | None:
+        """What `actor` may do as staff (or key) of the organisation, from `address` and at this moment; None when it is neither.
+
+        What is remembered is judged at every request: somebody may have gone home since. Raises OutOfReach.
+        """
         if actor.kind is ActorKind.API_KEY:
             return actor.scopes if actor.key_organisation_id == organisation_id else None
         account = actor.account_id
@@ -356,10 +388,22 @@ class Gate:
         key = (account, organisation_id)
         hit = self._staff.get(key)
         if hit is None or hit[0] < now:
-            found = await self._identity.permissions(self._ctx, account, organisation_id)
-            hit = (now + STAFF_TTL_S, None if found is None else frozenset(found))
+            found = await self._identity.standing(self._ctx, account, organisation_id)
+            if found is None:
+                hit = (now + STAFF_TTL_S, None, ())
+            else:
+                hit = (now + STAFF_TTL_S, frozenset(found.permissions), _bounds(found.limited_to))
             _remember(self._staff, key, hit, KNOWN_TOKENS)
+        if not self._within(hit[2], address):
+            raise OutOfReach
         return hit[1]
+
+    def _within(self, bounds: tuple[Bounds, ...], address: str) -> bool:
+        return not bounds or all(bound.admit(address, self._clock.now()) for bound in bounds)
+
+
+def _bounds(reaches: Sequence[Reach]) -> tuple[Bounds, ...]:
+    return tuple(Bounds(reach) for reach in reaches if reach.limited)
 
 
 def _remember(memory: OrderedDict[Any, Any], key: object, value: object, limit: int) -> None:
@@ -369,4 +413,14 @@ def _remember(memory: OrderedDict[Any, Any], key: object, value: object, limit: 
         memory.popitem(last=False)
 
 
-__all__ = ["ANONYMOUS", "AccountClosed", "Doorkeeper", "Gate", "KnownVisitor", "TokenExpired", "TokenRefused"]
+__all__ = [
+    "ANONYMOUS",
+    "AccountClosed",
+    "Doorkeeper",
+    "Gate",
+    "KeyOutOfReach",
+    "KnownVisitor",
+    "OutOfReach",
+    "TokenExpired",
+    "TokenRefused",
+]

@@ -15,6 +15,7 @@ from forecourt.kernel.errors import Conflict, Invalid, Misconfigured, TooManyReq
 from forecourt.kernel.events import Event
 from forecourt.kernel.http.dispatch import EmailUnconfirmed
 from forecourt.kernel.http.gate import AccountClosed as AccountSuspended
+from forecourt.kernel.reach import ANYWHERE, Reach
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
@@ -103,12 +104,20 @@ class Revocations(Struct, frozen=True):
 
 
 class KnownKey(Struct, frozen=True):
-    """A live API key and what it may do in its organisation."""
+    """A live API key and what it may do in its organisation. It counts within `limited_to` alone."""
 
     id: UUID
     organisation_id: UUID
     permissions: list[str]
     expires_at: datetime | None
+    limited_to: Reach = ANYWHERE
+
+
+class Standing(Struct, frozen=True):
+    """What a person may do as staff, for a request that lies within every one of `limited_to`: their own and their role's."""
+
+    permissions: list[str]
+    limited_to: list[Reach]
 
 
 class KnownSession(Struct, frozen=True):
@@ -250,6 +259,13 @@ class StaffRoleChanged(Event, frozen=True, name="staff.role_changed"):
     before: str
 
 
+class StaffLimited(Event, frozen=True, name="staff.limited"):
+    """The networks or hours that a member is limited to were changed."""
+
+    organisation_id: UUID
+    account_id: UUID
+
+
 class StaffLeft(Event, frozen=True, name="staff.left"):
     organisation_id: UUID
     account_id: UUID
@@ -305,8 +321,8 @@ class Identity(Protocol):
         ...
 
     @idempotent
-    async def permissions(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> list[str] | None:
-        """What the person may do there; None for anyone who is not staff."""
+    async def standing(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> Standing | None:
+        """What the person may do there, and within which limits, which the caller judges; None for anyone who is not staff."""
         ...
 
     @idempotent
@@ -361,6 +377,7 @@ __all__ = [
     "Password",
     "Permission",
     "PersonName",
+    "Reach",
     "Revocations",
     "RevokedSession",
     "RoleChanged",
@@ -374,7 +391,9 @@ __all__ = [
     "StaffInvited",
     "StaffJoined",
     "StaffLeft",
+    "StaffLimited",
     "StaffRoleChanged",
+    "Standing",
     "TokenInvalid",
     "TokenReused",
 ]

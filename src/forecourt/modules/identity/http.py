@@ -27,6 +27,7 @@ from forecourt.kernel.http.operation import (
     staff,
 )
 from forecourt.kernel.paging import Page, Paged
+from forecourt.kernel.reach import ANYWHERE, Reach
 from forecourt.modules.identity.contract import (
     MAX_PERMISSIONS,
     AccountStatus,
@@ -112,31 +113,37 @@ class ChangedPassword(Struct, frozen=True, forbid_unknown_fields=True):
 class NewMember(Struct, frozen=True, forbid_unknown_fields=True):
     account_id: UUID
     role: RoleName
+    limited_to: Reach = ANYWHERE
 
 
 class Invitation(Struct, frozen=True, forbid_unknown_fields=True):
     email: Email
     role: RoleName
+    limited_to: Reach = ANYWHERE
 
 
 class MemberPatch(Struct, frozen=True, forbid_unknown_fields=True):
-    role: RoleName
+    role: RoleName | UnsetType = UNSET
+    limited_to: Reach | UnsetType = UNSET
 
 
 class NewRole(Struct, frozen=True, forbid_unknown_fields=True):
     name: RoleName
     permissions: Permissions
+    limited_to: Reach = ANYWHERE
 
 
 class RolePatch(Struct, frozen=True, forbid_unknown_fields=True):
     name: RoleName | UnsetType = UNSET
     permissions: Permissions | UnsetType = UNSET
+    limited_to: Reach | UnsetType = UNSET
 
 
 class NewKey(Struct, frozen=True, forbid_unknown_fields=True):
     name: KeyName
     permissions: Annotated[list[Permission], Meta(min_length=1, max_length=MAX_PERMISSIONS)]
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+    limited_to: Reach = ANYWHERE
 
 
 class AccountsQuery(Paged, forbid_unknown_fields=True, kw_only=True):
@@ -185,11 +192,14 @@ class SessionView(Struct, frozen=True):
 
 
 class MemberView(Struct, frozen=True):
+    """`limited_to` is the member's own; a role may have limits too, and both count."""
+
     account_id: UUID
     name: str
     email: str
     role: str
     permissions: list[str]
+    limited_to: Reach
     joined_at: datetime
     version: int
 
@@ -200,6 +210,7 @@ class RoleView(Struct, frozen=True):
     id: UUID | None
     name: str
     permissions: list[str]
+    limited_to: Reach
     version: int
 
 
@@ -210,6 +221,7 @@ class NewKeyView(Struct, frozen=True):
     name: str
     hint: str
     permissions: list[str]
+    limited_to: Reach
     created_at: datetime
     expires_at: datetime | None
     key: str
@@ -229,16 +241,17 @@ def session_view(row: SessionRow, current: UUID | None) -> SessionView:
 
 
 def member_view(row: StaffRow) -> MemberView:
+    permissions = sorted(permissions_of(row))
     return MemberView(
-        row.account_id, row.name, row.email, role_label(row), sorted(permissions_of(row)), row.joined_at, row.version
+        row.account_id, row.name, row.email, role_label(row), permissions, row.limited_to, row.joined_at, row.version
     )
 
 
 def role_view(row: RoleRow) -> RoleView:
-    return RoleView(row.id, row.name, row.permissions, row.version)
+    return RoleView(row.id, row.name, row.permissions, row.limited_to, row.version)
 
 
-BUILT_IN = [RoleView(None, role.value, sorted(ROLE_PERMISSIONS[role]), 1) for role in BuiltInRole]
+BUILT_IN = [RoleView(None, role.value, sorted(ROLE_PERMISSIONS[role]), ANYWHERE, 1) for role in BuiltInRole]
 
 
 # --- operations ------------------------------------------------------------------------------------------------------
@@ -366,7 +379,7 @@ class StaffApi(Api):
     @post("/v1/orgs/{org_id}/staff", status=201, access=staff("staff.manage"), problems=(Conflict, Forbidden, NotFound))
     async def add(self, ctx: Context, org_id: UUID, body: NewMember) -> MemberView:
         """Add an account to the staff at once. To invite somebody by e-mail, use invitations."""
-        return member_view(await self._staff.add(ctx, body.account_id, body.role))
+        return member_view(await self._staff.add(ctx, body.account_id, body.role, body.limited_to))
 
     @post(
         "/v1/orgs/{org_id}/staff/invitations",
@@ -377,7 +390,7 @@ class StaffApi(Api):
     )
     async def invite(self, ctx: Context, org_id: UUID, body: Invitation) -> Invited:
         """Invite somebody by e-mail. The link works for seven days, for that address."""
-        return await self._staff.invite(ctx, body.email, body.role)
+        return await self._staff.invite(ctx, body.email, body.role, body.limited_to)
 
     @post("/v1/staff-invitations/{token}/accept", access=CONFIRMED, problems=(LinkInvalid, NotInvited))
     async def accept(self, ctx: Context, token: str) -> Place:
@@ -392,8 +405,13 @@ class StaffApi(Api):
     async def change_role(
         self, ctx: Context, org_id: UUID, account_id: UUID, body: MemberPatch, if_match: int | None
     ) -> MemberView:
-        """Give somebody another role. Nobody gives or takes more than they have themselves."""
-        return member_view(await self._staff.change_role(ctx, account_id, body.role, if_match))
+        """Give somebody another role, or other limits: networks and hours to which the role is limited; `{}` lifts them.
+
+        Nobody gives or takes more than they have themselves, changes their own limits, or gives anything while limited.
+        """
+        role = None if body.role is UNSET else body.role
+        limited_to = None if body.limited_to is UNSET else body.limited_to
+        return member_view(await self._staff.change_role(ctx, account_id, role, if_match, limited_to))
 
     @delete("/v1/orgs/{org_id}/staff/{account_id}", status=204, access=ANY_STAFF, problems=(LastOwner, Forbidden, NotFound))
     async def remove(self, ctx: Context, org_id: UUID, account_id: UUID) -> None:
@@ -411,8 +429,8 @@ class StaffApi(Api):
 
     @post("/v1/orgs/{org_id}/roles", status=201, access=staff("staff.manage"), problems=(RoleNameTaken, Forbidden))
     async def define_role(self, ctx: Context, org_id: UUID, body: NewRole) -> RoleView:
-        """Define a role of the organisation's own."""
-        return role_view(await self._staff.define_role(ctx, body.name, body.permissions))
+        """Define a role of the organisation's own, if wanted limited to networks and hours."""
+        return role_view(await self._staff.define_role(ctx, body.name, body.permissions, body.limited_to))
 
     @patch(
         "/v1/orgs/{org_id}/roles/{id}",
@@ -423,7 +441,8 @@ class StaffApi(Api):
         """Edit a role; everybody who has it is affected at once."""
         name = None if body.name is UNSET else body.name
         permissions = None if body.permissions is UNSET else body.permissions
-        return role_view(await self._staff.edit_role(ctx, id, name, permissions, if_match))
+        limited_to = None if body.limited_to is UNSET else body.limited_to
+        return role_view(await self._staff.edit_role(ctx, id, name, permissions, if_match, limited_to))
 
     @delete("/v1/orgs/{org_id}/roles/{id}", status=204, access=staff("staff.manage"), problems=(RoleInUse, Forbidden, NotFound))
     async def remove_role(self, ctx: Context, org_id: UUID, id: UUID) -> None:
@@ -437,9 +456,9 @@ class StaffApi(Api):
 
     @post("/v1/orgs/{org_id}/api-keys", status=201, access=staff("keys.manage"), problems=(Forbidden, Conflict))
     async def make_key(self, ctx: Context, org_id: UUID, body: NewKey) -> NewKeyView:
-        """Make a key. It is shown once, and may at most what its maker may."""
-        row, key = await self._staff.make_key(ctx, body.name, body.permissions, body.expires_at)
-        return NewKeyView(row.id, row.name, row.hint, row.permissions, row.created_at, row.expires_at, key)
+        """Make a key. It is shown once, and may at most what its maker may; outside its limits it is refused with 401."""
+        row, key = await self._staff.make_key(ctx, body.name, body.permissions, body.expires_at, body.limited_to)
+        return NewKeyView(row.id, row.name, row.hint, row.permissions, row.limited_to, row.created_at, row.expires_at, key)
 
     @delete("/v1/orgs/{org_id}/api-keys/{id}", status=204, access=staff("keys.manage"), problems=(NotFound,))
     async def revoke_key(self, ctx: Context, org_id: UUID, id: UUID) -> None:

@@ -7,13 +7,14 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from forecourt.kernel.db import Query, Statement, Tx
+from forecourt.kernel.db import Query, Statement, Tx, to_json
+from forecourt.kernel.reach import Reach
 
 # --- staff -----------------------------------------------------------------------------------------------------------
 
 
 class StaffRow(Struct, frozen=True):
-    """`role`: a built-in role; otherwise `role_id`, `role_name` and `permissions` are one of the organisation's own."""
+    """`role`: a built-in role; otherwise what begins with `role_`, and `permissions`, are one of the organisation's own."""
 
     organisation_id: UUID
     account_id: UUID
@@ -25,6 +26,8 @@ class StaffRow(Struct, frozen=True):
     permissions: list[str] | None
     joined_at: datetime
     version: int
+    limited_to: Reach
+    role_limited_to: Reach | None
 
 
 LOCK_ORGANISATION = Statement("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 7310))")
@@ -34,14 +37,16 @@ ADOPT = Statement(
 )
 STAFF = Query(
     StaffRow,
-    "select s.organisation_id, s.account_id, a.name, a.email, s.role, s.role_id, r.name, r.permissions, s.joined_at, s.version"
+    "select s.organisation_id, s.account_id, a.name, a.email, s.role, s.role_id, r.name, r.permissions, s.joined_at, s.version,"
+    " s.limited_to, r.limited_to"
     " from identity.staff s join identity.account a on a.id = s.account_id"
     " left join identity.role r on r.organisation_id = s.organisation_id and r.id = s.role_id"
     " where s.organisation_id = $1 and ($2::uuid is null or s.account_id > $2) order by s.account_id limit $3",
 )
 MEMBER = Query(
     StaffRow,
-    "select s.organisation_id, s.account_id, a.name, a.email, s.role, s.role_id, r.name, r.permissions, s.joined_at, s.version"
+    "select s.organisation_id, s.account_id, a.name, a.email, s.role, s.role_id, r.name, r.permissions, s.joined_at, s.version,"
+    " s.limited_to, r.limited_to"
     " from identity.staff s join identity.account a on a.id = s.account_id"
     " left join identity.role r on r.organisation_id = s.organisation_id and r.id = s.role_id"
     " where s.organisation_id = $1 and s.account_id = $2",
@@ -54,11 +59,12 @@ LOCK_OWNERS = Query(
     "select account_id from identity.staff where organisation_id = $1 and role = 'owner' order by account_id for update",
 )
 INSERT_STAFF = Statement(
-    "insert into identity.staff (organisation_id, account_id, role, role_id, joined_at) values ($1, $2, $3, $4, $5)"
+    "insert into identity.staff (organisation_id, account_id, role, role_id, joined_at, limited_to)"
+    " values ($1, $2, $3, $4, $5, $6::text::jsonb)"
     " on conflict (organisation_id, account_id) do nothing"
 )
 SET_ROLE = Statement(
-    "update identity.staff set role = $3, role_id = $4, version = version + 1"
+    "update identity.staff set role = $3, role_id = $4, limited_to = $6::text::jsonb, version = version + 1"
     " where organisation_id = $1 and account_id = $2 and version = $5"
 )
 DELETE_STAFF = Statement("delete from identity.staff where organisation_id = $1 and account_id = $2")
@@ -90,15 +96,17 @@ async def lock_owners(tx: Tx, organisation_id: UUID) -> list[UUID]:
 
 
 async def insert_staff(
-    tx: Tx, organisation_id: UUID, account_id: UUID, role: str | None, role_id: UUID | None, at: datetime
+    tx: Tx, organisation_id: UUID, account_id: UUID, role: str | None, role_id: UUID | None, limited_to: Reach, at: datetime
 ) -> bool:
     """False when the person is staff already."""
-    return await tx.run(INSERT_STAFF, organisation_id, account_id, role, role_id, at) == 1
+    return await tx.run(INSERT_STAFF, organisation_id, account_id, role, role_id, at, to_json(limited_to)) == 1
 
 
-async def set_role(tx: Tx, organisation_id: UUID, account_id: UUID, role: str | None, role_id: UUID | None, version: int) -> bool:
+async def set_role(
+    tx: Tx, organisation_id: UUID, account_id: UUID, role: str | None, role_id: UUID | None, limited_to: Reach, version: int
+) -> bool:
     """False when somebody else changed the row since `version`."""
-    return await tx.run(SET_ROLE, organisation_id, account_id, role, role_id, version) == 1
+    return await tx.run(SET_ROLE, organisation_id, account_id, role, role_id, version, to_json(limited_to)) == 1
 
 
 async def delete_staff(tx: Tx, organisation_id: UUID, account_id: UUID) -> bool:
@@ -112,35 +120,38 @@ class RoleRow(Struct, frozen=True):
     id: UUID
     name: str
     permissions: list[str]
+    limited_to: Reach
     version: int
 
 
 INSERT_ROLE = Statement(
-    "insert into identity.role (organisation_id, id, name, name_key, permissions, created_at) values ($1, $2, $3, $4, $5, $6)"
+    "insert into identity.role (organisation_id, id, name, name_key, permissions, created_at, limited_to)"
+    " values ($1, $2, $3, $4, $5, $6, $7::text::jsonb)"
 )
 ROLES = Query(
     RoleRow,
-    "select id, name, permissions, version from identity.role where organisation_id = $1"
+    "select id, name, permissions, limited_to, version from identity.role where organisation_id = $1"
     " and ($2::uuid is null or id > $2) order by id limit $3",
 )
 ROLE_BY_NAME = Query(
     RoleRow,
-    "select id, name, permissions, version from identity.role where organisation_id = $1 and name_key = $2 for share",
+    "select id, name, permissions, limited_to, version from identity.role where organisation_id = $1 and name_key = $2 for share",
 )
 LOCK_ROLE = Query(
-    RoleRow, "select id, name, permissions, version from identity.role where organisation_id = $1 and id = $2 for update"
+    RoleRow,
+    "select id, name, permissions, limited_to, version from identity.role where organisation_id = $1 and id = $2 for update",
 )
 UPDATE_ROLE = Statement(
-    "update identity.role set name = $3, name_key = $4, permissions = $5, version = version + 1"
+    "update identity.role set name = $3, name_key = $4, permissions = $5, limited_to = $6::text::jsonb, version = version + 1"
     " where organisation_id = $1 and id = $2"
 )
 DELETE_ROLE = Statement("delete from identity.role where organisation_id = $1 and id = $2")
 
 
 async def insert_role(
-    tx: Tx, organisation_id: UUID, id: UUID, name: str, name_key: str, permissions: list[str], at: datetime
+    tx: Tx, organisation_id: UUID, id: UUID, name: str, name_key: str, permissions: list[str], limited_to: Reach, at: datetime
 ) -> None:
-    await tx.run(INSERT_ROLE, organisation_id, id, name, name_key, permissions, at)
+    await tx.run(INSERT_ROLE, organisation_id, id, name, name_key, permissions, at, to_json(limited_to))
 
 
 async def roles(tx: Tx, organisation_id: UUID, after: UUID | None, limit: int) -> list[RoleRow]:
@@ -156,8 +167,10 @@ async def lock_role(tx: Tx, organisation_id: UUID, id: UUID) -> RoleRow:
     return await tx.one(LOCK_ROLE, organisation_id, id)
 
 
-async def update_role(tx: Tx, organisation_id: UUID, id: UUID, name: str, name_key: str, permissions: list[str]) -> None:
-    await tx.run(UPDATE_ROLE, organisation_id, id, name, name_key, permissions)
+async def update_role(
+    tx: Tx, organisation_id: UUID, id: UUID, name: str, name_key: str, permissions: list[str], limited_to: Reach
+) -> None:
+    await tx.run(UPDATE_ROLE, organisation_id, id, name, name_key, permissions, to_json(limited_to))
 
 
 async def delete_role(tx: Tx, organisation_id: UUID, id: UUID) -> None:
@@ -175,19 +188,20 @@ class InvitationRow(Struct, frozen=True):
     role_id: UUID | None
     expires_at: datetime
     accepted_at: datetime | None
+    limited_to: Reach
 
 
 INSERT_INVITATION = Statement(
     "insert into identity.staff_invitation"
-    " (organisation_id, id, email, email_key, role, role_id, token_hash, invited_by, created_at, expires_at)"
-    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+    " (organisation_id, id, email, email_key, role, role_id, token_hash, invited_by, created_at, expires_at, limited_to)"
+    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb)"
 )
 DROP_INVITATIONS = Statement(
     "delete from identity.staff_invitation where organisation_id = $1 and email_key = $2 and accepted_at is null"
 )
 LOCK_INVITATION = Query(
     InvitationRow,
-    "select id, email, email_key, role, role_id, expires_at, accepted_at from identity.staff_invitation"
+    "select id, email, email_key, role, role_id, expires_at, accepted_at, limited_to from identity.staff_invitation"
     " where organisation_id = $1 and token_hash = $2 for update",
 )
 ACCEPT_INVITATION = Statement("update identity.staff_invitation set accepted_at = $3 where organisation_id = $1 and id = $2")
@@ -203,12 +217,14 @@ async def replace_invitation(
     role_id: UUID | None,
     token_hash: bytes,
     invited_by: UUID | None,
+    limited_to: Reach,
     at: datetime,
     expires_at: datetime,
 ) -> None:
     """The newest invitation of an address replaces those before."""
     await tx.run(DROP_INVITATIONS, organisation_id, email_key)
-    await tx.run(INSERT_INVITATION, organisation_id, id, email, email_key, role, role_id, token_hash, invited_by, at, expires_at)
+    who = (email, email_key, role, role_id, token_hash, invited_by)
+    await tx.run(INSERT_INVITATION, organisation_id, id, *who, at, expires_at, to_json(limited_to))
 
 
 async def lock_invitation(tx: Tx, organisation_id: UUID, token_hash: bytes) -> InvitationRow | None:
@@ -231,6 +247,7 @@ class ApiKeyRow(Struct, frozen=True):
     created_at: datetime
     expires_at: datetime | None
     used_at: datetime | None
+    limited_to: Reach
 
 
 class KeyPlace(Struct, frozen=True):
@@ -239,14 +256,14 @@ class KeyPlace(Struct, frozen=True):
 
 
 INSERT_KEY = Statement(
-    "insert into identity.api_key (organisation_id, id, name, hint, permissions, created_by, created_at, expires_at)"
-    " values ($1, $2, $3, $4, $5, $6, $7, $8)"
+    "insert into identity.api_key (organisation_id, id, name, hint, permissions, created_by, created_at, expires_at, limited_to)"
+    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb)"
 )
 INSERT_PLACE = Statement("insert into identity.api_key_place (hash, organisation_id, key_id) values ($1, $2, $3)")
 PLACE = Query(KeyPlace, "select organisation_id, key_id from identity.api_key_place where hash = $1")
 LIVE_KEY = Query(
     ApiKeyRow,
-    "select id, name, hint, permissions, created_by, created_at, expires_at, used_at from identity.api_key"
+    "select id, name, hint, permissions, created_by, created_at, expires_at, used_at, limited_to from identity.api_key"
     " where organisation_id = $1 and id = $2 and revoked_at is null and (expires_at is null or expires_at > $3)",
 )
 STAMP_KEY = Statement(
@@ -254,7 +271,7 @@ STAMP_KEY = Statement(
 )
 KEYS = Query(
     ApiKeyRow,
-    "select id, name, hint, permissions, created_by, created_at, expires_at, used_at from identity.api_key"
+    "select id, name, hint, permissions, created_by, created_at, expires_at, used_at, limited_to from identity.api_key"
     " where organisation_id = $1 and revoked_at is null and ($2::uuid is null or id < $2) order by id desc limit $3",
 )
 COUNT_KEYS = Query(int, "select count(*)::int from identity.api_key where organisation_id = $1 and revoked_at is null")
@@ -275,8 +292,9 @@ async def insert_key(
     created_by: UUID | None,
     at: datetime,
     expires_at: datetime | None,
+    limited_to: Reach,
 ) -> None:
-    await tx.run(INSERT_KEY, organisation_id, id, name, hint, permissions, created_by, at, expires_at)
+    await tx.run(INSERT_KEY, organisation_id, id, name, hint, permissions, created_by, at, expires_at, to_json(limited_to))
     await tx.run(INSERT_PLACE, hashed, organisation_id, id)
 
 

@@ -17,6 +17,7 @@ from forecourt.modules.identity.contract import (
     KnownKey,
     KnownSession,
     Revocations,
+    Standing,
 )
 from forecourt.modules.identity.passwords import Passwords
 from forecourt.modules.identity.queries import accounts as queries
@@ -66,8 +67,8 @@ class IdentityService:
     async def session(self, ctx: Context, hashed: bytes) -> KnownSession | None:
         return await self.sessions.visitor(ctx, hashed)
 
-    async def permissions(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> list[str] | None:
-        return await self.staff.permissions(ctx, account_id, organisation_id)
+    async def standing(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> Standing | None:
+        return await self.staff.standing(ctx, account_id, organisation_id)
 
     async def status(self, ctx: Context, account_id: UUID) -> AccountStatus:
         return (await self.persons.card(ctx, account_id)).status

@@ -16,6 +16,7 @@ from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.paging import Keyset, Page
+from forecourt.kernel.reach import ANYWHERE, Reach, faults
 from forecourt.modules.identity import mails, rules
 from forecourt.modules.identity.addresses import fold, read_address
 from forecourt.modules.identity.contract import (
@@ -35,7 +36,9 @@ from forecourt.modules.identity.contract import (
     StaffInvited,
     StaffJoined,
     StaffLeft,
+    StaffLimited,
     StaffRoleChanged,
+    Standing,
 )
 from forecourt.modules.identity.jobs import SEND_MAIL
 from forecourt.modules.identity.queries import accounts as account_queries
@@ -90,6 +93,26 @@ def permissions_of(row: StaffRow) -> frozenset[str]:
     return frozenset(row.permissions or ()) & frozenset(rules.PERMISSIONS)
 
 
+def limits_of(row: StaffRow) -> list[Reach]:
+    """A member's own limits and those of the role, as far as there are any."""
+    return [reach for reach in (row.limited_to, row.role_limited_to) if reach is not None and reach.limited]
+
+
+def checked_reach(reach: Reach) -> Reach:
+    """Raises Invalid at `limited_to` for networks, hours or a zone that do not exist."""
+    found = faults(reach, "limited_to")
+    if found:
+        raise Invalid("these limits cannot be kept", errors=found)
+    return reach
+
+
+def reach_of_member(role: ChosenRole, reach: Reach) -> Reach:
+    """Raises Invalid for an owner with limits."""
+    if role.role == OWNER and reach.limited:
+        raise Invalid.field("limited_to", "owners are not limited: somebody must be able to undo a mistake from anywhere")
+    return checked_reach(reach)
+
+
 def organisation_of(ctx: Context) -> UUID:
     """The organisation that the operation is about. Raises NotFound without one."""
     if ctx.organisation_id is None:
@@ -111,11 +134,11 @@ class Staff:
 
     # --- who may what ---
 
-    async def permissions(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> list[str] | None:
-        """Sorted; None for anyone who is not staff there."""
+    async def standing(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> Standing | None:
+        """Permissions sorted; None for anyone who is not staff there."""
         async with self._db.read(ctx.within(organisation_id)) as tx:
             row = await queries.member(tx, organisation_id, account_id)
-        return None if row is None else sorted(permissions_of(row))
+        return None if row is None else Standing(sorted(permissions_of(row)), limits_of(row))
 
     async def places(self, ctx: Context) -> list[Place]:
         """Where the person of `ctx` works; at most 100 organisations."""
@@ -145,7 +168,7 @@ class Staff:
             rows = await queries.staff(tx, organisation, after[0] if after else None, limit + 1)
         return STAFF.page(rows, limit, lambda row: (row.account_id,))
 
-    async def invite(self, ctx: Context, email: str, role: str) -> Invited:
+    async def invite(self, ctx: Context, email: str, role: str, limited_to: Reach = ANYWHERE) -> Invited:
         """Sends an invitation; a newer one for the same address replaces it.
 
         Raises Invalid, Forbidden, EmailUnconfirmed.
@@ -168,6 +191,7 @@ class Staff:
                 chosen.role_id,
                 digest(token),
                 ctx.account_id,
+                reach_of_member(chosen, limited_to),
                 now,
                 invited.expires_at,
             )
@@ -175,7 +199,7 @@ class Staff:
             enqueue(tx, SEND_MAIL, mails.invite_staff(address.email, chosen.label, self._url, token))
         return invited
 
-    async def add(self, ctx: Context, account_id: UUID, role: str) -> StaffRow:
+    async def add(self, ctx: Context, account_id: UUID, role: str, limited_to: Reach = ANYWHERE) -> StaffRow:
         """Makes an account staff without an invitation. Raises NotFound, Invalid, Forbidden, Conflict when it is already."""
         organisation, now = organisation_of(ctx), self._clock.now()
         async with self._db.tx(ctx) as tx:
@@ -183,7 +207,8 @@ class Staff:
             if account.status is not AccountStatus.ACTIVE:
                 raise Conflict("the account's address is not verified, or the account is closed")
             chosen = await self._choose(tx, ctx, role)
-            if not await queries.insert_staff(tx, organisation, account_id, chosen.role, chosen.role_id, now):
+            reach = reach_of_member(chosen, limited_to)
+            if not await queries.insert_staff(tx, organisation, account_id, chosen.role, chosen.role_id, reach, now):
                 raise Conflict("this person is on the staff already")
             emit(tx, StaffJoined(organisation_id=organisation, account_id=account_id, role=chosen.label))
             return await self._member(tx, organisation, account_id)
@@ -202,7 +227,9 @@ class Staff:
             if fold(account.email) != invitation.email_key:
                 raise NotInvited
             await queries.accept_invitation(tx, organisation, invitation.id, now)
-            joined = await queries.insert_staff(tx, organisation, me, invitation.role, invitation.role_id, now)
+            joined = await queries.insert_staff(
+                tx, organisation, me, invitation.role, invitation.role_id, invitation.limited_to, now
+            )
             row = await queries.member(tx, organisation, me)
             if row is None:
                 raise NotFound
@@ -210,8 +237,13 @@ class Staff:
                 emit(tx, StaffJoined(organisation_id=organisation, account_id=me, role=role_label(row)))
         return Place(organisation, role_label(row), sorted(permissions_of(row)))
 
-    async def change_role(self, ctx: Context, account_id: UUID, role: str, if_match: int | None) -> StaffRow:
-        """Raises NotFound, LastOwner, Forbidden, Invalid, PreconditionFailed."""
+    async def change_role(
+        self, ctx: Context, account_id: UUID, role: str | None, if_match: int | None, limited_to: Reach | None = None
+    ) -> StaffRow:
+        """Changes the role, the limits or both; None leaves what is. Whoever becomes owner loses their limits.
+
+        Raises NotFound, LastOwner, Forbidden, Invalid, PreconditionFailed.
+        """
         organisation = organisation_of(ctx)
         async with self._db.tx(ctx) as tx:
             owners = await queries.lock_owners(tx, organisation)
@@ -219,15 +251,21 @@ class Staff:
             if if_match is not None and if_match != row.version:
                 raise PreconditionFailed
             refuse_more_than_own(ctx, permissions_of(row))
-            chosen = await self._choose(tx, ctx, role)
+            chosen = await self._choose(tx, ctx, role_label(row) if role is None else role)
             if owners == [account_id] and chosen.role != OWNER:
                 raise LastOwner
-            if not await queries.set_role(tx, organisation, account_id, chosen.role, chosen.role_id, row.version):
+            if limited_to is None:
+                limited_to = ANYWHERE if chosen.role == OWNER else row.limited_to
+            elif account_id == ctx.account_id and limited_to != row.limited_to:
+                raise Forbidden("nobody changes their own limits")
+            reach = reach_of_member(chosen, limited_to)
+            if not await queries.set_role(tx, organisation, account_id, chosen.role, chosen.role_id, reach, row.version):
                 raise PreconditionFailed
-            emit(
-                tx,
-                StaffRoleChanged(organisation_id=organisation, account_id=account_id, role=chosen.label, before=role_label(row)),
-            )
+            before = role_label(row)
+            if role is not None:
+                emit(tx, StaffRoleChanged(organisation_id=organisation, account_id=account_id, role=chosen.label, before=before))
+            if reach != row.limited_to:
+                emit(tx, StaffLimited(organisation_id=organisation, account_id=account_id))
             return await self._member(tx, organisation, account_id)
 
     async def remove(self, ctx: Context, account_id: UUID) -> None:
@@ -255,6 +293,7 @@ class Staff:
     async def _choose(self, tx: Tx, ctx: Context, name: str) -> ChosenRole:
         """The role of that name, which the actor may give. Raises Invalid, Forbidden."""
         organisation = organisation_of(ctx)
+        await self._refuse_limited(tx, ctx)
         built_in = next((role for role in BuiltInRole if role.value == fold(name)), None)
         if built_in is not None:
             chosen = ChosenRole(built_in.value, built_in.value, None, rules.ROLE_PERMISSIONS[built_in])
@@ -266,6 +305,22 @@ class Staff:
         refuse_more_than_own(ctx, chosen.permissions)
         return chosen
 
+    async def _refuse_limited(self, tx: Tx, ctx: Context) -> None:
+        """Whoever is limited hands out no rights: what they gave, to themselves too, would count where theirs does not.
+
+        Raises Forbidden.
+        """
+        organisation, actor = organisation_of(ctx), ctx.actor
+        limited = False
+        if actor.account_id is not None:
+            row = await queries.member(tx, organisation, actor.account_id)
+            limited = row is not None and bool(limits_of(row))
+        elif actor.key_id is not None:
+            key = await queries.live_key(tx, organisation, actor.key_id, self._clock.now())
+            limited = key is None or key.limited_to.limited
+        if limited:
+            raise Forbidden("your own rights are limited to networks or hours; such rights cannot be handed on")
+
     # --- roles ---
 
     async def roles(self, ctx: Context, limit: int, cursor: str | None) -> Page[RoleRow]:
@@ -276,22 +331,30 @@ class Staff:
             rows = await queries.roles(tx, organisation, after[0] if after else None, limit + 1)
         return ROLES.page(rows, limit, lambda row: (row.id,))
 
-    async def define_role(self, ctx: Context, name: str, permissions: list[str]) -> RoleRow:
+    async def define_role(self, ctx: Context, name: str, permissions: list[str], limited_to: Reach = ANYWHERE) -> RoleRow:
         """Raises RoleNameTaken, Invalid, Forbidden."""
         organisation = organisation_of(ctx)
-        row = RoleRow(new_id(), role_name(name), checked_permissions(ctx, permissions), 1)
+        row = RoleRow(new_id(), role_name(name), checked_permissions(ctx, permissions), checked_reach(limited_to), 1)
+        at = self._clock.now()
         try:
             async with self._db.tx(ctx) as tx:
-                await queries.insert_role(tx, organisation, row.id, row.name, fold(row.name), row.permissions, self._clock.now())
+                await self._refuse_limited(tx, ctx)
+                await queries.insert_role(tx, organisation, row.id, row.name, fold(row.name), row.permissions, row.limited_to, at)
                 emit(tx, RoleChanged(organisation_id=organisation, role_id=row.id))
         except asyncpg.UniqueViolationError as e:
             raise name_taken(e) from None
         return row
 
     async def edit_role(
-        self, ctx: Context, role_id: UUID, name: str | None, permissions: list[str] | None, if_match: int | None
+        self,
+        ctx: Context,
+        role_id: UUID,
+        name: str | None,
+        permissions: list[str] | None,
+        if_match: int | None,
+        limited_to: Reach | None = None,
     ) -> RoleRow:
-        """Raises NotFound, RoleNameTaken, Invalid, Forbidden, PreconditionFailed."""
+        """None leaves what is. Raises NotFound, RoleNameTaken, Invalid, Forbidden, PreconditionFailed."""
         organisation = organisation_of(ctx)
         try:
             async with self._db.tx(ctx) as tx:
@@ -299,13 +362,15 @@ class Staff:
                 if if_match is not None and if_match != before.version:
                     raise PreconditionFailed
                 refuse_more_than_own(ctx, before.permissions)
+                await self._refuse_limited(tx, ctx)
                 row = RoleRow(
                     role_id,
                     before.name if name is None else role_name(name),
                     before.permissions if permissions is None else checked_permissions(ctx, permissions),
+                    before.limited_to if limited_to is None else checked_reach(limited_to),
                     before.version + 1,
                 )
-                await queries.update_role(tx, organisation, role_id, row.name, fold(row.name), row.permissions)
+                await queries.update_role(tx, organisation, role_id, row.name, fold(row.name), row.permissions, row.limited_to)
                 emit(tx, RoleChanged(organisation_id=organisation, role_id=role_id))
         except asyncpg.UniqueViolationError as e:
             raise name_taken(e) from None
@@ -341,7 +406,7 @@ class Staff:
             if row.used_at is None or now - row.used_at >= STAMP_EVERY:
                 await queries.stamp_key(tx, place.organisation_id, row.id, now, now - STAMP_EVERY)
         permissions = [p for p in row.permissions if p in rules.PERMISSIONS]
-        return KnownKey(row.id, place.organisation_id, permissions, row.expires_at)
+        return KnownKey(row.id, place.organisation_id, permissions, row.expires_at, row.limited_to)
 
     async def keys(self, ctx: Context, limit: int, cursor: str | None) -> Page[ApiKeyRow]:
         """Keys that were not revoked, newest first; never their secrets."""
@@ -352,7 +417,12 @@ class Staff:
         return API_KEYS.page(rows, limit, lambda row: (row.id,))
 
     async def make_key(
-        self, ctx: Context, name: str, permissions: list[str], expires_at: datetime | None
+        self,
+        ctx: Context,
+        name: str,
+        permissions: list[str],
+        expires_at: datetime | None,
+        limited_to: Reach = ANYWHERE,
     ) -> tuple[ApiKeyRow, str]:
         """A new key and its secret, which is shown once. Raises Invalid, Forbidden, Conflict beyond 100 keys."""
         organisation, now = organisation_of(ctx), self._clock.now()
@@ -361,15 +431,16 @@ class Staff:
             raise Invalid.field("permissions", "a key that may nothing is of no use")
         if expires_at is not None and expires_at <= now:
             raise Invalid.field("expires_at", "lies in the past")
+        reach = checked_reach(limited_to)
         secret = new_api_key()
-        row = ApiKeyRow(new_id(), tidy_name(name), secret[:HINT_CHARS], wanted, ctx.account_id, now, expires_at, None)
+        row = ApiKeyRow(new_id(), tidy_name(name), secret[:HINT_CHARS], wanted, ctx.account_id, now, expires_at, None, reach)
         async with self._db.tx(ctx) as tx:
+            await self._refuse_limited(tx, ctx)
             await queries.lock_organisation(tx, organisation)
             if await queries.count_keys(tx, organisation) >= MAX_KEYS:
                 raise Conflict(f"an organisation has at most {MAX_KEYS} keys; revoke one first")
-            await queries.insert_key(
-                tx, organisation, row.id, digest(secret), row.name, row.hint, row.permissions, row.created_by, now, expires_at
-            )
+            about = (row.name, row.hint, row.permissions, row.created_by)
+            await queries.insert_key(tx, organisation, row.id, digest(secret), *about, now, expires_at, reach)
             emit(tx, ApiKeyCreated(organisation_id=organisation, key_id=row.id, permissions=wanted))
             if ctx.account_id is not None:
                 await note(tx, ctx.account_id, SecurityKind.KEY_CREATED, now, row.name)
