@@ -20,6 +20,7 @@ from forecourt.app import Addresses, House
 from forecourt.kernel.events import Dispatcher
 from forecourt.kernel.idempotency import Idempotency
 from forecourt.kernel.jobs import Worker
+from forecourt.layout import module_names
 from forecourt.modules.booking import queries as booking_queries
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.payments import queries as payments_queries
@@ -127,7 +128,12 @@ def _work_once(place: Place, by: timedelta, step: str) -> None:
 
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.journeys.dying"])
+# What a house imports when it opens is imported once; each process that is going to die is a fork of that. Not every module has
+# every room: a name that is none is passed over.
+_rooms = [
+    f"forecourt.modules.{name}.{room}" for name in module_names() for room in ("http", "web", "staff_web", "jobs", "service")
+]
+_processes.set_forkserver_preload(["tests.journeys.dying", *_rooms])
 
 
 async def _end_of(target: Callable[..., None], *args: Any) -> int | None:

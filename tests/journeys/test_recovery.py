@@ -19,6 +19,9 @@ from forecourt.kernel.migrate import APP_ROLE
 from forecourt.kernel.money import Money
 from forecourt.modules.payments.contract import Charge, Payments, PayWith
 
+pytestmark = pytest.mark.xdist_group("recovery")
+"""One worker makes what these tests share."""
+
 MINUTE = timedelta(minutes=1)
 PRICE, CREDITS = 2_000, 10_000
 AT_DEATH: dict[str, tuple[str | None, int]] = {
