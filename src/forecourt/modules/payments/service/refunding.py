@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import assert_never
 from uuid import UUID
 
 from forecourt.kernel.context import Context
@@ -89,6 +90,8 @@ class Refunding(Codes, Credits):
                 postings = [Posting("desk_owed", part.amount)]
             case Way.WAIVED:
                 postings = [Posting("desk_due", part.amount)]
+            case _:
+                assert_never(part.way)
         await queries.transfer(
             tx,
             org,
@@ -106,8 +109,7 @@ class Refunding(Codes, Credits):
     async def _to_lots(self, tx: Tx, org: UUID, part: Portion, now: datetime) -> list[Posting]:
         """Back to the lots it was spent from. What was left of an expired lot expires before the lot is made good again."""
         account_id = part.charge.account_id
-        if account_id is None:
-            raise AssertionError("credits are a person's")
+        assert account_id is not None  # noqa: S101 - credits are a person's
         await queries.lock_wallet(tx, org, account_id, part.charge.currency)
         spent = await queries.spent_lots(tx, org, part.charge.payment_id, part.charge.id)
         back = rules.back_to_lots(spent, part.amount)
