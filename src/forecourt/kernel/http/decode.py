@@ -103,7 +103,7 @@ class QueryDecoder:
         self._lists = {name for name, hint in names.items() if _is_list(hint)}
         self._kind = kind
         self._ignore = ignore
-        self._check = checker(kind)
+        self._check = _fields(kind)
 
     def __call__(self, text: bytes) -> msgspec.Struct:
         try:
@@ -136,8 +136,7 @@ class QueryDecoder:
             result = msgspec.convert(values | lists, self._kind, strict=False)
         except msgspec.ValidationError as e:
             raise fault(e) from None
-        if self._check is not None:
-            self._check(result, "")
+        self._check(result, "")
         return result
 
 
@@ -213,17 +212,17 @@ def checker(hint: object, seen: tuple[type, ...] = ()) -> Check | None:  # noqa:
 
         return entries
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        kind = hint
-        if kind in seen:
-            return None
-
-        def fields(value: object, path: str) -> None:
-            if isinstance(value, kind):
-                for name, encoded, check in _struct_checks(kind):
-                    check(getattr(value, name), f"{path}.{encoded}" if path else encoded)
-
-        return fields
+        return None if hint in seen else _fields(hint)
     return None
+
+
+def _fields(kind: type[msgspec.Struct]) -> Check:
+    def fields(value: object, path: str) -> None:
+        if isinstance(value, kind):
+            for name, encoded, check in _struct_checks(kind):
+                check(getattr(value, name), f"{path}.{encoded}" if path else encoded)
+
+    return fields
 
 
 def _each(inner: Check) -> Check:

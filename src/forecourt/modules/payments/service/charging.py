@@ -45,8 +45,9 @@ class Charging(Codes):
         except PromoRejected:
             # The code may be used up by this very charge, made by a call whose answer was lost.
             async with self._db.tx(ctx) as tx:
-                if await queries.charge(tx, charge.organisation_id, charge.charge_id or charge.payment_id) is None:
-                    raise
+                found = await queries.charge(tx, charge.organisation_id, charge.charge_id or charge.payment_id)
+            if found is None:
+                raise
             return await self._repeated(ctx, charge)
 
     async def _charge(self, tx: Tx, charge: Charge, now: datetime) -> PaymentResult:
