@@ -129,6 +129,21 @@ def database_url(admin_url: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def house_admin_url(server_url: str) -> Iterator[str]:
+    """The database of whole houses, as the superuser. Their workers run what they find, with the real clock: not beside tests
+    that drain jobs themselves or stand on another day."""
+    name = f"h_{uuid4().hex[:12]}"
+    yield asyncio.run(clone(server_url, name))
+    asyncio.run(drop(server_url, name))
+
+
+@pytest.fixture(scope="session")
+def house_database_url(house_admin_url: str) -> str:
+    """The same as the role the program logs in with."""
+    return as_user(house_admin_url, APP_ROLE)
+
+
+@pytest.fixture(scope="session")
 async def db(database_url: str) -> AsyncIterator[Database]:
     """The worker's database, shared by its tests: each makes its own organisation and looks at that alone."""
     database = await Database.connect(database_url, None, 20, "forecourt tests")

@@ -34,9 +34,9 @@ def settings_for(data: Path, **more: str) -> Settings:
 
 
 @pytest.fixture(scope="session")
-async def house(database_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def house(house_database_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """One process that serves and works."""
-    house = await House.open(settings_for(tmp_path_factory.mktemp("house")), Addresses(database_url, valkey_url))
+    house = await House.open(settings_for(tmp_path_factory.mktemp("house")), Addresses(house_database_url, valkey_url))
     await house.start_work()
     yield house
     await house.close()
@@ -121,10 +121,12 @@ def environ_for(data: Path, database_url: str, admin_url: str, valkey_url: str) 
 
 
 @pytest.fixture(scope="session")
-def server(database_url: str, admin_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    house_database_url: str, house_admin_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A server and a worker that live as long as the run."""
     data = tmp_path_factory.mktemp("server")
-    server = Server(environ_for(data, database_url, admin_url, valkey_url), data / "server.log")
+    server = Server(environ_for(data, house_database_url, house_admin_url, valkey_url), data / "server.log")
     server.start()
     yield server
     server.stop()

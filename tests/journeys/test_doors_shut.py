@@ -48,10 +48,10 @@ class Pair:
 
 @pytest.fixture(scope="module")
 async def pair(
-    server: Server, database_url: str, admin_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+    server: Server, house_database_url: str, house_admin_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Pair]:
     data = tmp_path_factory.mktemp("second")
-    environ = environ_for(data, database_url, admin_url, valkey_url)
+    environ = environ_for(data, house_database_url, house_admin_url, valkey_url)
     # Behind one address, as they would be: tokens name it.
     environ["FORECOURT_PUBLIC_URL"] = f"http://localhost:{server.port}"
     second = Server(environ, data / "server.log")

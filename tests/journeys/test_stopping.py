@@ -21,9 +21,9 @@ PATIENCE_S = 60
 
 
 @pytest.fixture
-def own_server(database_url: str, admin_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Server]:
+def own_server(house_database_url: str, house_admin_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Server]:
     """A server that this test may stop."""
-    server = Server(environ_for(tmp_path, database_url, admin_url, valkey_url), tmp_path / "server.log")
+    server = Server(environ_for(tmp_path, house_database_url, house_admin_url, valkey_url), tmp_path / "server.log")
     yield server
     server.stop()
 
@@ -92,9 +92,9 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 @pytest.mark.slow
 def test_up_brings_back_who_died_and_leaves_nobody_behind(
-    database_url: str, admin_url: str, valkey_url: str, tmp_path: Path
+    house_database_url: str, house_admin_url: str, valkey_url: str, tmp_path: Path
 ) -> None:
-    server = Server(environ_for(tmp_path, database_url, admin_url, valkey_url), tmp_path / "up.log")
+    server = Server(environ_for(tmp_path, house_database_url, house_admin_url, valkey_url), tmp_path / "up.log")
     command = [sys.executable, "-m", "forecourt", "up", "--workers", "2", "--no-demo", "--port", str(server.port)]
     with server.log.open("ab") as log:
         up = server.processes["serve"] = subprocess.Popen(command, env=server.environ, stdout=log, stderr=log)

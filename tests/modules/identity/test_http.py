@@ -20,7 +20,7 @@ from forecourt.kernel.settings import Settings
 
 
 @pytest.fixture(scope="module")
-async def house(database_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def house(house_database_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     data = tmp_path_factory.mktemp("house")
     settings = Settings.read(
         {
@@ -30,7 +30,7 @@ async def house(database_url: str, valkey_url: str, tmp_path_factory: pytest.Tem
             "FORECOURT_LOG_LEVEL": "error",
         }
     )
-    house = await House.open(settings, Addresses(database_url, valkey_url))
+    house = await House.open(settings, Addresses(house_database_url, valkey_url))
     await house.start_work()
     yield house
     await house.close()
@@ -126,10 +126,10 @@ async def test_a_person_has_profile_and_preferences(client: httpx.AsyncClient) -
 
 
 async def test_serve_with_another_secret_says_so_in_plain_words_and_ends(
-    client: httpx.AsyncClient, database_url: str, admin_url: str, valkey_url: str, tmp_path: Path
+    client: httpx.AsyncClient, house_database_url: str, house_admin_url: str, valkey_url: str, tmp_path: Path
 ) -> None:
     await register(client)
-    environ = environ_for(tmp_path, database_url, admin_url, valkey_url)
+    environ = environ_for(tmp_path, house_database_url, house_admin_url, valkey_url)
     environ["FORECOURT_SECRET_KEY"] = "not the secret that sealed the keys, but as long"
     command = (sys.executable, "-m", "forecourt", "serve", "--port", "0")
     process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=asyncio.subprocess.PIPE)
