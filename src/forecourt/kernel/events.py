@@ -465,13 +465,14 @@ class Dispatcher:
         before = sum(self.handled.values())
         async with asyncio.timeout(limit_s):
             while True:
+                # Asked before the turns: a horizon that rises behind them says nothing of what they saw.
+                head = await self._head()
                 moved = 0
                 for name in names:
                     while (turn := await self._turn(name)) in (Turn.MORE, Turn.BUSY):
                         moved += turn is Turn.MORE
                         if turn is Turn.BUSY:
                             await asyncio.sleep(BEHIND_S)
-                head = await self._head()
                 if not moved and head.newest < head.horizon:
                     return sum(self.handled.values()) - before
                 if not moved:
