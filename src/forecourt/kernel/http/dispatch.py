@@ -6,6 +6,8 @@ reflection at request time: decoders, checks and encoders are made when the prog
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
 import hashlib
 import hmac
@@ -13,7 +15,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Protocol, cast
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode
 from uuid import UUID
 
 import asyncpg
@@ -36,7 +38,7 @@ from forecourt.kernel.errors import (
     UnsupportedMedia,
 )
 from forecourt.kernel.http.decode import BodyDecoder, QueryDecoder
-from forecourt.kernel.http.gate import AccountClosed, Gate
+from forecourt.kernel.http.gate import AccountClosed, Gate, KnownVisitor
 from forecourt.kernel.http.operation import (
     AccessKind,
     By,
@@ -313,15 +315,8 @@ class Dispatcher:
         known = await self.door.gate.by_session(cookies.get(SESSION_COOKIE, ""))
         actor, person = ANONYMOUS, None
         if known is not None:
-            confirmed = str(known.status) == "active"
-            actor = Actor(
-                kind=ActorKind.PERSON,
-                account_id=known.account_id,
-                session_id=known.session_id,
-                confirmed=confirmed,
-                platform_admin=known.platform_admin,
-            )
-            person = Person(known.account_id, known.name, known.email, confirmed)
+            actor = visitor(known)
+            person = Person(known.account_id, known.name, known.email, actor.confirmed)
         locale = cookies.get(LOCALE_COOKIE, "")
         scope = request.scope
         toast = undo = ""
@@ -418,14 +413,7 @@ class Dispatcher:
             request.cookies = read_cookies(request)
             known = await self.door.gate.by_session(request.cookies.get(SESSION_COOKIE, ""))
             if known is not None:
-                actor = Actor(
-                    kind=ActorKind.PERSON,
-                    account_id=known.account_id,
-                    session_id=known.session_id,
-                    confirmed=str(known.status) == "active",
-                    platform_admin=known.platform_admin,
-                )
-                return actor, frozenset(), True
+                return visitor(known), frozenset(), True
         return ANONYMOUS, frozenset(), False
 
     async def _admit(self, op: Operation, ctx: Context, path_params: dict[str, Any]) -> Context:
@@ -488,6 +476,17 @@ class Dispatcher:
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------
+
+
+def visitor(known: KnownVisitor) -> Actor:
+    """The person of a browser session."""
+    return Actor(
+        kind=ActorKind.PERSON,
+        account_id=known.account_id,
+        session_id=known.session_id,
+        confirmed=str(known.status) == "active",
+        platform_admin=known.platform_admin,
+    )
 
 
 GONE = (
@@ -581,8 +580,6 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 def read_cookies(request: Request) -> dict[str, str]:
     """Cookies by name; a header that cannot be read counts as none."""
-    from urllib.parse import unquote
-
     raw = request.headers.get(b"cookie")
     if raw is None or len(raw) > 8192:
         return {}
@@ -623,8 +620,6 @@ def _named(op: Operation, path_params: dict[str, Any], name: str) -> UUID:
 
 
 def _field(body: bytes, name: str) -> str:
-    from urllib.parse import parse_qs
-
     try:
         return parse_qs(body.decode("utf-8"), max_num_fields=500).get(name, [""])[0]
     except (ValueError, UnicodeDecodeError):
@@ -658,9 +653,6 @@ def preferred_language(header: str) -> str:
 
 async def _stream(stream: EventStream, status: int, headers: list[Header], receive: Receive, send: Send) -> None:
     """Sends events until the source ends or the client leaves."""
-    import asyncio
-    import contextlib
-
     await send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def pump() -> None:
