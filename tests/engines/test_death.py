@@ -80,6 +80,16 @@ def test_ctrl_c_while_starting_stops_everything(data: Path, run_program: RunProg
     assert processes_of(data) == {}
 
 
+def test_the_thread_that_starts_children_is_there_before_the_first(data: Path) -> None:
+    """Ctrl-C in the middle of starting a thread makes an executor forget it, and with it the child that it starts just then."""
+    nursery = Nursery()
+    before = threading.active_count()
+    nursery.run("true", ["/bin/true"], choose_owner(data.parent), cwd=data.parent, log=data.parent / "log", limit_s=10)
+    assert threading.active_count() == before
+    nursery.close()
+    assert threading.active_count() == before - 1
+
+
 def test_ctrl_c_while_running_stops_everything(made: Path, run_program: RunProgram) -> None:
     program = run_program(made)
     program.addresses()

@@ -120,12 +120,16 @@ class Nursery:
     """Starts children from one thread that lives as long as the nursery does.
 
     The kernel ties a child's parent-death signal to the *thread* that forked it: a child started from a passing worker thread
-    would be killed with it. It also keeps Ctrl-C out of the middle of a fork, so no child is ever lost from sight.
+    would be killed with it. It also keeps Ctrl-C out of the middle of a fork, so no child is ever lost from sight. The thread is
+    there before the first child: an executor that Ctrl-C stops while it starts its thread forgets that thread, not its work.
     """
 
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict[str, "subprocess.Popen[bytes]"])
     closing: threading.Event = field(default_factory=threading.Event)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="engines"))
+
+    def __post_init__(self) -> None:
+        self._thread.submit(int).result()
 
     def start(
         self,

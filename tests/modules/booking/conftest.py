@@ -19,6 +19,7 @@ from forecourt.kernel.db import Database
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.money import Money
+from forecourt.modules.booking import slots
 from forecourt.modules.booking.contract import BookingOut, NewBooking, PayWith
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.identity.contract import AccountCard, AccountStatus
@@ -57,6 +58,12 @@ STAFF = frozenset(
         "venues.edit",
     }
 )
+
+
+@pytest.fixture(autouse=True)
+def no_plan_of_another_test() -> None:
+    """Day plans are kept by venue and version; books made by hand here have the same ones, whatever their hours."""
+    slots.plans.clear()
 
 
 class People:

@@ -129,7 +129,7 @@ def test_free_starts_are_those_a_minute_by_minute_walk_finds(night, hours, slot_
     midnight = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(tz)).astimezone(UTC)
     busy = [(midnight + timedelta(minutes=a), midnight + timedelta(minutes=a + n)) for a, n in claims]
     now = midnight - timedelta(minutes=900) + timedelta(minutes=lead)
-    slots.plans.clear()
+    slots.plans.clear()  # one book after another with the same version
     found = slots.free_slots(book, resource, day, duration_min=duration_min, busy=busy, now=now)
     assert [s.start for s in found] == oracle(book, resource, day, duration_min, busy, now)
     # Through UTC: Python calls two zones' times unequal inside the hour that comes twice (PEP 495).
