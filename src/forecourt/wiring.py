@@ -87,13 +87,14 @@ def people(house: House) -> Part:
 
 def notifications(house: House) -> Part:
     from forecourt.app import Part
-    from forecourt.modules.notifications.contract import Mailer
+    from forecourt.modules.notifications.contract import Mailer, Texter
     from forecourt.modules.notifications.http import OutboxApi
     from forecourt.modules.notifications.service import NotificationsService
 
     keep = not house.settings.production
     service = NotificationsService(house.database.module("notifications"), house.clock, house.settings.mail, keep_outbox=keep)
     house.board.provide(Mailer, service)
+    house.board.provide(Texter, service)
     return Part("notifications", operations=OutboxApi(service, house.surroundings).operations() if keep else [])
 
 

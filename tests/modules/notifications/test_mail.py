@@ -18,7 +18,7 @@ from forecourt.kernel.db import Database
 from forecourt.kernel.errors import Invalid, Unavailable
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.settings import MailSettings, Secret
-from forecourt.modules.notifications.contract import Mail
+from forecourt.modules.notifications.contract import Mail, Text
 from forecourt.modules.notifications.service import NotificationsService
 
 CTX = Context()
@@ -150,3 +150,19 @@ async def test_a_password_is_not_sent_in_the_clear(db: Database, clock: FixedClo
     with pytest.raises(Unavailable):
         await service.send(CTX, mail(address()))
     assert smtp.taken == []
+
+
+async def test_a_text_is_kept_like_a_mail_and_once(service: NotificationsService) -> None:
+    number = f"+4477{uuid4().int % 10**8:08}"
+    text = Text(new_id(), number, "482913 is your code")
+    for _ in range(2):
+        await service.send_text(CTX, text)
+    found = (await service.outbox(CTX, number, 5, None)).items
+    assert [(row.id, row.text) for row in found] == [(text.id, "482913 is your code")]
+
+
+async def test_production_without_a_gateway_takes_no_text(db: Database, clock: FixedClock) -> None:
+    service = NotificationsService(db.module("notifications"), clock, MailSettings(None, "f@example.org"), keep_outbox=False)
+    with pytest.raises(Unavailable):
+        await service.send_text(CTX, Text(new_id(), "+447700900123", "hello"))
+    assert (await service.outbox(CTX, "+447700900123", 5, None)).items == []

@@ -1,4 +1,4 @@
-"""Sending mail: to the mail server, and outside production also to the outbox that developers look at."""
+"""Sending mail and texts: to the servers that carry them, and outside production to the outbox that developers look at."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.kernel.settings import MailSettings
 from forecourt.modules.notifications import queries
-from forecourt.modules.notifications.contract import Mail
+from forecourt.modules.notifications.contract import Mail, Text
 from forecourt.modules.notifications.queries import OutboxRow
 
 SMTP_TIMEOUT_S = 15.0
 CONNECTIONS = 4
 KEPT = 5_000
 """Mails the outbox holds; older ones make room."""
+TEXT_SUBJECT = "Text message"
+"""What the outbox shows in place of a subject, which texts have none of."""
 OUTBOX = Keyset("outbox", tuple[datetime, UUID])
 
 log = structlog.get_logger("forecourt.notifications")
@@ -57,6 +59,14 @@ class NotificationsService:
             except (OSError, smtplib.SMTPException) as e:
                 log.warning("mail_not_taken", mail=str(mail.id), error=type(e).__name__)
                 raise Unavailable("the mail server did not take the mail") from e
+
+    async def send_text(self, ctx: Context, text: Text) -> None:
+        """Raises Unavailable in production: there is no gateway for texts."""
+        if not self._keep_outbox:
+            raise Unavailable("no gateway for text messages is set")
+        async with self._db.tx(ctx.within(None)) as tx:
+            await queries.keep(tx, Mail(text.id, text.to, TEXT_SUBJECT, text.text), self._clock.now())
+            await queries.trim(tx, KEPT)
 
     async def outbox(self, ctx: Context, to: str | None, limit: int, cursor: str | None) -> Page[OutboxRow]:
         """Mails that were kept, newest first; those to one address when `to` is given."""
