@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Annotated, Protocol
 from uuid import UUID
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import idempotent
@@ -37,12 +37,12 @@ class Position(Struct, frozen=True):
 class TopicEvent(Struct, frozen=True):
     """Something that happened in a topic. `data` is JSON, encoded once by whoever announced it.
 
-    `seq` is None for what is not kept: typing, presence.
+    `seq` is None for what is not kept: typing, presence. The bytes are JSON also where the rest travels as msgpack.
     """
 
     seq: int | None
     type: str
-    data: Raw
+    data: bytes
 
 
 class Subscription(Struct, frozen=True):
@@ -95,8 +95,8 @@ class TopicSource(Protocol):
         """Which of these accounts (at most 1,000) may still follow the canonical topic. Asked by the server."""
         ...
 
-    async def perform(self, ctx: Context, topic: str, op: str, body: Raw) -> Ack | None:
-        """Does what a client asked on the socket: `send`, `read` or `typing` on `topic`; `body` is the client's whole frame.
+    async def perform(self, ctx: Context, topic: str, op: str, body: bytes) -> Ack | None:
+        """Does what a client asked on the socket: `send`, `read` or `typing` on `topic`. `body` is the client's frame, JSON.
 
         Raises Problem as the HTTP operation of the same meaning does; NotFound for an `op` the topic does not know.
         """
