@@ -121,6 +121,23 @@ async def test_a_change_by_cookie_comes_from_our_own_pages(desk: Desk, more: dic
     assert (await desk.client.post("/v1/me", headers=headers | more)).status_code == status
 
 
+@pytest.mark.parametrize(
+    "odd", ["{}", "a b=c", "bad name", "=", 'x={"a":1}', 'y="unclosed', "z=%ff", "caf\u00e9=1", "a@b=c", 'j="{"k":[1,2]}"', ","]
+)
+async def test_a_cookie_that_no_grammar_allows_signs_nobody_out(desk: Desk, odd: str) -> None:
+    session = f"fc_session={await desk.browser()}"
+    for cookies in (f"{odd}; {session}", f"{session}; {odd}", f"{odd};{session};{odd}", f"{session}; fc_session=another"):
+        answer = await desk.client.get("/v1/me", headers={"Cookie": cookies.encode("latin-1")})
+        assert answer.status_code == 200, cookies
+    assert (await desk.client.get("/v1/me", headers={"Cookie": odd.encode("latin-1")})).status_code == 401
+
+
+async def test_a_cookie_in_quotes_is_what_stands_between_them(desk: Desk) -> None:
+    session = await desk.browser()
+    assert (await desk.client.get("/v1/me", headers={"Cookie": f'fc_session="{session}"'})).status_code == 200
+    assert (await desk.client.get("/v1/me", headers={"Cookie": f'fc_session="{session}'})).status_code == 401
+
+
 @pytest.mark.parametrize("cookie", ["fc_session=" + "x" * 9000, "fc session", "=;=;;", "a@b=c"])
 async def test_cookies_that_cannot_be_read_are_none(desk: Desk, cookie: str) -> None:
     assert (await desk.client.get("/v1/me", headers={"Cookie": cookie})).status_code == 401

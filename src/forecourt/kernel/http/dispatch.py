@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Protocol, cast
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode
 from uuid import UUID
@@ -74,6 +73,7 @@ TOAST_COOKIE = "fc_toast"
 CSRF_FIELD = "csrf_token"
 LANGUAGES = ("en", "pt", "ur")
 COMPRESS_FROM_BYTES = 1024
+MAX_COOKIE_BYTES = 8192
 
 _encode = msgspec.json.Encoder().encode
 
@@ -579,16 +579,22 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def read_cookies(request: Request) -> dict[str, str]:
-    """Cookies by name; a header that cannot be read counts as none."""
+    """Cookies by name, the first of each. A pair that cannot be read is passed over: other programs of the same host, and
+    extensions of browsers, write what no grammar allows, and that must sign nobody out.
+    """
     raw = request.headers.get(b"cookie")
-    if raw is None or len(raw) > 8192:
+    if raw is None or len(raw) > MAX_COOKIE_BYTES:
         return {}
-    jar: SimpleCookie = SimpleCookie()
-    try:
-        jar.load(raw.decode("latin-1"))
-    except CookieError:
-        return {}
-    return {name: unquote(morsel.value) for name, morsel in jar.items()}
+    found: dict[str, str] = {}
+    for pair in raw.decode("latin-1").split(";"):
+        name, equals, value = pair.partition("=")
+        name, value = name.strip(), value.strip()
+        if not equals or not name or name in found:
+            continue
+        if len(value) >= 2 and value[0] == value[-1] == '"':
+            value = value[1:-1]
+        found[name] = unquote(value)
+    return found
 
 
 def _expect_json(request: Request) -> None:
