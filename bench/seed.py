@@ -25,6 +25,7 @@ from bench.report import out
 from forecourt.app import House
 from forecourt.kernel.clock import SystemClock
 from forecourt.kernel.context import service_context
+from forecourt.kernel.http.gate import ISSUER
 from forecourt.modules.booking import queries as booking
 from forecourt.modules.identity.secrecy import Vault
 from forecourt.modules.identity.service.signing import Signing
@@ -171,7 +172,7 @@ async def _make(at: Installation, shape: Shape) -> World:
         await book_in_bulk(owner_db, clubs, people[1 + shape.bookers :], tomorrow, shape.days)
         readers = await _readers(owner_db, mint, 1_000)
         made = [Person(id, await mint.token(id)) for id in bookers]
-        return World(clubs, owner, readers, made, shape.days, await mint.public_keys(), house.settings.http.public_url)
+        return World(clubs, owner, readers, made, shape.days, await mint.public_keys(), ISSUER)
     finally:
         await owner_db.close()
         await house.close()
@@ -183,7 +184,7 @@ class Mint:
     def __init__(self, house: House) -> None:
         secret = house.settings.secrets.secret_key.reveal()
         db = house.database.module("identity")
-        self._signing = Signing(db, SystemClock(), Vault(secret), house.settings.http.public_url)
+        self._signing = Signing(db, SystemClock(), Vault(secret))
 
     async def token(self, account_id: UUID) -> str:
         now = datetime.now(UTC)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import httpx
 import msgspec
 import structlog
 
@@ -21,13 +23,14 @@ from forecourt.kernel.clock import Clock, SystemClock
 from forecourt.kernel.contracts import KeyRing, Switchboard
 from forecourt.kernel.db import Database
 from forecourt.kernel.doorbell import Doorbell, install
-from forecourt.kernel.errors import Problem
+from forecourt.kernel.errors import Misconfigured, Problem
 from forecourt.kernel.events import Dispatcher as EventDispatcher
 from forecourt.kernel.events import Subscription
 from forecourt.kernel.http.dispatch import Door
 from forecourt.kernel.http.front import App
 from forecourt.kernel.http.gate import Gate
 from forecourt.kernel.http.operation import Operation, Visit
+from forecourt.kernel.http.peers import SideDoor
 from forecourt.kernel.http.site import front, site
 from forecourt.kernel.idempotency import Idempotency
 from forecourt.kernel.jobs import JobHandler, Schedule, Worker, housekeeping
@@ -47,6 +50,10 @@ if TYPE_CHECKING:
     from forecourt.modules.identity.service import IdentityService
 
 log = structlog.get_logger("forecourt.app")
+
+PEER_CONNECTIONS = 64
+PEER_IDLE_S = 10.0
+"""Shorter than a server keeps a silent connection open (`process.KEEP_ALIVE_S`), so that no call meets one that just closed."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -81,7 +88,8 @@ class House:
         self.hub = Hub(at.valkey_url)
         self.doorbell = Doorbell(database)
         keys = settings.secrets.contract_keys
-        self.board = Switchboard(settings.topology.peers, KeyRing.of(keys) if keys else None, None, clock)
+        self.peers = peer_client() if settings.topology.peers else None
+        self.board = Switchboard(settings.topology.peers, KeyRing.of(keys) if keys else None, self.peers, clock)
         self.secret = settings.secrets.secret_key.reveal().encode()
         self.assets = Assets()
         self.pages = Pages(self.assets, template_folders(), reload=False)
@@ -113,11 +121,18 @@ class House:
     def _build(self) -> None:
         from forecourt import wiring
 
+        for name in module_names():  # also of modules that live elsewhere: what they announce and refuse has to be known here
+            importlib.import_module(f"forecourt.modules.{name}.contract")
         wanted = self.settings.topology.modules or tuple(module_names())
+        unknown = sorted(set(wanted) - wiring.MODULES.keys())
+        if unknown:
+            raise Misconfigured(
+                f"FORECOURT_MODULES: there is no module {', '.join(unknown)}; there are {', '.join(wiring.MODULES)}"
+            )
         self.parts = [build(self) for name, build in wiring.MODULES.items() if name in wanted]
         missing = self.board.missing()
         if missing:
-            raise LookupError(f"nobody answers {', '.join(missing)}: serve the module here or name it in FORECOURT_PEERS")
+            raise Misconfigured(f"nobody answers {', '.join(missing)}: serve the module here or name it in FORECOURT_PEERS")
         self.gate = wiring.gate(self)
         door = Door(
             self.gate,
@@ -140,6 +155,8 @@ class House:
             proxies=self.settings.http.trusted_proxies,
             strict_transport=self.settings.http.public_url.startswith("https://"),
         )
+        if self.board.exchange is not None:
+            self.app = SideDoor(self.app, self.board.exchange, self.metrics)
 
     def _problem_page(self, problem: Problem, visit: Visit | None, trace_id: str) -> str:
         return self.surroundings.problem(problem, visit, trace_id)
@@ -203,11 +220,20 @@ class House:
             self.limiter.close,
             self.doorbell.stop,
             self.database.close,
+            _nothing if self.peers is None else self.peers.aclose,
         )
         for closer in closers:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(closer(), 10)
         telemetry.stop()
+
+
+def peer_client() -> httpx.AsyncClient:
+    """For calls to other processes of the house: no proxies from the environment, no cookies kept, connections kept alive."""
+    limits = httpx.Limits(
+        max_connections=PEER_CONNECTIONS, max_keepalive_connections=PEER_CONNECTIONS, keepalive_expiry=PEER_IDLE_S
+    )
+    return httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False)
 
 
 async def _nothing() -> None:

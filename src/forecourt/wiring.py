@@ -21,7 +21,7 @@ def gate(house: House) -> Gate:
     """The door of this process, asking whoever keeps accounts."""
     from forecourt.modules.identity.contract import Identity
 
-    return Gate(house.board.call(Identity), house.settings.http.public_url, house.clock)
+    return Gate(house.board.call(Identity), house.clock)
 
 
 def identity(house: House) -> Part:

@@ -345,6 +345,9 @@ class KeyRing:
         """The id of the key and the signature in hex."""
         return self._first, hmac.new(self._keys[self._first], message, hashlib.sha256).hexdigest()
 
+    def knows(self, key_id: str) -> bool:
+        return key_id in self._keys
+
     def verify(self, key_id: str, message: bytes, signature: str) -> bool:
         key = self._keys.get(key_id)
         if key is None:
@@ -548,6 +551,14 @@ class Exchange:
         for method in methods_of(protocol):
             self._targets[method.path] = (method, target)
 
+    def route(self, path: str) -> str:
+        """The path as a label of metrics: itself when it is one of ours."""
+        return path if path in self._targets else f"{PREFIX}other"
+
+    def plausible(self, headers: Mapping[str, str]) -> bool:
+        """Whether a call with these headers may be one of ours, before its body is read: fresh, and by a key that we know."""
+        return self._fresh(headers) and self._keys.knows(headers.get(_H_KEY, ""))
+
     async def handle(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """`headers` have lower-case names. 401 for what is unsigned, altered or old, before anything else is looked at."""
         if len(body) > MAX_BODY_BYTES:
@@ -576,13 +587,16 @@ class Exchange:
             return _faulty(problem)
 
     def _signed(self, path: str, headers: Mapping[str, str], body: bytes) -> bool:
+        if not self._fresh(headers):
+            return False
+        return self._keys.verify(headers.get(_H_KEY, ""), _message(path, headers, body), headers.get(_H_SIGNATURE, ""))
+
+    def _fresh(self, headers: Mapping[str, str]) -> bool:
         try:
             age_s = abs(self._clock.now().timestamp() - float(headers.get(_H_TIME, "")))
         except ValueError:
             return False
-        if not age_s <= SIGNATURE_WINDOW_S:
-            return False
-        return self._keys.verify(headers.get(_H_KEY, ""), _message(path, headers, body), headers.get(_H_SIGNATURE, ""))
+        return age_s <= SIGNATURE_WINDOW_S  # not so for "nan"
 
 
 def _faulty(problem: Problem) -> Answer:

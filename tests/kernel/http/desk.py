@@ -296,7 +296,7 @@ class Desk:
     def __init__(self, db: Database, database_url: str, valkey_url: str, *, production: bool = False) -> None:
         self.accounts = Accounts(db, database_url)
         self.clock = FixedClock(self.accounts.clock.now())
-        self.gate = Gate(self.accounts.identity, ISSUER)
+        self.gate = Gate(self.accounts.identity)
         self.limiter = Limiter(valkey_url, Metrics())
         surroundings = Surroundings(Pages(Assets(), template_folders(), reload=False), "dev", self.clock)
         self.door = Door(

@@ -15,13 +15,13 @@ from uuid import uuid4
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
-from tests.modules.identity.conftest import ISSUER, PASSWORD, STRANGER, World
+from tests.modules.identity.conftest import PASSWORD, STRANGER, World
 
 from forecourt.kernel.context import ANONYMOUS
 from forecourt.kernel.db import Database
-from forecourt.kernel.errors import Unavailable
+from forecourt.kernel.errors import Misconfigured, Problem, Unavailable
 from forecourt.kernel.http import gate as gates
-from forecourt.kernel.http.gate import AccountClosed, Gate, TokenExpired, TokenRefused
+from forecourt.kernel.http.gate import AccountClosed, Doorkeeper, Gate, TokenExpired, TokenRefused
 from forecourt.modules.identity.contract import AccountStatus
 
 
@@ -32,7 +32,7 @@ def world(db: Database, database_url: str) -> World:
 
 @pytest.fixture
 async def gate(world: World) -> Gate:
-    gate = Gate(world.identity, ISSUER)
+    gate = Gate(world.identity)
     await gate.refresh()
     return gate
 
@@ -45,6 +45,25 @@ async def cut_off(database_url: str) -> AsyncIterator[World]:
     await database.close()
 
 
+class Away:
+    """Whoever keeps accounts, in a process that has not started yet."""
+
+    def __init__(self, identity: Doorkeeper, refusal: Problem | None = None) -> None:
+        self._identity = identity
+        self._refusal = refusal or Unavailable("identity.Identity does not answer")
+        self.here = False
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._identity, name)
+
+        async def answer(*args: Any) -> Any:
+            if not self.here:
+                raise self._refusal
+            return await real(*args)
+
+        return answer
+
+
 async def signed(world: World, **changes: Any) -> str:
     """A token that the house itself signs."""
     claims = await world.claims(await world.confirmed()) | changes
@@ -55,12 +74,13 @@ async def signed(world: World, **changes: Any) -> str:
 # --- access tokens ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_remembered_token_expires_like_any_other(world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_remembered_token_expires_like_any_other_by_the_clock_of_the_house(world: World) -> None:
+    gate = Gate(world.identity, world.clock)
+    await gate.refresh()
     token = await signed(world)
     assert await gate.by_token(token)
     assert await gate.by_token(token)  # remembered, and still good
-    later = time.time() + 3600
-    monkeypatch.setattr(gates.time, "time", lambda: later)
+    world.clock.advance(timedelta(hours=1))
     with pytest.raises(TokenExpired):
         await gate.by_token(token)
     with pytest.raises(TokenExpired):  # forgotten, and refused on its own merits
@@ -105,7 +125,7 @@ async def test_a_claim_that_is_missing_is_refused(world: World, gate: Gate) -> N
 
 
 async def test_a_gate_that_read_no_keys_yet_reads_them_for_the_first_token(world: World) -> None:
-    gate = Gate(world.identity, ISSUER)
+    gate = Gate(world.identity)
     assert (await gate.by_token(await signed(world))).confirmed
 
 
@@ -172,7 +192,7 @@ async def test_a_token_from_before_the_address_was_verified_grows_with_it(world:
 
 
 async def test_a_gate_that_has_heard_nothing_asks_and_without_an_answer_lets_nobody_in(cut_off: World) -> None:
-    gate = Gate(cut_off.identity, ISSUER)
+    gate = Gate(cut_off.identity)
     await gate.refresh()
     token = await signed(cut_off)
     assert await gate.by_token(token)
@@ -192,11 +212,43 @@ async def test_a_new_key_is_not_asked_for_while_nobody_answers(world: World, gat
     assert gate._keys is before
 
 
+async def test_another_day_of_the_house_is_no_other_day_of_its_tokens(world: World) -> None:
+    """A house that stands on another day signs and checks by the same clock; one by the system's clock refuses what it signs."""
+    world.clock.advance(timedelta(days=40))
+    token = (await world.confirmed()).access_token
+    assert await Gate(world.identity, world.clock).by_token(token)
+    with pytest.raises(TokenRefused):  # issued in its future
+        await Gate(world.identity).by_token(token)
+
+
+async def test_a_gate_whose_source_does_not_answer_yet_opens_and_lets_nobody_in_until_it_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gates, "POLL_S", 0.02)
+    source = Away(world.identity)
+    gate = Gate(source)
+    await gate.start()
+    try:
+        token = (await world.confirmed()).access_token
+        with pytest.raises(Unavailable):
+            await gate.by_token(token)
+        source.here = True
+        assert await gate.by_token(token)
+    finally:
+        await gate.stop()
+
+
+async def test_a_gate_whose_source_is_set_up_wrongly_does_not_open(world: World) -> None:
+    source = Away(world.identity, Misconfigured("the secret is another"))
+    with pytest.raises(Misconfigured):
+        await Gate(source).start()
+
+
 # --- listening --------------------------------------------------------------------------------------------------------
 
 
 async def test_a_started_gate_hears_at_once_when_it_is_told_to_look_again(world: World) -> None:
-    gate = Gate(world.identity, ISSUER)
+    gate = Gate(world.identity)
     await gate.start()
     try:
         ada = await world.confirmed()
@@ -215,7 +267,7 @@ async def test_a_started_gate_hears_at_once_when_it_is_told_to_look_again(world:
 
 
 async def test_a_gate_goes_on_listening_when_its_source_fails(cut_off: World) -> None:
-    gate = Gate(cut_off.identity, ISSUER)
+    gate = Gate(cut_off.identity)
     await gate.start()
     await cut_off.db.close()
     gate.look_again()
@@ -223,7 +275,7 @@ async def test_a_gate_goes_on_listening_when_its_source_fails(cut_off: World) ->
     assert gate._task is not None and not gate._task.done()
     await gate.stop()
     assert gate._task.done()
-    await Gate(cut_off.identity, ISSUER).stop()  # one that never started has nothing to end
+    await Gate(cut_off.identity).stop()  # one that never started has nothing to end
 
 
 async def test_sessions_that_ended_are_forgotten_when_their_tokens_are_dead(world: World, gate: Gate) -> None:

@@ -35,7 +35,7 @@ def wall() -> FixedClock:
 
 @pytest.fixture
 async def gate(world: World, wall: FixedClock) -> Gate:
-    gate = Gate(world.identity, ISSUER, wall)
+    gate = Gate(world.identity, wall)
     await gate.refresh()
     return gate
 
@@ -187,9 +187,9 @@ async def test_limits_that_make_no_sense_are_refused_wherever_they_come_in(world
 
 
 @pytest.fixture
-async def client(world: World, gate: Gate) -> AsyncIterator[httpx.AsyncClient]:
+async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
     door = Door(
-        gate,
+        Gate(world.identity, world.clock),  # tokens are made and judged by one clock
         Idempotency(world.db.module("kernel"), world.clock),
         Limiter(None, world.metrics),
         secret=b"tests",

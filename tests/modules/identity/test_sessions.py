@@ -13,7 +13,7 @@ import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey
 from tests.conftest import FreshDatabase
-from tests.modules.identity.conftest import ISSUER, PASSWORD, STRANGER, World
+from tests.modules.identity.conftest import PASSWORD, STRANGER, World
 
 from forecourt.kernel.clock import SystemClock
 from forecourt.kernel.errors import NotFound, Problem
@@ -331,7 +331,7 @@ async def test_no_session_survives_a_suspension_that_comes_while_it_begins(world
 
 @pytest.fixture
 async def gate(world: World) -> Gate:
-    gate = Gate(world.identity, ISSUER)
+    gate = Gate(world.identity)
     await gate.refresh()
     return gate
 
@@ -446,11 +446,11 @@ async def test_private_keys_are_sealed(world: World, admin: asyncpg.Connection) 
 async def test_a_process_with_another_secret_refuses_to_start_and_makes_no_keys(world: World) -> None:
     known = await world.identity.key_set(STRANGER)
     other = world.another_process("another secret, just as long as the first")
-    for refused in (Gate(other, ISSUER).start(), other.signing.prepare(STRANGER), other.signing.sign({})):
+    for refused in (Gate(other).start(), other.signing.prepare(STRANGER), other.signing.sign({})):
         with pytest.raises(SecretChanged, match="sealed with another FORECOURT_SECRET_KEY"):
             await refused
     assert await world.identity.key_set(STRANGER) == known
-    same = Gate(world.another_process(), ISSUER)
+    same = Gate(world.another_process())
     await same.start()
     await same.stop()
 
@@ -465,7 +465,7 @@ async def test_a_new_secret_works_once_the_old_keys_are_removed(fresh_database: 
     await admin.close()
     other = world.another_process("another secret, just as long as the first")
     again = await other.persons.log_in(STRANGER, tokens.account.email, PASSWORD)
-    gate = Gate(other, ISSUER)
+    gate = Gate(other)
     assert (await gate.by_token(again.access_token)).account_id == tokens.account.id
     with pytest.raises(TokenRefused):
         await gate.by_token(tokens.access_token)

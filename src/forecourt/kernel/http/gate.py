@@ -13,7 +13,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from joserfc.jwk import KeySet as JoseKeySet
 
 from forecourt.kernel.clock import Clock, SystemClock
 from forecourt.kernel.context import ANONYMOUS, Actor, ActorKind, Context, service_context
-from forecourt.kernel.errors import Forbidden, Problem, Unauthenticated, Unavailable
+from forecourt.kernel.errors import DeadlineExceeded, Forbidden, Misconfigured, Problem, Unauthenticated, Unavailable
 from forecourt.kernel.reach import Bounds, Reach
 
 log = structlog.get_logger("forecourt.gate")
@@ -36,6 +36,8 @@ KNOWN_KEYS = 5_000
 KEY_TTL_S = 2.0
 STAFF_TTL_S = 2.0
 MAX_TOKEN_CHARS = 4096
+ISSUER = "forecourt"
+"""Who signs access tokens: the installation, whatever address people reach it by. Which installation it is, its keys tell."""
 AUDIENCE = "forecourt"
 
 
@@ -156,11 +158,11 @@ class _Token:
 class Gate:
     """The door of one process. Call `start` before serving and `stop` after."""
 
-    def __init__(self, identity: Doorkeeper, issuer: str, clock: Clock | None = None) -> None:
-        """`clock` decides whether hours that a role or key is limited to have come; that of the system without one."""
+    def __init__(self, identity: Doorkeeper, clock: Clock | None = None) -> None:
+        """`clock` decides what has expired and whether the hours have come that a role or key is limited to; that of the system
+        without one."""
         self._clock = clock or SystemClock()
         self._identity = identity
-        self._issuer = issuer
         self._ctx = service_context("gate")
         self._tokens: OrderedDict[str, _Token] = OrderedDict()
         self._keys: JoseKeySet | None = None
@@ -177,7 +179,14 @@ class Gate:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        await self.refresh()
+        """Raises what the source raises, but for its silence: it may live in another process that starts after this one. Until
+        it answers, tokens and sessions are answered with 503."""
+        try:
+            await self.refresh()
+        except Misconfigured:
+            raise
+        except (Unavailable, DeadlineExceeded) as e:
+            log.warning("accounts_unreached", error=type(e).__name__)
         self._task = asyncio.create_task(self._listen(), name="gate")
 
     async def stop(self) -> None:
@@ -208,7 +217,7 @@ class Gate:
         began = time.monotonic()
         since = None if self._as_of is None else self._as_of - timedelta(seconds=10)
         news = await self._identity.revocations(self._ctx, since)
-        now = time.time()
+        now = self._now_s()
         for change in news.changes:
             self._status[change.account_id] = change.status
             if change.revoked_before is not None:
@@ -239,7 +248,7 @@ class Gate:
             self._tokens[token] = known
             if len(self._tokens) > KNOWN_TOKENS:
                 self._tokens.popitem(last=False)
-        if time.time() >= known.expires:
+        if self._now_s() >= known.expires:
             self._tokens.pop(token, None)
             raise TokenExpired
         return await self._alive(known)
@@ -280,7 +289,7 @@ class Gate:
         claims = await self._claims(token)
         try:
             issued, expires = float(claims["iat"]), float(claims["exp"])
-            if claims["iss"] != self._issuer or claims["aud"] != AUDIENCE or issued > time.time() + 60:
+            if claims["iss"] != ISSUER or claims["aud"] != AUDIENCE or issued > self._now_s() + 60:
                 raise TokenRefused
             actor = Actor(
                 kind=ActorKind.PERSON,
@@ -291,7 +300,7 @@ class Gate:
             )
         except (KeyError, ValueError, TypeError, AttributeError):
             raise TokenRefused from None
-        if time.time() >= expires:
+        if self._now_s() >= expires:
             raise TokenExpired
         return _Token(actor, issued, expires)
 
@@ -344,7 +353,7 @@ class Gate:
             hit = (now + KEY_TTL_S, known, () if known is None else _bounds([known.limited_to]))
             _remember(self._api_keys, hashed, hit, KNOWN_KEYS)
         found = hit[1]
-        if found is None or (found.expires_at is not None and found.expires_at <= datetime.now(UTC)):
+        if found is None or (found.expires_at is not None and found.expires_at <= self._clock.now()):
             raise TokenRefused
         if not self._within(hit[2], address):
             raise KeyOutOfReach
@@ -368,7 +377,7 @@ class Gate:
             hit = (now if waits else now + KEY_TTL_S, visitor)
             _remember(self._visitors, hashed, hit, KNOWN_KEYS)
         found = hit[1]
-        if found is None or found.expires_at <= datetime.now(UTC) or found.session_id in self._ended:
+        if found is None or found.expires_at <= self._clock.now() or found.session_id in self._ended:
             return None
         if str(found.status) in ("suspended", "banned"):
             return None
@@ -398,6 +407,9 @@ class Gate:
             raise OutOfReach
         return hit[1]
 
+    def _now_s(self) -> float:
+        return self._clock.now().timestamp()
+
     def _within(self, bounds: tuple[Bounds, ...], address: str) -> bool:
         return not bounds or all(bound.admit(address, self._clock.now()) for bound in bounds)
 
@@ -415,6 +427,8 @@ def _remember(memory: OrderedDict[Any, Any], key: object, value: object, limit: 
 
 __all__ = [
     "ANONYMOUS",
+    "AUDIENCE",
+    "ISSUER",
     "AccountClosed",
     "Doorkeeper",
     "Gate",

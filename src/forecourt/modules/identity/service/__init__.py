@@ -29,7 +29,7 @@ from forecourt.modules.identity.service.staff import Staff
 
 
 class IdentityService:
-    """`secret` is the house's; `public_url` goes into tokens as issuer and into links."""
+    """`secret` is the house's; `public_url` goes into links."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class IdentityService:
         vault = Vault(secret)
         self._db = db
         self._clock = clock
-        self.signing = Signing(db, clock, vault, public_url)
+        self.signing = Signing(db, clock, vault)
         self.sessions = Sessions(db, clock, self.signing)
         self.persons = Accounts(db, clock, vault, self.sessions, passwords or Passwords(), public_url, metrics)
         self.staff = Staff(db, clock, public_url)

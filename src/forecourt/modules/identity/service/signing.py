@@ -13,6 +13,7 @@ from joserfc.jwk import ECKey
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import ModuleDatabase, Tx, to_json
+from forecourt.kernel.http.gate import AUDIENCE, ISSUER
 from forecourt.kernel.ids import new_id
 from forecourt.modules.identity import rules
 from forecourt.modules.identity.contract import KeySet, SecretChanged
@@ -25,7 +26,6 @@ CURE = (
     " next start."
 )
 LOOK_AGAIN = timedelta(minutes=5)
-AUDIENCE = "forecourt"
 
 log = structlog.get_logger("forecourt.identity")
 
@@ -33,11 +33,10 @@ log = structlog.get_logger("forecourt.identity")
 class Signing:
     """Signs claims with the current key. Every process reads the keys from the database; one makes the next."""
 
-    def __init__(self, db: ModuleDatabase, clock: Clock, vault: Vault, issuer: str) -> None:
+    def __init__(self, db: ModuleDatabase, clock: Clock, vault: Vault) -> None:
         self._db = db
         self._clock = clock
         self._vault = vault
-        self._issuer = issuer
         self._key: ECKey | None = None
         self._good_until: datetime | None = None
 
@@ -58,7 +57,7 @@ class Signing:
         key = await self._current()
         kid = key.kid
         assert kid is not None  # noqa: S101 - every key of ours has one
-        return jwt.encode({"alg": "ES256", "kid": kid, "typ": "JWT"}, {"iss": self._issuer, "aud": AUDIENCE, **claims}, key)
+        return jwt.encode({"alg": "ES256", "kid": kid, "typ": "JWT"}, {"iss": ISSUER, "aud": AUDIENCE, **claims}, key)
 
     async def prepare(self, ctx: Context) -> None:
         """Makes the first key, and each next one a day before it signs; forgets those whose tokens are all dead.
