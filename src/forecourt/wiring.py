@@ -32,7 +32,7 @@ def identity(house: House) -> Part:
     from forecourt.modules.identity.service import IdentityService
     from forecourt.modules.identity.staff_web import StaffPages
     from forecourt.modules.identity.web import IdentityPages
-    from forecourt.modules.notifications.contract import Mailer
+    from forecourt.modules.notifications.contract import Mailer, Texter
     from forecourt.modules.people.contract import People
     from forecourt.modules.venues.contract import Venues
 
@@ -57,7 +57,7 @@ def identity(house: House) -> Part:
     return Part(
         "identity",
         operations=[op for api in apis for op in api.operations()],
-        handlers=jobs.handlers(service, house.board.call(Mailer)),
+        handlers=jobs.handlers(service, house.board.call(Mailer), house.board.call(Texter)),
         schedules=jobs.schedules(),
     )
 

@@ -241,6 +241,7 @@ async def furnish(world: World, club: Club, guest: Person, word: str) -> None:
     await made(await guest.post(f"/v1/bookings/{held['id']}/cancel", {}))
     await made(await guest.post("/v1/quotes", wish | {"start": at(3, 16)}))
     await made(await guest.post("/v1/me/calendar-feed"))
+    await phone(world, guest, word)
     await made(await guest.send("PUT", "/v1/me/preferences", {}))
     await made(await guest.send("PATCH", "/v1/me/profile", {"bio": "Plays"}))
     block = {"resource_ids": [club.courts[1]], "start": at(4, 10), "end": at(4, 12), "reason": "Repairs"}
@@ -253,6 +254,14 @@ async def furnish(world: World, club: Club, guest: Person, word: str) -> None:
     # A person's own place as staff, and a log-in that fails.
     await made(await owner.post(f"{org}/staff", {"account_id": guest.id, "role": "viewer"}))
     await world.client.post("/v1/auth/login", json={"email": guest.email, "password": "not it, by far"})
+
+
+async def phone(world: World, guest: Person, word: str) -> None:
+    """A verified number, and another that waits for its code."""
+    number = {"ONE": "+447700900111", "TWO": "+447700900222"}[word]
+    assert (await guest.post("/v1/me/phone", {"phone": number})).status_code == 202
+    assert (await guest.post("/v1/me/phone/verify", {"code": await world.code(number)})).status_code == 204
+    assert (await guest.post("/v1/me/phone", {"phone": f"{number[:-1]}9"})).status_code == 202
 
 
 MACHINERY = """

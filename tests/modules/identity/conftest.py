@@ -25,7 +25,7 @@ from forecourt.modules.identity.rules import PERMISSIONS
 from forecourt.modules.identity.service import IdentityService
 from forecourt.modules.identity.service.accounts import NewAccount
 from forecourt.modules.identity.service.sessions import Tokens
-from forecourt.modules.notifications.contract import Mail
+from forecourt.modules.notifications.contract import Mail, Text
 
 ISSUER = "http://localhost:8000"
 PASSWORD = "correct horse battery staple 9"
@@ -34,13 +34,17 @@ STRANGER = Context(address="203.0.113.7", agent="tests")
 
 
 class LetterBox:
-    """Takes mails as the notifications module does."""
+    """Takes mails and texts as the notifications module does."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
+        self.texts: list[Text] = []
 
     async def send(self, ctx: Context, mail: Mail) -> None:
         self.mails.append(mail)
+
+    async def send_text(self, ctx: Context, text: Text) -> None:
+        self.texts.append(text)
 
     def to(self, email: str) -> list[Mail]:
         return [mail for mail in self.mails if mail.to == email]
@@ -53,7 +57,7 @@ class World:
         self.metrics = Metrics()
         self.identity = self.another_process()
         self.box = LetterBox()
-        self.worker = Worker(db, url, jobs.handlers(self.identity, self.box))
+        self.worker = Worker(db, url, jobs.handlers(self.identity, self.box, self.box))
 
     def another_process(self, secret: str = SECRET) -> IdentityService:
         return IdentityService(

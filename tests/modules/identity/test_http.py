@@ -152,3 +152,41 @@ async def test_security_events_of_others_are_for_platform_admins(client: httpx.A
     assert [(e["account_id"], e["kind"]) for e in page["items"]] == [(whose, "registered")]
     wrong = await client.get("/v1/admin/security-events", params={"kind": "nonsense"}, headers=bearer(boss))
     assert wrong.status_code == 422
+
+
+async def test_a_phone_is_given_verified_and_removed(client: httpx.AsyncClient) -> None:
+    me, number = bearer(await register(client)), f"+4477{uuid4().int % 10**8:08}"
+
+    async def phone() -> list[object]:
+        body = (await client.get("/v1/me", headers=me)).json()
+        return [body["phone"], body["phone_verified"], body["phone_waiting"]]
+
+    assert await phone() == [None, False, None]
+    assert (await client.post("/v1/me/phone", json={"phone": number}, headers=me | {"Accept-Language": "pt"})).status_code == 202
+    assert await phone() == [number, False, number]
+    text = await newest_mail(client, number)
+    assert "código" in text
+    wrong = await client.post("/v1/me/phone/verify", json={"code": "12345"}, headers=me)
+    assert (wrong.status_code, wrong.json()["errors"][0]["path"]) == (422, "code")
+    assert (await client.post("/v1/me/phone/verify", json={"code": text[:6]}, headers=me)).status_code == 204
+    assert await phone() == [number, True, None]
+    for _ in range(2):
+        assert (await client.delete("/v1/me/phone", headers=me)).status_code == 204
+    assert await phone() == [None, False, None]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("POST", "/v1/me/phone", {"phone": "+447700900123"}), ("POST", "/v1/me/phone/verify", {"code": "123456"}),
+     ("DELETE", "/v1/me/phone", None)],
+)  # fmt: skip
+async def test_a_phone_is_a_persons_own_affair(client: httpx.AsyncClient, method: str, path: str, body: object) -> None:
+    assert (await client.request(method, path, json=body)).status_code == 401
+
+
+async def test_a_phone_that_cannot_be_one_is_refused_at_its_field(client: httpx.AsyncClient) -> None:
+    me = bearer(await register(client))
+    for phone in ("", "0123", "+44", "x" * 41, "\U0001f4de", "+1 900 555 0123"):
+        refused = await client.post("/v1/me/phone", json={"phone": phone}, headers=me)
+        assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "phone"), phone
+    assert (await client.post("/v1/me/phone", json={"phone": 447700900123}, headers=me)).status_code == 422

@@ -71,6 +71,41 @@ async def test_the_link_of_the_mail_proves_the_address_by_one_press_and_only_onc
     assert "used already" in text(again)
 
 
+async def test_a_phone_is_proven_on_the_account_page_changed_and_removed(reader: Reader, world: World) -> None:  # noqa: F811
+    await reader.sign_in(await world.person("Ada"))
+    odd = await reader.send("/account/phone", phone="07700 900")
+    assert odd.status_code == 422
+    assert "country code" in said_at(odd, "phone") and typed_in(odd, "phone") == "07700 900"
+    assert "Enter your phone number" in said_at(await reader.send("/account/phone", phone=" "), "phone")
+
+    sent = await reader.follow(await reader.send("/account/phone", phone="+44 7911 123401"))
+    assert toast(sent) == "A code is on its way to +44 7911 123401."
+    assert "Remove" not in text(sent), "nothing is verified yet"
+    code = await world.code("+447911123401")
+    wrong = await reader.send("/account/phone/verify", code=f"{(int(code) + 1) % 1_000_000:06}")
+    assert (wrong.status_code, "wrong or too old" in said_at(wrong, "code")) == (422, True)
+    done = await reader.follow(await reader.send("/account/phone/verify", code=f"{code[:3]} {code[3:]}"))
+    assert toast(done) == "Your number is verified"
+    assert "Phone number verified" in text(done), "among what happened to the account"
+
+    gone = await reader.follow(await reader.send("/account/phone/remove"))
+    assert "+44 7911 123401" not in text(gone)
+    for _ in range(4):
+        await reader.send("/account/phone", phone="+44 7911 123401")
+    often = await reader.send("/account/phone", phone="+44 7911 123402")
+    assert (often.status_code, "in an hour" in text(often)) == (429, True)
+
+
+async def test_a_number_of_another_account_is_refused_on_the_page(reader: Reader, other: Reader, world: World) -> None:  # noqa: F811
+    for who, status in ((reader, 303), (other, 409)):
+        await who.sign_in(await world.person("Ada"))
+        await who.send("/account/phone", phone="+44 7911 123403")
+        code = (await world.mail("+447911123403", 1 if who is reader else 2))[0]["text"][:6]
+        answer = await who.send("/account/phone/verify", code=code)
+        assert answer.status_code == status
+    assert "another account" in said_at(answer, "code")
+
+
 async def test_signing_in_says_the_same_for_a_wrong_password_and_for_nobody(reader: Reader, world: World) -> None:  # noqa: F811
     ada = await world.person()
     wrong = await reader.sign_in(ada, "not-the-password")

@@ -59,6 +59,8 @@ class SecurityKind(StrEnum):
     TOKEN_REUSED = "token_reused"  # noqa: S105
     STATUS_CHANGED = "status_changed"
     KEY_CREATED = "key_created"
+    PHONE_VERIFIED = "phone_verified"
+    PHONE_REMOVED = "phone_removed"
 
 
 # --- values ----------------------------------------------------------------------------------------------------------
@@ -175,6 +177,13 @@ class CodeWrong(Invalid):
     title = "This code is wrong or too old; ask for a new one"
 
 
+class PhoneTaken(Conflict):
+    """Said only to whoever has entered the code that went to the number."""
+
+    code = "phone_taken"
+    title = "This number belongs to another account; remove it there first"
+
+
 class LockedOut(TooManyRequests):
     """Too many failed log-ins for this address, whether it has an account or not. `Retry-After` says when to come back."""
 
@@ -244,6 +253,16 @@ class SecurityNoted(Event, frozen=True, name="security.noted"):
     account_id: UUID
     kind: SecurityKind
     detail: str = ""
+
+
+class PhoneVerified(Event, frozen=True, name="account.phone_verified"):
+    """The person has shown that a phone number is theirs, the first or another one."""
+
+    account_id: UUID
+
+
+class PhoneRemoved(Event, frozen=True, name="account.phone_removed"):
+    account_id: UUID
 
 
 class StaffJoined(Event, frozen=True, name="staff.joined"):
@@ -341,6 +360,11 @@ class Identity(Protocol):
         ...
 
     @idempotent
+    async def phone(self, ctx: Context, account_id: UUID) -> str | None:
+        """The person's verified number, E.164; None without one: texts go to no number that was not shown to be theirs (ID-1)."""
+        ...
+
+    @idempotent
     async def adopt(self, ctx: Context, organisation_id: UUID) -> None:
         """Makes the person of `ctx` owner of an organisation that has no staff; otherwise does nothing.
 
@@ -377,6 +401,9 @@ __all__ = [
     "Password",
     "Permission",
     "PersonName",
+    "PhoneRemoved",
+    "PhoneTaken",
+    "PhoneVerified",
     "Reach",
     "Revocations",
     "RevokedSession",

@@ -9,7 +9,8 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
+from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, TooManyRequests
+from forecourt.kernel.http.dispatch import preferred_language
 from forecourt.kernel.http.operation import (
     ADMIN,
     ANY_STAFF,
@@ -20,6 +21,7 @@ from forecourt.kernel.http.operation import (
     By,
     Limit,
     Reply,
+    Request,
     delete,
     get,
     patch,
@@ -45,6 +47,7 @@ from forecourt.modules.identity.contract import (
     Password,
     Permission,
     PersonName,
+    PhoneTaken,
     RoleInUse,
     RoleName,
     RoleNameTaken,
@@ -67,6 +70,8 @@ KeyName = Annotated[str, Meta(min_length=1, max_length=80)]
 GUESSES = (Limit("30/minute", By.ADDRESS),)
 MAILS = (Limit("10/minute", By.ADDRESS),)
 REGISTRATIONS = (Limit("10/minute", By.ADDRESS), Limit("60/hour", By.ADDRESS))
+TEXTS = (Limit("10/minute", By.ADDRESS),)
+CODES = (Limit("20/minute", By.ACCOUNT),)
 JWKS_MAX_AGE_S = 300
 
 
@@ -94,6 +99,14 @@ class Confirmation(Struct, frozen=True, forbid_unknown_fields=True):
     token: Token | None = None
     email: Annotated[str, Meta(min_length=1, max_length=254)] | None = None
     code: Annotated[str, Meta(min_length=6, max_length=6, pattern="^[0-9]{6}$")] | None = None
+
+
+class NewPhone(Struct, frozen=True, forbid_unknown_fields=True):
+    phone: Annotated[str, Meta(min_length=1, max_length=40, description="With + and the country code; spaces do not matter")]
+
+
+class PhoneCode(Struct, frozen=True, forbid_unknown_fields=True):
+    code: Annotated[str, Meta(min_length=6, max_length=6, pattern="^[0-9]{6}$")]
 
 
 class Asking(Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,7 +182,11 @@ class StatusPatch(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Me(Struct, frozen=True):
-    """The person and where it works."""
+    """The person and where it works.
+
+    `phone` is the verified number, or without one the number that waits for its code; `phone_waiting` is a number that
+    waits, a first one or another one.
+    """
 
     id: UUID
     email: str
@@ -177,6 +194,9 @@ class Me(Struct, frozen=True):
     status: AccountStatus
     platform_admin: bool
     roles: list[Place]
+    phone: str | None
+    phone_verified: bool
+    phone_waiting: str | None
 
 
 class SessionView(Struct, frozen=True):
@@ -346,7 +366,37 @@ class MeApi(Api):
         """The account, and its roles per organisation."""
         card = await self._service.persons.card(ctx, person_of(ctx))
         roles = await self._service.staff.places(ctx)
-        return Me(card.id, card.email, card.name, card.status, ctx.actor.platform_admin, roles)
+        phone = await self._service.phones.mine(ctx)
+        return Me(
+            card.id,
+            card.email,
+            card.name,
+            card.status,
+            ctx.actor.platform_admin,
+            roles,
+            phone.verified or phone.waiting,
+            phone.verified is not None,
+            phone.waiting,
+        )
+
+    @post("/v1/me/phone", status=202, limits=TEXTS, problems=(TooManyRequests,))
+    async def give_phone(self, ctx: Context, body: NewPhone, request: Request) -> None:
+        """Give a phone number, or ask for another code.
+
+        A six-digit code goes there as a text and works for 10 minutes; one sent before is void. A number that is verified
+        stays until the new one is. At most five texts an hour.
+        """
+        await self._service.phones.ask_for_code(ctx, body.phone, preferred_language(request.header("accept-language")))
+
+    @post("/v1/me/phone/verify", status=204, limits=CODES, problems=(CodeWrong, PhoneTaken))
+    async def verify_phone(self, ctx: Context, body: PhoneCode) -> None:
+        """Show by the code that the number is one's own. A code is good for five tries; a number belongs to one account."""
+        await self._service.phones.confirm(ctx, body.code)
+
+    @delete("/v1/me/phone", status=204)
+    async def remove_phone(self, ctx: Context) -> None:
+        """Remove the number, and one that waits for its code. Without a number there is nothing to do."""
+        await self._service.phones.remove(ctx)
 
     @get("/v1/me/sessions")
     async def sessions(self, ctx: Context, query: Paged) -> Page[SessionView]:

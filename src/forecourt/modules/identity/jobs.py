@@ -1,8 +1,8 @@
 """Identity's delayed and scheduled work.
 
-A mail is a job of its own, enqueued with the change that it tells of: its payload may hold a code or a link, and is gone when
-the mail is. Asking for a code or a new password is a job too, so that the answer takes the same time whether the account
-exists or not.
+A mail or a text is a job of its own, enqueued with the change that it tells of: its payload may hold a code or a link, and
+is gone when it is sent. Asking for a code or a new password is a job too, so that the answer takes the same time whether the
+account exists or not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.jobs import JobHandler, JobKind, Schedule, every
-from forecourt.modules.notifications.contract import Mail, Mailer
+from forecourt.modules.notifications.contract import Mail, Mailer, Text, Texter
 
 if TYPE_CHECKING:
     from forecourt.modules.identity.service import IdentityService
@@ -37,14 +37,18 @@ class Tidy(Struct, frozen=True):
 
 
 SEND_MAIL = JobKind("identity.send_mail", Mail, timeout_s=30, attempts=8)
+SEND_TEXT = JobKind("identity.send_text", Text, timeout_s=30, attempts=5)
 ANSWER_WISH = JobKind("identity.answer_wish", Asked, timeout_s=15, attempts=4)
 ROTATE_KEYS = JobKind("identity.rotate_keys", Tidy, timeout_s=30, attempts=3)
 TIDY = JobKind("identity.tidy", Tidy, timeout_s=60, attempts=3)
 
 
-def handlers(service: IdentityService, mailer: Mailer) -> list[JobHandler[Any]]:
+def handlers(service: IdentityService, mailer: Mailer, texter: Texter) -> list[JobHandler[Any]]:
     async def send_mail(ctx: Context, mail: Mail) -> None:
         await mailer.send(ctx, mail)
+
+    async def send_text(ctx: Context, text: Text) -> None:
+        await texter.send_text(ctx, text)
 
     async def answer_wish(ctx: Context, asked: Asked) -> None:
         match asked.wish:
@@ -61,6 +65,7 @@ def handlers(service: IdentityService, mailer: Mailer) -> list[JobHandler[Any]]:
 
     return [
         JobHandler(SEND_MAIL, send_mail),
+        JobHandler(SEND_TEXT, send_text),
         JobHandler(ANSWER_WISH, answer_wish),
         JobHandler(ROTATE_KEYS, rotate_keys),
         JobHandler(TIDY, tidy),

@@ -107,6 +107,8 @@ SECURITY_EVENTS_KEPT = timedelta(days=365)
 MAX_SESSIONS = 200
 """Live sessions of one account; the one not used for longest makes room."""
 MAILS_PER_HOUR = 5
+PHONE_CODE_TTL = timedelta(minutes=10)
+TEXTS_PER_HOUR = 5
 
 
 def locked(failures: int, until: datetime | None, now: datetime) -> int:

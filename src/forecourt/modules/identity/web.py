@@ -15,9 +15,11 @@ from forecourt.kernel.http.operation import PERSON, PUBLIC, Api, By, Html, Limit
 from forecourt.kernel.web.forms import FORM, NO_FAULTS, Faults, faults
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice
-from forecourt.modules.identity.contract import BadCredentials, EmailTaken
+from forecourt.modules.identity.contract import BadCredentials, CodeWrong, EmailTaken, PhoneTaken
 from forecourt.modules.identity.http import SessionView, session_view
+from forecourt.modules.identity.phones import shown
 from forecourt.modules.identity.queries.accounts import SecurityRow
+from forecourt.modules.identity.queries.phones import NumberRow
 from forecourt.modules.identity.rules import BROWSER_TTL
 from forecourt.modules.identity.service import IdentityService
 from forecourt.modules.identity.service.accounts import NewAccount
@@ -82,6 +84,13 @@ class ChangePassword(msgspec.Struct, forbid_unknown_fields=True):
     password: Secret = ""
 
 
+class PhoneForm(msgspec.Struct, forbid_unknown_fields=True):
+    """A number, or the code that went to the number given before."""
+
+    phone: Typed = ""
+    code: Typed = ""
+
+
 class PreferencesForm(msgspec.Struct, forbid_unknown_fields=True):
     language: Literal["en", "pt", "ur"] = "en"
     theme: Literal["system", "light", "dark"] = "system"
@@ -99,6 +108,7 @@ class IdentityPages(Api):
 
     def __init__(self, service: IdentityService, pages: Surroundings, people: People, *, secure: bool) -> None:
         self._persons = service.persons
+        self._phones = service.phones
         self._sessions = service.sessions
         self._pages = pages
         self._people = people
@@ -255,7 +265,7 @@ class IdentityPages(Api):
     @page("/account", access=PERSON)
     async def account(self, visit: Visit) -> Html:
         """Profile, preferences, sessions, password, what happened."""
-        return await self._account(visit, None, NO_FAULTS, NO_FAULTS)
+        return await self._account(visit)
 
     @action("/account/preferences")
     async def prefer(self, visit: Visit, form: PreferencesForm) -> Html | Redirect:
@@ -265,12 +275,44 @@ class IdentityPages(Api):
             chosen = msgspec.structs.replace(known, locale=form.language, timezone=form.timezone.strip() or None)
             await self._people.prefer(visit.ctx, chosen)
         except Problem as problem:
-            return await self._account(visit, form, faults(problem), NO_FAULTS)
+            return await self._account(visit, form, faults(problem))
         # The theme's button on every page writes the same cookie, so scripts must reach it.
         theme = f"{THEME_COOKIE}={'' if form.theme == 'system' else form.theme}; Path=/; SameSite=Lax; Max-Age={YEAR_S}"
         locale = set_cookie(LOCALE_COOKIE, form.language, YEAR_S, secure=self._secure)
         said = self._pages.pages.text(form.language, "identity.saved")
         return Redirect("/account", toast=said, cookies=[locale, theme])
+
+    @action("/account/phone", limits=MAILS)
+    async def give_phone(self, visit: Visit, form: PhoneForm) -> Html | Redirect:
+        """Sends a code to a phone number."""
+        missing = _missing(form, {"phone": "identity.need_phone"}, self._said(visit))
+        if missing is not None:
+            return await self._account(visit, phone_form=form, phone_wrong=missing)
+        try:
+            number = await self._phones.ask_for_code(visit.ctx, form.phone, visit.locale)
+        except Problem as problem:
+            wrong = faults(problem)
+            at = "identity.phone_often" if wrong.status == 429 else "identity.phone_wrong"
+            wrong = Faults(wrong.status, wrong.code, {"phone": self._say(visit, at)})
+            return await self._account(visit, phone_form=form, phone_wrong=wrong)
+        return Redirect("/account#phone", toast=self._say(visit, "identity.code_sent", email=shown(number)))
+
+    @action("/account/phone/verify", limits=(Limit("20/minute", By.ACCOUNT),))
+    async def verify_phone(self, visit: Visit, form: PhoneForm) -> Html | Redirect:
+        """Shows by the code that the number is one's own."""
+        try:
+            await self._phones.confirm(visit.ctx, "".join(form.code.split()))
+        except (CodeWrong, PhoneTaken) as problem:
+            key = "identity.phone_taken" if isinstance(problem, PhoneTaken) else "identity.phone_code_wrong"
+            wrong = Faults(problem.status, problem.code, {"code": self._say(visit, key)})
+            return await self._account(visit, phone_form=form, phone_wrong=wrong)
+        return Redirect("/account#phone", toast=self._say(visit, "identity.phone_verified"))
+
+    @action("/account/phone/remove")
+    async def remove_phone(self, visit: Visit) -> Redirect:
+        """Removes the number, and one that waits for its code."""
+        await self._phones.remove(visit.ctx)
+        return Redirect("/account#phone", toast=self._say(visit, "identity.phone_removed"))
 
     @action("/account/password", limits=(Limit("10/minute", By.ACCOUNT),))
     async def change_password(self, visit: Visit, form: ChangePassword) -> Html | Redirect:
@@ -278,11 +320,11 @@ class IdentityPages(Api):
         needs = {"current_password": "identity.need_password", "password": "identity.need_new_password"}
         missing = _missing(form, needs, self._said(visit))
         if missing is not None:
-            return await self._account(visit, None, NO_FAULTS, missing)
+            return await self._account(visit, password_wrong=missing)
         try:
             await self._persons.change_password(visit.ctx, form.current_password, form.password)
         except Problem as problem:
-            return await self._account(visit, None, NO_FAULTS, faults(problem))
+            return await self._account(visit, password_wrong=faults(problem))
         return Redirect("/account#sessions", toast=self._say(visit, "identity.password_changed"))
 
     @action("/account/sessions/{id}/end")
@@ -300,7 +342,16 @@ class IdentityPages(Api):
         gone = set_cookie(SESSION_COOKIE, "", 0, secure=self._secure)
         return Redirect("/sign-in", toast=self._say(visit, "identity.all_ended"), cookies=[gone])
 
-    async def _account(self, visit: Visit, form: PreferencesForm | None, wrong: Faults, password_wrong: Faults) -> Html:
+    async def _account(
+        self,
+        visit: Visit,
+        form: PreferencesForm | None = None,
+        wrong: Faults = NO_FAULTS,
+        *,
+        password_wrong: Faults = NO_FAULTS,
+        phone_form: PhoneForm | None = None,
+        phone_wrong: Faults = NO_FAULTS,
+    ) -> Html:
         person = visit.person
         if person is None:
             raise NotFound
@@ -313,11 +364,14 @@ class IdentityPages(Api):
         return self._pages.page(
             "identity/account.html",
             visit,
-            status=max(wrong.status, password_wrong.status),
+            status=max(wrong.status, password_wrong.status, phone_wrong.status),
             account=person,
             form=form,
             wrong=wrong,
             password_wrong=password_wrong,
+            phone=PhoneShown.of(await self._phones.mine(visit.ctx)),
+            phone_form=phone_form or PhoneForm(),
+            phone_wrong=phone_wrong,
             sessions=[Device.of(session_view(row, visit.ctx.actor.session_id)) for row in sessions],
             events=[Happened.of(row) for row in events],
             zone=zone,
@@ -343,6 +397,18 @@ class IdentityPages(Api):
 
 class Say(Protocol):
     def __call__(self, key: str, /) -> str: ...
+
+
+class PhoneShown(msgspec.Struct, frozen=True):
+    """The person's numbers as people read them; empty without one. `dialled` is the one that waits, E.164."""
+
+    verified: str
+    waiting: str
+    dialled: str
+
+    @classmethod
+    def of(cls, row: NumberRow) -> PhoneShown:
+        return cls(shown(row.verified or ""), shown(row.waiting or ""), row.waiting or "")
 
 
 class Device(msgspec.Struct, frozen=True):

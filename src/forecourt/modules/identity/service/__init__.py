@@ -23,6 +23,7 @@ from forecourt.modules.identity.passwords import Passwords
 from forecourt.modules.identity.queries import accounts as queries
 from forecourt.modules.identity.secrecy import Vault
 from forecourt.modules.identity.service.accounts import Accounts
+from forecourt.modules.identity.service.phones import Phones
 from forecourt.modules.identity.service.sessions import Sessions
 from forecourt.modules.identity.service.signing import Signing
 from forecourt.modules.identity.service.staff import Staff
@@ -47,6 +48,7 @@ class IdentityService:
         self.signing = Signing(db, clock, vault)
         self.sessions = Sessions(db, clock, self.signing)
         self.persons = Accounts(db, clock, vault, self.sessions, passwords or Passwords(), public_url, metrics)
+        self.phones = Phones(db, clock, vault)
         self.staff = Staff(db, clock, public_url)
 
     # --- the contract ---
@@ -78,6 +80,9 @@ class IdentityService:
 
     async def account_by_email(self, ctx: Context, email: str) -> AccountCard | None:
         return await self.persons.by_email(ctx, email)
+
+    async def phone(self, ctx: Context, account_id: UUID) -> str | None:
+        return await self.phones.of(ctx, account_id)
 
     async def adopt(self, ctx: Context, organisation_id: UUID) -> None:
         await self.staff.adopt(ctx, organisation_id)

@@ -28,6 +28,7 @@ from forecourt.modules.identity.contract import (
     TokenReused,
 )
 from forecourt.modules.identity.queries import accounts as queries
+from forecourt.modules.identity.queries import phones
 from forecourt.modules.identity.queries.accounts import AccountRow, AdminSecurityRow, SecurityRow, SecurityWanted, SessionRow
 from forecourt.modules.identity.secrecy import digest, new_token
 from forecourt.modules.identity.service.signing import Signing
@@ -256,6 +257,7 @@ class Sessions:
         """Removes what can no longer matter: dead tokens, old codes, counters whose window is over, events of a year ago."""
         now = self._clock.now()
         async with self._db.tx(ctx.within(None)) as tx:
+            await phones.forget_codes(tx, now)
             await queries.forget(tx, now, now - 2 * rules.REVOCATIONS_KEPT)
         removed = FORGOTTEN_AT_ONCE
         while removed == FORGOTTEN_AT_ONCE:
