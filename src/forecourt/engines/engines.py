@@ -19,6 +19,7 @@ from typing import IO, Self
 from forecourt.engines import machine
 from forecourt.engines import postgres as pg
 from forecourt.engines import valkey as vk
+from forecourt.engines.archive import Archiver
 from forecourt.engines.process import EngineError, Nursery, Owner, bound_log, choose_owner
 
 # A unix socket's address holds 107 bytes; the longest name below the directory is ".s.PGSQL.5432".
@@ -27,7 +28,7 @@ LOCK_ATTEMPTS = 20
 LOCK_PAUSE_S = 0.05
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
-Engine = pg.Postgres | vk.Valkey
+Engine = pg.Postgres | vk.Valkey | Archiver
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,16 @@ def start_engines(
     valkey_url: str | None = None,
     report: Callable[[str], None] | None = None,
     postgres_settings: Mapping[str, str] | None = None,
+    archive: Path | None = None,
 ) -> Engines:
     """Start the engines that have no outside address, over `data`, and return when both serve.
 
-    `report` hears, in plain words, what takes time. `postgres_settings` overrides what `postgres.settings_for` chose.
+    `report` hears, in plain words, what takes time. `postgres_settings` overrides what `postgres.settings_for` chose. With
+    `archive`, a directory, our own PostgreSQL streams its changes there (see `backup.py`).
     Raises EngineError, and leaves nothing running, when the directory is in use or an engine cannot start.
     """
     try:
-        return _start(data.resolve(), database_url, valkey_url, report or unheard, postgres_settings or {})
+        return _start(data.resolve(), database_url, valkey_url, report or unheard, postgres_settings or {}, archive)
     except OSError as error:
         raise EngineError(
             f"The engines could not be started over {data}: {error}.",
@@ -115,7 +118,12 @@ def start_engines(
 
 
 def _start(
-    data: Path, database_url: str | None, valkey_url: str | None, say: Callable[[str], None], postgres_settings: Mapping[str, str]
+    data: Path,
+    database_url: str | None,
+    valkey_url: str | None,
+    say: Callable[[str], None],
+    postgres_settings: Mapping[str, str],
+    archive: Path | None,
 ) -> Engines:
     nursery = Nursery()
     with contextlib.ExitStack() as undo:
@@ -135,7 +143,20 @@ def _start(
                 settings = {**pg.settings_for(size_bytes, machine.cores()), **pg.settings_here(), **postgres_settings}
                 owned[pg.NAME] = pg.Postgres(data, sockets, owner, nursery, settings)
                 database_url = pg.database_url(sockets)
+            archiver = None
+            if archive is not None:
+                if pg.NAME not in owned:
+                    raise EngineError(
+                        "Only the PostgreSQL that Forecourt runs itself can be archived here.",
+                        "Archive the server of DATABASE_URL with its own means, and leave --archive out.",
+                    )
+                archiver = Archiver(archive.resolve(), database_url, data, owner, nursery)
+                undo.callback(archiver.stop)  # after the server, whose last words it waits for
+                archiver.prepare(say)
             start_all(list(owned.values()), undo, say)
+            if archiver is not None:
+                archiver.await_ready(say)
+                owned[archiver.name] = archiver
             write_note(lock, Running(os.getpid(), database_url, valkey_url))
         return Engines(database_url, valkey_url, data, owned, nursery, undo.pop_all())
 

@@ -71,6 +71,7 @@ def settings_for(memory_bytes: int, cores: int) -> dict[str, str]:
         "checkpoint_timeout": "10min",
         "wal_compression": "pglz",
         "wal_level": "replica",
+        "max_slot_wal_keep_size": "16GB",  # for an archive that is away; then the server goes on without it
         "max_prepared_transactions": "0",
         "fsync": "on",
         "full_page_writes": "on",

@@ -1,0 +1,263 @@
+"""What a lost disk does not take along: a copy of every change as it happens, beside whole copies made from time to time.
+
+    ARCHIVE/
+      wal/        the server's log of changes, streamed while it runs: the last commit arrives within milliseconds
+      base/<when>/copy/  a whole copy of the database at one moment, checked against its manifest
+      media/      uploaded files, which never change once they are there
+      secrets/    the installation's generated secrets: without them signed and sealed things cannot be read
+
+A restore takes the newest whole copy before the moment asked for and replays the changes after it.
+"""
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from forecourt.engines import machine
+from forecourt.engines import postgres as pg
+from forecourt.engines.engines import locked, make_home, require_linux, socket_directory, unheard
+from forecourt.engines.process import EngineError, Nursery, Owner, remove_tree, tail
+
+COPY = "copy"
+NAME_FORMAT = "%Y%m%dT%H%M%SZ"
+NOT_REACHED = "recovery ended before configured recovery target was reached"
+
+
+@dataclass(frozen=True)
+class Base:
+    """A whole copy. Changes from `started` on are replayed over it; it is consistent from `finished` on."""
+
+    path: Path
+    started: datetime
+    finished: datetime
+    first_wal: str
+    """The oldest file of the log that a restore from this copy needs."""
+    size_bytes: int
+
+
+def take(database_url: str, data: Path, place: Path, say: Callable[[str], None] = unheard) -> Base:
+    """Copy the whole database of a running server, and the files beside it, into `place`. Raises EngineError.
+
+    The copy is checked against its manifest before it gets its name: what is listed by `bases` is whole.
+    """
+    base = place / "base"
+    with reasons(place):
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for unfinished in base.glob("*.part"):
+            shutil.rmtree(unfinished)
+    started = datetime.now(UTC)
+    part = base / f"{started:{NAME_FORMAT}}.part"
+    final = part.with_suffix("")
+    if final.exists():
+        raise EngineError(f"There is a copy of this very second: {final}.", "Try again.")
+    say("Copying the database")
+    run(
+        pg.binaries() / "pg_basebackup",
+        *("--dbname", database_url, "--pgdata", part / COPY),
+        *("--format=tar", "--gzip", "--wal-method=stream", "--checkpoint=fast", "--no-password"),
+    )
+    say("Checking the copy")
+    check(part / COPY)
+    say("Copying files")
+    with reasons(place):
+        for name in ("secrets", "media"):
+            if (data / name).is_dir():
+                copy_new(data / name, place / name)
+        size = sum(file.stat().st_size for file in (part / COPY).iterdir())
+        finished = datetime.now(UTC)
+        made = Base(final, started, finished, first_wal(part / COPY), size)
+        (part / "note.json").write_text(json.dumps(asdict(made), default=str))
+        part.rename(final)
+        pg.sync_directory(base)
+    return made
+
+
+def bases(place: Path) -> list[Base]:
+    """The whole copies in `place`, oldest first."""
+    found: list[Base] = []
+    for note in sorted((place / "base").glob("*/note.json")):
+        if note.parent.suffix == ".part":
+            continue
+        fields = json.loads(note.read_text())
+        started, finished = (datetime.fromisoformat(fields[name]) for name in ("started", "finished"))
+        found.append(Base(note.parent, started, finished, fields["first_wal"], fields["size_bytes"]))
+    return found
+
+
+def trim(place: Path, keep: int) -> list[Base]:
+    """Throw away all whole copies but the newest `keep`, 1 or more, and the changes that only those needed. Returns what went."""
+    there = bases(place)
+    gone, kept = there[:-keep], there[-keep:]
+    if not gone:
+        return []
+    for base in gone:
+        (base.path / "note.json").unlink()  # first: half a copy is not listed
+        shutil.rmtree(base.path)
+    run(pg.binaries() / "pg_archivecleanup", place / "wal", min(base.first_wal for base in kept))
+    return gone
+
+
+def restore(place: Path, data: Path, to: datetime | None = None, say: Callable[[str], None] = unheard) -> Base:
+    """Make `data` the installation that was archived in `place`, as it was at `to`, or as late as the archive knows.
+
+    `data` must hold no database. Every transaction committed at or before `to` is there afterwards, and none after it. Nothing is
+    left behind by a restore that fails. Raises EngineError: no copy before `to`, the archive ends before it, a damaged copy.
+    """
+    require_linux()
+    base = newest(place, to)
+    owner = make_home(data)
+    with locked(data, owner), socket_directory(data, owner) as sockets:
+        if (data / "pg").exists():
+            raise EngineError(
+                f"{data} holds a database already; a restore replaces nothing.", "Name an empty directory with --data."
+            )
+        owner.mkdir(data / "log")
+        home = data / "pg.restoring"
+        remove_tree(home)
+        say("Checking the copy")
+        check(base.path / COPY)
+        say(f"Unpacking the copy of {base.finished:%Y-%m-%d %H:%M:%S} UTC")
+        try:
+            home.mkdir(mode=0o700)
+            unpack(base.path / COPY / "base.tar.gz", home)
+            unpack(base.path / COPY / "pg_wal.tar.gz", home / "pg_wal")
+            (home / "recovery.signal").touch(mode=0o600)
+            owner.give_all(home)
+            say("Replaying what happened since")
+            replay(home, data, sockets, owner, recovery_settings(place, to))
+            with reasons(data):
+                for name in ("secrets", "media"):
+                    if (place / name).is_dir():
+                        copy_new(place / name, data / name)
+            home.rename(data / "pg")
+            pg.sync_directory(data)
+        except BaseException:
+            remove_tree(home)
+            raise
+    return base
+
+
+def newest(place: Path, to: datetime | None) -> Base:
+    there = bases(place)
+    if not there:
+        raise EngineError(f"There is no whole copy in {place}.", "Make one with `forecourt backup`, while the house is open.")
+    fit = [base for base in there if to is None or base.finished <= to]
+    if not fit:
+        raise EngineError(
+            f"The oldest whole copy in {place} is from {there[0].finished:%Y-%m-%d %H:%M:%S} UTC, after the moment asked for.",
+            "Name a later moment with --to.",
+        )
+    return fit[-1]
+
+
+def recovery_settings(place: Path, to: datetime | None) -> dict[str, str]:
+    wal = str((place / "wal").resolve()).replace("%", "%%")
+    full, partial = (shlex.quote(f"{wal}/") + name for name in ("%f", "%f.partial"))
+    settings = {
+        "restore_command": f'cp {full} "%p" 2>/dev/null || cp {partial} "%p" 2>/dev/null',
+        "recovery_target_timeline": "latest",
+        "recovery_target_action": "promote",
+        "hot_standby": "off",  # answers only when all is replayed
+    }
+    return settings if to is None else settings | {"recovery_target_time": to.astimezone(UTC).isoformat(sep=" ")}
+
+
+def replay(home: Path, data: Path, sockets: Path, owner: Owner, settings: Mapping[str, str]) -> None:
+    """Run a server over the copy in `home` until everything wanted is in it, and stop it in good order."""
+    nursery = Nursery()
+    server = pg.Postgres(
+        data,
+        sockets,
+        owner,
+        nursery,
+        {**pg.settings_for(machine.memory_bytes(), machine.cores()), **pg.settings_here(), **settings},
+    )
+    server.home = home
+    server.log = data / "log" / "restore.log"
+    server.log.unlink(missing_ok=True)
+    try:
+        server.prepare(unheard)
+        server.launch()
+        server.await_ready(unheard)
+    except EngineError as error:
+        said = tail(server.log)
+        if NOT_REACHED in said:
+            last = next(
+                (line.rpartition("log time ")[2] for line in said.splitlines() if "last completed transaction" in line), ""
+            )
+            raise EngineError(
+                f"The archive's last change is from {last or 'before the moment asked for'}: the moment asked for is later.",
+                "Restore without --to to get all that is there.",
+            ) from error
+        raise
+    finally:
+        server.stop()
+        nursery.close()
+    if (home / "recovery.signal").exists():
+        raise EngineError("The server stopped before everything was replayed.", tail(server.log))
+
+
+def check(copy: Path) -> None:
+    """Raises EngineError when a whole copy is not what its manifest says. The log in it proves itself when it is replayed."""
+    run(pg.binaries() / "pg_verifybackup", "--no-parse-wal", "--quiet", copy)
+
+
+def first_wal(copy: Path) -> str:
+    """The first file of the log that belongs to a copy. Its label says `START WAL LOCATION: 0/2000028 (file 0000…)`."""
+    with tarfile.open(copy / "base.tar.gz") as archive:
+        for member in archive:
+            if member.name.removeprefix("./") == "backup_label":
+                label = archive.extractfile(member)
+                line = label.readline().decode() if label else ""
+                return line.partition("(file ")[2].rstrip(")\n")
+    raise EngineError(f"{copy} has no backup_label.", "It was not made by pg_basebackup.")
+
+
+def unpack(archive: Path, into: Path) -> None:
+    def ours(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
+        """Without the server's idea of who it is, which in a user namespace is somebody else."""
+        return tarfile.tar_filter(member, path).replace(uid=os.geteuid(), gid=os.getegid(), uname="", gname="")
+
+    with reasons(into), tarfile.open(archive) as content:
+        content.extractall(into, filter=ours)  # noqa: S202 — the filter refuses paths that lead out
+
+
+def copy_new(source: Path, target: Path) -> None:
+    """Copy files that `target` has not got. What is there already has the same name because it has the same content."""
+    for file in sorted(source.rglob("*")):
+        copy = target / file.relative_to(source)
+        if file.is_dir():
+            copy.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif file.is_file() and not copy.exists():
+            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            part = copy.with_name(copy.name + ".part")
+            shutil.copy2(file, part)
+            part.rename(copy)
+
+
+def run(*command: str | Path) -> None:
+    """Run one of the server's own programs. Raises EngineError with what it said."""
+    done = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)  # noqa: S603
+    if done.returncode != 0:
+        raise EngineError(f"{Path(command[0]).name} failed (exit status {done.returncode}).", done.stderr.strip()[-2000:])
+
+
+class reasons(contextlib.AbstractContextManager[None]):  # noqa: N801 — reads as a verb where it is used
+    """Turns what the disk says into plain words."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError | tarfile.TarError):
+            raise EngineError(
+                f"{self._place} cannot be written or read: {error}.", "Is the disk there, and has it room?"
+            ) from error

@@ -1,0 +1,215 @@
+"""Back up, destroy, restore: to a marked second, and to the last word."""
+
+import asyncio
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+from tests.engines.conftest import RunProgram, eventually, processes_of
+
+from forecourt.engines import EngineError, backup, start_engines
+
+
+@pytest.fixture
+def archive(data: Path) -> Path:
+    return data.with_name("archive")
+
+
+def run(url: str, *statements: str) -> object:
+    async def work() -> object:
+        link = await asyncpg.connect(url)
+        try:
+            for statement in statements[:-1]:
+                await link.execute(statement)
+            return await link.fetchval(statements[-1])
+        finally:
+            await link.close()
+
+    return asyncio.run(work())
+
+
+class Writer:
+    """Commits one row after another and knows what was acknowledged, and when."""
+
+    def __init__(self, url: str) -> None:
+        self.acknowledged: dict[int, tuple[datetime, datetime]] = {}
+        self._stop = threading.Event()
+        self._url = url
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._write()))
+
+    async def _write(self) -> None:
+        link = await asyncpg.connect(self._url)
+        number = 0
+        while not self._stop.is_set():
+            number += 1
+            began = datetime.now(UTC)
+            await link.execute("insert into word (id) values ($1)", number)
+            self.acknowledged[number] = began, datetime.now(UTC)
+            await asyncio.sleep(0.005)
+        await link.close()
+
+    def __enter__(self) -> "Writer":
+        self._thread.start()
+        assert eventually(lambda: len(self.acknowledged) > 5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def more(self) -> None:
+        seen = len(self.acknowledged)
+        assert eventually(lambda: len(self.acknowledged) > seen + 5)
+
+
+@contextmanager
+def restored(archive: Path, data: Path, to: datetime | None = None) -> Iterator[set[int]]:
+    place = data.with_name("restored")
+    backup.restore(archive, place, to)
+    with start_engines(place) as engines:
+        words = run(engines.database_url, "select array_agg(id) from word")
+        yield set(words) if isinstance(words, list) else set()
+        run(engines.database_url, "insert into word (id) values (-1)", "select 1")  # it is a whole server: it takes writes
+    assert processes_of(place) == {}
+
+
+def test_restored_to_a_marked_second_nothing_before_is_missing_and_nothing_after_is_there(data: Path, archive: Path) -> None:
+    with start_engines(data, archive=archive) as engines:
+        run(
+            engines.database_url,
+            "create table word (id bigint primary key)",
+            "select 1",
+        )
+        with Writer(engines.database_url) as writer:
+            backup.take(engines.database_url, data, archive)
+            writer.more()
+            marked = datetime.now(UTC)
+            writer.more()
+    shutil.rmtree(data)
+    with restored(archive, data, marked) as words:
+        assert words >= {n for n, (_, done) in writer.acknowledged.items() if done <= marked}
+        assert words <= {n for n, (began, _) in writer.acknowledged.items() if began <= marked}
+
+
+def test_without_a_moment_every_acknowledged_change_comes_back(data: Path, archive: Path) -> None:
+    with start_engines(data, archive=archive) as engines:
+        run(engines.database_url, "create table word (id bigint primary key)", "select 1")
+        backup.take(engines.database_url, data, archive)
+        with Writer(engines.database_url) as writer:
+            writer.more()
+    shutil.rmtree(data)
+    with restored(archive, data) as words:
+        assert words == set(writer.acknowledged)
+
+
+def test_a_disk_lost_under_a_running_server_takes_nothing_along_that_had_reached_the_archive(
+    data: Path, archive: Path, run_program: RunProgram
+) -> None:
+    program = run_program(data, preamble=f"import functools, forecourt.engines as e\nfrom pathlib import Path\n"
+                          f"e.start_engines = functools.partial(e.start_engines, archive=Path({str(archive)!r}))\n")  # fmt: skip
+    url, _ = program.addresses()
+    run(url, "create table word (id bigint primary key)", "select 1")
+    backup.take(url, data, archive)
+    with Writer(url) as writer:
+        writer.more()
+    arrived = "select pg_current_wal_flush_lsn() <= flush_lsn from pg_stat_replication where application_name = 'pg_receivewal'"
+    assert eventually(lambda: run(url, arrived) is True)
+    for pid, name in processes_of(data).items():
+        if name in ("postgres", "pg_receivewal"):
+            os.kill(pid, signal.SIGKILL)
+    program.kill()
+    assert eventually(lambda: not processes_of(data))
+    shutil.rmtree(data)
+    with restored(archive, data) as words:
+        assert words == set(writer.acknowledged)
+
+
+def test_a_stream_that_was_killed_goes_on_without_a_gap(data: Path, archive: Path) -> None:
+    with start_engines(data, archive=archive) as engines:
+        run(engines.database_url, "create table word (id bigint primary key)", "select 1")
+        backup.take(engines.database_url, data, archive)
+        with Writer(engines.database_url) as writer:
+            (stream,) = (pid for pid, name in processes_of(archive).items() if name == "pg_receivewal")
+            os.kill(stream, signal.SIGKILL)
+            assert eventually(lambda: engines.poll() == ["archive"])
+            writer.more()
+            engines.restart("archive")
+            writer.more()
+    shutil.rmtree(data)
+    with restored(archive, data) as words:
+        assert words == set(writer.acknowledged)
+
+
+def test_what_cannot_be_restored_is_said_in_plain_words_and_leaves_nothing_behind(data: Path, archive: Path) -> None:
+    place = data.with_name("restored")
+    with pytest.raises(EngineError, match="There is no whole copy"):
+        backup.restore(archive, place)
+    with start_engines(data, archive=archive) as engines:
+        run(engines.database_url, "create table word (id bigint primary key)", "select 1")
+        before = datetime.now(UTC)
+        base = backup.take(engines.database_url, data, archive)
+        run(engines.database_url, "insert into word (id) values (1)", "select 1")
+        with pytest.raises(EngineError, match="in use by"):
+            backup.restore(archive, data)
+    with pytest.raises(EngineError, match="after the moment asked for"):
+        backup.restore(archive, place, before)
+    with pytest.raises(EngineError, match="holds a database already"):
+        backup.restore(archive, data)
+    with pytest.raises(EngineError, match="moment asked for is later"):
+        backup.restore(archive, place, datetime.now(UTC) + timedelta(days=1))
+    assert not (place / "pg").exists()
+    assert not (place / "pg.restoring").exists()
+    assert processes_of(place) == {}
+    copy = base.path / "copy" / "base.tar.gz"
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1 :])
+    with pytest.raises(EngineError, match="pg_verifybackup failed"):
+        backup.restore(archive, place)
+    copy.write_bytes(whole)
+    backup.restore(archive, place)  # the control: after all that, the whole copy in the same place is good
+
+
+def test_copies_that_are_not_kept_go_with_the_changes_that_only_they_needed(data: Path, archive: Path) -> None:
+    with start_engines(data, archive=archive) as engines:
+        run(engines.database_url, "create table word (id bigint primary key)", "select 1")
+        made: list[backup.Base] = []
+        for number in range(3):
+            run(engines.database_url, f"insert into word (id) values ({number})", "select pg_switch_wal()::text")
+            assert eventually(lambda: not made or datetime.now(UTC) - made[-1].started > timedelta(seconds=1))
+            made.append(backup.take(engines.database_url, data, archive))
+        assert backup.bases(archive) == made
+        assert backup.trim(archive, 1) == made[:2]
+        assert backup.bases(archive) == made[2:]
+        assert backup.trim(archive, 1) == []
+        kept = {file.name.removesuffix(".partial") for file in (archive / "wal").iterdir()}
+        assert min(kept) == made[2].first_wal
+        run(engines.database_url, "insert into word (id) values (3)", "select 1")
+    shutil.rmtree(data)
+    with restored(archive, data) as words:
+        assert words == {0, 1, 2, 3}
+
+
+def test_files_and_secrets_travel_with_the_copy(data: Path, archive: Path) -> None:
+    with start_engines(data, archive=archive) as engines:
+        for name in ("secrets/key", "media/ab/cd"):
+            file = data / name
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.write_text(name)
+        backup.take(engines.database_url, data, archive)
+    place = data.with_name("restored")
+    backup.restore(archive, place)
+    assert [(place / name).read_text() for name in ("secrets/key", "media/ab/cd")] == ["secrets/key", "media/ab/cd"]
+    assert (place / "secrets").stat().st_mode & 0o077 == 0
+
+
+def test_an_outside_server_is_not_archived_here(data: Path, archive: Path) -> None:
+    with pytest.raises(EngineError, match="runs itself can be archived"):
+        start_engines(data, database_url="postgresql://elsewhere/db", archive=archive)
+    assert processes_of(data) == {}
