@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 app = App(name="forecourt", help="The platform for places people book, play and stay at.", version="0.1.0")
 account = App(name="account", help="Accounts, from the command line.")
 app.command(account)
+gateway = App(name="gateway", help="What stands in front of a house of several processes.")
+app.command(gateway)
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -353,6 +355,18 @@ def create_admin(
 
         asyncio.run(in_house(settings, running, make))
     out.print(f"{email} is a platform administrator.")
+
+
+@gateway.command(name="routes")
+def gateway_routes() -> None:
+    """Print which module answers which path: a regular expression and a name a line, to be tried from the top.
+
+    Example: forecourt gateway routes > routes.map
+    """
+    from forecourt.gateway.routes import routing_table
+
+    for route in routing_table():
+        sys.stdout.write(f"{route.pattern} {route.module}\n")
 
 
 def _unheard(_: str) -> None:

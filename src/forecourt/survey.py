@@ -20,6 +20,7 @@ from forecourt.layout import ROOT, migration_folders, module_names
 
 ROOMS = ("contract", "rules", "queries", "service", "http", "web", "live", "reactions", "jobs")
 LINTER_TIMEOUT_S = 120
+MODULES = "forecourt.modules."
 _BROKEN = re.compile(r"(forecourt\.[\w.]+:[\d,]+|pyproject\.toml): ")
 _TABLE = re.compile(r"create table (?:if not exists )?(\w+\.\w+)", re.IGNORECASE)
 
@@ -62,7 +63,7 @@ def _room(name: str, migrations: Path | None) -> Room:
 
     routes: list[str] = []
     pages: list[str] = []
-    for api in _subclasses(Api):
+    for api in every_api():
         if ours(api.__module__) or (name == "kernel" and api.__module__ == "forecourt.system"):
             for method, declared in api.declared():
                 line = f"{declared.method:<6} {declared.path}  → {api.__name__}.{method}  [{declared.access.kind}]"
@@ -91,20 +92,31 @@ def _module_values() -> list[object]:
     ]
 
 
-def _subclasses(base: type[Api]) -> list[type[Api]]:
+def every_api(base: type[Api] = Api) -> list[type[Api]]:
+    """Every set of operations that has been imported."""
     found: list[type[Api]] = []
     for cls in base.__subclasses__():
-        found += [cls, *_subclasses(cls)]
+        found += [cls, *every_api(cls)]
     return found
 
 
 def faults(rooms: list[Room]) -> list[str]:
-    """What is wrong: routes declared twice, staff routes without an organisation, tables outside their module's schema."""
+    """What is wrong: routes declared twice or by two modules, staff routes without an organisation, tables outside their
+    module's schema."""
     wrong: list[str] = []
-    declared = [(d.method, d.path, cls, d) for cls in _subclasses(Api) for _, d in cls.declared()]
+    declared = [(d.method, d.path, cls, d) for cls in every_api() for _, d in cls.declared()]
     for (method, path), times in Counter((m, p) for m, p, _, _ in declared).items():
         if times > 1:
             wrong.append(f"{method} {path} is declared {times} times")
+    answered: dict[str, set[str]] = {}
+    for _, path, cls, _ in declared:
+        if cls.__module__.startswith(MODULES):
+            answered.setdefault(path, set()).add(cls.__module__.split(".")[2])
+    wrong += [
+        f"{path} is answered by {' and '.join(sorted(modules))}: a gateway leads a path to one module"
+        for path, modules in answered.items()
+        if len(modules) > 1
+    ]
     for method, path, cls, d in declared:
         if d.access.kind is AccessKind.STAFF and "{org_id}" not in path:
             wrong.append(f"{method} {path} ({cls.__name__}) is for staff, but its path names no {{org_id}}")

@@ -1,0 +1,1 @@
+"""What stands in front of the processes of a split house: which path leads to which module."""

@@ -1,0 +1,65 @@
+"""The journeys of one process, in three: the same tests, with every call between modules on the network.
+
+`world` and `client` are this folder's: what is imported below meets a split house instead of the one it was written for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from tests.journeys.test_first_booking import *  # noqa: F403 - the tests themselves
+from tests.journeys.world import World, at
+from tests.topology.conftest import SplitHouse
+
+from forecourt.gateway.routes import routing_table
+from forecourt.wiring import MODULES
+
+pytestmark = [pytest.mark.xdist_group("split"), pytest.mark.slow]
+"""One worker starts the processes."""
+
+
+async def test_each_process_serves_its_own_modules_only(split_house: SplitHouse) -> None:
+    guests, courts, _ = split_house.servers
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(f"{courts.url}/v1/venues")).status_code == 200
+        assert (await client.get(f"{guests.url}/v1/venues")).status_code == 404
+        assert (await client.get(f"{guests.url}/.well-known/jwks.json")).status_code == 200
+        assert (await client.get(f"{courts.url}/.well-known/jwks.json")).status_code == 404
+
+
+async def test_what_happens_in_one_process_is_in_the_records_of_another(world: World) -> None:
+    club = await world.club()
+    ada = await world.person("Ada")
+    await world.credits(club, ada, 5_000)
+    wanted = {"resource_id": club.courts[0], "start": at(8, 12), "duration_min": 60, "pay_with": "credits"}
+    booking = (await ada.post("/v1/bookings", wanted)).json()
+    async with asyncio.timeout(30):
+        while True:
+            trail = (await club.owner.get(f"/v1/orgs/{club.id}/audit", limit=100)).json()["items"]
+            if any(booking["id"] in str(entry) for entry in trail):
+                break
+            await asyncio.sleep(0.05)
+
+
+async def test_no_process_answers_a_call_between_modules_that_is_not_signed(split_house: SplitHouse) -> None:
+    async with httpx.AsyncClient() as client:
+        for server in split_house.servers:
+            for path in ("/_contract/identity.Identity/status", "/_contract/none", "/_contract/"):
+                answer = await client.post(f"{server.url}{path}", content=b"\x80")
+                assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
+async def test_the_calls_did_go_over_the_network(world: World, split_house: SplitHouse) -> None:
+    """The control of this whole file."""
+    await world.club()
+    async with httpx.AsyncClient() as client:
+        told = [(await client.get(f"{server.url}/metrics")).text for server in split_house.servers[:2]]
+    assert 'route="/_contract/identity.Identity/' in told[0] and 'route="/_contract/identity.Identity/' not in told[1]
+
+
+def test_every_module_has_a_route_and_every_route_a_module() -> None:
+    table = routing_table()
+    assert {route.module for route in table} <= set(MODULES)
+    assert len({route.path for route in table}) == len(table) > 100
