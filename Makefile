@@ -85,8 +85,8 @@ lint-program: $(TOOLS)
 	$(BIN)/forecourt check
 
 # What decides about money, access and time is covered to the last branch; everything together to nine tenths.
-DECIDES := */rules.py,*/booking/slots.py,*/venues/contract/calendar.py,*/venues/contract/tariff.py,*/payments/service/*,$(strip \
-  )*/kernel/money.py,*/kernel/period.py,*/kernel/paging.py,*/kernel/idempotency.py,*/kernel/http/decode.py
+DECIDES := */rules.py,*/booking/slots.py,*/venues/contract/calendar.py,*/venues/contract/tariff.py,*/venues/contract/terms.py,$(strip \
+  )*/payments/service/*,*/kernel/money.py,*/kernel/period.py,*/kernel/paging.py,*/kernel/idempotency.py,*/kernel/http/decode.py
 DOOR := */kernel/http/gate.py,*/kernel/http/dispatch.py
 
 .PHONY: coverage

@@ -251,22 +251,22 @@ async def test_suggestions_begin_with_what_was_typed(town: Town, make) -> None:
     assert await town.venues.suggest(GUEST, " !") == []
 
 
-async def test_free_at_a_time_looks_on_until_the_page_is_full(town: Town, make) -> None:
-    made = [await town.venue(make.padel(f"Club {i:03}")) for i in range(120)]
-    free = [made[i].id for i in (3, 60, 61, 119)]
+async def test_free_at_a_time_looks_on_until_the_page_is_full(town: Town, make, monkeypatch) -> None:
+    monkeypatch.setattr("forecourt.modules.venues.service.search.BATCHES", (10, 20, 30))
+    made = [await town.venue(make.padel(f"Club {i:03}")) for i in range(70)]
+    free = [made[i].id for i in (3, 20, 21, 69)]
     town.diary.free = set(free)
     when = FreeTime(SIX, 60)
     page = await town.venues.search(GUEST, Wanted(), free=when, limit=2)
     assert [c.id for c in page.items] == free[:2]
-    assert len(town.diary.asked) == 100
+    assert town.diary.asked == [v.id for v in made[:30]], "ten, then twenty; the third of them is the next page's"
     rest = await town.venues.search(GUEST, Wanted(), free=when, limit=2, cursor=page.next_cursor)
     assert [c.id for c in rest.items] == free[2:]
     assert rest.next_cursor is None
 
 
 async def test_free_at_a_time_ends_after_a_bounded_number_of_candidates(town: Town, make, monkeypatch) -> None:
-    monkeypatch.setattr("forecourt.modules.venues.service.search.BATCH", 5)
-    monkeypatch.setattr("forecourt.modules.venues.service.search.MAX_CANDIDATES", 15)
+    monkeypatch.setattr("forecourt.modules.venues.service.search.BATCHES", (3, 5, 7))
     made = [await town.venue(make.padel(f"Club {i:03}")) for i in range(20)]
     town.diary.free = {made[19].id}
     page = await town.venues.search(GUEST, Wanted(), free=FreeTime(SIX, 60), limit=1)

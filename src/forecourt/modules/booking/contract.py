@@ -681,5 +681,5 @@ class FreeAt(Protocol):
     async def free_venues(
         self, ctx: Context, venue_ids: list[UUID], start: datetime, duration_min: int, sport: str | None = None
     ) -> list[UUID]:
-        """Those of the venues that have something (of the sport) free from `start` for so long. At most 100 are looked at."""
+        """Those of the venues that have something (of the sport) free from `start` for so long. At most 300 are looked at."""
         ...

@@ -253,6 +253,30 @@ async def busy(tx: Tx, organisation_id: UUID, resource_ids: Sequence[UUID], peri
     )
 
 
+CLAIMS_AMONG = Query(Claim, "select c.resource_id, c.starts_at, c.ends_at from booking.claims_among($1, $2, $3, $4, $5, $6) c")
+
+
+class Within(msgspec.Struct, frozen=True):
+    """Where and when claims are looked for."""
+
+    organisation_id: UUID
+    resource_id: UUID
+    period: Period
+
+
+async def claims_among(tx: Tx, asked: Sequence[Within], now: datetime) -> list[Claim]:
+    """Claims at places of any organisations, each inside its own time; holds that are over do not count. In no order."""
+    return await tx.all(
+        CLAIMS_AMONG,
+        [w.organisation_id for w in asked],
+        [w.resource_id for w in asked],
+        [w.period.start for w in asked],
+        [w.period.end for w in asked],
+        now,
+        MAX_CLAIMS_READ,
+    )
+
+
 async def claimants(tx: Tx, organisation_id: UUID, resource_ids: Sequence[UUID], period: Period, now: datetime) -> list[Claimant]:
     """Who has claims that overlap `period`."""
     return await tx.all(

@@ -18,6 +18,7 @@ def subscriptions(service: BookingService) -> list[Subscription]:
         for envelope in envelopes:
             if isinstance(envelope.event, VenueChanged):
                 service.books.drop(envelope.event.venue_id)
+                service.terms.drop(envelope.event.venue_id)
 
     async def hurry(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
         """Money came for a booking. Should whoever took it be gone, the keeper of time confirms the booking soon."""

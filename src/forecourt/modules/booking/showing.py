@@ -5,7 +5,7 @@ Statements about claims live here beside their one use; everything that changes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
@@ -13,16 +13,15 @@ import msgspec
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import Query
-from forecourt.kernel.errors import NotFound
 from forecourt.kernel.period import MAX_CLAIM, Period
 from forecourt.kernel.web.views import SlotState
 from forecourt.modules.booking import queries
 from forecourt.modules.booking.contract import Availability, BookingOut, FreeStart, StartsAsked
 from forecourt.modules.booking.grid import Taken, length_to_show
 from forecourt.modules.booking.service import BookingService
-from forecourt.modules.booking.service.alternatives import read_busy
+from forecourt.modules.booking.service.alternatives import BusyAsked, read_busy, read_busy_of_many
 from forecourt.modules.booking.service.pricing import Bill
-from forecourt.modules.booking.slots import availability, busy_window, claimed_ids
+from forecourt.modules.booking.slots import Busy, availability, busy_window, claimed_ids
 from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
 from forecourt.modules.venues.contract.calendar import local
 
@@ -117,41 +116,55 @@ class Showing:
 
     async def free_starts(self, ctx: Context, asked: StartsAsked) -> list[FreeStart]:
         """The next free starts at each venue, the cheapest place of each start; unknown venues are left out."""
-        found: list[FreeStart] = []
-        for venue_id in asked.venue_ids[:MAX_VENUES]:
-            try:
-                book = await self.books.of_venue(venue_id)
-            except NotFound:
-                continue
-            found += await self._starts_at(ctx, book, asked)
-        return found
+        books = await self.books.of_venues(list(dict.fromkeys(asked.venue_ids[:MAX_VENUES])))
+        looked_at = [view for book in books if (view := _view(book, asked)) is not None]
+        busy = await read_busy_of_many(self.db, ctx, [view.asked for view in looked_at], self.clock)
+        now = self.clock.now()
+        return [start for view, taken in zip(looked_at, busy, strict=True) for start in _starts(view, taken, asked, now)]
 
-    async def _starts_at(self, ctx: Context, book: VenueBook, asked: StartsAsked) -> list[FreeStart]:
-        resources = bookable(book, asked.sport)
-        if not resources:
-            return []
-        duration_min = length_to_show(resources, asked.duration_min)
-        if asked.duration_min is not None and duration_min != asked.duration_min:
-            return []
-        day = local(book, asked.at).date()
-        last = day + timedelta(days=1) if asked.tomorrow_too else day
-        answer = await self.free(ctx, book, resources, day, last, duration_min)
-        names = {r.id: r.name for r in resources}
-        best: dict[datetime, FreeStart] = {}
-        for on_day in answer.days:
-            for place in on_day.resources:
-                for slot in place.slots:
-                    known = best.get(slot.start)
-                    if slot.start >= asked.at and (known is None or slot.price < known.price):
-                        best[slot.start] = FreeStart(
-                            venue_id=book.venue.id,
-                            resource_id=place.resource_id,
-                            place=names[place.resource_id],
-                            start=slot.start,
-                            duration_min=duration_min,
-                            price=slot.price,
-                        )
-        return [best[start] for start in sorted(best)[: asked.most]]
+
+class _View(msgspec.Struct, frozen=True):
+    """What of one venue is looked at."""
+
+    asked: BusyAsked
+    first: date
+    last: date
+    duration_min: int
+
+
+def _view(book: VenueBook, asked: StartsAsked) -> _View | None:
+    """None when nothing there can be booked for so long."""
+    resources = bookable(book, asked.sport)
+    if not resources:
+        return None
+    duration_min = length_to_show(resources, asked.duration_min)
+    if asked.duration_min is not None and duration_min != asked.duration_min:
+        return None
+    first = local(book, asked.at).date()
+    last = first + timedelta(days=1) if asked.tomorrow_too else first
+    return _View(BusyAsked(book, resources, busy_window(book, first, last)), first, last, duration_min)
+
+
+def _starts(view: _View, busy: Mapping[UUID, Busy], asked: StartsAsked, now: datetime) -> list[FreeStart]:
+    """The next free starts, the cheapest place of each."""
+    book, resources, duration_min = view.asked.book, view.asked.resources, view.duration_min
+    answer = availability(book, resources, view.first, view.last, duration_min, None, busy, now)
+    names = {r.id: r.name for r in resources}
+    best: dict[datetime, FreeStart] = {}
+    for on_day in answer.days:
+        for place in on_day.resources:
+            for slot in place.slots:
+                known = best.get(slot.start)
+                if slot.start >= asked.at and (known is None or slot.price < known.price):
+                    best[slot.start] = FreeStart(
+                        venue_id=book.venue.id,
+                        resource_id=place.resource_id,
+                        place=names[place.resource_id],
+                        start=slot.start,
+                        duration_min=duration_min,
+                        price=slot.price,
+                    )
+    return [best[start] for start in sorted(best)[: asked.most]]
 
 
 def bookable(book: VenueBook, sport: str | None = None) -> list[Resource]:

@@ -14,6 +14,7 @@ from forecourt.modules.venues.contract import (
     Closure,
     Location,
     NewOrganisation,
+    OpeningHours,
     Organisation,
     OrganisationCard,
     OrganisationStatus,
@@ -23,7 +24,9 @@ from forecourt.modules.venues.contract import (
     Venue,
     VenueBook,
     VenueCard,
+    parts_of,
 )
+from forecourt.modules.venues.contract.terms import PlaceTerms, ShutOn, VenueTerms
 
 # -------------------------------------------------------------------------------------------------------- organisations
 
@@ -223,19 +226,6 @@ async def insert_place(tx: Tx, id: UUID, organisation_id: UUID, venue_id: UUID) 
 # ------------------------------------------------------------------------------------------------------------- the book
 
 _VENUE: LiteralString = "to_jsonb(v) || jsonb_build_object('location', jsonb_build_object('lat', v.lat, 'lon', v.lon))"
-_CLOSURE: LiteralString = (
-    "jsonb_build_object('id', c.id, 'venue_id', c.venue_id, 'reason', c.reason, 'holiday', c.holiday, 'dates',"
-    " case when c.first_day is not null then jsonb_build_object('from', c.first_day, 'to', c.last_day) end)"
-)
-_BOOK: LiteralString = (
-    "jsonb_build_object('version', v.book_version,"  # noqa: S608
-    f" 'organisation', {_ORGANISATION}, 'policies', o.policies, 'venue', {_VENUE},"
-    f" 'closures', coalesce((select jsonb_agg({_CLOSURE} order by c.first_day nulls last, c.id) from venues.closure c"
-    "   where c.organisation_id = v.organisation_id and c.venue_id = v.id), '[]'),"
-    " 'resources', coalesce((select jsonb_agg(to_jsonb(r) order by r.position, r.name, r.id) from venues.resource r"
-    "   where r.organisation_id = v.organisation_id and r.venue_id = v.id), '[]'),"
-    " 'rules', p.rules)"
-)
 
 
 class BookRow(msgspec.Struct, frozen=True):
@@ -243,14 +233,8 @@ class BookRow(msgspec.Struct, frozen=True):
     prices_version: int
 
 
-_FROM_VENUES: LiteralString = (
-    " from venues.venue v join venues.organisation o on o.id = v.organisation_id"
-    " join venues.price_list p on p.organisation_id = v.organisation_id and p.venue_id = v.id"
-)
-BOOK = Query(
-    BookRow,
-    f"select {_BOOK}, p.version {_FROM_VENUES} where v.organisation_id = $1 and v.id = $2",
-)
+BOOK = Query(BookRow, "select b.book, b.prices_version from venues.books_within($1, array[$2::uuid]) b")
+BOOKS = Query(BookRow, "select b.book, b.prices_version from venues.books_of($1) b")
 TOUCH = Query(
     int,
     "update venues.venue as v set book_version = v.book_version + 1 where v.organisation_id = $1 and v.id = $2"
@@ -276,6 +260,78 @@ TOUCH_ALL = Query(
 async def book(tx: Tx, organisation_id: UUID, venue_id: UUID) -> BookRow:
     """Raises NotFound."""
     return await tx.one(BOOK, organisation_id, venue_id)
+
+
+async def books(tx: Tx, venue_ids: list[UUID]) -> list[VenueBook]:
+    """Books of venues of any organisations, in no order; unknown ids are left out."""
+    return [row.book for row in await tx.all(BOOKS, venue_ids)]
+
+
+class PlaceRow(msgspec.Struct, frozen=True, array_like=True):
+    id: UUID
+    active: bool
+    sport: str | None
+    slot_min: int
+    durations_min: list[int]
+    buffer_before_min: int
+    buffer_after_min: int
+    lead_min: int
+    horizon_days: int
+    part_ids: list[UUID]
+
+
+class TermsRow(msgspec.Struct, frozen=True):
+    organisation_id: UUID
+    venue_id: UUID
+    version: int
+    bookable: bool
+    timezone: str
+    country: str
+    region: str | None
+    opening_hours: OpeningHours
+    closures: list[ShutOn]
+    places: list[PlaceRow]
+
+
+TERMS = Query(
+    TermsRow,
+    "select t.organisation_id, t.venue_id, t.version, t.bookable, t.timezone, t.country, t.region, t.opening_hours, t.closures,"
+    " t.places from venues.terms_of($1) t",
+)
+
+
+async def terms(tx: Tx, venue_ids: list[UUID]) -> list[VenueTerms]:
+    """What decides free time at venues of any organisations, in no order; unknown ids are left out."""
+    return [_terms(row) for row in await tx.all(TERMS, venue_ids)]
+
+
+def _terms(row: TermsRow) -> VenueTerms:
+    by_id = {p.id: p for p in row.places}
+    return VenueTerms(
+        organisation_id=row.organisation_id,
+        venue_id=row.venue_id,
+        version=row.version,
+        timezone=row.timezone,
+        country=row.country,
+        region=row.region,
+        opening_hours=row.opening_hours,
+        closures=row.closures,
+        places=[
+            PlaceTerms(
+                p.id,
+                p.sport,
+                p.slot_min,
+                p.durations_min,
+                p.buffer_before_min,
+                p.buffer_after_min,
+                p.lead_min,
+                p.horizon_days,
+                sorted({p.id} | parts_of(p, by_id.get)),
+            )
+            for p in row.places
+            if p.active and row.bookable
+        ],
+    )
 
 
 async def touch(tx: Tx, organisation_id: UUID, venue_id: UUID) -> int:

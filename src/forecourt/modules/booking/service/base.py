@@ -25,7 +25,7 @@ from forecourt.modules.booking.contract import (
 from forecourt.modules.booking.live import availability_changed, availability_topic
 from forecourt.modules.booking.queries import BookingRow
 from forecourt.modules.booking.service.alternatives import Alternatives
-from forecourt.modules.booking.service.books import Books
+from forecourt.modules.booking.service.books import Books, Terms
 from forecourt.modules.booking.service.till import Till
 from forecourt.modules.identity.contract import Identity
 from forecourt.modules.payments.contract import Payments
@@ -76,6 +76,7 @@ class Base:
         self.clock = clock
         self.venues = venues
         self.books = Books(venues)
+        self.terms = Terms(venues)
         self.till = Till(payments)
         self.identity = identity
         self.alternatives = Alternatives(db, clock)

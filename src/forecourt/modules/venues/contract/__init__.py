@@ -1,8 +1,8 @@
 """What other modules may know of venues: values, errors, events, and the calls they may make.
 
-Two rooms hold pure functions over a `VenueBook`, which whoever has the book may use without asking again:
-`contract.calendar` (the wall clock, opening hours, holidays) and `contract.tariff` (what a time costs). Importing the
-contract does not import them.
+Three rooms hold pure functions over a `VenueBook`, which whoever has the book may use without asking again:
+`contract.calendar` (the wall clock, opening hours, holidays), `contract.tariff` (what a time costs) and `contract.terms`
+(the part of a book that decides free time). Importing the contract does not import the tariff.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from forecourt.modules.venues.contract.events import (
     VenueChanged,
     VenueCreated,
 )
+from forecourt.modules.venues.contract.terms import VenueTerms
 from forecourt.modules.venues.contract.values import (
     CATALOGUE_TIERS,
     DEFAULT_DURATIONS_MIN,
@@ -127,7 +128,8 @@ __all__ = [
     "Position", "PriceList", "PriceRule", "PricesChanged", "Purpose", "RefundTier", "Region", "Resource",
     "ResourceChanged", "ResourceCreated", "ResourceInUse", "ResourceInactive", "ResourceKind", "ResourcePatch", "SlotMin",
     "Slug", "SlugTaken", "Strikes", "Tag", "Tax", "Tier", "Tiers", "TimeZone", "Venue", "VenueBook", "VenueCard",
-    "VenueChanged", "VenueClosed", "VenueCreated", "VenueIds", "VenuePatch", "Venues", "Weekday", "parts_of", "read_point",
+    "VenueChanged", "VenueClosed", "VenueCreated", "VenueIds", "VenuePatch", "VenueTerms", "Venues", "Weekday", "parts_of",
+    "read_point",
 ]
 # fmt: on
 
@@ -151,6 +153,14 @@ class Venues(Protocol):
     @idempotent
     async def book_version(self, ctx: Context, venue_ids: list[UUID]) -> dict[UUID, int]:
         """The present versions of these books, for who keeps books; unknown ids are left out. At most 100 at once."""
+        ...
+
+    @idempotent
+    async def terms(self, ctx: Context, known: dict[UUID, int]) -> list[VenueTerms]:
+        """What decides free time at these venues, where the version is another than the known one (0: none is known).
+
+        In no order; unknown ids are left out. At most 300 at once.
+        """
         ...
 
     @idempotent

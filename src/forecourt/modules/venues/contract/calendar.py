@@ -1,4 +1,4 @@
-"""When a venue is open, and what its wall clock shows: pure functions over its book.
+"""When a venue is open, and what its wall clock shows: pure functions over its book, or over its terms.
 
 An interval belongs to the weekday it begins on and may run into the next morning. A closed date has neither its own
 hours nor the tail of the evening before: a sign that says "closed on the 25th" is true for anyone at the door on the 25th.
@@ -6,17 +6,43 @@ hours nor the tail of the evening before: a sign that says "closed on the 25th" 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import holidays
 
 from forecourt.kernel.period import Period
-from forecourt.modules.venues.contract.values import VenueBook
+from forecourt.modules.venues.contract.values import DateRange, OpeningHours
 
 DAY = timedelta(days=1)
+
+
+class Shut(Protocol):
+    """Dates on which a venue is closed; or, with `holiday`, that it is closed on every public holiday."""
+
+    @property
+    def dates(self) -> DateRange | None: ...
+    @property
+    def holiday(self) -> bool: ...
+
+
+class Hours(Protocol):
+    """What decides when a venue is open: its book, or its terms."""
+
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def country(self) -> str: ...
+    @property
+    def region(self) -> str | None: ...
+    @property
+    def opening_hours(self) -> OpeningHours: ...
+    @property
+    def closures(self) -> Sequence[Shut]: ...
+
 
 # ---------------------------------------------------------------------------------------------------------- local time
 
@@ -26,9 +52,9 @@ def zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def local(book: VenueBook, instant: datetime) -> datetime:
+def local(book: Hours, instant: datetime) -> datetime:
     """The instant on the venue's wall clock."""
-    return instant.astimezone(zone(book.venue.timezone))
+    return instant.astimezone(zone(book.timezone))
 
 
 def minutes_of(text: str) -> int:
@@ -46,9 +72,9 @@ def wall(tz: ZoneInfo, day: date, minute: int) -> datetime:
     return datetime(day.year, day.month, day.day, minute // 60, minute % 60, tzinfo=tz).astimezone(UTC)
 
 
-def day_bounds(book: VenueBook, day: date) -> Period:
+def day_bounds(book: Hours, day: date) -> Period:
     """The venue-local calendar day, 23 to 25 hours long, in UTC."""
-    tz = zone(book.venue.timezone)
+    tz = zone(book.timezone)
     return Period(wall(tz, day, 0), wall(tz, day, 1440))
 
 
@@ -60,15 +86,15 @@ def _holidays(country: str, region: str | None, year: int) -> frozenset[date]:
         return frozenset()
 
 
-def is_holiday(book: VenueBook, day: date) -> bool:
+def is_holiday(book: Hours, day: date) -> bool:
     """A public holiday of the venue's country and region; none are known for countries the calendar does not cover."""
-    return day in _holidays(book.organisation.country, book.venue.region, day.year)
+    return day in _holidays(book.country, book.region, day.year)
 
 
 # ---------------------------------------------------------------------------------------------------------------- hours
 
 
-def is_closed(book: VenueBook, day: date) -> bool:
+def is_closed(book: Hours, day: date) -> bool:
     return any(
         (c.dates is not None and c.dates.from_ <= day <= c.dates.to) or (c.holiday and is_holiday(book, day))
         for c in book.closures
@@ -87,14 +113,14 @@ def merged(periods: Iterable[Period]) -> list[Period]:
     return result
 
 
-def open_periods(book: VenueBook, day: date) -> list[Period]:
+def open_periods(book: Hours, day: date) -> list[Period]:
     """When the venue is open by the hours that begin on venue-local `day`, merged, in UTC. They may end the next morning."""
     if is_closed(book, day):
         return []
-    tz = zone(book.venue.timezone)
+    tz = zone(book.timezone)
     tomorrow_closed = is_closed(book, day + DAY)
     found: list[Period] = []
-    for opens, closes in book.venue.opening_hours.on(day):
+    for opens, closes in book.opening_hours.on(day):
         first, last = minutes_of(opens), minutes_of(closes)
         if last <= first:
             last += 1440
@@ -106,14 +132,14 @@ def open_periods(book: VenueBook, day: date) -> list[Period]:
     return merged(found)
 
 
-def open_between(book: VenueBook, first: date, last: date) -> list[Period]:
+def open_between(book: Hours, first: date, last: date) -> list[Period]:
     """Open time by the hours of all days from `first` to `last`, merged across midnights."""
     days = (last - first).days + 1
     return merged(p for i in range(days) for p in open_periods(book, first + i * DAY))
 
 
-def is_open(book: VenueBook, period: Period) -> bool:
+def is_open(book: Hours, period: Period) -> bool:
     """True when the venue is open without a break from start to end."""
-    tz = zone(book.venue.timezone)
+    tz = zone(book.timezone)
     first = period.start.astimezone(tz).date() - DAY
     return any(p.contains(period) for p in open_between(book, first, period.end.astimezone(tz).date()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -418,10 +418,20 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
 
 
-def parts_of(resource: Resource, find: Callable[[UUID], Resource | None]) -> set[UUID]:
+class Whole(Protocol):
+    """Something that may have parts."""
+
+    @property
+    def part_ids(self) -> list[UUID]: ...
+
+
+W = TypeVar("W", bound=Whole)
+
+
+def parts_of(whole: W, find: Callable[[UUID], W | None]) -> set[UUID]:
     """The ids of all parts, parts of parts included. Ends also when parts go round in a circle."""
     seen: set[UUID] = set()
-    waiting = list(resource.part_ids)
+    waiting = list(whole.part_ids)
     while waiting:
         part_id = waiting.pop()
         if part_id in seen:
@@ -453,3 +463,21 @@ class VenueBook(msgspec.Struct, frozen=True, kw_only=True):
 
     def resource(self, resource_id: UUID) -> Resource | None:
         return next((r for r in self.resources if r.id == resource_id), None)
+
+    # What `contract.calendar` asks, so that it can be asked of a book.
+
+    @property
+    def timezone(self) -> str:
+        return self.venue.timezone
+
+    @property
+    def country(self) -> str:
+        return self.organisation.country
+
+    @property
+    def region(self) -> str | None:
+        return self.venue.region
+
+    @property
+    def opening_hours(self) -> OpeningHours:
+        return self.venue.opening_hours

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import NotFound, PreconditionFailed
 from forecourt.kernel.events import Event, emit
 from forecourt.modules.venues import queries
-from forecourt.modules.venues.contract import Change, VenueBook, VenueChanged
+from forecourt.modules.venues.contract import Change, VenueBook, VenueChanged, VenueTerms
 from forecourt.modules.venues.listing import forms_of, listing_of
 from forecourt.modules.venues.queries import BookRow, Place
 
@@ -27,6 +29,7 @@ PLACE_TTL_S = 3_600
 """Where an id belongs never changes."""
 ABSENT_TTL_S = 5
 MAX_BOOKS = 100
+MAX_TERMS = 300
 MAX_SHOWN_CHARS = 200
 
 
@@ -36,6 +39,31 @@ class Ownership(Protocol):
     async def adopt(self, ctx: Context, organisation_id: UUID) -> object:
         """Makes `ctx`'s person the owner of a new organisation; again does nothing."""
         ...
+
+
+class _Together:
+    """Books that are asked for one by one in the same turn of the loop, read with one statement."""
+
+    def __init__(self, read: Callable[[Context, list[UUID]], Awaitable[list[VenueBook]]]) -> None:
+        self._read = read
+        self._asked: list[UUID] = []
+        self._reading: asyncio.Task[dict[UUID, VenueBook]] | None = None
+
+    async def read(self, ctx: Context, venue_id: UUID) -> VenueBook:
+        """Raises NotFound."""
+        self._asked.append(venue_id)
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_all(ctx))
+        # Shielded: the first to ask may give up without taking the answer from the others.
+        book = (await asyncio.shield(self._reading)).get(venue_id)
+        if book is None:
+            raise NotFound
+        return book
+
+    async def _read_all(self, ctx: Context) -> dict[UUID, VenueBook]:
+        # A task begins in the next turn: by then, all that were asked for in this one are here.
+        asked, self._asked, self._reading = self._asked, [], None
+        return {book.venue.id: book for book in await self._read(ctx, asked)}
 
 
 class Base:
@@ -72,6 +100,9 @@ class Base:
                 await tx.become(self.db.role, place.organisation_id)
                 return (await queries.book(tx, place.organisation_id, venue_id)).book
 
+        return await self._cached_book(venue_id, load)
+
+    async def _cached_book(self, venue_id: UUID, load: Callable[[], Awaitable[VenueBook]]) -> VenueBook:
         return await self.cache.get(
             _book_key(venue_id), VenueBook, load, ttl_s=BOOK_TTL_S, absent_ttl_s=ABSENT_TTL_S, tier=Tier.LOCAL
         )
@@ -90,13 +121,27 @@ class Base:
 
     async def books(self, ctx: Context, venue_ids: list[UUID]) -> list[VenueBook]:
         """Books in the order asked; unknown ids are left out. At most 100 at once."""
-        found: list[VenueBook] = []
-        for venue_id in venue_ids[:MAX_BOOKS]:
-            try:
-                found.append(await self.book(ctx, venue_id))
-            except NotFound:
-                continue
-        return found
+        together = _Together(self._read_books)
+        found = await asyncio.gather(*(self._kept_book(ctx, id, together) for id in dict.fromkeys(venue_ids[:MAX_BOOKS])))
+        return [book for book in found if book is not None]
+
+    async def _kept_book(self, ctx: Context, venue_id: UUID, together: _Together) -> VenueBook | None:
+        try:
+            return await self._cached_book(venue_id, lambda: together.read(ctx, venue_id))
+        except NotFound:
+            return None
+
+    async def _read_books(self, ctx: Context, venue_ids: list[UUID]) -> list[VenueBook]:
+        async with self.db.tx(ctx.within(None)) as tx:
+            return await queries.books(tx, venue_ids)
+
+    async def terms(self, ctx: Context, known: dict[UUID, int]) -> list[VenueTerms]:
+        """What decides free time at these venues, where the version is another than the known one. At most MAX_TERMS at once."""
+        wanted = list(known)[:MAX_TERMS]
+        async with self.db.tx(ctx.within(None)) as tx:
+            versions = await queries.book_versions(tx, wanted)
+            changed = [id for id, version in versions.items() if version != known[id]]
+            return await queries.terms(tx, changed) if changed else []
 
     async def book_version(self, ctx: Context, venue_ids: list[UUID]) -> dict[UUID, int]:
         """The present versions of these books; unknown ids are left out. At most 100 at once."""

@@ -22,9 +22,9 @@ from forecourt.modules.venues.listing import MAX_TYPED_WORDS, fold, forms_of, on
 from forecourt.modules.venues.queries import Found, Wanted
 from forecourt.modules.venues.service.base import MAX_BOOKS, Base, Ownership
 
-BATCH = 50
-"""Candidates asked about at once when a search is about free time."""
-MAX_CANDIDATES = 300
+BATCHES = (50, 100, 150)
+"""Candidates asked about at once when a search is about free time: the more, the fewer were found among those before."""
+MAX_CANDIDATES = sum(BATCHES)
 """A search about free time looks at no more venues per page; its cursor goes on from there."""
 MAX_SUGGESTIONS = 10
 MAX_CITIES = 3
@@ -36,7 +36,7 @@ class FreeAt(Protocol):
     async def free_venues(
         self, ctx: Context, venue_ids: list[UUID], start: datetime, duration_min: int, sport: str | None = None
     ) -> list[UUID]:
-        """Those of the venues that have something (of the sport) free from `start` for so long. At most 100 are asked about."""
+        """Those of the venues that have something (of the sport) free from `start` for so long. At most 300 are asked about."""
         ...
 
 
@@ -160,9 +160,9 @@ class Search(Base):
         if self.availability is None:
             raise Invalid.field("free_at", "cannot be searched by here")
         found: list[Found] = []
-        for _ in range(MAX_CANDIDATES // BATCH):
+        for batch in BATCHES:
             async with self.db.read(ctx.within(None)) as tx:
-                rows = await order.read(tx, wanted, after, BATCH)
+                rows = await order.read(tx, wanted, after, batch)
             ids = [row.venue_id for row in rows]
             open_ids = set(
                 await self.availability.free_venues(ctx, ids, free.start, free.duration_min, wanted.sport) if ids else []
@@ -170,7 +170,7 @@ class Search(Base):
             found += [row for row in rows if row.venue_id in open_ids]
             if len(found) > limit:
                 return order.keyset.page(found, limit, order.key).map(lambda row: row.card)
-            if len(rows) < BATCH:
+            if len(rows) < batch:
                 return Page([row.card for row in found])
             after = order.key(rows[-1])
         return Page([row.card for row in found], order.keyset.encode(after))
