@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -24,10 +25,13 @@ from forecourt.kernel.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from forecourt.app import House
+    from forecourt.modules.audit.contract import Proof
 
 app = App(name="forecourt", help="The platform for places people book, play and stay at.", version="0.1.0")
 account = App(name="account", help="Accounts, from the command line.")
 app.command(account)
+audit = App(name="audit", help="The record of what was done.")
+app.command(audit)
 gateway = App(name="gateway", help="What stands in front of a house of several processes.")
 app.command(gateway)
 
@@ -367,6 +371,63 @@ def gateway_routes() -> None:
 
     for route in routing_table():
         sys.stdout.write(f"{route.pattern} {route.module}\n")
+
+
+@audit.command(name="verify")
+def verify_audit(
+    *,
+    org: Annotated[UUID | None, Parameter(help="Only this organisation's record. Default: every record there is.")] = None,
+    noted: Annotated[
+        str, Parameter(help="The end of the record as it was noted earlier: proves that nothing before it was written anew.")
+    ] = "",
+    data: Data = None,
+) -> None:
+    """Read the audit record from its first entry and say whether it is whole. Ends with 1 when it is not.
+
+    Example: forecourt audit verify --org 01a1fcc0-c4a5-7253-9344-54cc95d009c8
+    """
+    import asyncpg
+
+    from forecourt.modules.audit.command import proofs
+
+    if noted and org is None:
+        err.print("[bold red]--noted is the end of one record: say whose with --org[/]")
+        sys.exit(2)
+    settings = read_settings(data)
+
+    async def read(url: str) -> list[Proof]:
+        found: list[Proof] = []
+        async for proof in proofs(url, org, noted.strip().lower()):
+            tell_proof(proof, noting=org is not None)
+            found.append(proof)
+        return found
+
+    with engines(settings, _unheard) as running:
+        try:
+            found = asyncio.run(read(addresses(settings, running).database_url))
+        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            err.print("[bold red]There is no record in this database yet: `forecourt migrate` prepares it[/]")
+            sys.exit(1)
+    entries, broken = sum(p.entries for p in found), sum(not p.intact for p in found)
+    if org is not None and not entries and not broken:
+        out.print("Nothing is recorded for this organisation: there is none of this id, or nothing has happened there yet.")
+        sys.exit(1)
+    what = "1 record" if len(found) == 1 else f"{len(found):,} records"
+    out.print(f"{what}, {entries:,} entries: " + (f"{broken:,} broken." if broken else "all is whole."))
+    sys.exit(1 if broken else 0)
+
+
+def tell_proof(proof: Proof, *, noting: bool) -> None:
+    """One record's state, in words; `noting` gives its end, to be noted elsewhere."""
+    whose = "the house itself" if proof.organisation_id.int == 0 else f"organisation {proof.organisation_id}"
+    word = "[green]whole [/]" if proof.intact else "[bold red]broken[/]"
+    out.print(f"  {word} {whose}: {proof.entries:,} entries", soft_wrap=True)
+    if proof.fault is not None:
+        out.print(f"         Entry {proof.fault.seq:,}: {proof.fault.what}.", soft_wrap=True)
+        if proof.fault.seq > 1:
+            out.print(f"         What stands before it ({proof.fault.seq - 1:,}) is as it was written.", soft_wrap=True)
+    elif noting:
+        out.print(f"         Ends with {proof.head}. Noted elsewhere, it proves later that nothing was changed.", soft_wrap=True)
 
 
 def _unheard(_: str) -> None:
