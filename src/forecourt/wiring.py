@@ -181,6 +181,31 @@ def payments(house: House) -> Part:
     )
 
 
+def media(house: House) -> Part:
+    from forecourt.app import Part
+    from forecourt.modules.media import jobs
+    from forecourt.modules.media.contract import Media
+    from forecourt.modules.media.http import MediaApi
+    from forecourt.modules.media.service import MediaService, Quotas
+    from forecourt.modules.media.store import open_store
+
+    settings = house.settings.media
+    service = MediaService(
+        house.database.module("media"),
+        house.clock,
+        open_store(settings.url, house.settings.data),
+        Quotas(settings.account_bytes, settings.organisation_bytes),
+        house.secret,
+    )
+    house.board.provide(Media, service)
+    return Part(
+        "media",
+        operations=MediaApi(service).operations(),
+        handlers=jobs.handlers(service),
+        schedules=jobs.schedules(),
+    )
+
+
 def audit(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.audit import jobs, reactions
@@ -209,6 +234,7 @@ MODULES: dict[str, Callable[[House], Part]] = {
     "venues": venues,
     "booking": booking,
     "payments": payments,
+    "media": media,
     "audit": audit,
 }
 """In the order in which they are built; audit last, because it records what all others announce."""

@@ -19,6 +19,7 @@ import pytest
 from tests.conftest import FreshDatabase
 from tests.journeys.conftest import settings_for
 from tests.journeys.world import Club, Person, World, at
+from tests.modules.media.samples import picture
 
 from forecourt.app import Addresses, House
 from forecourt.kernel.migrate import MODULES_ROLE
@@ -65,6 +66,7 @@ OPEN_ON_PURPOSE = {
     "audit.chain every_chain using": "who verifies every chain asks which there are; an end says nothing about what happened",
     "booking.feed presented using": "a token opens its calendar to who presents it: whoever reads knows the digest already",
     "payments.book known_to_all using": "which organisations keep books, for the sweeps; no tenant's data",
+    "media.locator known_by_id using": "from an id to its holder, before that is known; ids are random",
     "people.profile anybody_may_look using": "profiles are looked at by everybody, field by field as `people.rules` decides",
     "venues.locator public_to_read using": PUBLIC,
     "venues.organisation_card public_to_read using": PUBLIC,
@@ -81,6 +83,8 @@ MAY = {
     ("booking.due", NOBODY, "look"): "the keeper of time looks after everybody's bookings; ids and times alone",
     ("booking.feed", "*", "look"): OPEN_ON_PURPOSE["booking.feed presented using"],
     ("payments.book", "*", "look"): OPEN_ON_PURPOSE["payments.book known_to_all using"],
+    ("media.locator", "*", "look"): OPEN_ON_PURPOSE["media.locator known_by_id using"],
+    ("media.doomed", NOBODY, "look"): "the sweeper looks after everybody's objects; ids and times alone",
     ("people.profile", "*", "look"): OPEN_ON_PURPOSE["people.profile anybody_may_look using"],
     ("venues.locator", "*", "look"): PUBLIC,
     ("venues.organisation_card", "*", "look"): PUBLIC,
@@ -119,6 +123,8 @@ class Table:
             return f"organisation_id = '{two.their_org}'"
         if "account_id" in self.columns:
             return f"account_id = '{two.their_person}'"
+        if "holder_id" in self.columns:
+            return f"holder_id in ('{two.their_org}', '{two.their_person}')"
         return "true"
 
     def give_away(self, two: Two) -> tuple[str, str] | None:
@@ -129,6 +135,8 @@ class Table:
             return f"organisation_id = '{two.their_org}'", f"organisation_id = '{two.org}'"
         if "account_id" in self.columns:
             return f"account_id = '{two.their_person}'", f"account_id = '{two.person}'"
+        if "holder_id" in self.columns:
+            return f"holder_id = '{two.their_org}'", f"holder_id in ('{two.org}', '{two.person}')"
         return None
 
 
@@ -251,6 +259,9 @@ async def furnish(world: World, club: Club, guest: Person, word: str) -> None:
     await made(await owner.post(f"{org}/roles", {"name": "Caretaker", "permissions": ["booking.read_any"]}))
     await made(await owner.post(f"{org}/staff/invitations", {"email": f"{word}@example.org", "role": "viewer"}))
     await made(await owner.post(f"{org}/api-keys", {"name": "Door", "permissions": ["booking.read_any"]}))
+    photo = {"file": ("court.png", picture(), "image/png")}
+    await made(await world.client.post(f"{org}/uploads", headers=owner.headers, files=photo))
+    await made(await world.client.post("/v1/uploads", headers=guest.headers, files=photo))
     # A person's own place as staff, and a log-in that fails.
     await made(await owner.post(f"{org}/staff", {"account_id": guest.id, "role": "viewer"}))
     await world.client.post("/v1/auth/login", json={"email": guest.email, "password": "not it, by far"})
@@ -267,6 +278,7 @@ async def phone(world: World, guest: Person, word: str) -> None:
 MACHINERY = """
 insert into booking.errand (organisation_id, id, booking_id, kind, amount_minor, currency, created_at)
     select organisation_id, id, id, 'refund', 0, 'GBP', now() from booking.booking;
+insert into media.doomed (holder_id, content_id, due_at) select holder_id, id, now() from media.content;
 insert into kernel.inbox (subscriber, event_id) values ('payments.heard', '{id}');
 insert into kernel.job (entrypoint, payload) values ('payments.work', '');
 """

@@ -109,6 +109,10 @@ class MethodNotAllowed(Problem):
     status, code, title = 405, "method_not_allowed", "This address does not answer that method"
 
 
+class TooSlow(Problem):
+    status, code, title = 408, "request_timeout", "The request took too long to arrive"
+
+
 class Conflict(Problem):
     status, code, title = 409, "conflict", "This does not fit the present state"
 
@@ -127,6 +131,10 @@ class TooLarge(Problem):
 
 class UnsupportedMedia(Problem):
     status, code, title = 415, "unsupported_media_type", "This content type is not understood here"
+
+
+class RangeNotSatisfiable(Problem):
+    status, code, title = 416, "range_not_satisfiable", "There are no bytes there"
 
 
 class Invalid(Problem):

@@ -110,6 +110,14 @@ class MailSettings(msgspec.Struct, frozen=True):
     sender: str
 
 
+class MediaSettings(msgspec.Struct, frozen=True):
+    url: str | None
+    """`s3://bucket/prefix`; None: the folder `media` of the data directory."""
+    account_bytes: int
+    """What one person's files may take, variants included."""
+    organisation_bytes: int
+
+
 class LogSettings(msgspec.Struct, frozen=True):
     level: str
 
@@ -139,6 +147,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     valkey: ValkeySettings
     secrets: SecretSettings
     mail: MailSettings
+    media: MediaSettings
     log: LogSettings
     telemetry: TelemetrySettings
     topology: TopologySettings
@@ -160,6 +169,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             valkey=ValkeySettings(e.address("VALKEY_URL", ("valkey", "valkeys", "redis", "rediss", "unix"))),
             secrets=SecretSettings(e.secret("FORECOURT_SECRET_KEY"), _contract_keys(e, topology)),
             mail=_mail(e),
+            media=_media(e),
             log=LogSettings(e.choice("FORECOURT_LOG_LEVEL", ("debug", "info", "warning", "error"), "info")),
             telemetry=TelemetrySettings(e.url("OTEL_EXPORTER_OTLP_ENDPOINT", None)),
             topology=topology,
@@ -217,6 +227,19 @@ def _database(e: Environment) -> DatabaseSettings:
 def _mail(e: Environment) -> MailSettings:
     smtp = e.address("FORECOURT_SMTP_URL", ("smtp", "smtps"))
     return MailSettings(smtp, e.text("FORECOURT_MAIL_FROM", "Forecourt <forecourt@localhost>"))
+
+
+def _media(e: Environment) -> MediaSettings:
+    url = e.text("FORECOURT_MEDIA_URL", "").rstrip("/") or None
+    parts = urlsplit(url or "s3://bucket")
+    if parts.scheme != "s3" or not parts.hostname or parts.query:
+        e.fault("FORECOURT_MEDIA_URL is not an address such as s3://bucket/prefix")
+    mib = 1024 * 1024
+    return MediaSettings(
+        url=url,
+        account_bytes=mib * e.whole("FORECOURT_MEDIA_PERSON_MIB", 1024, 1, 10**7),
+        organisation_bytes=mib * e.whole("FORECOURT_MEDIA_ORGANISATION_MIB", 20 * 1024, 1, 10**8),
+    )
 
 
 def _topology(e: Environment) -> TopologySettings:

@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, cast
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode
 from uuid import UUID
@@ -41,6 +41,7 @@ from forecourt.kernel.http.gate import AccountClosed, Gate, KnownVisitor
 from forecourt.kernel.http.operation import (
     AccessKind,
     By,
+    Download,
     EventStream,
     Html,
     Keyed,
@@ -54,6 +55,7 @@ from forecourt.kernel.http.operation import (
     Request,
     Visit,
 )
+from forecourt.kernel.http.sent import Spool, read_form
 from forecourt.kernel.idempotency import MAX_KEY_CHARS, Idempotency, Replay
 from forecourt.kernel.limits import Allowance, Limiter
 
@@ -73,6 +75,9 @@ TOAST_COOKIE = "fc_toast"
 CSRF_FIELD = "csrf_token"
 LANGUAGES = ("en", "pt", "ur")
 COMPRESS_FROM_BYTES = 1024
+STALLED_S = 60.0
+"""A client that takes nothing of a download for so long is left."""
+Body = bytes | EventStream | Download
 MAX_COOKIE_BYTES = 8192
 
 _encode = msgspec.json.Encoder().encode
@@ -110,6 +115,7 @@ class Door:
         limit_addresses: bool,
         secure_cookies: bool,
         problem_page: ProblemPage,
+        spool: Spool | None = None,
     ) -> None:
         self.gate = gate
         self.idempotency = idempotency
@@ -119,6 +125,7 @@ class Door:
         self.limit_addresses = limit_addresses
         self.secure_cookies = secure_cookies
         self.problem_page = problem_page
+        self.spool = spool or Spool()
 
     def csrf_for(self, visit_id: str) -> str:
         """The token that forms of this browser carry."""
@@ -194,20 +201,24 @@ class Dispatcher:
             problem = as_problem(e)
             log.error("request_failed", route=self.path, method=scope["method"], error=type(e).__name__, exc_info=e)
             status, headers, body = self.answer_problem(problem, bound.op, visit, scope)
+        finally:
+            for file in request.files:
+                file.file.close()
         if isinstance(body, EventStream):
             await _stream(body, status, headers, receive, send)
             return
+        headers.append((b"content-length", str(body.length if isinstance(body, Download) else len(body)).encode()))
         if scope["method"] == "HEAD":
-            headers.append((b"content-length", str(len(body)).encode()))
             body = b""
-        else:
-            headers.append((b"content-length", str(len(body)).encode()))
+        if isinstance(body, Download):
+            await _send_download(body, status, headers, receive, send)
+            return
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     # --- JSON ---
 
-    async def _api(self, bound: _Bound, request: Request) -> tuple[int, list[Header], bytes | EventStream]:
+    async def _api(self, bound: _Bound, request: Request) -> tuple[int, list[Header], Body]:
         op = bound.op
         declared = op.declared
         door = self.door
@@ -239,11 +250,15 @@ class Dispatcher:
         """Counts a use of each limit. Raises TooManyRequests."""
         return [await self.door.limiter.hit(limit.rate, self.path, who) for limit in limits]
 
-    async def _answer(self, bound: _Bound, request: Request, ctx: Context) -> tuple[int, list[Header], bytes | EventStream]:
+    async def _answer(self, bound: _Bound, request: Request, ctx: Context) -> tuple[int, list[Header], Body]:
         """What the operation answers to somebody who was let in."""
         op, declared, scope = bound.op, bound.op.declared, request.scope
         arguments = self._arguments(bound, request, scope["path_params"])
-        if declared.method not in ("GET", "HEAD"):
+        if "files" in bound.special:
+            fields = await self._receive_form(bound, request, arguments)
+            if bound.form is not None:
+                arguments["form"] = bound.form(fields)
+        elif declared.method not in ("GET", "HEAD"):
             request.body = await read_body(request, declared.max_body_bytes)
         key = request.headers.get(b"idempotency-key") if declared.keyed is Keyed.YES else None
         if bound.body is not None:
@@ -258,9 +273,15 @@ class Dispatcher:
             return await self._keyed(op, request, ctx, arguments, key)
         return await self._call(op, request, ctx, arguments)
 
+    async def _receive_form(self, bound: _Bound, request: Request, arguments: dict[str, Any]) -> bytes:
+        """Reads a form with files; its text fields as a query string."""
+        sent = await read_form(request, bound.op.declared.max_body_bytes, self.door.spool)
+        request.files = arguments["files"] = sent.files
+        return sent.fields
+
     async def _call(
         self, op: Operation, request: Request, ctx: Context, arguments: dict[str, Any]
-    ) -> tuple[int, list[Header], bytes | EventStream]:
+    ) -> tuple[int, list[Header], Body]:
         if "ctx" in op.wants:
             arguments["ctx"] = ctx
         if telemetry.enabled():
@@ -272,7 +293,7 @@ class Dispatcher:
 
     async def _keyed(
         self, op: Operation, request: Request, ctx: Context, arguments: dict[str, Any], raw_key: bytes
-    ) -> tuple[int, list[Header], bytes | EventStream]:
+    ) -> tuple[int, list[Header], Body]:
         """Runs the operation once for its key; later requests get the stored answer."""
         key = raw_key.decode("latin-1")
         if not 0 < len(key) <= MAX_KEY_CHARS or not key.isprintable() or not key.isascii():
@@ -295,7 +316,7 @@ class Dispatcher:
         except BaseException:
             await store.forget(ctx, key)
             raise
-        if isinstance(body, EventStream):
+        if not isinstance(body, bytes):
             raise TypeError("a stream cannot be replayed")
         kept = {k.decode("latin-1"): v.decode("latin-1") for k, v in headers}
         await store.keep(ctx, key, status, kept, body)
@@ -344,7 +365,7 @@ class Dispatcher:
             fresh,
         )
 
-    async def _page(self, bound: _Bound, request: Request, visit: Visit) -> tuple[int, list[Header], bytes | EventStream]:
+    async def _page(self, bound: _Bound, request: Request, visit: Visit) -> tuple[int, list[Header], Body]:
         op = bound.op
         door = self.door
         path_params: dict[str, Any] = request.scope["path_params"]
@@ -361,18 +382,24 @@ class Dispatcher:
         await self._spend(bound.account_limits, ctx.account_id or request.address)
         arguments = self._arguments(bound, request, path_params)
         if op.method == "POST":
-            request.body = await read_body(request, op.declared.max_body_bytes)
-            sent = request.header("x-csrf-token") or _field(request.body, CSRF_FIELD)
-            self._check_csrf(request, sent)
-        if bound.form is not None:
-            if not request.header("content-type").startswith("application/x-www-form-urlencoded"):
-                raise UnsupportedMedia("this address takes a form")
-            arguments["form"] = bound.form(request.body)
+            fields = await self._fields(bound, request, arguments)
+            self._check_csrf(request, request.header("x-csrf-token") or _field(fields, CSRF_FIELD))
+            if bound.form is not None:
+                arguments["form"] = bound.form(fields)
         if bound.query is not None:
             arguments["query"] = bound.query(request.scope["query_string"])
         if "visit" in op.wants:
             arguments["visit"] = visit
         return await self._call(op, request, ctx, arguments)
+
+    async def _fields(self, bound: _Bound, request: Request, arguments: dict[str, Any]) -> bytes:
+        """The text fields of a page's form as a query string, whichever way the form was sent."""
+        if "files" in bound.special:
+            return await self._receive_form(bound, request, arguments)
+        request.body = await read_body(request, bound.op.declared.max_body_bytes)
+        if bound.form is not None and not request.header("content-type").startswith("application/x-www-form-urlencoded"):
+            raise UnsupportedMedia("this address takes a form")
+        return request.body
 
     def _switch_language(self, visit: Visit) -> Redirect | None:
         """`?lang=pt` on any page: remembers the language and shows the same page in it. None for a language we do not speak."""
@@ -515,7 +542,7 @@ def as_problem(error: Exception) -> Problem:
     return Internal()
 
 
-def encode_result(result: object, status: int, request: Request) -> tuple[int, list[Header], bytes | EventStream]:
+def encode_result(result: object, status: int, request: Request) -> tuple[int, list[Header], Body]:
     """A handler's result as status, headers and body."""
     headers: list[Header] = []
     if isinstance(result, Reply):
@@ -546,9 +573,8 @@ def encode_result(result: object, status: int, request: Request) -> tuple[int, l
             headers.append((b"set-cookie", f"{TOAST_COOKIE}={said}; Path=/; HttpOnly; SameSite=Lax; Max-Age=30".encode()))
         headers.extend((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in result.headers.items())
         return 200 if b"hx-request" in request.headers else result.status, headers, b""
-    if isinstance(result, EventStream):
-        headers += [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
-        return 200, headers, result
+    if isinstance(result, Download | EventStream):
+        return _encode_stream(result, headers)
     if result is None:
         return (204 if status == 200 else status), headers, b""
     version = getattr(result, "version", None)
@@ -559,6 +585,15 @@ def encode_result(result: object, status: int, request: Request) -> tuple[int, l
             return 304, headers, b""
     headers.append((b"content-type", b"application/json"))
     return status, headers, _encode(result)
+
+
+def _encode_stream(result: Download | EventStream, headers: list[Header]) -> tuple[int, list[Header], Body]:
+    if isinstance(result, EventStream):
+        headers += [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+        return 200, headers, result
+    headers.append((b"content-type", result.content_type.encode("latin-1")))
+    headers.extend((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in result.headers.items())
+    return result.status, headers, result
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -665,23 +700,47 @@ async def _stream(stream: EventStream, status: int, headers: list[Header], recei
         async for event in stream.events:
             await send({"type": "http.response.body", "body": event, "more_body": True})
 
+    await _while_there(pump(), stream.events, receive)
+    with contextlib.suppress(OSError):
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send_download(download: Download, status: int, headers: list[Header], receive: Receive, send: Send) -> None:
+    """Sends bytes as they are read, until the last or until the client leaves. Raises what the source raises: then the
+    connection breaks, which is the only way to say that what was sent is not all."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def pump() -> None:
+        async for chunk in download.chunks:
+            async with asyncio.timeout(STALLED_S):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    pumping = await _while_there(pump(), download.chunks, receive)
+    if not pumping.cancelled():
+        pumping.result()
+
+
+async def _while_there(work: Coroutine[Any, Any, None], source: AsyncIterator[bytes], receive: Receive) -> asyncio.Task[None]:
+    """Runs `work` until it ends or the client leaves, then lets go of `source`."""
+
     async def gone() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    tasks = {asyncio.create_task(pump()), asyncio.create_task(gone())}
+    working = asyncio.create_task(work)
+    tasks = {working, asyncio.create_task(gone())}
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        aclose = getattr(stream.events, "aclose", None)
+        aclose = getattr(source, "aclose", None)
         if aclose is not None:
             with contextlib.suppress(RuntimeError):
                 await aclose()
-    with contextlib.suppress(OSError):
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    return working
 
 
 __all__ = [

@@ -24,8 +24,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SLOW_S = 1.0
 CSP = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
-    b"manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
+    b"font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
+    b"frame-ancestors 'none'"
 )
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9_.:-]{1,80}$")
 _FIXED: list[tuple[bytes, bytes]] = [
@@ -33,7 +34,7 @@ _FIXED: list[tuple[bytes, bytes]] = [
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-opener-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), microphone=(), payment=(), geolocation=(self)"),
+    (b"permissions-policy", b"camera=(), microphone=(self), payment=(), geolocation=(self)"),
     (b"content-security-policy", CSP),
 ]
 _CORS_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"

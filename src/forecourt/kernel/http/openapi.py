@@ -18,15 +18,18 @@ from forecourt.kernel.errors import (
     NotFound,
     PreconditionFailed,
     Problem,
+    RangeNotSatisfiable,
     TooLarge,
     TooManyRequests,
+    TooSlow,
     Unauthenticated,
     Unavailable,
     UnsupportedMedia,
 )
 from forecourt.kernel.http.decode import nothing_needed
-from forecourt.kernel.http.operation import AccessKind, Html, Keyed, Kind, Operation, Raw, Redirect, reply_body
+from forecourt.kernel.http.operation import AccessKind, Download, Html, Keyed, Kind, Operation, Raw, Redirect, reply_body
 
+MULTIPART = "multipart/form-data"
 REF = "#/components/schemas/{name}"
 Document = dict[str, Any]
 
@@ -43,7 +46,7 @@ def document(operations: Sequence[Operation], *, version: str, server: str) -> D
     paths: dict[str, Any] = {}
     for op in sorted(api, key=lambda o: (o.path, o.method)):
         paths.setdefault(op.path, {})[op.method.lower()] = _operation(op, by_type, components)
-    queries = {cast("type", op.query).__name__ for op in api if op.query is not None}
+    queries = {cast("type", kind).__name__ for op in api for kind in (op.query, op.form) if kind is not None}
     kept = {name: schema for name, schema in components.items() if name not in queries}
     doc: Document = {
         "openapi": "3.1.0",
@@ -95,8 +98,8 @@ _PROBLEM: Document = {
 def _types(api: Sequence[Operation]) -> list[tuple[str, Any]]:
     found: dict[str, Any] = {}
     for op in api:
-        for kind in (op.body, op.query, reply_body(op.returns)):
-            if kind is not None and not any(kind is k for k in (Raw, Html, Redirect)) and not _is_stream(kind):
+        for kind in (op.body, op.query, op.form, reply_body(op.returns)):
+            if kind is not None and not any(kind is k for k in (Raw, Html, Redirect, Download)) and not _is_stream(kind):
                 found.setdefault(_key(kind), kind)
     return list(found.items())
 
@@ -132,6 +135,16 @@ def _operation(op: Operation, schemas: dict[str, Any], components: dict[str, Any
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x20-\\x7e]+$"},
             }
         )
+    if reply_body(op.returns) is Download:
+        parameters.append(
+            {
+                "name": "Range",
+                "in": "header",
+                "required": False,
+                "description": "One range of bytes, such as `bytes=0-1023`",
+                "schema": {"type": "string", "maxLength": 100, "pattern": "^bytes=[0-9]*-[0-9]*$"},
+            }
+        )
     if "if_match" in op.wants:
         parameters.append(
             {
@@ -144,6 +157,8 @@ def _operation(op: Operation, schemas: dict[str, Any], components: dict[str, Any
         )
     if parameters:
         out["parameters"] = parameters
+    if "files" in op.wants:
+        out["requestBody"] = {"required": True, "content": {MULTIPART: {"schema": _form(op, schemas, components)}}}
     if op.body is not None:
         out["requestBody"] = {
             "required": not nothing_needed(op.body),
@@ -159,6 +174,18 @@ def _operation(op: Operation, schemas: dict[str, Any], components: dict[str, Any
     else:
         out["security"] = [{"bearer": []}]
     return out
+
+
+def _form(op: Operation, schemas: dict[str, Any], components: dict[str, Any]) -> Document:
+    """A form with files: the fields of its struct, and `file`."""
+    file: Document = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
+    properties: Document = {"file": file}
+    if op.form is not None:
+        schema = schemas[_key(op.form)]
+        if "$ref" in schema:
+            schema = components[schema["$ref"].rsplit("/", 1)[1]]
+        properties |= schema.get("properties", {})
+    return {"type": "object", "properties": properties, "required": ["file"], "additionalProperties": False}
 
 
 def _path_parameter(name: str, kind: type) -> Document:
@@ -197,6 +224,8 @@ def _responses(op: Operation, schemas: dict[str, Any]) -> Document:
     elif kind is Raw or kind is Html or _is_stream(kind):
         media = "text/event-stream" if _is_stream(kind) else declared.content_type
         out[str(status)] = {"description": "Done", "content": {media: {}}}
+    elif kind is Download:
+        out |= _download(declared.content_type)
     elif kind is Redirect:
         out["303"] = {"description": "Go there"}
     else:
@@ -213,6 +242,14 @@ def _responses(op: Operation, schemas: dict[str, Any]) -> Document:
     return out
 
 
+def _download(content_type: str) -> Document:
+    return {
+        "200": {"description": "The whole", "content": {content_type: {}}},
+        "206": {"description": "The part that `Range` asks for", "content": {content_type: {}}},
+        "304": {"description": "It is what `If-None-Match` names"},
+    }
+
+
 def _problems(op: Operation) -> list[type[Problem]]:
     """Every problem the operation may answer: its own, and those that its declaration brings with it."""
     found: list[type[Problem]] = [*op.declared.problems, BadRequest, MethodNotAllowed, Invalid, Unavailable]
@@ -222,6 +259,10 @@ def _problems(op: Operation) -> list[type[Problem]]:
         found.append(Forbidden)
     if op.path_types or op.body or op.query or kind in (AccessKind.STAFF, AccessKind.ADMIN):
         found.append(NotFound)  # ids come in paths, bodies and queries alike
+    if "files" in op.wants:
+        found.append(TooSlow)
+    if reply_body(op.returns) is Download:
+        found.append(RangeNotSatisfiable)
     if op.declared.method != "GET":
         found += [TooLarge, UnsupportedMedia]
     if op.declared.limits:

@@ -10,7 +10,8 @@
         async def book(self, ctx: Context, body: NewBooking) -> BookingOut: ...
 
 The parameters of the method say what it needs: `ctx`, `body` (JSON into a struct), `query` (a struct of query parameters),
-`form` (an HTML form into a struct), `visit` (a page's surroundings), `request`, `if_match`, and the names in the path.
+`form` (an HTML form into a struct), `files` (those that a form brings), `visit` (a page's surroundings), `request`,
+`if_match`, and the names in the path.
 Everything that the document says is also what is enforced, because both are read from the same declaration.
 """
 
@@ -20,7 +21,7 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import Enum, StrEnum
-from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, BinaryIO, ClassVar, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -139,6 +140,16 @@ class EventStream(msgspec.Struct):
     events: AsyncIterator[bytes]
 
 
+class Download(msgspec.Struct):
+    """Bytes that are sent as they are read, `length` of them. Ends when the client leaves."""
+
+    chunks: AsyncIterator[bytes]
+    length: int
+    content_type: str
+    status: int = 200
+    headers: dict[str, str] = {}
+
+
 # --- the declaration -------------------------------------------------------------------------------------------------
 
 
@@ -191,7 +202,7 @@ class Operation(msgspec.Struct, frozen=True):
         return self.declared.path
 
 
-_SPECIAL = {"ctx", "body", "query", "form", "visit", "request", "if_match"}
+_SPECIAL = {"ctx", "body", "query", "form", "files", "visit", "request", "if_match"}
 
 
 def _declare(
@@ -260,9 +271,11 @@ def file(path: str) -> Callable[[F], F]:
     return _declare("GET", path, Kind.FILE, PUBLIC, 200, Keyed.NO, (), (), 0, "application/octet-stream")
 
 
-def action(path: str, *, access: Access = PERSON, limits: tuple[Limit, ...] = ()) -> Callable[[F], F]:
+def action(
+    path: str, *, access: Access = PERSON, limits: tuple[Limit, ...] = (), max_body_bytes: int = MAX_BODY_BYTES
+) -> Callable[[F], F]:
     """What a form of a page is sent to. Needs the page's CSRF token."""
-    return _declare("POST", path, Kind.PAGE, access, 200, Keyed.NO, (), limits, MAX_BODY_BYTES, "text/html")
+    return _declare("POST", path, Kind.PAGE, access, 200, Keyed.NO, (), limits, max_body_bytes, "text/html")
 
 
 class Api:
@@ -333,6 +346,7 @@ class Request(msgspec.Struct):
     cookies: dict[str, str]
     address: str
     body: bytes = b""
+    files: list[SentFile] = []
 
     @property
     def path(self) -> str:
@@ -341,6 +355,20 @@ class Request(msgspec.Struct):
     def header(self, name: str) -> str:
         """A header by its lower-case name; empty when absent."""
         return self.headers.get(name.encode("latin-1"), b"").decode("latin-1")
+
+
+class SentFile(msgspec.Struct):
+    """A file of a form. It is gone when the operation has ended."""
+
+    field: str
+    """The form's name for it."""
+    name: str
+    """What its sender calls it, without folders; may be empty, and says nothing about what is in it."""
+    type: str
+    """What its sender says it is; not checked."""
+    size: int
+    file: BinaryIO
+    """At its beginning, and seekable."""
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -380,6 +408,7 @@ __all__ = [
     "Api",
     "By",
     "Declared",
+    "Download",
     "EventStream",
     "Html",
     "Keyed",
@@ -391,6 +420,7 @@ __all__ = [
     "Redirect",
     "Reply",
     "Request",
+    "SentFile",
     "Visit",
     "action",
     "bare_type",

@@ -1,0 +1,248 @@
+"""All SQL of media, one typed function per statement."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from forecourt.kernel.db import Query, Statement, Tx, to_json
+from forecourt.modules.media.contract import Audience, MediaKind, MediaOwner
+
+
+class Place(Struct, frozen=True):
+    """Who holds a file."""
+
+    id: UUID
+    holder_id: UUID
+    holder_kind: str
+
+
+class KeptVariant(Struct, frozen=True):
+    """A variant as a content remembers it; its object is named by its width."""
+
+    width: int
+    height: int
+    bytes: int
+
+
+class ContentRow(Struct, frozen=True):
+    holder_id: UUID
+    id: UUID
+    sent_digest: bytes
+    digest: bytes
+    kind: MediaKind
+    type: str
+    bytes: int
+    all_bytes: int
+    width: int | None
+    height: int | None
+    blur: str | None
+    variants: list[KeptVariant]
+
+
+class FileRow(Struct, frozen=True):
+    """A file with its content."""
+
+    holder_id: UUID
+    id: UUID
+    content_id: UUID
+    name: str
+    alt: str
+    sent_by: UUID | None
+    sent_at: datetime
+    audience: Audience | None
+    owner_module: str | None
+    owner_kind: str | None
+    owner_id: UUID | None
+    digest: bytes
+    kind: MediaKind
+    type: str
+    bytes: int
+    width: int | None
+    height: int | None
+    blur: str | None
+    variants: list[KeptVariant]
+
+    @property
+    def owner(self) -> MediaOwner | None:
+        if self.owner_module is None or self.owner_kind is None or self.owner_id is None:
+            return None
+        return MediaOwner(self.owner_module, self.owner_kind, self.owner_id)
+
+
+class Doomed(Struct, frozen=True):
+    holder_id: UUID
+    content_id: UUID
+
+
+LOCATE = Query(Place, "select id, holder_id, holder_kind from media.locator where id = any($1::uuid[]) limit 200")
+FILES = Query(
+    FileRow,
+    "select f.holder_id, f.id, f.content_id, f.name, f.alt, f.sent_by, f.sent_at, f.audience, f.owner_module, f.owner_kind,"
+    " f.owner_id, c.digest, c.kind, c.type, c.bytes, c.width, c.height, c.blur, c.variants"
+    " from media.file f join media.content c on c.holder_id = f.holder_id and c.id = f.content_id"
+    " where f.holder_id = $1 and f.id = any($2::uuid[]) order by f.id limit 200",
+)
+LOCK_FILES = Query(
+    FileRow,
+    "select f.holder_id, f.id, f.content_id, f.name, f.alt, f.sent_by, f.sent_at, f.audience, f.owner_module, f.owner_kind,"
+    " f.owner_id, c.digest, c.kind, c.type, c.bytes, c.width, c.height, c.blur, c.variants"
+    " from media.file f join media.content c on c.holder_id = f.holder_id and c.id = f.content_id"
+    " where f.holder_id = $1 and f.id = any($2::uuid[]) order by f.id limit 200 for update of f",
+)
+# The lock keeps the content from being removed until the file that is about to name it is there.
+SAME_CONTENT = Query(UUID, "select id from media.content where holder_id = $1 and sent_digest = $2 for key share")
+HELD = Query(int, "select bytes from media.holding where holder_id = $1")
+HOLD = Statement(
+    "insert into media.holding as h (holder_id, bytes) select $1, $2 where $2 <= $3::bigint"
+    " on conflict (holder_id) do update set bytes = h.bytes + excluded.bytes where h.bytes + excluded.bytes <= $3::bigint"
+)
+HOLD_LESS = Statement("update media.holding set bytes = bytes - $2 where holder_id = $1")
+ADD_CONTENT = Statement(
+    "insert into media.content (holder_id, id, sent_digest, digest, kind, type, bytes, all_bytes, width, height, blur,"
+    " variants, created_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13)"
+    " on conflict on constraint content_is_kept_once do nothing"
+)
+ADD_FILE = Statement(
+    "insert into media.file (holder_id, id, content_id, name, alt, sent_by, sent_at) values ($1, $2, $3, $4, $5, $6, $7)"
+)
+ADD_PLACE = Statement("insert into media.locator (id, holder_id, holder_kind) values ($1, $2, $3)")
+ATTACH = Statement(
+    "update media.file set audience = $3, owner_module = $4, owner_kind = $5, owner_id = $6,"
+    " attached_at = coalesce(attached_at, $7) where holder_id = $1 and id = any($2::uuid[])"
+)
+DESCRIBE = Statement(
+    "update media.file set alt = $6 where holder_id = $1 and id = $2 and owner_module = $3 and owner_kind = $4 and owner_id = $5"
+)
+REMOVE_FILES = Statement("delete from media.file where holder_id = $1 and id = any($2::uuid[])")
+REMOVE_PLACES = Statement("delete from media.locator where id = any($1::uuid[])")
+# First the lock, then the look: a file that somebody adds to the content meanwhile is seen by the second statement.
+LOCK_CONTENTS = Query(
+    UUID, "select id from media.content where holder_id = $1 and id = any($2::uuid[]) order by id limit 200 for update"
+)
+REMOVE_CONTENTS = Query(
+    Doomed,
+    "delete from media.content c where c.holder_id = $1 and c.id = any($2::uuid[])"
+    " and not exists (select from media.file f where f.holder_id = c.holder_id and f.content_id = c.id)"
+    " returning c.holder_id, c.id",
+)
+BYTES_OF = Query(
+    int, "select coalesce(sum(all_bytes), 0)::bigint from media.content where holder_id = $1 and id = any($2::uuid[])"
+)
+DOOM = Statement(
+    "insert into media.doomed (holder_id, content_id, due_at) values ($1, $2, $3)"
+    " on conflict (holder_id, content_id) do update set due_at = excluded.due_at"
+)
+SPARE = Statement("delete from media.doomed where holder_id = $1 and content_id = $2 and not condemned")
+FORGET_DOOMED = Statement("delete from media.doomed where holder_id = $1 and content_id = $2")
+DUE = Query(
+    Doomed, "select holder_id, content_id from media.doomed where due_at <= $1 order by due_at, holder_id, content_id limit $2"
+)
+CONDEMN = Statement(
+    "update media.doomed d set condemned = true, due_at = $4"
+    " where d.holder_id = $1 and d.content_id = $2 and d.due_at <= $3"
+    " and not exists (select from media.content c where c.holder_id = d.holder_id and c.id = d.content_id)"
+)
+
+
+async def locate(tx: Tx, ids: list[UUID]) -> list[Place]:
+    """Who holds which files; at most 200, in no order."""
+    return await tx.all(LOCATE, ids)
+
+
+async def files(tx: Tx, holder_id: UUID, ids: list[UUID]) -> list[FileRow]:
+    return await tx.all(FILES, holder_id, ids)
+
+
+async def lock_files(tx: Tx, holder_id: UUID, ids: list[UUID]) -> list[FileRow]:
+    """The files, which nobody else changes until the transaction ends."""
+    return await tx.all(LOCK_FILES, holder_id, ids)
+
+
+async def same_content(tx: Tx, holder_id: UUID, sent_digest: bytes) -> UUID | None:
+    """What the holder keeps of these bytes already; it stays at least as long as the transaction."""
+    return await tx.maybe(SAME_CONTENT, holder_id, sent_digest)
+
+
+async def held(tx: Tx, holder_id: UUID) -> int:
+    """Bytes that count for a holder."""
+    return await tx.maybe(HELD, holder_id) or 0
+
+
+async def hold(tx: Tx, holder_id: UUID, more: int, limit: int) -> bool:
+    """Counts `more` bytes; False when that would be above `limit`."""
+    return await tx.run(HOLD, holder_id, more, limit) == 1
+
+
+async def add_content(tx: Tx, row: ContentRow, at: datetime) -> bool:
+    """False when the holder keeps something made of the same bytes."""
+    added = await tx.run(
+        ADD_CONTENT,
+        row.holder_id,
+        row.id,
+        row.sent_digest,
+        row.digest,
+        row.kind.value,
+        row.type,
+        row.bytes,
+        row.all_bytes,
+        row.width,
+        row.height,
+        row.blur,
+        to_json(row.variants),
+        at,
+    )
+    return added == 1
+
+
+async def add_file(tx: Tx, place: Place, content_id: UUID, name: str, alt: str, sent_by: UUID | None, at: datetime) -> None:
+    await tx.run(ADD_PLACE, place.id, place.holder_id, place.holder_kind)
+    await tx.run(ADD_FILE, place.holder_id, place.id, content_id, name, alt, sent_by, at)
+
+
+async def attach(tx: Tx, holder_id: UUID, ids: list[UUID], owner: MediaOwner, audience: Audience, at: datetime) -> None:
+    await tx.run(ATTACH, holder_id, ids, audience.value, owner.module, owner.kind, owner.id, at)
+
+
+async def describe(tx: Tx, holder_id: UUID, id: UUID, owner: MediaOwner, alt: str) -> bool:
+    return await tx.run(DESCRIBE, holder_id, id, owner.module, owner.kind, owner.id, alt) == 1
+
+
+async def remove(tx: Tx, holder_id: UUID, files: list[FileRow], at: datetime) -> None:
+    """Removes files, and what nobody needs any more: that is doomed from `at` on."""
+    content_ids = sorted({f.content_id for f in files})
+    ids = [f.id for f in files]
+    await tx.run(REMOVE_FILES, holder_id, ids)
+    await tx.run(REMOVE_PLACES, ids)
+    await tx.all(LOCK_CONTENTS, holder_id, content_ids)
+    before = await tx.one(BYTES_OF, holder_id, content_ids)
+    for gone in await tx.all(REMOVE_CONTENTS, holder_id, content_ids):
+        await doom(tx, gone.holder_id, gone.content_id, at)
+    after = await tx.one(BYTES_OF, holder_id, content_ids)
+    await tx.run(HOLD_LESS, holder_id, before - after)
+
+
+async def doom(tx: Tx, holder_id: UUID, content_id: UUID, at: datetime) -> None:
+    await tx.run(DOOM, holder_id, content_id, at)
+
+
+async def spare(tx: Tx, holder_id: UUID, content_id: UUID) -> bool:
+    """False when it was too late."""
+    return await tx.run(SPARE, holder_id, content_id) == 1
+
+
+async def due(tx: Tx, now: datetime, limit: int) -> list[Doomed]:
+    """What is doomed by now, of all holders. In a transaction that is about nobody."""
+    return await tx.all(DUE, now, limit)
+
+
+async def condemn(tx: Tx, doomed: Doomed, now: datetime, again_at: datetime) -> bool:
+    """From its commit on nobody can commit a row that names these objects. They are due again at `again_at`, in case that
+    whoever is to remove them does not come to it. False when there is nothing to be done."""
+    return await tx.run(CONDEMN, doomed.holder_id, doomed.content_id, now, again_at) == 1
+
+
+async def forget_doomed(tx: Tx, doomed: Doomed) -> None:
+    await tx.run(FORGET_DOOMED, doomed.holder_id, doomed.content_id)
