@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 import pytest
+from tests.conftest import FreshDatabase
+from tests.kernel.relay import Relay
 
 from forecourt.kernel.db import Database
 from forecourt.kernel.migrate import migrate
@@ -57,3 +62,15 @@ async def scratch(fresh_database: Any, tmp_path: Path) -> AsyncIterator[Scratch]
     folders = [("kernel", ROOT / "kernel" / "migrations"), ("probe", tmp_path / "probe"), ("other", tmp_path / "other")]
     await migrate(fresh_database.admin_url, folders)
     yield Scratch(fresh_database, await fresh_database.connect(20))
+
+
+@pytest.fixture
+async def relayed(fresh_database: FreshDatabase) -> AsyncIterator[tuple[str, Relay]]:
+    """The database's address through a relay."""
+    parts = urlsplit(fresh_database.url)
+    folder = parse_qs(parts.query)["host"][0]
+    with tempfile.TemporaryDirectory(prefix="fc-relay-", dir="/tmp") as place:
+        relay = Relay(f"{folder}/.s.PGSQL.5432")
+        server = await asyncio.start_unix_server(relay.meet, f"{place}/.s.PGSQL.5432")
+        yield urlunsplit(parts._replace(query=f"host={quote(place)}")), relay
+        server.close()

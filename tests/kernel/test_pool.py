@@ -9,10 +9,17 @@ from typing import Any
 import asyncpg
 import pytest
 from tests.conftest import FreshDatabase
+from tests.kernel.relay import Relay, end_sessions
 
 from forecourt.kernel import pool as pool_module
+from forecourt.kernel.context import Context
+from forecourt.kernel.db import Database, Query
 from forecourt.kernel.errors import Unavailable
-from forecourt.kernel.pool import Pool
+from forecourt.kernel.http.dispatch import as_problem
+from forecourt.kernel.pool import Pool, is_lost
+
+ONE = Query(int, "select 1")
+SLEEP = Query(str, "select pg_sleep(60)::text")
 
 
 @pytest.fixture
@@ -191,3 +198,81 @@ async def test_without_a_server_the_answer_is_unavailable(fresh_database: FreshD
         await nowhere.acquire()
     assert nowhere.size == 0
     await nowhere.close()
+
+
+# --- sessions that are over before their connection is ---------------------------------------------------------------
+
+
+async def test_the_driver_knows_no_way_on_after_the_servers_last_word(
+    relayed: tuple[str, Relay], fresh_database: FreshDatabase
+) -> None:
+    """The control of the next two."""
+    url, relay = relayed
+    connection = await asyncpg.connect(url, server_settings={"application_name": "pool tests"})
+    await end_sessions(fresh_database, relay)
+    assert not connection.is_closed()
+    with pytest.raises(asyncpg.InternalClientError, match="cannot switch to state"):
+        await connection.fetchval("select $1::int", 1)
+
+
+async def test_a_transaction_whose_session_ended_says_why_and_leaves_no_connection_behind(
+    relayed: tuple[str, Relay], fresh_database: FreshDatabase
+) -> None:
+    url, relay = relayed
+    database = await Database.connect(url, None, 1, "pool tests")
+    kernel = database.module("kernel")
+    with pytest.raises(ZeroDivisionError):  # what went wrong first, and not that it could not be rolled back
+        async with kernel.tx(Context()) as tx:
+            await tx.one(ONE)
+            await end_sessions(fresh_database, relay)
+            raise ZeroDivisionError
+    assert database.primary.size == 0
+    relay.goodbyes.clear()
+    lost: list[Exception] = []
+    try:
+        async with kernel.tx(Context()) as tx:
+            await end_sessions(fresh_database, relay)
+            await tx.one(ONE)
+    except Exception as e:
+        lost.append(e)
+    assert is_lost(lost[0]) and as_problem(lost[0]).status == 503
+    async with kernel.tx(Context()) as tx:  # on a new connection
+        assert await tx.one(ONE) == 1
+    await database.close()
+
+
+@pytest.mark.parametrize("how", ["cancelled", "timed out"])
+async def test_a_connection_whose_statement_was_cut_off_is_closed_and_nothing_is_asked_on_it(
+    fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    if how == "timed out":
+        monkeypatch.setattr(pool_module, "STATEMENT_TIMEOUT_S", -4.9)
+    database = await Database.connect(fresh_database.url, None, 1, "pool tests")
+    asked: list[str] = []
+    connections: list[Any] = []
+
+    async def sleep() -> None:
+        async with database.module("kernel").tx(Context()) as tx:
+            tx.connection.add_query_logger(lambda record: asked.append(record.query))
+            connections.append(tx.connection)
+            await tx.one(SLEEP)
+
+    task = asyncio.create_task(sleep())
+    while not connections:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.02)
+    if how == "cancelled":
+        task.cancel()
+    with pytest.raises((asyncio.CancelledError, TimeoutError)):
+        await task
+
+    async def ended() -> bool:
+        return await backends(fresh_database) == 0
+
+    await until(ended)  # and the server did not go on with it for the rest of the minute
+    assert connections[0].is_closed()
+    assert set(asked) <= {SLEEP.sql}
+    assert (database.primary.size, database.primary.idle) == (0, 0)
+    async with database.module("kernel").tx(Context()) as tx:
+        assert await tx.one(ONE) == 1
+    await database.close()

@@ -30,7 +30,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 def routing_table() -> list[Route]:
-    """Every route, in the order in which a gateway tries them: where a word and a parameter compete for a place, the word first."""
+    """Every route, in the order a gateway tries them: where a word and a parameter compete for a place, the word first."""
     load()
     owners = {d.path: module_of(api) for api in every_api() if module_of(api) for _, d in api.declared()}
     return [Route(path, owners[path]) for path in sorted(owners, key=_rank)]

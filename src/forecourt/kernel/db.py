@@ -11,7 +11,6 @@ A transaction's role is its module's: it can touch that module's schema and noth
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import re
 import time
@@ -42,7 +41,7 @@ import msgspec
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import NotFound
-from forecourt.kernel.pool import Pool
+from forecourt.kernel.pool import CONNECTION_LOST, Pool, is_cut_off
 
 Row = TypeVar("Row")
 B = TypeVar("B", bound="Pending")
@@ -230,9 +229,16 @@ class Tx:
             raise
 
     async def _roll_back(self) -> None:
-        """Never hides the error that led here: a connection that cannot roll back is broken, and its transaction gone."""
-        with contextlib.suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+        """Never hides the error that led here: a connection that cannot roll back is broken, and its transaction gone.
+
+        On one whose statement was cut off nothing is asked at all: the pool closes it, and with it the transaction.
+        """
+        if self._connection.is_closed() or is_cut_off(self._connection):
+            return
+        try:
             await self._connection.execute("rollback")
+        except (*CONNECTION_LOST, asyncpg.PostgresError, TimeoutError):
+            self._connection.terminate()
 
     def _leave(self) -> None:
         _open_transactions.reset(self._token)

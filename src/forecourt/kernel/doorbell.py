@@ -19,7 +19,6 @@ import msgspec
 import structlog
 
 from forecourt.kernel.db import Database
-from forecourt.kernel.errors import Unavailable
 
 log = structlog.get_logger("forecourt.doorbell")
 
@@ -66,8 +65,8 @@ class Doorbell:
             rung, self._rung = self._rung, set()
             try:
                 await self._send(rung)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Unavailable) as e:
-                log.warning("doorbell_unsent", error=str(e))
+            except Exception as e:  # whatever it was, whoever waits looks by itself within a second; the bell must ring again
+                log.warning("doorbell_unsent", error=f"{type(e).__name__}: {e}")
             await asyncio.sleep(PAUSE_S)
 
     async def _send(self, topics: set[Topic]) -> None:
@@ -131,6 +130,6 @@ async def _listen(url: str, heard: Callable[[Topic], None]) -> None:
                 await lost.wait()
             finally:
                 connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
-            log.warning("doorbell_listener_lost", error=str(e))
+        except Exception as e:  # whatever it was, the ear must be there again
+            log.warning("doorbell_listener_lost", error=f"{type(e).__name__}: {e}")
         await asyncio.sleep(RECONNECT_S)

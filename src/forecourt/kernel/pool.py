@@ -36,6 +36,12 @@ CONNECTION_LOST = (
     OSError,
 )
 
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the session is gone, or as good as gone: nothing more can be asked on its connection."""
+    return isinstance(error, CONNECTION_LOST) and not isinstance(error, asyncpg.QueryCanceledError)
+
+
 Connection = Any  # asyncpg.Connection[asyncpg.Record], whose stubs do not know all that is asked of it here
 
 
@@ -107,7 +113,10 @@ class Pool:
         if connection.is_closed():
             connection.terminate()  # what is left of it
             self._make_room()
-        elif connection.is_in_transaction() or connection._protocol._is_cancelling():  # asyncpg's own pool asks so
+        elif is_cut_off(connection):
+            self._lent.add(connection)  # it counts until its session has ended
+            self._do_aside(self._see_off(connection))
+        elif connection.is_in_transaction():
             self._lent.add(connection)  # nobody else's until it is mended
             self._do_aside(self._mend(connection))
         else:
@@ -193,17 +202,21 @@ class Pool:
             self._opening -= 1
 
     async def _mend(self, connection: Connection) -> None:
-        """A task was cancelled in the middle: its transaction must not hand its tenant to the next borrower."""
+        """A task left in the middle of its transaction, which must not hand its tenant to the next borrower."""
         try:
             async with asyncio.timeout(MEND_TIMEOUT_S):
-                protocol = connection._protocol
-                if protocol._is_cancelling():
-                    # Until the cancelled statement has truly ended, what the connection says about itself is not true.
-                    await protocol._wait_for_cancellation(MEND_TIMEOUT_S)
-                if not connection.is_closed() and connection.is_in_transaction():
-                    await connection.execute("rollback")
+                await connection.execute("rollback")
         except (*CONNECTION_LOST, asyncpg.PostgresError, TimeoutError):
             connection.terminate()
+        self.give_back(connection)
+
+    async def _see_off(self, connection: Connection) -> None:
+        """A statement was cut off. Waits until the server has ended it and let go of its locks, then closes the connection: the
+        driver's idea of where it stands is not to be relied on any more, so nothing else is asked on it."""
+        with contextlib.suppress(*CONNECTION_LOST, asyncpg.PostgresError, TimeoutError):
+            async with asyncio.timeout(MEND_TIMEOUT_S):
+                await connection._protocol._wait_for_cancellation(MEND_TIMEOUT_S)
+        connection.terminate()
         self.give_back(connection)
 
     def _do_aside(self, work: Coroutine[Any, Any, None]) -> None:
@@ -241,6 +254,11 @@ class Pool:
     @property
     def limit(self) -> int:
         return self._limit
+
+
+def is_cut_off(connection: Connection) -> bool:
+    """Whether a statement on it was cancelled, or timed out, and has not been seen to end."""
+    return connection._protocol._is_cancelling()  # asyncpg's own pool asks so
 
 
 async def _close(connection: Connection) -> None:

@@ -519,6 +519,7 @@ def visitor(known: KnownVisitor) -> Actor:
 GONE = (
     asyncpg.ConnectionDoesNotExistError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server's last word came, and the driver did not expect any
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
