@@ -38,6 +38,7 @@ from forecourt.kernel.limits import Limiter
 from forecourt.kernel.live import Hub
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.migrate import APP_ROLE
+from forecourt.kernel.presence import Presences
 from forecourt.kernel.settings import Settings
 from forecourt.kernel.web.assets import Assets
 from forecourt.kernel.web.language import LanguageApi
@@ -48,6 +49,7 @@ from forecourt.system import SystemApi
 
 if TYPE_CHECKING:
     from forecourt.modules.identity.service import IdentityService
+    from forecourt.realtime.server import Realtime
 
 log = structlog.get_logger("forecourt.app")
 
@@ -86,6 +88,9 @@ class House:
         self.limiter = Limiter(at.valkey_url, self.metrics)
         self.cache = Cache(at.valkey_url, self.metrics)
         self.hub = Hub(at.valkey_url)
+        self.presences = Presences(at.valkey_url)
+        self.realtime: Realtime | None = None
+        """The socket server; `open_sockets` makes it in a process that has one."""
         self.doorbell = Doorbell(database)
         keys = settings.secrets.contract_keys
         self.peers = peer_client() if settings.topology.peers else None
@@ -193,6 +198,17 @@ class House:
                 log.error("work_interrupted", what=what, error=type(e).__name__, exc_info=e)
                 await asyncio.sleep(1)
 
+    async def open_sockets(self) -> type[asyncio.BufferedProtocol]:
+        """Makes this process a realtime server; returns what uvicorn takes for `ws=`."""
+        from forecourt import wiring
+        from forecourt.realtime.protocol import socket_door
+        from forecourt.realtime.server import Realtime
+
+        self.realtime = Realtime(self.hub, self.gate, wiring.topics(self), self.at.valkey_url, self.metrics, self.clock)
+        await self.realtime.start()
+        http = self.settings.http
+        return socket_door(self.realtime, http.public_url, http.cors_origins, http.trusted_proxies)
+
     @property
     def dispatcher(self) -> EventDispatcher:
         if self._dispatcher is None:
@@ -214,8 +230,10 @@ class House:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
         closers: Sequence[Callable[[], Any]] = (
+            _nothing if self.realtime is None else self.realtime.stop,
             getattr(getattr(self, "gate", None), "stop", _nothing),
             self.hub.stop,
+            self.presences.close,
             self.cache.close,
             self.limiter.close,
             self.doorbell.stop,

@@ -226,6 +226,30 @@ def serve(
 
 
 @app.command
+def realtime(
+    *,
+    host: Host = None,
+    port: Port = None,
+    data: Data = None,
+    modules: Modules = "",
+    fd: Annotated[int | None, Parameter(show=False)] = None,
+) -> None:
+    """Serve WebSockets alone, at /v1/socket. Any number of them act as one, beside `serve` and `worker`, on the same engines.
+
+    Example: DATABASE_URL=postgresql://… VALKEY_URL=valkey://… forecourt realtime --port 8002
+    """
+    import socket
+
+    from forecourt.process import Duty, bind, die_with_parent, run
+
+    settings = read_settings(data, host, port, modules)
+    if os.environ.get("FORECOURT_CHILD"):
+        die_with_parent()
+    listener = socket.socket(fileno=fd) if fd is not None else bind(settings.http.host, settings.http.port)
+    run(settings, outside(settings), Duty.SOCKETS, listener)
+
+
+@app.command
 def worker(*, data: Data = None, modules: Modules = "") -> None:
     """Do the background work: bring events to their subscribers and run jobs. Any number of workers may run.
 

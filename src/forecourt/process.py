@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Flag, auto
+from typing import Any
 
 import structlog
 import uvicorn
 import uvloop
 
 from forecourt.app import Addresses, House
+from forecourt.kernel.http.front import App, Receive, Send
 from forecourt.kernel.settings import Settings
 
 log = structlog.get_logger("forecourt.process")
@@ -28,12 +30,16 @@ GRACE_S = 10
 KEEP_ALIVE_S = 30
 BACKLOG = 2048
 RESTART_PAUSE_S = 1.0
+SOCKET_SERVERS_ANSWER = ("/livez", "/readyz", "/metrics")
 
 
 class Duty(Flag):
     """What a process does."""
 
     SERVE = auto()
+    """Pages, API and sockets, on one address."""
+    SOCKETS = auto()
+    """Sockets alone, beside health and metrics."""
     WORK = auto()
 
 
@@ -66,6 +72,19 @@ class _Server(uvicorn.Server):
         yield
 
 
+def sockets_only(app: App) -> App:
+    """What a realtime server answers over HTTP: how it is. Pages and the API are elsewhere."""
+
+    async def serve(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in SOCKET_SERVERS_ANSWER:
+            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await app(scope, receive, send)
+
+    return serve
+
+
 async def live(
     settings: Settings,
     at: Addresses,
@@ -85,11 +104,13 @@ async def live(
             await house.start_work()
         server: _Server | None = None
         serving: asyncio.Task[None] | None = None
-        if Duty.SERVE in duty and listener is not None:
+        if listener is not None:
+            from forecourt.realtime.protocol import Http
+
             config = uvicorn.Config(
-                house.app,  # type: ignore[arg-type]
-                http="httptools",
-                ws="none",
+                house.app if Duty.SERVE in duty else sockets_only(house.app),  # type: ignore[arg-type]
+                http=Http,
+                ws=await house.open_sockets(),  # type: ignore[arg-type] - uvicorn hands it to picows
                 lifespan="off",
                 access_log=False,
                 log_config=None,
@@ -115,6 +136,8 @@ async def live(
         await asyncio.wait({waiting, *([serving] if serving else [])}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         house.hub.hang_up()
+        if house.realtime is not None:
+            await house.realtime.drain()
         if server is not None and serving is not None:
             server.should_exit = True
             await serving

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from forecourt.kernel.events import registered_events
 from forecourt.kernel.http.gate import Gate
+from forecourt.kernel.topics import TopicSource
 
 if TYPE_CHECKING:
     from forecourt.app import House, Part
@@ -225,6 +226,19 @@ def audit(house: House) -> Part:
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(),
     )
+
+
+def topics(house: House) -> dict[str, TopicSource]:
+    """Who answers for topics of the socket, by the name before the first colon, as far as they are here or among the peers."""
+    from forecourt.modules.chat.contract import ChatTopics
+
+    contracts: dict[str, type] = {"room": ChatTopics}
+    found: dict[str, TopicSource] = {}
+    for prefix, contract in contracts.items():
+        with contextlib.suppress(LookupError):
+            house.board.carrier(contract)
+            found[prefix] = cast("TopicSource", house.board.call(contract))
+    return found
 
 
 MODULES: dict[str, Callable[[House], Part]] = {

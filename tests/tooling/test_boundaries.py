@@ -34,6 +34,8 @@ SOUND: Mapping[str, str] = {
     "kernel/ids.py": "import os, time\n",
     "kernel/money.py": "import msgspec\nfrom forecourt.kernel.errors import *\n",
     "kernel/period.py": "from forecourt.kernel import errors\n",
+    "realtime/__init__.py": "",
+    "realtime/server.py": "import picows\nfrom forecourt.kernel import errors\n",
     "modules/__init__.py": "",
     "modules/venues/__init__.py": "",
     "modules/venues/contract.py": "import msgspec\nfrom forecourt.kernel import money, db\nclass Venue: ...\n",
@@ -118,6 +120,12 @@ def test_a_house_built_to_the_plan_passes(tmp_path: Path) -> None:
         ("kernel/db.py", "from forecourt.engines import postgres", KERNEL, "imports forecourt.engines.postgres"),
         ("kernel/db.py", "import forecourt.app", KERNEL, "imports forecourt.app"),
         ("engines/postgres.py", "from forecourt.gateway import routing", KERNEL, "imports forecourt.gateway.routing"),
+        (
+            "realtime/server.py",
+            "from forecourt.modules.venues import contract",
+            KERNEL,
+            "imports forecourt.modules.venues.contract",
+        ),
         (
             "modules/venues/contract.py",
             "from forecourt.modules.venues import queries",

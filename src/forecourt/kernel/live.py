@@ -128,11 +128,12 @@ class Hub:
         self._listeners: dict[str, set[asyncio.Queue[bytes | None]]] = {}
         self._ears: list[Ear] = []
         self._follows: dict[str, int] = {}
-        self._standing: dict[str, asyncio.Event] = {}
-        """Topics asked for on the present connection; set once Valkey has confirmed."""
+        self._standing: dict[str, asyncio.Event | None] = {}
+        """Topics asked for on the present connection; None once Valkey has confirmed."""
         self._line: AbstractConnection | None = None
         self._heard_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
+        self._errands: set[asyncio.Future[None]] = set()
         self._closing = False
 
     async def start(self) -> None:
@@ -150,9 +151,9 @@ class Hub:
 
     async def stop(self) -> None:
         self.hang_up()
-        for task in self._tasks:
+        for task in [*self._tasks, *self._errands]:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._errands, return_exceptions=True)
         await self._valkey.aclose()
 
     # --- telling
@@ -243,10 +244,12 @@ class Hub:
         False when Valkey does not answer: then `missed` is called when it is back.
         """
         self._follows[topic] = self._follows.get(topic, 0) + 1
+        if topic not in self._standing:
+            self._standing[topic] = asyncio.Event()
+            await self._say("SUBSCRIBE", CHANNEL + topic)
         standing = self._standing.get(topic)
         if standing is None:
-            standing = self._standing[topic] = asyncio.Event()
-            await self._say("SUBSCRIBE", CHANNEL + topic)
+            return True
         try:
             async with asyncio.timeout(SUBSCRIBED_S):
                 await standing.wait()
@@ -254,13 +257,19 @@ class Hub:
             return False
         return True
 
-    async def leave(self, topic: str) -> None:
+    def leave(self, topic: str) -> None:
         left = self._follows[topic] - 1
         if left:
             self._follows[topic] = left
             return
         del self._follows[topic]
-        if self._standing.pop(topic, None) is not None:
+        self._standing.pop(topic, None)
+        errand = asyncio.ensure_future(self._give_up(topic))
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
+
+    async def _give_up(self, topic: str) -> None:
+        if topic not in self._follows:
             await self._say("UNSUBSCRIBE", CHANNEL + topic)
 
     async def listen(self, topic: str) -> AsyncIterator[bytes | None]:
@@ -275,7 +284,7 @@ class Hub:
                     return
                 yield data
         finally:
-            await self.leave(topic)
+            self.leave(topic)
             queues = self._listeners[topic]
             queues.discard(queue)
             if not queues:
@@ -332,7 +341,7 @@ class Hub:
                     raise end
         finally:
             self._line = None
-            self._standing = {topic: standing for topic, standing in self._standing.items() if not standing.is_set()}
+            self._standing = {topic: standing for topic, standing in self._standing.items() if standing is not None}
             await line.disconnect(nowait=True)
 
     async def _read(self, line: AbstractConnection) -> None:
@@ -353,9 +362,11 @@ class Hub:
             case [b"message", channel, payload]:
                 self._take(channel[len(CHANNEL) :].decode(), payload)
             case [b"subscribe", channel, _]:
-                standing = self._standing.get(channel[len(CHANNEL) :].decode())
+                topic = channel[len(CHANNEL) :].decode()
+                standing = self._standing.get(topic)
                 if standing is not None:
                     standing.set()
+                    self._standing[topic] = None
             case _:
                 return
 

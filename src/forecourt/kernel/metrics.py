@@ -43,6 +43,8 @@ class Metrics:
         self.job_failures = Counter("job_failures", "Runs of jobs that failed", ("job",), registry=r)
         self.job_runs = Counter("job_runs", "Runs of jobs", ("job",), registry=r)
         self.sockets = Gauge("sockets_open", "Open WebSockets", registry=r)
+        self.socket_events = Counter("socket_events", "Events written to sockets", registry=r)
+        self._socket_closes = Counter("socket_closes", "Sockets closed by the server", ("why",), registry=r)
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         hit, miss = self._cache_hits, self._cache_misses
         self._cache = {(t, h): (hit if h else miss).labels(t) for t in ("l1", "l2") for h in (True, False)}
@@ -69,6 +71,10 @@ class Metrics:
     def took(self, money: Money) -> None:
         """Money received. Refunds are not subtracted: a counter only grows."""
         self._revenue.labels(money.currency).inc(money.amount)
+
+    def socket_closed(self, why: str) -> None:
+        """`why` is the name of a close code."""
+        self._socket_closes.labels(why).inc()
 
     def render(self) -> bytes:
         """The text exposition format."""

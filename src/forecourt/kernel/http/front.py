@@ -42,6 +42,31 @@ _CORS_HEADERS = b"authorization, content-type, idempotency-key, if-match, if-non
 _CORS_EXPOSED = b"etag, idempotent-replayed, ratelimit, ratelimit-policy, retry-after, x-request-id"
 
 
+class Proxies:
+    """The networks whose `X-Forwarded-For` is believed."""
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        self._networks = [ip_network(n, strict=False) for n in networks]
+
+    def address(self, peer: str, forwarded: str | None) -> str:
+        """Where a request comes from: the last address that none of our own proxies added."""
+        if forwarded is None or not self._trusted(peer):
+            return peer
+        address = peer
+        for hop in reversed(forwarded.split(",")):
+            address = hop.strip()
+            if not self._trusted(address):
+                break
+        return address[:64]
+
+    def _trusted(self, address: str) -> bool:
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self._networks)
+
+
 class Front:
     """Wraps the whole application."""
 
@@ -51,7 +76,7 @@ class Front:
         self._app = app
         self._metrics = metrics
         self._origins = frozenset(o.encode("latin-1") for o in origins)
-        self._proxies = [ip_network(p, strict=False) for p in proxies]
+        self._proxies = Proxies(proxies)
         self._fixed = list(_FIXED)
         if strict_transport:
             self._fixed.append((b"strict-transport-security", b"max-age=63072000; includeSubDomains"))
@@ -115,22 +140,7 @@ class Front:
 
     def _address(self, scope: Scope, forwarded: bytes | None) -> str:
         client = scope.get("client")
-        address: str = client[0] if client else ""
-        if forwarded is None or not self._trusted(address):
-            return address
-        # From the right: the last address that none of our own proxies added.
-        for hop in reversed(forwarded.decode("latin-1").split(",")):
-            address = hop.strip()
-            if not self._trusted(address):
-                break
-        return address[:64]
-
-    def _trusted(self, address: str) -> bool:
-        try:
-            ip = ip_address(address)
-        except ValueError:
-            return False
-        return any(ip in network for network in self._proxies)
+        return self._proxies.address(client[0] if client else "", forwarded.decode("latin-1") if forwarded is not None else None)
 
 
 async def _preflight(send: Send, headers: list[tuple[bytes, bytes]]) -> None:

@@ -146,7 +146,9 @@ class Doorkeeper(Protocol):
     async def status(self, ctx: Context, account_id: UUID) -> str: ...
 
 
-class _Token:
+class Pass:
+    """Somebody who was let in, from `issued` until `expires` (seconds since the epoch). `Gate.admit` says if it still counts."""
+
     __slots__ = ("actor", "expires", "issued")
 
     def __init__(self, actor: Actor, issued: float, expires: float) -> None:
@@ -164,7 +166,7 @@ class Gate:
         self._clock = clock or SystemClock()
         self._identity = identity
         self._ctx = service_context("gate")
-        self._tokens: OrderedDict[str, _Token] = OrderedDict()
+        self._tokens: OrderedDict[str, Pass] = OrderedDict()
         self._keys: JoseKeySet | None = None
         self._key_ids: frozenset[str] = frozenset()
         self._ended: dict[UUID, float] = {}
@@ -253,7 +255,52 @@ class Gate:
             raise TokenExpired
         return await self._alive(known)
 
-    async def _alive(self, token: _Token) -> Actor:
+    # --- what stays open: a socket is let in once, and asked about as long as it lives ---
+
+    async def pass_of_token(self, token: str) -> Pass:
+        """What an access token gives. Raises TokenRefused, TokenExpired, AccountClosed."""
+        held = await self._verify(token)
+        await self._alive(held)
+        return held
+
+    async def pass_of_session(self, cookie: str) -> Pass:
+        """What a browser's session gives. Raises TokenRefused."""
+        known = await self.by_session(cookie)
+        if known is None:
+            raise TokenRefused
+        actor = Actor(
+            kind=ActorKind.PERSON,
+            account_id=known.account_id,
+            session_id=known.session_id,
+            confirmed=str(known.status) == "active",
+            platform_admin=known.platform_admin,
+        )
+        return Pass(actor, self._now_s(), known.expires_at.timestamp())
+
+    async def admit(self, held: Pass) -> Actor:
+        """Who holds a pass, as of now. Raises TokenRefused, TokenExpired, AccountClosed, Unavailable."""
+        if self._now_s() >= held.expires:
+            raise TokenExpired
+        return await self._alive(held)
+
+    def doubts(self, held: Pass) -> bool:
+        """Whether something was heard that may end this pass: then `admit` says. Costs nothing, unlike that."""
+        actor = held.actor
+        account = actor.account_id
+        before = None if account is None else self._revoked_before.get(account)
+        return (
+            account is None
+            or actor.session_id in self._ended
+            or self._status.get(account) in ("suspended", "banned")
+            or (before is not None and held.issued < before)
+        )
+
+    @property
+    def silent_s(self) -> float:
+        """For how long nobody could say which accounts, sessions and tokens have ended."""
+        return time.monotonic() - self._heard
+
+    async def _alive(self, token: Pass) -> Actor:
         if time.monotonic() - self._heard > SILENCE_S:
             try:
                 await asyncio.wait_for(self.refresh(), 2)
@@ -283,7 +330,7 @@ class Gate:
                 )
         return actor
 
-    async def _verify(self, token: str) -> _Token:
+    async def _verify(self, token: str) -> Pass:
         if len(token) > MAX_TOKEN_CHARS:
             raise TokenRefused
         claims = await self._claims(token)
@@ -302,7 +349,7 @@ class Gate:
             raise TokenRefused from None
         if self._now_s() >= expires:
             raise TokenExpired
-        return _Token(actor, issued, expires)
+        return Pass(actor, issued, expires)
 
     async def _claims(self, token: str) -> dict[str, Any]:
         keys = self._keys
@@ -435,6 +482,7 @@ __all__ = [
     "KeyOutOfReach",
     "KnownVisitor",
     "OutOfReach",
+    "Pass",
     "TokenExpired",
     "TokenRefused",
 ]
