@@ -18,6 +18,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
+from forecourt import backups
 from forecourt.engines import EngineError, Engines, engines_running_in, start_engines
 from forecourt.kernel.errors import Misconfigured
 from forecourt.kernel.log import configure
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 app = App(name="forecourt", help="The platform for places people book, play and stay at.", version="0.1.0")
 account = App(name="account", help="Accounts, from the command line.")
 app.command(account)
+backups.add_to(app)
 audit = App(name="audit", help="The record of what was done.")
 app.command(audit)
 gateway = App(name="gateway", help="What stands in front of a house of several processes.")
@@ -79,6 +81,7 @@ def up(
     data: Data = None,
     demo: Annotated[bool, Parameter(help="Fill a fresh installation with the demo world.")] = True,
     workers: Annotated[int, Parameter(help="Processes that serve; from 2 on, one more does the background work.")] = 1,
+    archive: Annotated[Path | None, Parameter(help="A directory on another disk that gets every change as it happens.")] = None,
 ) -> None:
     """Start everything on this machine: PostgreSQL, Valkey, the pages, the API and the background work.
 
@@ -93,7 +96,7 @@ def up(
     except PortTaken as e:
         err.print(f"[bold red]{e}[/]")
         sys.exit(1)
-    with steps() as report, engines(settings, report) as running:
+    with steps() as report, engines(settings, report, archive) as running:
         migrate_now(settings, running, report)
         report("Opening the doors")
         greeting = Greeting(settings, running, began, fill=demo and not settings.production)
@@ -481,7 +484,7 @@ def steps() -> Generator[Callable[[str], None], None, None]:
 
 
 @contextmanager
-def engines(settings: Settings, report: Callable[[str], None]) -> Generator[Engines, None, None]:
+def engines(settings: Settings, report: Callable[[str], None], archive: Path | None = None) -> Generator[Engines, None, None]:
     """The engines of the installation: those outside, those that an `up` already runs, or our own while the block lasts."""
     database = settings.database.url.reveal() if settings.database.url else None
     valkey = settings.valkey.url.reveal() if settings.valkey.url else None
@@ -489,7 +492,7 @@ def engines(settings: Settings, report: Callable[[str], None]) -> Generator[Engi
         there = engines_running_in(settings.data)
         if there is not None:
             database, valkey = database or there.database_url, valkey or there.valkey_url
-    with start_engines(settings.data, database_url=database, valkey_url=valkey, report=report) as running:
+    with start_engines(settings.data, database_url=database, valkey_url=valkey, report=report, archive=archive) as running:
         yield running
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from forecourt.engines import machine
 from forecourt.engines import postgres as pg
@@ -208,6 +209,15 @@ def replay(home: Path, data: Path, sockets: Path, owner: Owner, settings: Mappin
 def check(copy: Path) -> None:
     """Raises EngineError when a whole copy is not what its manifest says. The log in it proves itself when it is replayed."""
     run(pg.binaries() / "pg_verifybackup", "--no-parse-wal", "--quiet", copy)
+
+
+def damage(database_url: str) -> str:
+    """What is wrong with the pages and indexes of a server of ours, every one read and compared; empty when nothing is."""
+    sockets = parse_qs(urlsplit(database_url).query)["host"][0]
+    where = ("--host", sockets, "--username", pg.USER, "--database", pg.DATABASE, "--no-password")
+    command = [str(pg.binaries() / "pg_amcheck"), *where, "--install-missing=public", "--heapallindexed", "--jobs=2"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)  # noqa: S603
+    return "" if done.returncode == 0 else (done.stdout + done.stderr).strip()[-2000:] or f"exit status {done.returncode}"
 
 
 def first_wal(copy: Path) -> str:

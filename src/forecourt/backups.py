@@ -1,0 +1,198 @@
+"""`forecourt backup`, `restore` and `drill`: what keeps an installation when its disk is lost, and the proof that it would."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import asyncpg
+from cyclopts import App, Parameter
+from rich.table import Table
+
+from forecourt.engines import EngineError, backup, engines_running_in, start_engines
+
+GROWING = ("kernel.event", "payments.entry", "booking.transition", "audit.entry")
+"""Tables to which rows are only ever added: a restored one lacks none that the archive had received."""
+LEDGER = "select currency, count(*), sum(amount) from payments.entry group by currency order by currency"
+ARRIVAL_LIMIT_S = 60.0
+
+Archive = Annotated[Path, Parameter(help="Where the archive is: a directory on another disk.")]
+
+
+def add_to(app: App) -> None:
+    """Make the commands part of `forecourt`."""
+    for command in (take, restore, drill):
+        app.command(command, name={"take": "backup"}.get(command.__name__, command.__name__))
+
+
+def take(
+    archive: Archive,
+    *,
+    data: Annotated[Path, Parameter(help="The data directory of the open house.")] = Path("var"),
+    keep: Annotated[int, Parameter(help="How many whole copies to keep; older ones go, with the changes only they need.")] = 7,
+) -> None:
+    """Make a whole copy of an open house. Once a day, say; `forecourt up --archive` adds every change in between.
+
+    Example: forecourt backup /mnt/other/forecourt
+    """
+    from forecourt.cli import out, steps
+
+    if keep < 1:
+        raise EngineError("--keep must be 1 or more: a copy that is not kept is none.", "Leave it out to keep 7.")
+    url = open_house(data)
+    with steps() as report:
+        made = backup.take(url, data.resolve(), archive.resolve(), report)
+        gone = backup.trim(archive.resolve(), keep)
+    out.print(
+        f"A copy of {made.finished:%Y-%m-%d %H:%M:%S} UTC is in {made.path} ({made.size_bytes / 1e6:,.1f} MB).", soft_wrap=True
+    )
+    if gone:
+        out.print(f"{len(gone)} older {'copy' if len(gone) == 1 else 'copies'} made room.")
+    if not (archive / "wal").is_dir():
+        out.print("Changes from now on are not in it: start the house with `forecourt up --archive` to have every one.")
+
+
+def restore(
+    archive: Archive,
+    *,
+    data: Annotated[Path, Parameter(help="A directory that holds no installation yet.")],
+    to: Annotated[
+        datetime | None,
+        Parameter(help="The moment to go back to, such as 2026-11-21T09:30:00Z. Default: the latest there is."),
+    ] = None,
+) -> None:
+    """Make an installation from an archive, as it was at one moment. Touches neither the archive nor another installation.
+
+    Example: forecourt restore /mnt/other/forecourt --data var-restored --to 2026-11-21T09:30:00Z
+    """
+    from forecourt.cli import out, steps
+
+    if to is not None and to.tzinfo is None:
+        raise EngineError(f"{to.isoformat()} could be any of 24 moments.", "Add an offset: +00:00 or Z.")
+    with steps() as report:
+        base = backup.restore(archive.resolve(), data.resolve(), to, report)
+    moment = "as late as the archive knows" if to is None else f"as it was at {to.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    out.print(f"{data} is the house {moment}, from the copy of {base.finished:%Y-%m-%d %H:%M:%S} UTC.", soft_wrap=True)
+    out.print("Open it with its own, new archive: forecourt up --data … --archive …", soft_wrap=True)
+
+
+def drill(
+    archive: Archive,
+    *,
+    data: Annotated[Path, Parameter(help="The data directory of the open house.")] = Path("var"),
+    space: Annotated[Path | None, Parameter(help="Where to restore to. Default: the system's temporary directory.")] = None,
+) -> None:
+    """Restore an open house beside itself and prove the result: nothing missing, no damaged page, the ledger sums to zero.
+
+    Example: forecourt drill /mnt/other/forecourt
+    """
+    from forecourt.cli import out, steps
+
+    began = time.perf_counter()
+    url = open_house(data)
+    place = Path(tempfile.mkdtemp(prefix="forecourt-drill-", dir=space))
+    try:
+        with steps() as report:
+            findings = asyncio.run(prove(url, archive.resolve(), place / "var", report))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, fine, detail in findings:
+        table.add_row("[green]ok[/]" if fine else "[bold red]no[/]", name, detail)
+    out.print(table)
+    wrong = sum(not fine for _, fine, _ in findings)
+    out.print(f"{'The archive is good' if not wrong else f'{wrong} to mend'}. {time.perf_counter() - began:.0f} s.")
+    sys.exit(1 if wrong else 0)
+
+
+def open_house(data: Path) -> str:
+    """The address of the PostgreSQL that an `up` runs over `data`. Raises EngineError when none does."""
+    there = engines_running_in(data)
+    if there is None or not there.database_url:
+        raise EngineError(f"No house is open over {data}.", "Start `forecourt up` first, or name its directory with --data.")
+    return there.database_url
+
+
+Finding = tuple[str, bool, str]
+
+
+async def prove(url: str, archive: Path, place: Path, report: Callable[[str], None]) -> list[Finding]:
+    """Restore the house at `url` from `archive` into `place` and compare. The house goes on meanwhile."""
+    live = await asyncpg.connect(url)
+    try:
+        report("Waiting for the last change to arrive")
+        before = await counts(live)
+        await arrived(live)
+        await asyncio.to_thread(backup.restore, archive, place, None, report)
+        after = await counts(live)
+    finally:
+        await live.close()
+    report("Opening what was restored")
+    with start_engines(place) as engines:
+        restored = await asyncpg.connect(engines.database_url)
+        try:
+            there = await counts(restored)
+            findings: list[Finding] = [
+                (
+                    table,
+                    before[table] <= there[table] <= after[table],
+                    f"{there[table]:,} rows; {before[table]:,} when the drill began",
+                )
+                for table in GROWING
+            ]
+            findings += [
+                (f"ledger in {currency}", total == 0, f"{entries:,} entries, sum {total}")
+                for currency, entries, total in await restored.fetch(LEDGER)
+            ]
+        finally:
+            await restored.close()
+        report("Reading the audit record")
+        findings += await audit(engines.database_url)
+        report("Reading every page and index")
+        damaged = await asyncio.to_thread(backup.damage, engines.database_url)
+        findings.append(("pages and indexes", not damaged, damaged or "every one read and compared"))
+    return findings
+
+
+async def counts(link: asyncpg.Connection[asyncpg.Record]) -> dict[str, int]:
+    rows = await link.fetch(" union all ".join(f"select '{table}' as name, count(*) as n from {table}" for table in GROWING))  # noqa: S608
+    return {row["name"]: row["n"] for row in rows}
+
+
+async def arrived(link: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Wait until the archive has every change of this moment. Raises EngineError."""
+    wanted = await link.fetchval("select pg_current_wal_flush_lsn()")
+    there = "select max(flush_lsn) >= $1 from pg_stat_replication where application_name = 'pg_receivewal'"
+    give_up = datetime.now(UTC) + timedelta(seconds=ARRIVAL_LIMIT_S)
+    while not (here := await link.fetchval(there, wanted)):
+        if here is None:
+            raise EngineError("The house does not stream its changes.", "Start it with `forecourt up --archive …`.")
+        if datetime.now(UTC) > give_up:
+            raise EngineError("The archive is far behind the house.", "Is its disk full or slow? See log/archive.log.")
+        await asyncio.sleep(0.1)
+
+
+async def audit(url: str) -> list[Finding]:
+    from forecourt.app import app_url
+    from forecourt.modules.audit.command import proofs
+
+    records = entries = 0
+    broken: list[str] = []
+    async for proof in proofs(app_url(url), None):
+        records, entries = records + 1, entries + proof.entries
+        if not proof.intact:
+            broken.append(str(proof.organisation_id))
+    return [
+        (
+            "audit record",
+            not broken,
+            f"broken: {', '.join(broken)}" if broken else f"{records:,} records, {entries:,} entries, whole",
+        )
+    ]
