@@ -88,15 +88,35 @@ def people(house: House) -> Part:
 
 def notifications(house: House) -> Part:
     from forecourt.app import Part
-    from forecourt.modules.notifications.contract import Mailer, Texter
+    from forecourt.modules.booking.contract import Bookings
+    from forecourt.modules.identity.contract import Identity
+    from forecourt.modules.notifications import jobs, reactions
+    from forecourt.modules.notifications.contract import InboxTopics, Mailer, Texter
     from forecourt.modules.notifications.http import OutboxApi
-    from forecourt.modules.notifications.service import NotificationsService
+    from forecourt.modules.notifications.service import Notifications, Sources
+    from forecourt.modules.people.contract import People
+    from forecourt.modules.venues.contract import Venues
 
-    keep = not house.settings.production
-    service = NotificationsService(house.database.module("notifications"), house.clock, house.settings.mail, keep_outbox=keep)
-    house.board.provide(Mailer, service)
-    house.board.provide(Texter, service)
-    return Part("notifications", operations=OutboxApi(service, house.surroundings).operations() if keep else [])
+    call = house.board.call
+    service = Notifications(
+        house.database.module("notifications"),
+        house.clock,
+        Sources(call(Identity), call(People), call(Venues), call(Bookings)),
+        house.hub,
+        house.settings,
+    )
+    house.board.provide(Mailer, service.post)
+    house.board.provide(Texter, service.post)
+    house.board.provide(InboxTopics, service.inbox)
+    outbox = OutboxApi(service.post, house.surroundings).operations() if not house.settings.production else []
+    return Part(
+        "notifications",
+        operations=outbox,
+        # Every module's events are registered by now, as for audit below.
+        subscriptions=reactions.subscriptions(house.clock, registered_events().values()),
+        handlers=jobs.handlers(service.sending),
+        schedules=jobs.schedules(),
+    )
 
 
 def venues(house: House) -> Part:

@@ -86,6 +86,12 @@ MAY = {
     ("media.locator", "*", "look"): OPEN_ON_PURPOSE["media.locator known_by_id using"],
     ("media.doomed", NOBODY, "look"): "the sweeper looks after everybody's objects; ids and times alone",
     ("people.profile", "*", "look"): OPEN_ON_PURPOSE["people.profile anybody_may_look using"],
+    ("chat.position", "*", "look"): OPEN_ON_PURPOSE["chat.position numbers_alone using"],
+    **{
+        ("notifications.due", NOBODY, deed): "the keeper of the queue works for everybody; ids and times alone"
+        for deed in ("look", "change", "remove", "add")
+    },
+    ("notifications.inbox", NOBODY, "look"): "the realtime server asks how far inboxes have come; ids and numbers alone",
     ("venues.locator", "*", "look"): PUBLIC,
     ("venues.organisation_card", "*", "look"): PUBLIC,
     ("venues.listing", "*", "look"): PUBLIC,
@@ -296,6 +302,41 @@ async def two(fresh_database: FreshDatabase, valkey_url: str, tmp_path: Path) ->
             world = World(client)
             clubs = [await world.club(), await world.club()]
             people = [await world.person("Pat"), await world.person("Quinn")]
+insert into notifications.notice (organisation_id, id, account_id, kind, key, facts, created_at)
+    select id, id, id, 'booking.confirmed', 'machinery', '{}', now() from venues.organisation;
+insert into notifications.due (organisation_id, id, what, due_at)
+    select id, id, 'notice', now() + interval '1 day' from venues.organisation;
+insert into notifications.delivery (organisation_id, id, notice_id, account_id, kind, topic, channel, recipient, locale, content,
+    status, created_at, changed_at)
+    select id, id, id, id, 'booking.confirmed', 'bookings', 'email', 'a@example.org', 'en', '{}', 'failed', now(), now()
+    from venues.organisation;
+insert into notifications.attempt (organisation_id, delivery_id, id, at, provider, taken)
+    select id, id, id, now(), 'machinery', false from venues.organisation;
+insert into notifications.callback (organisation_id, provider_id, id, delivery_id, said, at)
+    select id, id, 'machinery', id, 'failed', now() from venues.organisation;
+insert into notifications.provider (organisation_id, id, channel, name, place, enabled, sealed_url, sealed_callback_key, scheme,
+    created_at)
+    select id, id, 'sms', 'machinery', 0, false, decode(repeat('00', 40), 'hex'), decode(repeat('00', 40), 'hex'), 'sns', now()
+    from venues.organisation;
+insert into notifications.webhook_endpoint (organisation_id, id, url, events, sealed_key, enabled, created_at)
+    select id, id, 'https://example.org/', '{*}', decode(repeat('00', 40), 'hex'), false, now() from venues.organisation;
+insert into notifications.template (organisation_id, id, event, channel, locale, enabled, version, created_at)
+    select id, id, 'booking.confirmed', 'email', 'en', false, 1, now() from venues.organisation;
+insert into notifications.template_version (organisation_id, template_id, version, subject, body, created_at)
+    select id, id, 1, 'machinery', 'machinery', now() from venues.organisation;
+insert into notifications.inbox (account_id, epoch, seq, changed_at)
+    select account_id, 'machinery', 1, now() from people.preferences on conflict do nothing;
+insert into notifications.entry (account_id, id, seq, kind, topic, urgency, place_id, delivery_id, title, body, href, created_at)
+    select account_id, account_id, 1, 'booking.confirmed', 'bookings', 'normal', account_id, account_id, 'machinery', '', '', now()
+    from people.preferences;
+insert into notifications.inbox_event (account_id, seq, type, data, at)
+    select account_id, 2000000, 'notification.created', '{}', now() from people.preferences;
+insert into notifications.preference (account_id, chosen, updated_at)
+    select account_id, '{}', now() from people.preferences on conflict do nothing;
+insert into notifications.push_subscription (account_id, id, endpoint, p256dh, auth, agent, created_at)
+    select account_id, account_id, 'https://push.example.org', repeat('x', 87), repeat('x', 22), '', now() from people.preferences;
+insert into notifications.digest_item (account_id, id, topic, title, href, at)
+    select account_id, account_id, 'payments', 'machinery', '', now() from people.preferences;
             for club, guest, word in zip(clubs, people, ("ONE", "TWO"), strict=True):
                 await furnish(world, club, guest, word)
             await house.dispatcher.drain()

@@ -110,6 +110,17 @@ class MailSettings(msgspec.Struct, frozen=True):
     sender: str
 
 
+class ChannelSettings(msgspec.Struct, frozen=True):
+    """The house's own gateways, for organisations without their own. Each list is tried in its order."""
+
+    sms: tuple[Secret, ...]
+    """Apprise addresses in which `{to}` stands for the recipient's number."""
+    whatsapp: tuple[Secret, ...]
+    push: tuple[Secret, ...]
+    networks: tuple[str, ...]
+    """Networks that webhooks, web pushes and organisations' mail servers may reach although they are not public."""
+
+
 class MediaSettings(msgspec.Struct, frozen=True):
     url: str | None
     """`s3://bucket/prefix`; None: the folder `media` of the data directory."""
@@ -147,6 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     valkey: ValkeySettings
     secrets: SecretSettings
     mail: MailSettings
+    channels: ChannelSettings
     media: MediaSettings
     log: LogSettings
     telemetry: TelemetrySettings
@@ -169,6 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             valkey=ValkeySettings(e.address("VALKEY_URL", ("valkey", "valkeys", "redis", "rediss", "unix"))),
             secrets=SecretSettings(e.secret("FORECOURT_SECRET_KEY"), _contract_keys(e, topology)),
             mail=_mail(e),
+            channels=_channels(e),
             media=_media(e),
             log=LogSettings(e.choice("FORECOURT_LOG_LEVEL", ("debug", "info", "warning", "error"), "info")),
             telemetry=TelemetrySettings(e.url("OTEL_EXPORTER_OTLP_ENDPOINT", None)),
@@ -227,6 +240,21 @@ def _database(e: Environment) -> DatabaseSettings:
 def _mail(e: Environment) -> MailSettings:
     smtp = e.address("FORECOURT_SMTP_URL", ("smtp", "smtps"))
     return MailSettings(smtp, e.text("FORECOURT_MAIL_FROM", "Forecourt <forecourt@localhost>"))
+
+
+def _channels(e: Environment) -> ChannelSettings:
+    networks = e.names("FORECOURT_CHANNEL_NETWORKS")
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError:
+            e.fault(f"FORECOURT_CHANNEL_NETWORKS: {network!r} is not a network such as 10.0.0.0/8")
+    return ChannelSettings(
+        sms=e.addresses("FORECOURT_SMS_URL"),
+        whatsapp=e.addresses("FORECOURT_WHATSAPP_URL"),
+        push=e.addresses("FORECOURT_PUSH_URL"),
+        networks=networks,
+    )
 
 
 def _media(e: Environment) -> MediaSettings:
@@ -345,6 +373,13 @@ class Environment:
             self.fault(f"{name} does not start with {schemes[0]}://")
             return None
         return Secret(value)
+
+    def addresses(self, name: str) -> tuple[Secret, ...]:
+        """Addresses separated by blanks, which may hold passwords."""
+        found = tuple((self._secret_text(name) or "").split())
+        if any("://" not in address for address in found):
+            self.fault(f"{name} holds something that is no address such as twilio://…")
+        return tuple(Secret(address) for address in found)
 
     def secret(self, name: str, *, check: bool = True) -> Secret:
         """A secret that the program cannot do without. `check=False` when the caller judges its strength itself."""

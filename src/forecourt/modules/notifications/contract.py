@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Protocol
 from uuid import UUID
 
@@ -9,6 +11,8 @@ from msgspec import Meta, Struct
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import idempotent
+from forecourt.kernel.errors import Conflict, Gone, Invalid
+from forecourt.kernel.topics import TopicSource
 
 
 class Mail(Struct, frozen=True):
@@ -48,3 +52,118 @@ class Texter(Protocol):
         As with mails, what is secret in it (a code) lives in the job's payload alone, which is gone when the text is.
         """
         ...
+
+
+# --- words ---------------------------------------------------------------------------------------------------------------
+
+NOBODYS = UUID(int=0)
+"""Stands for the organisation where a notification is about none: an account, a direct message."""
+
+
+class Channel(StrEnum):
+    """NO-1. `webhook` goes to an organisation's programs, the others to people."""
+
+    IN_APP = "in_app"
+    EMAIL = "email"
+    SMS = "sms"
+    WHATSAPP = "whatsapp"
+    PUSH = "push"
+    WEB_PUSH = "web_push"
+    WEBHOOK = "webhook"
+
+
+class Topic(StrEnum):
+    """What a person chooses about, channel by channel. `security` always passes."""
+
+    BOOKINGS = "bookings"
+    REMINDERS = "reminders"
+    PAYMENTS = "payments"
+    MESSAGES = "messages"
+    MENTIONS = "mentions"
+    TEAM = "team"
+    SECURITY = "security"
+
+
+class Urgency(StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+class Digest(StrEnum):
+    """How mails that can wait are put together."""
+
+    OFF = "off"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+
+
+class DeliveryStatus(StrEnum):
+    """NO-4. `failed` is a dead letter until somebody replays it."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    OPENED = "opened"
+    FAILED = "failed"
+
+
+class Notification(Struct, frozen=True):
+    """What a person finds in the inbox. `seq` is the number of the topic's event that brought it."""
+
+    id: UUID
+    seq: int
+    kind: str
+    topic: Topic
+    urgency: Urgency
+    title: str
+    body: str
+    href: str
+    created_at: datetime
+    read_at: datetime | None = None
+    archived_at: datetime | None = None
+
+
+# --- problems ------------------------------------------------------------------------------------------------------------
+
+
+class TemplateInvalid(Invalid):
+    """A template that does not parse, does what templates may not, or names what its event does not have."""
+
+    code = "template_invalid"
+    title = "This template cannot be used"
+
+
+class TemplateExists(Conflict):
+    code = "template_exists"
+    title = "There is a template for this event, channel and language; change that one"
+
+
+class NotReplayable(Conflict):
+    code = "not_replayable"
+    title = "Only what failed can be sent again"
+
+
+class AddressRefused(Invalid):
+    """An address of this machine, a private network, or one that cannot be reached safely."""
+
+    code = "address_refused"
+    title = "This address cannot be used"
+
+
+class LinkSpent(Gone):
+    """A link whose signature does not hold."""
+
+    code = "unsubscribe_link_invalid"
+    title = "This link is not complete; use the whole link of the mail"
+
+
+# --- calls ---------------------------------------------------------------------------------------------------------------
+
+
+class InboxTopics(TopicSource, Protocol):
+    """`inbox` (one's own) and `inbox:<account>`. `perform` knows `read`: everything up to `seq` counts as read.
+
+    Events: `notification.created` {notification, unread}, `notification.changed` {notification, unread},
+    `notification.removed` {id, unread}, `notification.all_read` {upto, unread}.
+    """

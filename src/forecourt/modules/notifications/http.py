@@ -11,7 +11,7 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.http.operation import PUBLIC, Api, Html, Request, get
 from forecourt.kernel.paging import Page, Paged
 from forecourt.kernel.web.surroundings import Surroundings
-from forecourt.modules.notifications.queries import OutboxRow
+from forecourt.modules.notifications.queries.outbox import OutboxRow
 from forecourt.modules.notifications.service import NotificationsService
 
 

@@ -1,4 +1,4 @@
-"""All SQL of notifications."""
+"""The development outbox."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from forecourt.kernel.db import Query, Statement, Tx
+from forecourt.kernel.db import Query, Statement, Tx, to_json
 from forecourt.modules.notifications.contract import Mail
 
 
@@ -18,10 +18,15 @@ class OutboxRow(Struct, frozen=True):
     text: str
     html: str | None
     created_at: datetime
+    calendar: str | None
+    """The calendar file that came with it."""
+    headers: dict[str, str]
+    """Header fields beyond the usual ones, such as List-Unsubscribe."""
 
 
 INSERT = Statement(
-    "insert into notifications.outbox (id, recipient, subject, body, html, created_at) values ($1, $2, $3, $4, $5, $6)"
+    "insert into notifications.outbox (id, recipient, subject, body, html, created_at, calendar, headers)"
+    " values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb)"
     " on conflict (id) do nothing"
 )
 TRIM = Statement(
@@ -30,15 +35,15 @@ TRIM = Statement(
 )
 OUTBOX = Query(
     OutboxRow,
-    "select id, recipient, subject, body, html, created_at from notifications.outbox"
+    "select id, recipient, subject, body, html, created_at, calendar, headers from notifications.outbox"
     " where ($1::text is null or lower(recipient) = $1)"
     " and ($2::timestamptz is null or (created_at, id) < ($2, $3::uuid))"
     " order by created_at desc, id desc limit $4",
 )
 
 
-async def keep(tx: Tx, mail: Mail, at: datetime) -> None:
-    await tx.run(INSERT, mail.id, mail.to, mail.subject, mail.text, mail.html, at)
+async def keep(tx: Tx, mail: Mail, at: datetime, calendar: str | None, headers: dict[str, str]) -> None:
+    await tx.run(INSERT, mail.id, mail.to, mail.subject, mail.text, mail.html, at, calendar, to_json(headers))
 
 
 async def trim(tx: Tx, kept: int) -> None:

@@ -1,14 +1,9 @@
-"""Sending mail and texts: to the servers that carry them, and outside production to the outbox that developers look at."""
+"""Mail and texts on behalf of other modules, and the development outbox that shows what would have been sent."""
 
 from __future__ import annotations
 
-import asyncio
-import smtplib
-import ssl
+from collections.abc import Sequence
 from datetime import datetime
-from email.message import EmailMessage
-from email.utils import format_datetime, parseaddr
-from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 import structlog
@@ -19,12 +14,13 @@ from forecourt.kernel.db import ModuleDatabase
 from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.kernel.settings import MailSettings
-from forecourt.modules.notifications import queries
+from forecourt.modules.notifications.channels import Carrier, Message, NotTaken, Refused
+from forecourt.modules.notifications.channels.mail import MailServer
 from forecourt.modules.notifications.contract import Mail, Text
-from forecourt.modules.notifications.queries import OutboxRow
+from forecourt.modules.notifications.queries import outbox as queries
+from forecourt.modules.notifications.queries.outbox import OutboxRow
+from forecourt.modules.notifications.queries.queue import Content
 
-SMTP_TIMEOUT_S = 15.0
-CONNECTIONS = 4
 KEPT = 5_000
 """Mails the outbox holds; older ones make room."""
 TEXT_SUBJECT = "Text message"
@@ -35,38 +31,70 @@ log = structlog.get_logger("forecourt.notifications")
 
 
 class NotificationsService:
-    def __init__(self, db: ModuleDatabase, clock: Clock, settings: MailSettings, *, keep_outbox: bool) -> None:
+    """The house's own mail server and gateways. Outside production everything is also kept in the outbox."""
+
+    def __init__(
+        self, db: ModuleDatabase, clock: Clock, settings: MailSettings, *, keep_outbox: bool, gateways: Sequence[Carrier] = ()
+    ) -> None:
+        """`gateways` carry texts, the first that takes one."""
         self._db = db
         self._clock = clock
-        self._settings = settings
         self._keep_outbox = keep_outbox
-        self._connections = asyncio.Semaphore(CONNECTIONS)
+        self._gateways = gateways
+        url = settings.smtp_url
+        self._server = MailServer(url, settings.sender, clock, "mail server") if url is not None else None
+
+    @property
+    def name(self) -> str:
+        return "mail server" if self._server is not None else "outbox"
+
+    async def carry(self, message: Message) -> None:
+        """A mail: to the outbox, the mail server, or both. Raises NotTaken when production has no mail server."""
+        if self._keep_outbox:
+            await self.keep(message)
+        elif self._server is None:
+            raise NotTaken("no mail server is set: FORECOURT_SMTP_URL")
+        if self._server is not None:
+            await self._server.carry(message)
+
+    async def keep(self, message: Message) -> None:
+        """Puts a message of any channel into the outbox."""
+        content = message.content
+        async with self._db.tx(Context()) as tx:
+            await queries.keep(
+                tx,
+                Mail(message.id, message.recipient, content.subject or TEXT_SUBJECT, content.text, content.html or None),
+                self._clock.now(),
+                content.calendar or None,
+                dict(message.headers),
+            )
+            await queries.trim(tx, KEPT)
 
     async def send(self, ctx: Context, mail: Mail) -> None:
         """Raises Unavailable when the mail server does not take it now, or production has none."""
-        url = self._settings.smtp_url
-        if self._keep_outbox:
-            async with self._db.tx(ctx.within(None)) as tx:
-                await queries.keep(tx, mail, self._clock.now())
-                await queries.trim(tx, KEPT)
-        elif url is None:
-            raise Unavailable("no mail server is set: FORECOURT_SMTP_URL")
-        if url is not None:
-            message = compose(mail, self._settings.sender, self._clock.now())
-            try:
-                async with self._connections:
-                    await asyncio.to_thread(deliver, url.reveal(), message)
-            except (OSError, smtplib.SMTPException) as e:
-                log.warning("mail_not_taken", mail=str(mail.id), error=type(e).__name__)
-                raise Unavailable("the mail server did not take the mail") from e
+        try:
+            content = Content(subject=mail.subject, text=mail.text, html=mail.html or "")
+            await self.carry(Message(mail.id, "mail", mail.to, content))
+        except (NotTaken, Refused) as e:
+            log.warning("mail_not_taken", mail=str(mail.id), error=str(e))
+            raise Unavailable("the mail server did not take the mail") from None
 
     async def send_text(self, ctx: Context, text: Text) -> None:
-        """Raises Unavailable in production: there is no gateway for texts."""
-        if not self._keep_outbox:
-            raise Unavailable("no gateway for text messages is set")
-        async with self._db.tx(ctx.within(None)) as tx:
-            await queries.keep(tx, Mail(text.id, text.to, TEXT_SUBJECT, text.text), self._clock.now())
-            await queries.trim(tx, KEPT)
+        """Raises Unavailable when no gateway takes it, or production has none."""
+        message = Message(text.id, "text", text.to, Content(text=text.text))
+        if self._keep_outbox:
+            await self.keep(message)
+        elif not self._gateways:
+            raise Unavailable("no gateway for text messages is set: FORECOURT_SMS_URL")
+        for gateway in self._gateways:
+            try:
+                await gateway.carry(message)
+            except (NotTaken, Refused) as e:
+                log.warning("text_not_taken", text=str(text.id), gateway=gateway.name, error=str(e))
+            else:
+                return
+        if self._gateways:
+            raise Unavailable("no gateway took the text")
 
     async def outbox(self, ctx: Context, to: str | None, limit: int, cursor: str | None) -> Page[OutboxRow]:
         """Mails that were kept, newest first; those to one address when `to` is given."""
@@ -75,37 +103,13 @@ class NotificationsService:
         return OUTBOX.page(rows, limit, lambda row: (row.created_at, row.id))
 
 
-def compose(mail: Mail, sender: str, at: datetime) -> EmailMessage:
-    """The message. Its Message-ID is the mail's id, so that a mail sent twice can be seen to be one."""
-    message = EmailMessage()
-    message["From"] = sender
-    message["To"] = mail.to
-    message["Subject"] = " ".join(mail.subject.split())
-    message["Date"] = format_datetime(at)
-    domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
-    message["Message-ID"] = f"<{mail.id}@{domain}>"
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(mail.text)
-    if mail.html is not None:
-        message.add_alternative(mail.html, subtype="html")
-    return message
+class OutboxChannel:
+    """Where texts, WhatsApp messages and pushes go while developing."""
 
+    name = "outbox"
 
-def deliver(url: str, message: EmailMessage) -> None:
-    """Hands `message` to `smtp[s]://user:password@host:port`. Raises OSError, SMTPException. Blocks."""
-    parts = urlsplit(url)
-    host = parts.hostname or "localhost"
-    tls = ssl.create_default_context()
-    if parts.scheme == "smtps":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(host, parts.port or 465, timeout=SMTP_TIMEOUT_S, context=tls)
-    else:
-        server = smtplib.SMTP(host, parts.port or 587, timeout=SMTP_TIMEOUT_S)
-    with server:
-        server.ehlo()
-        if parts.scheme == "smtp" and server.has_extn("starttls"):
-            server.starttls(context=tls)
-        if parts.username is not None:
-            if parts.scheme == "smtp" and not server.has_extn("starttls"):
-                raise smtplib.SMTPNotSupportedError("the server offers no encryption: the password is not sent in the clear")
-            server.login(unquote(parts.username), unquote(parts.password or ""))
-        server.send_message(message)
+    def __init__(self, post: NotificationsService) -> None:
+        self._post = post
+
+    async def carry(self, message: Message) -> None:
+        await self._post.keep(message)

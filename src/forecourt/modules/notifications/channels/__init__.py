@@ -1,0 +1,50 @@
+"""The ways out of the house. A carrier hands one message to one provider, and says whether it was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+from forecourt.modules.notifications.queries.queue import Content
+
+MAX_ERROR = 300
+
+
+class Message(Struct, frozen=True):
+    """What a carrier gets. `id` is the delivery's: a provider that hears it twice can know that it is one message."""
+
+    id: UUID
+    kind: str
+    recipient: str
+    content: Content
+    locale: str = "en"
+    urgent: bool = False
+    sender: str = ""
+    """The organisation's name, as the one who writes."""
+    headers: Mapping[str, str] = {}
+
+
+class Refused(Exception):
+    """The provider will never take this message: the address is wrong or gone. Its text is safe to show to staff."""
+
+
+class RecipientGone(Refused):
+    """The address exists no longer and is to be forgotten."""
+
+
+class NotTaken(Exception):
+    """The provider does not take the message now. Its text is safe to show to staff: no address, no secret."""
+
+
+class Carrier(Protocol):
+    @property
+    def name(self) -> str:
+        """Stable and safe to show: what the log calls the provider, and what its breaker is kept under."""
+        ...
+
+    async def carry(self, message: Message) -> None:
+        """Raises Refused, NotTaken; may be called again for the same message."""
+        ...

@@ -1,0 +1,413 @@
+"""What is to be told, and what is due: notices, the queue, deliveries and what was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from forecourt.kernel.db import Query, Statement, Tx, to_json
+from forecourt.modules.notifications.contract import Channel, DeliveryStatus
+
+
+class Notice(Struct, frozen=True):
+    organisation_id: UUID
+    id: UUID
+    account_id: UUID
+    kind: str
+    key: str
+    about_id: UUID | None
+    facts: dict[str, object]
+
+
+class Due(Struct, frozen=True):
+    """Something a worker has claimed."""
+
+    organisation_id: UUID
+    id: UUID
+    what: str
+    claims: int
+
+
+class Content(Struct, frozen=True, omit_defaults=True):
+    """A rendered message. `body` is the JSON of a webhook, `calendar` an iCalendar file."""
+
+    subject: str = ""
+    text: str = ""
+    html: str = ""
+    href: str = ""
+    calendar: str = ""
+    body: str = ""
+    sender: str = ""
+
+
+class Delivery(Struct, frozen=True):
+    organisation_id: UUID
+    id: UUID
+    notice_id: UUID | None
+    account_id: UUID | None
+    kind: str
+    topic: str
+    channel: Channel
+    recipient: str
+    locale: str
+    content: Content
+    status: DeliveryStatus
+    tries: int
+    provider: str
+    error: str
+    created_at: datetime
+    sent_at: datetime | None
+    changed_at: datetime
+
+
+class Attempt(Struct, frozen=True):
+    id: UUID
+    at: datetime
+    provider: str
+    taken: bool
+    error: str
+
+
+class NewNotice(Struct, frozen=True):
+    """A notice to write, and when it is due."""
+
+    id: UUID
+    account_id: UUID
+    kind: str
+    key: str
+    about_id: UUID | None
+    facts: dict[str, object]
+    due_at: datetime
+
+
+INSERT_NOTICES = Statement(
+    "with new as ("
+    " insert into notifications.notice (organisation_id, id, account_id, kind, key, about_id, facts, created_at)"
+    " select $1, n.id, n.account_id, n.kind, n.key, n.about_id, n.facts::jsonb, $8"
+    " from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[])"
+    " as n (id, account_id, kind, key, about_id, facts)"
+    " on conflict do nothing returning organisation_id, id)"
+    " insert into notifications.due (organisation_id, id, what, due_at)"
+    " select new.organisation_id, new.id, 'notice', d.due_at from new"
+    " join unnest($2::uuid[], $9::timestamptz[]) as d (id, due_at) on d.id = new.id on conflict do nothing"
+)
+VOID = Statement(
+    "with gone as (update notifications.notice set status = 'void' where organisation_id = $1 and about_id = any($2::uuid[])"
+    " and kind = any($3::text[]) and status = 'waiting' returning id)"
+    " delete from notifications.due d using gone where d.organisation_id = $1 and d.id = gone.id"
+)
+CLAIM = Query(
+    Due,
+    "update notifications.due d set due_at = $2, lease = $3, claims = d.claims + 1 from ("
+    " select q.organisation_id, q.id from notifications.due q where q.due_at <= $1 order by q.due_at, q.id limit $4"
+    " for update skip locked) c where d.organisation_id = c.organisation_id and d.id = c.id"
+    " returning d.organisation_id, d.id, d.what, d.claims",
+)
+NEXT = Query(datetime, "select q.due_at from notifications.due q order by q.due_at, q.id limit 1")
+NOTICES = Query(
+    Notice,
+    "select n.organisation_id, n.id, n.account_id, n.kind, n.key, n.about_id, n.facts from notifications.notice n"
+    " join notifications.due d on d.organisation_id = n.organisation_id and d.id = n.id and d.lease = $3"
+    " where n.organisation_id = $1 and n.id = any($2::uuid[]) and n.status = 'waiting' order by n.id limit 1000",
+)
+# The lease is asked for again: who lost it, because it took too long, leaves the telling to its successor.
+HOLD = Query(
+    UUID,
+    "select d.id from notifications.due d where d.organisation_id = $1 and d.id = any($2::uuid[]) and d.lease = $3"
+    " order by d.id for update",
+)
+GIVE_UP = Statement(
+    "with gone as (update notifications.notice set status = 'void' where organisation_id = $1 and id = any($2::uuid[])"
+    " and status = 'waiting' returning id)"
+    " delete from notifications.due d using gone where d.organisation_id = $1 and d.id = gone.id"
+)
+TOLD = Statement(
+    "update notifications.notice set status = 'told', told_at = $3 where organisation_id = $1 and id = any($2::uuid[])"
+)
+WAS_TOLD = Query(
+    bool,
+    "select exists (select from notifications.notice n where n.organisation_id = $1 and n.about_id = $2 and n.kind = $3)",
+)
+DONE = Statement("delete from notifications.due where organisation_id = $1 and id = any($2::uuid[])")
+QUEUE = Statement(
+    "insert into notifications.due (organisation_id, id, what, due_at)"
+    " select $1, n.id, $4, n.due_at from unnest($2::uuid[], $3::timestamptz[]) as n (id, due_at)"
+    " on conflict (organisation_id, id) do update set due_at = excluded.due_at, lease = null, claims = 0"
+)
+QUEUE_ONCE = Statement(
+    "insert into notifications.due (organisation_id, id, what, due_at) values ($1, $2, $3, $4) on conflict do nothing"
+)
+INSERT_DELIVERIES = Query(
+    UUID,
+    "insert into notifications.delivery (organisation_id, id, notice_id, account_id, kind, topic, channel, recipient, locale,"
+    " content, status, created_at, changed_at, sent_at)"
+    " select $1, n.id, n.notice_id, n.account_id, n.kind, n.topic, n.channel, n.recipient, n.locale, n.content::jsonb, n.status,"
+    " $12::timestamptz, $12::timestamptz, case when n.status = 'queued' then null else $12::timestamptz end"
+    " from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],"
+    " $11::text[]) as n (id, notice_id, account_id, kind, topic, channel, recipient, locale, content, status)"
+    " on conflict do nothing returning id",
+)
+DELIVERIES = Query(
+    Delivery,
+    "select m.organisation_id, m.id, m.notice_id, m.account_id, m.kind, m.topic, m.channel, m.recipient, m.locale, m.content,"
+    " m.status, m.tries::int, m.provider, m.error, m.created_at, m.sent_at, m.changed_at"
+    " from notifications.delivery m join notifications.due d on d.organisation_id = m.organisation_id and d.id = m.id"
+    " and d.lease = $3 where m.organisation_id = $1 and m.id = any($2::uuid[]) order by m.id limit 1000",
+)
+SETTLE = Statement(
+    "with said as (select s.id, s.status, s.tries, s.provider, s.error from"
+    " unnest($2::uuid[], $3::text[], $4::smallint[], $5::text[], $6::text[]) as s (id, status, tries, provider, error))"
+    " update notifications.delivery m set status = said.status, tries = said.tries, provider = said.provider,"
+    " error = said.error, changed_at = $7::timestamptz,"
+    " sent_at = case when said.status = 'sent' then $7::timestamptz else m.sent_at end"
+    " from said where m.organisation_id = $1 and m.id = said.id and m.status = 'queued'"
+)
+ATTEMPTED = Statement(
+    "insert into notifications.attempt (organisation_id, delivery_id, id, at, provider, taken, error)"
+    " select $1, a.delivery_id, a.id, a.at, a.provider, a.taken, a.error"
+    " from unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::boolean[], $7::text[])"
+    " as a (delivery_id, id, at, provider, taken, error)"
+)
+LEASED_DONE = Statement("delete from notifications.due where organisation_id = $1 and id = any($2::uuid[]) and lease = $3")
+LEASED_LATER = Statement(
+    "update notifications.due d set due_at = n.due_at, lease = null"
+    " from unnest($2::uuid[], $3::timestamptz[]) as n (id, due_at)"
+    " where d.organisation_id = $1 and d.id = n.id and d.lease = $4"
+)
+LOG = Query(
+    Delivery,
+    "select m.organisation_id, m.id, m.notice_id, m.account_id, m.kind, m.topic, m.channel, m.recipient, m.locale, m.content,"
+    " m.status, m.tries::int, m.provider, m.error, m.created_at, m.sent_at, m.changed_at"
+    " from notifications.delivery m where m.organisation_id = $1 and ($2::text is null or m.status = $2)"
+    " and ($3::text is null or m.channel = $3) and ($4::timestamptz is null or (m.created_at, m.id) < ($4, $5::uuid))"
+    " order by m.created_at desc, m.id desc limit $6",
+)
+ONE = Query(
+    Delivery,
+    "select m.organisation_id, m.id, m.notice_id, m.account_id, m.kind, m.topic, m.channel, m.recipient, m.locale, m.content,"
+    " m.status, m.tries::int, m.provider, m.error, m.created_at, m.sent_at, m.changed_at"
+    " from notifications.delivery m where m.organisation_id = $1 and m.id = $2 for update",
+)
+ATTEMPTS = Query(
+    Attempt,
+    "select a.id, a.at, a.provider, a.taken, a.error from notifications.attempt a"
+    " where a.organisation_id = $1 and a.delivery_id = $2 order by a.id desc limit 50",
+)
+REVIVE = Statement(
+    "update notifications.delivery set status = 'queued', tries = 0, error = '', changed_at = $3"
+    " where organisation_id = $1 and id = $2 and status = 'failed'"
+)
+SAY = Statement(
+    "update notifications.delivery set status = $3, changed_at = $4, error = $5 where organisation_id = $1 and id = $2"
+)
+OPENED = Statement(
+    "update notifications.delivery set status = 'opened', changed_at = $3"
+    " where account_id = $1 and (organisation_id, id) in (select o.org, o.id from unnest($2::uuid[], $4::uuid[]) as o (org, id))"
+    " and status <> 'opened'"
+)
+CALLBACK = Statement(
+    "insert into notifications.callback (organisation_id, provider_id, id, delivery_id, said, at) values ($1, $2, $3, $4, $5, $6)"
+    " on conflict do nothing"
+)
+
+
+class Counted(Struct, frozen=True):
+    status: DeliveryStatus
+    n: int
+
+
+COUNTS = Query(
+    Counted,
+    "select m.status, count(*)::int from notifications.delivery m where m.organisation_id = $1 and m.created_at >= $2"
+    " group by m.status order by m.status",
+)
+
+
+async def insert_notices(tx: Tx, organisation_id: UUID, notices: Sequence[NewNotice], now: datetime) -> None:
+    """Writes notices that are not there yet, and queues them."""
+    await tx.run(
+        INSERT_NOTICES,
+        organisation_id,
+        [n.id for n in notices],
+        [n.account_id for n in notices],
+        [n.kind for n in notices],
+        [n.key for n in notices],
+        [n.about_id for n in notices],
+        [to_json(n.facts) for n in notices],
+        now,
+        [n.due_at for n in notices],
+    )
+
+
+async def void(tx: Tx, organisation_id: UUID, about_ids: Sequence[UUID], kinds: Sequence[str]) -> None:
+    """Takes back what was not told yet of these kinds about these objects."""
+    await tx.run(VOID, organisation_id, list(about_ids), list(kinds))
+
+
+async def claim(tx: Tx, now: datetime, until: datetime, lease: UUID, limit: int) -> list[Due]:
+    return await tx.all(CLAIM, now, until, lease, limit)
+
+
+async def next_due(tx: Tx) -> datetime | None:
+    return await tx.maybe(NEXT)
+
+
+async def notices(tx: Tx, organisation_id: UUID, ids: Sequence[UUID], lease: UUID) -> list[Notice]:
+    return await tx.all(NOTICES, organisation_id, list(ids), lease)
+
+
+async def hold(tx: Tx, organisation_id: UUID, ids: Sequence[UUID], lease: UUID) -> set[UUID]:
+    """Those whose lease still holds, locked."""
+    return set(await tx.all(HOLD, organisation_id, list(ids), lease))
+
+
+async def told(tx: Tx, organisation_id: UUID, ids: Sequence[UUID], now: datetime) -> None:
+    await tx.run(TOLD, organisation_id, list(ids), now)
+    await tx.run(DONE, organisation_id, list(ids))
+
+
+async def give_up(tx: Tx, organisation_id: UUID, ids: Sequence[UUID]) -> None:
+    """Notices that could not be told for too long."""
+    await tx.run(GIVE_UP, organisation_id, list(ids))
+
+
+async def was_told(tx: Tx, organisation_id: UUID, about_id: UUID, kind: str) -> bool:
+    return await tx.one(WAS_TOLD, organisation_id, about_id, kind)
+
+
+async def queue(tx: Tx, organisation_id: UUID, what: str, times: dict[UUID, datetime]) -> None:
+    if times:
+        await tx.run(QUEUE, organisation_id, list(times), list(times.values()), what)
+
+
+async def queue_once(tx: Tx, organisation_id: UUID, id: UUID, what: str, at: datetime) -> None:
+    await tx.run(QUEUE_ONCE, organisation_id, id, what, at)
+
+
+async def done(tx: Tx, organisation_id: UUID, ids: Sequence[UUID], lease: UUID) -> None:
+    await tx.run(LEASED_DONE, organisation_id, list(ids), lease)
+
+
+async def later(tx: Tx, organisation_id: UUID, times: dict[UUID, datetime], lease: UUID) -> None:
+    await tx.run(LEASED_LATER, organisation_id, list(times), list(times.values()), lease)
+
+
+async def insert_deliveries(tx: Tx, organisation_id: UUID, made: Sequence[Delivery], now: datetime) -> set[UUID]:
+    """Writes those that are not there yet; returns their ids."""
+    if not made:
+        return set()
+    return set(
+        await tx.all(
+            INSERT_DELIVERIES,
+            organisation_id,
+            [d.id for d in made],
+            [d.notice_id for d in made],
+            [d.account_id for d in made],
+            [d.kind for d in made],
+            [d.topic for d in made],
+            [d.channel.value for d in made],
+            [d.recipient for d in made],
+            [d.locale for d in made],
+            [to_json(d.content) for d in made],
+            [d.status.value for d in made],
+            now,
+        )
+    )
+
+
+async def deliveries(tx: Tx, organisation_id: UUID, ids: Sequence[UUID], lease: UUID) -> list[Delivery]:
+    return await tx.all(DELIVERIES, organisation_id, list(ids), lease)
+
+
+class Settled(Struct, frozen=True):
+    """What came of one delivery this time."""
+
+    id: UUID
+    status: DeliveryStatus
+    tries: int
+    provider: str
+    error: str
+
+
+class Tried(Struct, frozen=True):
+    """One provider's answer."""
+
+    delivery_id: UUID
+    id: UUID
+    at: datetime
+    provider: str
+    taken: bool
+    error: str
+
+
+async def settle(tx: Tx, organisation_id: UUID, settled: Sequence[Settled], tried: Sequence[Tried], now: datetime) -> None:
+    await tx.run(
+        SETTLE,
+        organisation_id,
+        [s.id for s in settled],
+        [s.status.value for s in settled],
+        [s.tries for s in settled],
+        [s.provider for s in settled],
+        [s.error for s in settled],
+        now,
+    )
+    if tried:
+        await tx.run(
+            ATTEMPTED,
+            organisation_id,
+            [t.delivery_id for t in tried],
+            [t.id for t in tried],
+            [t.at for t in tried],
+            [t.provider for t in tried],
+            [t.taken for t in tried],
+            [t.error for t in tried],
+        )
+
+
+async def log(
+    tx: Tx,
+    organisation_id: UUID,
+    status: DeliveryStatus | None,
+    channel: Channel | None,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[Delivery]:
+    """The newest first."""
+    at, id = after or (None, None)
+    return await tx.all(LOG, organisation_id, status, channel, at, id, limit)
+
+
+async def one(tx: Tx, organisation_id: UUID, id: UUID) -> Delivery:
+    """Locked. Raises NotFound."""
+    return await tx.one(ONE, organisation_id, id)
+
+
+async def attempts(tx: Tx, organisation_id: UUID, id: UUID) -> list[Attempt]:
+    return await tx.all(ATTEMPTS, organisation_id, id)
+
+
+async def revive(tx: Tx, organisation_id: UUID, id: UUID, now: datetime) -> bool:
+    return await tx.run(REVIVE, organisation_id, id, now) == 1
+
+
+async def say(tx: Tx, organisation_id: UUID, id: UUID, status: DeliveryStatus, now: datetime, error: str) -> None:
+    await tx.run(SAY, organisation_id, id, status.value, now, error)
+
+
+async def opened(tx: Tx, account_id: UUID, refs: Sequence[tuple[UUID, UUID]], now: datetime) -> None:
+    """`refs` are (organisation, delivery) of the person's own."""
+    await tx.run(OPENED, account_id, [r[0] for r in refs], now, [r[1] for r in refs])
+
+
+async def heard(
+    tx: Tx, organisation_id: UUID, provider_id: UUID, id: str, delivery_id: UUID, said: DeliveryStatus, at: datetime
+) -> bool:
+    """False when this callback was heard before."""
+    return await tx.run(CALLBACK, organisation_id, provider_id, id, delivery_id, said.value, at) == 1
+
+
+async def counts(tx: Tx, organisation_id: UUID, since: datetime) -> dict[DeliveryStatus, int]:
+    return {c.status: c.n for c in await tx.all(COUNTS, organisation_id, since)}

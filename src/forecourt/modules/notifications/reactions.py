@@ -1,0 +1,220 @@
+"""What is told when something happens. Notices are written in the transaction that takes the event, so each is written once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+import msgspec
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.db import Tx, module_role, to_json
+from forecourt.kernel.events import Envelope, Event, Subscription
+from forecourt.kernel.jobs import enqueue
+from forecourt.modules.booking.contract import (
+    ApprovalAsked,
+    BookingActor,
+    BookingCancelled,
+    BookingConfirmed,
+    BookingDeclined,
+    BookingExpired,
+    BookingHeld,
+    BookingRescheduled,
+)
+from forecourt.modules.identity.contract import SecurityKind, SecurityNoted, StaffJoined
+from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
+from forecourt.modules.notifications.jobs import DRAIN, Drain
+from forecourt.modules.notifications.queries import choices, queue
+from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice
+from forecourt.modules.payments.contract import PaymentDue, PaymentRefunded
+
+REMINDERS = {"booking.in_24_hours": timedelta(hours=24), "booking.in_2_hours": timedelta(hours=2)}
+TOLD_OF = frozenset({SecurityKind.NEW_DEVICE, SecurityKind.TOKEN_REUSED, SecurityKind.LOCKED_OUT})
+ASKED = "booking.approval_asked"
+STALE = timedelta(hours=12)
+"""What happened longer ago is history, not news: a subscriber that is rebuilt, or a demo world, tells nobody."""
+
+Told = (
+    ApprovalAsked
+    | BookingCancelled
+    | BookingConfirmed
+    | BookingDeclined
+    | BookingExpired
+    | BookingHeld
+    | BookingRescheduled
+    | PaymentDue
+    | PaymentRefunded
+    | SecurityNoted
+    | StaffJoined
+)
+_EVENTS: tuple[type[Event], ...] = (
+    ApprovalAsked,
+    BookingCancelled,
+    BookingConfirmed,
+    BookingDeclined,
+    BookingExpired,
+    BookingHeld,
+    BookingRescheduled,
+    PaymentDue,
+    PaymentRefunded,
+    SecurityNoted,
+    StaffJoined,
+)
+WEBHOOK_PREFIXES = ("booking.", "block.", "payment.", "refund.", "venue.", "resource.")
+"""Events that an organisation's programs may hear."""
+
+
+def subscriptions(clock: Clock, events: Iterable[type[Event]]) -> list[Subscription]:
+    """`events` are all that exist."""
+    heard = tuple(e for e in events if e.event_name.startswith(WEBHOOK_PREFIXES) and "organisation_id" in e.__struct_fields__)
+    reactions = Reactions(clock)
+    return [
+        Subscription("notifications.people", "notifications", _EVENTS, reactions.tell),
+        Subscription("notifications.webhooks", "notifications", heard, reactions.hook),
+    ]
+
+
+class Reactions:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def tell(self, tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        """Events of one organisation, in order, become notices; what was still to be said and is no longer true is taken back."""
+        organisation_id = envelopes[0].organisation_id or NOBODYS
+        now = self._clock.now()
+        if organisation_id == NOBODYS:
+            # About no organisation: those rows have the nil id, and so has the transaction that writes them.
+            await tx.become(module_role("notifications"), NOBODYS)
+        for envelope in envelopes:
+            if envelope.at >= now - STALE:
+                await self._one(tx, organisation_id, envelope, now)
+        enqueue(tx, DRAIN, Drain())
+
+    async def _one(self, tx: Tx, organisation_id: UUID, envelope: Envelope[Told], now: datetime) -> None:
+        event = envelope.event
+        if isinstance(event, BookingCancelled | BookingDeclined | BookingExpired | BookingRescheduled):
+            await queue.void(tx, organisation_id, [event.booking_id], list(REMINDERS))
+        notices = [*self._news(envelope, now), *self._reminders(envelope, now)]
+        who = event.account_id
+        # A hold that follows a question is staff's yes.
+        asked = isinstance(event, BookingHeld) and await queue.was_told(tx, organisation_id, event.booking_id, ASKED)
+        if isinstance(event, BookingHeld) and asked and who is not None:
+            notices.append(_notice(envelope, who, "booking.approved", event.booking_id, {}, now))
+        if notices:
+            await queue.insert_notices(tx, organisation_id, notices, now)
+
+    def _news(self, envelope: Envelope[Told], now: datetime) -> list[NewNotice]:  # noqa: PLR0911 - one return per event
+        """What the person it happened to hears of it. Who did it themselves in the app need not be told, but wants the mail."""
+        event = envelope.event
+        if event.account_id is None:
+            return []
+        who = event.account_id
+        match event:
+            case BookingConfirmed():
+                return [_notice(envelope, who, "booking.confirmed", event.booking_id, {}, now)]
+            case BookingCancelled():
+                reason = event.reason if event.by is not BookingActor.CUSTOMER else ""
+                facts: dict[str, object] = {"reason": reason, "refund": msgspec.to_builtins(event.refund)}
+                return [_notice(envelope, who, "booking.cancelled", event.booking_id, facts, now)]
+            case BookingRescheduled():
+                facts = {
+                    "from_start": event.from_start.isoformat(),
+                    "from_end": event.from_end.isoformat(),
+                    "from_resource_id": str(event.from_resource_id),
+                }
+                return [_notice(envelope, who, "booking.moved", event.booking_id, facts, now)]
+            case ApprovalAsked():
+                return [_notice(envelope, who, "booking.approval_asked", event.booking_id, {}, now)]
+            case BookingDeclined():
+                return [_notice(envelope, who, "booking.declined", event.booking_id, {"reason": event.reason}, now)]
+            case PaymentDue():
+                facts = {"amount": msgspec.to_builtins(event.amount)}
+                return [_notice(envelope, who, "payment.due", event.payment_id, facts, now)] if event.amount.amount else []
+            case PaymentRefunded():
+                facts = {"amount": msgspec.to_builtins(event.amount)}
+                return [_notice(envelope, who, "payment.refunded", event.payment_id, facts, now)] if event.amount.amount else []
+            case StaffJoined():
+                return [_notice(envelope, who, "staff.joined", None, {"role": event.role}, now)]
+            case SecurityNoted():
+                told = event.kind in TOLD_OF
+                return [_notice(envelope, who, "security.noted", None, {"what": event.kind.value}, now)] if told else []
+            case BookingExpired() | BookingHeld():
+                return []
+
+    @staticmethod
+    def _reminders(envelope: Envelope[Told], now: datetime) -> list[NewNotice]:
+        """A day and two hours before a booking that stands; not those whose time has passed already."""
+        event = envelope.event
+        if not isinstance(event, BookingConfirmed | BookingRescheduled) or event.account_id is None:
+            return []
+        start = event.start.isoformat()
+        return [
+            _notice(envelope, event.account_id, kind, event.booking_id, {"start": start}, event.start - before)
+            for kind, before in REMINDERS.items()
+            if event.start - before > now
+        ]
+
+    # --- webhooks
+
+    async def hook(self, tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        """Each event becomes a delivery to every endpoint of its organisation that asked for it."""
+        organisation_id, now = envelopes[0].organisation_id, self._clock.now()
+        if organisation_id is None:
+            return
+        endpoints = [e for e in await choices.endpoints(tx, organisation_id) if e.enabled]
+        if not endpoints:
+            return
+        made = [
+            _hook_delivery(organisation_id, endpoint.id, envelope, now)
+            for envelope in envelopes
+            for endpoint in endpoints
+            if envelope.at >= endpoint.created_at and hears(endpoint.events, envelope.name)
+        ]
+        ids = await queue.insert_deliveries(tx, organisation_id, made, now)
+        await queue.queue(tx, organisation_id, "delivery", dict.fromkeys(ids, now))
+        if ids:
+            enqueue(tx, DRAIN, Drain())
+
+
+def hears(wanted: list[str], name: str) -> bool:
+    """Whether an endpoint that asked for `wanted` gets an event: `booking.confirmed`, `booking.*` or `*`."""
+    return any(w in ("*", name) or (w.endswith(".*") and name.startswith(w[:-1])) for w in wanted)
+
+
+def _hook_delivery(organisation_id: UUID, endpoint_id: UUID, envelope: Envelope[Any], now: datetime) -> Delivery:
+    body = {
+        "id": str(envelope.id),
+        "type": f"{envelope.name}.v{envelope.version}",
+        "timestamp": envelope.at.isoformat(),
+        "organisation_id": str(organisation_id),
+        "data": msgspec.to_builtins(envelope.event),
+    }
+    return Delivery(
+        organisation_id,
+        uuid5(envelope.id, f"webhook {endpoint_id}"),
+        None,
+        None,
+        envelope.name,
+        "webhooks",
+        Channel.WEBHOOK,
+        str(endpoint_id),
+        "en",
+        Content(subject=envelope.name, body=to_json(body)),
+        DeliveryStatus.QUEUED,
+        0,
+        "",
+        "",
+        now,
+        None,
+        now,
+    )
+
+
+def _notice(
+    envelope: Envelope[Any], account_id: UUID, kind: str, about_id: UUID | None, facts: dict[str, object], at: datetime
+) -> NewNotice:
+    """Its id follows from the event: the same event taken twice is one notice."""
+    key = f"{kind} {envelope.id}"
+    return NewNotice(uuid5(envelope.id, f"{kind} {account_id}"), account_id, kind, key, about_id, facts, at)

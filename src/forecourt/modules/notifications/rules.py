@@ -1,0 +1,197 @@
+"""What is told about what, by which channel, and when. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from enum import Enum
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Digest, Topic, Urgency
+
+TRIES = 5
+FIRST_PAUSE_S = 10.0
+PAUSE_FACTOR = 6.0
+"""10 s, 1 min, 6 min, 36 min: four pauses between five tries."""
+DIGEST_HOUR = 8
+DIGEST_WEEKDAY = 0
+"""Monday."""
+
+
+# --- kinds ---------------------------------------------------------------------------------------------------------------
+
+
+class Weight(Enum):
+    """How a kind of message treats what people chose."""
+
+    ORDINARY = "ordinary"
+    """Waits for the end of quiet hours, and for the digest of who wants one."""
+    TIMELY = "timely"
+    """Waits for the end of quiet hours, but never for a digest: it would come too late."""
+    CRITICAL = "critical"
+    """Passes everything (NO-3)."""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of notification: what it is about, how it weighs, and the channels it can go through."""
+
+    name: str
+    topic: Topic
+    weight: Weight = Weight.ORDINARY
+    urgency: Urgency = Urgency.NORMAL
+    calendar: bool = False
+    """Whether its mail brings a calendar file."""
+    channels: tuple[Channel, ...] = (
+        Channel.IN_APP,
+        Channel.EMAIL,
+        Channel.SMS,
+        Channel.WHATSAPP,
+        Channel.PUSH,
+        Channel.WEB_PUSH,
+    )
+
+
+_TIMELY, _CRITICAL, _HIGH, _LOW = Weight.TIMELY, Weight.CRITICAL, Urgency.HIGH, Urgency.LOW
+_SHORT = (Channel.IN_APP, Channel.SMS, Channel.WHATSAPP, Channel.PUSH, Channel.WEB_PUSH)
+_ALL = (
+    Kind("booking.confirmed", Topic.BOOKINGS, _TIMELY, calendar=True),
+    Kind("booking.cancelled", Topic.BOOKINGS, _TIMELY, _HIGH, calendar=True),
+    Kind("booking.moved", Topic.BOOKINGS, _TIMELY, _HIGH, calendar=True),
+    Kind("booking.approval_asked", Topic.BOOKINGS, _TIMELY),
+    Kind("booking.approved", Topic.BOOKINGS, _TIMELY, _HIGH),
+    Kind("booking.declined", Topic.BOOKINGS, _TIMELY, _HIGH),
+    Kind("booking.in_24_hours", Topic.REMINDERS, _TIMELY, calendar=True),
+    Kind("booking.in_2_hours", Topic.REMINDERS, _TIMELY, _HIGH, channels=_SHORT),
+    Kind("payment.due", Topic.PAYMENTS, channels=_SHORT),
+    Kind("payment.refunded", Topic.PAYMENTS, channels=_SHORT),
+    Kind("chat.message", Topic.MESSAGES, urgency=_LOW),
+    Kind("chat.mention", Topic.MENTIONS),
+    Kind("staff.joined", Topic.TEAM),
+    Kind("security.noted", Topic.SECURITY, _CRITICAL, _HIGH),
+)
+KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
+
+
+# --- what people choose --------------------------------------------------------------------------------------------------
+
+DEFAULTS: Mapping[Topic, frozenset[Channel]] = MappingProxyType(
+    {
+        Topic.BOOKINGS: frozenset({Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH, Channel.PUSH}),
+        Topic.REMINDERS: frozenset({Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH, Channel.PUSH}),
+        Topic.PAYMENTS: frozenset({Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH}),
+        Topic.MESSAGES: frozenset({Channel.WEB_PUSH, Channel.PUSH}),
+        Topic.MENTIONS: frozenset({Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH, Channel.PUSH}),
+        Topic.TEAM: frozenset({Channel.IN_APP, Channel.EMAIL}),
+        Topic.SECURITY: frozenset({Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH}),
+    }
+)
+"""Texts and WhatsApp cost somebody money or peace: nobody gets them without asking."""
+
+
+def wanted(kind: Kind, chosen: Mapping[Topic, frozenset[Channel]]) -> list[Channel]:
+    """The channels by which `kind` goes to a person who chose so, in the order of the kind's own.
+
+    What is critical goes by its default channels whatever was chosen, and by the chosen ones besides.
+    """
+    by_default = DEFAULTS[kind.topic]
+    picked = chosen.get(kind.topic, by_default)
+    if kind.weight is Weight.CRITICAL:
+        picked |= by_default
+    return [channel for channel in kind.channels if channel in picked]
+
+
+def in_digest(kind: Kind, digest: Digest) -> bool:
+    """Whether the mail of `kind` waits for the digest."""
+    return digest is not Digest.OFF and kind.weight is Weight.ORDINARY
+
+
+# --- when ----------------------------------------------------------------------------------------------------------------
+
+
+class Quiet(msgspec.Struct, frozen=True):
+    """A time of day, on the person's clock, without interruptions; `end` at or before `start` runs past midnight."""
+
+    start: time
+    end: time
+
+
+def send_at(kind: Kind, channel: Channel, quiet: Quiet | None, tz: ZoneInfo, now: datetime) -> datetime:
+    """When a message may leave: now, or when the person's quiet hours are over. The inbox interrupts nobody."""
+    if quiet is None or channel is Channel.IN_APP or kind.weight is Weight.CRITICAL:
+        return now
+    return quiet_until(quiet, tz, now) or now
+
+
+def quiet_until(quiet: Quiet, tz: ZoneInfo, now: datetime) -> datetime | None:
+    """The instant at which the quiet that reigns at `now` ends, in UTC; None when it is not quiet."""
+    local = now.astimezone(tz)
+    clock = local.time()
+    if quiet.start < quiet.end:
+        if not quiet.start <= clock < quiet.end:
+            return None
+        day = local.date()
+    elif clock >= quiet.start:
+        day = local.date() + timedelta(days=1)
+    elif clock < quiet.end:
+        day = local.date()
+    else:
+        return None
+    return wall_clock(day, quiet.end, tz)
+
+
+def wall_clock(day: date, clock: time, tz: ZoneInfo) -> datetime:
+    """The last instant at which the clock in `tz` shows this time; where it is skipped, the first instant after the gap.
+
+    The last, because an hour that comes twice is quiet both times.
+    """
+    late = datetime.combine(day, clock, tz).replace(fold=1)
+    instant = late.astimezone(UTC)
+    if instant.astimezone(tz).replace(tzinfo=None, fold=0) == late.replace(tzinfo=None, fold=0):
+        return instant
+    # Skipped: the two readings lie on both sides of the change, which is where the offset jumps.
+    before, after = sorted((instant, late.replace(fold=0).astimezone(UTC)))
+    new = after.astimezone(tz).utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) / 2
+        if middle.astimezone(tz).utcoffset() == new:
+            after = middle
+        else:
+            before = middle
+    return after.replace(microsecond=0)
+
+
+def next_digest(digest: Digest, tz: ZoneInfo, now: datetime) -> datetime:
+    """The next morning (daily) or Monday morning (weekly) at eight on the person's clock, after `now`."""
+    day = now.astimezone(tz).date()
+    for ahead in range(9):
+        candidate = day + timedelta(days=ahead)
+        if digest is Digest.WEEKLY and candidate.weekday() != DIGEST_WEEKDAY:
+            continue
+        at = wall_clock(candidate, time(DIGEST_HOUR), tz)
+        if at > now:
+            return at
+    raise AssertionError("a week has every weekday")  # pragma: no cover - nine days hold a Monday after any instant
+
+
+def pause_after(tries: int, chance: float) -> timedelta | None:
+    """How long to wait after try number `tries` failed; None after the last. `chance` in [0, 1) spreads failures by a half."""
+    if tries >= TRIES:
+        return None
+    return timedelta(seconds=FIRST_PAUSE_S * PAUSE_FACTOR ** (tries - 1) * (1 + chance / 2))
+
+
+# --- how a delivery stands -----------------------------------------------------------------------------------------------
+
+_RANK = {DeliveryStatus.QUEUED: 0, DeliveryStatus.SENT: 1, DeliveryStatus.DELIVERED: 2, DeliveryStatus.OPENED: 3}
+
+
+def heard(status: DeliveryStatus, said: DeliveryStatus) -> DeliveryStatus:
+    """The status after a provider said `said`. Callbacks come late and in any order: what is further on stays."""
+    if said is DeliveryStatus.FAILED:
+        return said if status in (DeliveryStatus.QUEUED, DeliveryStatus.SENT) else status
+    if status is DeliveryStatus.FAILED:
+        return said if said in (DeliveryStatus.DELIVERED, DeliveryStatus.OPENED) else status
+    return max(status, said, key=lambda s: _RANK[s])

@@ -1,0 +1,468 @@
+"""From a notice to what is sent: who it is for, in which words, by which channels, and when.
+
+Reactions write notices in the transaction of the event. Here they are claimed in batches; names, languages, places and choices
+are asked for outside any transaction; then the inbox's entry and the deliveries are written together, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, time
+from typing import TypeVar, cast
+from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.db import ModuleDatabase, Tx
+from forecourt.kernel.money import Money
+from forecourt.kernel.web import formats
+from forecourt.modules.booking.contract import BookingOut, Bookings, BookingStatus
+from forecourt.modules.identity.contract import AccountCard, Identity
+from forecourt.modules.notifications import rules, wording
+from forecourt.modules.notifications.calendar import calendar_of
+from forecourt.modules.notifications.contract import (
+    NOBODYS,
+    Channel,
+    DeliveryStatus,
+    Digest,
+    TemplateInvalid,
+    Topic,
+)
+from forecourt.modules.notifications.queries import choices, inbox, queue
+from forecourt.modules.notifications.queries.choices import Browser, TemplateRow
+from forecourt.modules.notifications.queries.inbox import DigestItem, Entry
+from forecourt.modules.notifications.queries.queue import Content, Delivery, Notice
+from forecourt.modules.notifications.rules import KINDS, Kind, Quiet
+from forecourt.modules.notifications.sealing import Leave, Links
+from forecourt.modules.notifications.service.inbox import InboxService
+from forecourt.modules.notifications.wording import Surround, Words
+from forecourt.modules.people.contract import People, Preferences
+from forecourt.modules.venues.contract import Organisation, VenueBook, Venues
+
+AT_ONCE = 100
+REMINDERS = ("booking.in_24_hours", "booking.in_2_hours")
+PHONES = (Channel.SMS, Channel.WHATSAPP)
+
+log = structlog.get_logger("forecourt.notifications")
+
+T = TypeVar("T")
+
+
+class Reader(Struct, frozen=True):
+    """A person as far as telling them something needs it."""
+
+    card: AccountCard
+    preferences: Preferences
+    channels: Mapping[Topic, frozenset[Channel]]
+    digest: Digest
+    browsers: Sequence[Browser]
+    phone: str | None
+    push_key: str | None
+
+    @property
+    def quiet(self) -> Quiet | None:
+        hours = self.preferences.quiet_hours
+        return Quiet(time.fromisoformat(hours.start), time.fromisoformat(hours.end)) if hours else None
+
+
+class Scene(Struct, frozen=True):
+    """What a batch of one organisation's notices is about."""
+
+    organisation: Organisation | None
+    books: Mapping[UUID, VenueBook]
+    bookings: Mapping[UUID, BookingOut]
+    readers: Mapping[UUID, Reader]
+    templates: Mapping[tuple[str, Channel, str], TemplateRow]
+
+
+class Plan(Struct, frozen=True):
+    """What becomes of one notice; nothing at all when it came to be void."""
+
+    notice: Notice
+    kind: Kind
+    deliveries: list[Delivery]
+    due: dict[UUID, datetime]
+    entry: Entry | None = None
+    digest: DigestItem | None = None
+    digest_at: datetime | None = None
+
+
+class Sources(Struct, frozen=True):
+    """Who is asked."""
+
+    identity: Identity
+    people: People
+    venues: Venues
+    bookings: Bookings
+
+
+class Telling:
+    def __init__(
+        self, db: ModuleDatabase, clock: Clock, sources: Sources, inbox_service: InboxService, links: Links, public_url: str
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._ask = sources
+        self._inbox = inbox_service
+        self._links = links
+        self._url = public_url
+
+    async def tell(self, organisation_id: UUID, ids: Sequence[UUID], lease: UUID) -> None:
+        """Tells the claimed notices of one organisation; those whose lease was lost meanwhile are left to their new holder."""
+        ctx = service_context("notifications", organisation_id)
+        async with self._db.read(ctx) as tx:
+            notices = await queue.notices(tx, organisation_id, ids, lease)
+        scene = await self._scene(ctx, organisation_id, notices)
+        plans = [self._plan(scene, notice) for notice in notices]
+        await self._write(ctx, organisation_id, plans, ids, lease)
+
+    # --- asking
+
+    async def _scene(self, ctx: Context, organisation_id: UUID, notices: Sequence[Notice]) -> Scene:
+        readers = await self.readers(ctx, list(dict.fromkeys(n.account_id for n in notices)))
+        if organisation_id == NOBODYS:
+            return Scene(None, {}, {}, readers, {})
+        organisation = await self._ask.venues.organisation(ctx, organisation_id)
+        about = list(dict.fromkeys(n.about_id for n in notices if n.about_id is not None and n.kind.startswith("booking.")))
+        bookings = await _some(about, lambda part: self._ask.bookings.bookings(ctx, part))
+        venues = list(dict.fromkeys(b.venue_id for b in bookings))
+        books = await _some(venues, lambda part: self._ask.venues.books(ctx, part))
+        async with self._db.read(ctx) as tx:
+            templates = await choices.templates(tx, organisation_id)
+        return Scene(
+            organisation,
+            {b.venue.id: b for b in books},
+            {b.id: b for b in bookings},
+            readers,
+            {(t.event, t.channel, t.locale): t for t in templates if t.enabled},
+        )
+
+    async def readers(self, ctx: Context, account_ids: list[UUID]) -> dict[UUID, Reader]:
+        """These people; accounts that are gone or closed are left out."""
+        cards = await _some(account_ids, lambda part: self._ask.identity.accounts(ctx, part))
+        open_ = [card for card in cards if not card.status.closed]
+        ids = [card.id for card in open_]
+        preferences = await _some(ids, lambda part: self._ask.people.preferences(ctx, part))
+        chosen: dict[UUID, tuple[choices.Chosen, list[Browser]]] = {}
+        async with self._db.read(ctx) as tx:
+            for id in ids:
+                await tx.become(self._db.role, None, id)
+                row = await choices.chosen(tx, id)
+                chosen[id] = (row.chosen if row else choices.Chosen(), await choices.browsers(tx, id))
+        readers: dict[UUID, Reader] = {}
+        for card, prefers in zip(open_, preferences, strict=True):
+            choice, browsers = chosen[card.id]
+            channels = {topic: frozenset(picked) for topic, picked in choice.channels.items()}
+            texts = any(channel in picked for picked in channels.values() for channel in PHONES)
+            phone = await self._ask.identity.phone(ctx, card.id) if texts else None
+            readers[card.id] = Reader(card, prefers, channels, choice.digest, browsers, phone, choice.push_key)
+        return readers
+
+    # --- deciding
+
+    def _plan(self, scene: Scene, notice: Notice) -> Plan:
+        kind, reader = KINDS[notice.kind], scene.readers.get(notice.account_id)
+        nothing = Plan(notice, kind, [], {})
+        if reader is None:
+            return nothing
+        locale = wording.locale_for(reader.preferences.locale, scene.organisation.locale if scene.organisation else None)
+        booking = scene.bookings.get(notice.about_id) if notice.about_id else None
+        if notice.kind.startswith("booking.") and (booking is None or not _still_true(notice, booking)):
+            return nothing
+        book = scene.books.get(booking.venue_id) if booking else None
+        values = self.values(notice, reader.card.name, locale, scene.organisation, booking, book)
+        return self._spread(scene, notice, kind, reader, locale, values, booking, book)
+
+    def values(
+        self,
+        notice: Notice,
+        name: str,
+        locale: str,
+        organisation: Organisation | None,
+        booking: BookingOut | None,
+        book: VenueBook | None,
+    ) -> dict[str, str]:
+        """What the templates of the notice's kind may name (`wording.SAMPLES`)."""
+        facts = notice.facts
+        found = {"person": name, "organisation": organisation.name if organisation else "Forecourt"}
+        if booking is not None and book is not None:
+            found |= _booking_values(locale, booking, book)
+            found |= {"reason": _text(facts.get("reason")), "refund": _amount(locale, facts.get("refund"))}
+            if "from_start" in facts:
+                found["was"] = _was(locale, facts, book)
+        for field in ("amount", "paid"):
+            if field in facts:
+                found[field] = _amount(locale, facts[field])
+        for field in ("sender", "room", "text", "role"):
+            if field in facts:
+                found[field] = _text(facts[field])
+        if notice.kind == "security.noted":
+            found["what"] = wording.word(locale, _text(facts["what"]), "security")
+        found["link"] = self._href(notice)
+        return found
+
+    def _href(self, notice: Notice, *, absolute: bool = True) -> str:
+        match notice.kind.split(".")[0]:
+            case "booking":
+                path = f"/bookings/{notice.about_id}"
+            case "payment":
+                path = "/bookings"
+            case "chat":
+                path = f"/chat/{notice.about_id}" if notice.about_id else "/chat"
+            case "staff":
+                path = "/orgs"
+            case _:
+                path = "/account"
+        return f"{self._url}{path}" if absolute else path
+
+    def _spread(
+        self,
+        scene: Scene,
+        notice: Notice,
+        kind: Kind,
+        reader: Reader,
+        locale: str,
+        values: Mapping[str, str],
+        booking: BookingOut | None,
+        book: VenueBook | None,
+    ) -> Plan:
+        """One message for each channel and address that is wanted and there."""
+        now = self._clock.now()
+        tz = ZoneInfo(reader.preferences.timezone or (scene.organisation.timezone if scene.organisation else "UTC"))
+        plan = Plan(notice, kind, [], {})
+        for channel in rules.wanted(kind, reader.channels):
+            content = self._content(scene, notice, kind, channel, locale, values, reader)
+            if channel is Channel.IN_APP:
+                plan = self._with_entry(plan, reader, locale, content, now)
+                continue
+            if channel is Channel.EMAIL and rules.in_digest(kind, reader.digest):
+                item = DigestItem(notice.id, kind.topic.value, content.subject, self._href(notice, absolute=False), now)
+                at = rules.next_digest(reader.digest, tz, now)
+                plan = msgspec.structs.replace(plan, digest=item, digest_at=at)
+                continue
+            if channel is Channel.EMAIL and kind.calendar and booking is not None and book is not None:
+                content = msgspec.structs.replace(content, calendar=calendar_of(booking, book, content.subject, now))
+            at = rules.send_at(kind, channel, reader.quiet, tz, now)
+            for recipient in addresses(channel, reader):
+                delivery = _delivery(notice, kind, channel, recipient, locale, content, now)
+                plan.deliveries.append(delivery)
+                plan.due[delivery.id] = at
+        return plan
+
+    def _content(
+        self,
+        scene: Scene,
+        notice: Notice,
+        kind: Kind,
+        channel: Channel,
+        locale: str,
+        values: Mapping[str, str],
+        reader: Reader,
+    ) -> Content:
+        token = self._links.token(Leave(reader.card.id, kind.topic))
+        around = Surround(
+            locale,
+            values["organisation"],
+            self._href(notice, absolute=channel is not Channel.IN_APP),
+            "" if kind.weight is rules.Weight.CRITICAL else f"{self._url}/v1/unsubscribe/{token}",
+            f"{self._url}/account/notifications",
+        )
+        shipped = wording.shipped(kind.name, channel, locale)
+        own = scene.templates.get((kind.name, channel, locale))
+        if own is not None:
+            try:
+                return wording.compose(channel, Words(own.subject, own.body, own.html), values, around)
+            except TemplateInvalid as e:  # it fitted the sample and not this: better our words than none
+                log.warning("template_failed", template=str(own.id), error=e.detail)
+        return wording.compose(channel, shipped, values, around)
+
+    @staticmethod
+    def _with_entry(plan: Plan, reader: Reader, locale: str, content: Content, now: datetime) -> Plan:
+        """The inbox: there at once, so its delivery is done."""
+        notice, kind = plan.notice, plan.kind
+        delivery = _delivery(notice, kind, Channel.IN_APP, str(reader.card.id), locale, content, now)
+        delivery = msgspec.structs.replace(delivery, status=DeliveryStatus.DELIVERED, provider="inbox")
+        entry = Entry(
+            notice.id,
+            0,
+            kind.name,
+            kind.topic,
+            kind.urgency,
+            notice.organisation_id,
+            delivery.id,
+            content.subject or kind.name,
+            content.text,
+            content.href,
+            now,
+            None,
+            None,
+        )
+        plan.deliveries.append(delivery)
+        return msgspec.structs.replace(plan, entry=entry)
+
+    # --- writing
+
+    async def _write(self, ctx: Context, organisation_id: UUID, plans: Sequence[Plan], ids: Sequence[UUID], lease: UUID) -> None:
+        now = self._clock.now()
+        async with self._db.tx(ctx) as tx:
+            held = await queue.hold(tx, organisation_id, ids, lease)
+            mine = [p for p in plans if p.notice.id in held]
+            made = await queue.insert_deliveries(tx, organisation_id, [d for p in mine for d in p.deliveries], now)
+            await queue.queue(tx, organisation_id, "delivery", {id: at for p in mine for id, at in p.due.items() if id in made})
+            await queue.told(tx, organisation_id, list(held), now)
+            # In the order of accounts: two workers with notices for the same people do not wait for each other in a circle.
+            for plan in sorted(mine, key=lambda p: (p.notice.account_id, p.notice.id)):
+                await self._write_personal(tx, plan)
+
+    async def _write_personal(self, tx: Tx, plan: Plan) -> None:
+        """What lies under the person's own id."""
+        account_id = plan.notice.account_id
+        if plan.entry is not None or plan.digest is not None:
+            await tx.become(self._db.role, NOBODYS, account_id)
+        if plan.entry is not None:
+            await self._inbox.put(tx, account_id, plan.entry)
+        if plan.digest is not None and plan.digest_at is not None:
+            await inbox.digest_add(tx, account_id, plan.digest)
+            await queue.queue_once(tx, NOBODYS, account_id, "digest", plan.digest_at)
+
+    async def digest(self, account_id: UUID, lease: UUID) -> None:
+        """Puts together what waited for a person's digest, as one mail."""
+        ctx = service_context("notifications", NOBODYS)
+        found = await self.readers(ctx, [account_id])
+        reader, now = found.get(account_id), self._clock.now()
+        async with self._db.tx(ctx) as tx:
+            if not await queue.hold(tx, NOBODYS, [account_id], lease):
+                return
+            await tx.become(self._db.role, NOBODYS, account_id)
+            items = await inbox.digest(tx, account_id, AT_ONCE)
+            if items and reader is not None:
+                delivery = self._digest_mail(reader, items, now)
+                await queue.insert_deliveries(tx, NOBODYS, [delivery], now)
+                await queue.queue(tx, NOBODYS, "delivery", {delivery.id: now})
+            await inbox.digested(tx, account_id, [item.id for item in items])
+            await queue.done(tx, NOBODYS, [account_id], lease)
+
+    def _digest_mail(self, reader: Reader, items: Sequence[DigestItem], now: datetime) -> Delivery:
+        locale = wording.locale_for(reader.preferences.locale)
+        subject = wording.word(locale, "digest_subject_weekly" if reader.digest is Digest.WEEKLY else "digest_subject")
+        intro = wording.render_text("text", wording.word(locale, "digest_intro"), {"person": reader.card.name}, 1000)
+        text = "\n\n".join([intro, *(f"{item.title}\n{self._url}{item.href}" for item in items)])
+        around = Surround(locale, "Forecourt", f"{self._url}/notifications", "", f"{self._url}/account/notifications")
+        content = wording.letter(subject, text, around)
+        id = uuid5(items[-1].id, f"digest {reader.card.id}")
+        return Delivery(
+            NOBODYS,
+            id,
+            None,
+            reader.card.id,
+            "digest",
+            "digest",
+            Channel.EMAIL,
+            reader.card.email,
+            locale,
+            content,
+            DeliveryStatus.QUEUED,
+            0,
+            "",
+            "",
+            now,
+            None,
+            now,
+        )
+
+
+async def _some(ids: list[UUID], ask: Callable[[list[UUID]], Awaitable[list[T]]]) -> list[T]:
+    """Asks for so many at once as contracts answer."""
+    found: list[T] = []
+    for start in range(0, len(ids), AT_ONCE):
+        found += await ask(ids[start : start + AT_ONCE])
+    return found
+
+
+def addresses(channel: Channel, reader: Reader) -> list[str]:
+    """Where a message for the reader goes: an address, a number, the ids of browsers. None: the channel is left out."""
+    match channel:
+        case Channel.EMAIL:
+            return [reader.card.email]
+        case Channel.SMS | Channel.WHATSAPP:
+            return [reader.phone] if reader.phone else []
+        case Channel.PUSH:
+            return [reader.push_key] if reader.push_key else []
+        case Channel.WEB_PUSH:
+            return [str(browser.id) for browser in reader.browsers]
+        case Channel.IN_APP | Channel.WEBHOOK:
+            return []
+
+
+def _delivery(
+    notice: Notice, kind: Kind, channel: Channel, recipient: str, locale: str, content: Content, now: datetime
+) -> Delivery:
+    """Its id follows from what it is: told twice, it is one."""
+    return Delivery(
+        notice.organisation_id,
+        uuid5(notice.id, f"{channel.value} {recipient}"),
+        notice.id,
+        notice.account_id,
+        kind.name,
+        kind.topic.value,
+        channel,
+        recipient,
+        locale,
+        content,
+        DeliveryStatus.QUEUED,
+        0,
+        "",
+        "",
+        now,
+        None,
+        now,
+    )
+
+
+def _still_true(notice: Notice, booking: BookingOut) -> bool:
+    """A reminder of a booking that was moved or cancelled says nothing true; so does a yes to what is over."""
+    if notice.kind in REMINDERS:
+        start = notice.facts.get("start")
+        return booking.status is BookingStatus.UPCOMING and start == booking.start.isoformat()
+    return True
+
+
+def _booking_values(locale: str, booking: BookingOut, book: VenueBook) -> dict[str, str]:
+    venue, resource = book.venue, book.resource(booking.resource_id)
+    day = formats.date(locale, booking.start, venue.timezone)
+    hours = formats.time_range(locale, booking.start, booking.end, venue.timezone)
+    return {
+        "venue": venue.name,
+        "place": resource.name if resource else venue.name,
+        "address": venue.address,
+        "date": day,
+        "time": hours,
+        "when": f"{day}, {hours}",
+        "price": formats.money(locale, booking.price),
+        "team_size": formats.number(locale, booking.team_size),
+    }
+
+
+def _was(locale: str, facts: Mapping[str, object], book: VenueBook) -> str:
+    """Place and time before a move."""
+    start, end = (datetime.fromisoformat(str(facts[field])) for field in ("from_start", "from_end"))
+    resource = book.resource(UUID(str(facts["from_resource_id"])))
+    hours = formats.time_range(locale, start, end, book.venue.timezone)
+    return f"{resource.name if resource else book.venue.name}, {formats.date(locale, start, book.venue.timezone)}, {hours}"
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _amount(locale: str, value: object) -> str:
+    """An amount that is nothing is not worth a word."""
+    if not isinstance(value, dict):
+        return ""
+    money = msgspec.convert(cast("dict[str, object]", value), Money)
+    return formats.money(locale, money) if money.amount else ""
