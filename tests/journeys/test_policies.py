@@ -86,7 +86,6 @@ MAY = {
     ("media.locator", "*", "look"): OPEN_ON_PURPOSE["media.locator known_by_id using"],
     ("media.doomed", NOBODY, "look"): "the sweeper looks after everybody's objects; ids and times alone",
     ("people.profile", "*", "look"): OPEN_ON_PURPOSE["people.profile anybody_may_look using"],
-    ("chat.position", "*", "look"): OPEN_ON_PURPOSE["chat.position numbers_alone using"],
     **{
         ("notifications.due", NOBODY, deed): "the keeper of the queue works for everybody; ids and times alone"
         for deed in ("look", "change", "remove", "add")
