@@ -54,3 +54,28 @@ def test_the_guide_names_paths_that_the_program_has() -> None:
     named = {re.sub(r"\{\w+\}", "{}", path) for path in _PATH.findall(GUIDE.replace("$ORG", "{org_id}"))}
     assert len(named) > 5
     assert named - shapes == set()
+
+
+def tests_there_are() -> set[str]:
+    """Every test function of the suite, by name."""
+    return {
+        name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+
+
+def tests_named(text: str) -> set[str]:
+    return set(re.findall(r"`(test_\w+)`", text))
+
+
+def test_every_proof_that_the_threat_model_names_is_a_test() -> None:
+    named = tests_named((ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 40
+    assert named - tests_there_are() == set()
+
+
+def test_a_proof_that_is_none_would_be_noticed() -> None:
+    assert tests_named("| a threat | a defence | `test_that_was_renamed`, `tests/x.py` |") - tests_there_are() == {
+        "test_that_was_renamed"
+    }
