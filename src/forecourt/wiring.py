@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from forecourt.kernel.events import registered_events
 from forecourt.kernel.http.gate import Gate
@@ -227,6 +227,20 @@ def media(house: House) -> Part:
     )
 
 
+def chat(house: House) -> Part:
+    from forecourt.app import Part
+    from forecourt.modules.chat.contract import Chat, ChatTopics
+    from forecourt.modules.chat.http import ChatApi
+    from forecourt.modules.chat.names import Names
+    from forecourt.modules.chat.service import ChatService
+    from forecourt.modules.people.contract import People
+
+    service = ChatService(house.database.module("chat"), house.clock, house.hub, Names(house.board.call(People)))
+    house.board.provide(Chat, service)
+    house.board.provide(ChatTopics, service)
+    return Part("chat", operations=ChatApi(service).operations())
+
+
 def audit(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.audit import jobs, reactions
@@ -269,6 +283,7 @@ MODULES: dict[str, Callable[[House], Part]] = {
     "booking": booking,
     "payments": payments,
     "media": media,
+    "chat": chat,
     "audit": audit,
 }
 """In the order in which they are built; audit last, because it records what all others announce."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -63,6 +63,7 @@ OPEN_ON_PURPOSE = {
     "identity.api_key_place before_anybody_is_known check": UNKNOWN_YET,
     "notifications.outbox development_only using": "development's mailbox; production writes nothing there",
     "notifications.outbox development_only check": "development's mailbox; production writes nothing there",
+    "chat.position numbers_alone using": "where each room's numbering is, for the server that forwards; numbers alone",
     "audit.chain every_chain using": "who verifies every chain asks which there are; an end says nothing about what happened",
     "booking.feed presented using": "a token opens its calendar to who presents it: whoever reads knows the digest already",
     "payments.book known_to_all using": "which organisations keep books, for the sweeps; no tenant's data",
@@ -85,12 +86,13 @@ MAY = {
     ("payments.book", "*", "look"): OPEN_ON_PURPOSE["payments.book known_to_all using"],
     ("media.locator", "*", "look"): OPEN_ON_PURPOSE["media.locator known_by_id using"],
     ("media.doomed", NOBODY, "look"): "the sweeper looks after everybody's objects; ids and times alone",
-    ("people.profile", "*", "look"): OPEN_ON_PURPOSE["people.profile anybody_may_look using"],
+    ("chat.position", "*", "look"): OPEN_ON_PURPOSE["chat.position numbers_alone using"],
     **{
         ("notifications.due", NOBODY, deed): "the keeper of the queue works for everybody; ids and times alone"
         for deed in ("look", "change", "remove", "add")
     },
     ("notifications.inbox", NOBODY, "look"): "the realtime server asks how far inboxes have come; ids and numbers alone",
+    ("people.profile", "*", "look"): OPEN_ON_PURPOSE["people.profile anybody_may_look using"],
     ("venues.locator", "*", "look"): PUBLIC,
     ("venues.organisation_card", "*", "look"): PUBLIC,
     ("venues.listing", "*", "look"): PUBLIC,
@@ -110,6 +112,9 @@ class Two:
     person: str
     their_org: str
     their_person: str
+    rooms: str = ""
+    """Of chat, in which the person is but they are not, as a list of SQL; `their_rooms` the other way about."""
+    their_rooms: str = ""
 
 
 @dataclass
@@ -124,6 +129,8 @@ class Table:
             return ("entrypoint" if self.name == "kernel.job" else "subscriber") + " like 'payments.%'"
         if self.name == "venues.organisation":
             return f"id = '{two.their_org}'"
+        if self.name.startswith("chat.") and "room_id" in self.columns:
+            return f"room_id in ({two.their_rooms})"
         if "organisation_id" in self.columns:
             return f"organisation_id = '{two.their_org}'"
         if "account_id" in self.columns:
@@ -136,6 +143,8 @@ class Table:
         """Of one's own row: what has to change so that it is theirs, and which row."""
         if self.name == "venues.organisation":
             return f"id = '{uuid4()}'", f"id = '{two.org}'"
+        if self.name.startswith("chat.") and "room_id" in self.columns:
+            return f"room_id = {two.their_rooms.split(',')[0]}", f"room_id in ({two.rooms})"
         if "organisation_id" in self.columns:
             return f"organisation_id = '{two.their_org}'", f"organisation_id = '{two.org}'"
         if "account_id" in self.columns:
@@ -158,7 +167,7 @@ async def tables(connection: asyncpg.Connection) -> dict[str, Table]:
 
 async def policies(connection: asyncpg.Connection) -> list[asyncpg.Record]:
     return await connection.fetch(
-        "select schemaname || '.' || tablename as table, policyname as name, roles::text[] as roles, qual, with_check"
+        "select schemaname || '.' || tablename as table, policyname as name, roles::text[] as roles, cmd, qual, with_check"
         " from pg_policies where schemaname = any($1) order by 1, 2",
         ["kernel", *module_names()],
     )
@@ -168,13 +177,14 @@ Outcomes = dict[tuple[str, str], str]
 """For whom and what was done → what came of it."""
 
 
-async def attempt(connection: asyncpg.Connection, role: str, org: str, person: str, sql: str) -> str:
+async def attempt(connection: asyncpg.Connection, role: str, org: str, person: str, room: str, sql: str) -> str:
     """What comes of a statement under these settings: rows, a refusal, or how far it got past row security."""
     step = connection.transaction()
     await step.start()
     try:
         await connection.execute(
-            f"set local role {role}; set local forecourt.org = '{org}'; set local forecourt.account = '{person}'"
+            f"set local role {role}; set local forecourt.org = '{org}'; set local forecourt.account = '{person}';"
+            f" set local forecourt.room = '{room}'"
         )
         return (await connection.execute(sql)).rsplit(" ", 1)[-1] + " rows"
     except asyncpg.InsufficientPrivilegeError as e:
@@ -212,8 +222,12 @@ async def probe(connection: asyncpg.Connection, table: Table, role: str, two: Tw
     if handing is not None:
         deeds["hand over"] = f"update {table.name} set {handing[0]} where {handing[1]}"
     return {
-        (who, what): await attempt(connection, role, org, person, sql)
-        for who, org, person in ((NOBODY, "", ""), (ORGANISATION, two.org, ""), (PERSON, "", two.person))
+        (who, what): await attempt(connection, role, org, person, room, sql)
+        for who, org, person, room in (
+            (NOBODY, "", "", ""),
+            (ORGANISATION, two.org, "", ""),
+            (PERSON, "", two.person, two.rooms.split(",")[0].strip("'")),
+        )
         for what, sql in deeds.items()
     }
 
@@ -267,6 +281,14 @@ async def furnish(world: World, club: Club, guest: Person, word: str) -> None:
     photo = {"file": ("court.png", picture(), "image/png")}
     await made(await world.client.post(f"{org}/uploads", headers=owner.headers, files=photo))
     await made(await world.client.post("/v1/uploads", headers=guest.headers, files=photo))
+    channel = await made(await owner.post(f"{org}/channels", {"name": word, "public": False, "member_ids": [guest.id]}))
+    room = f"/v1/rooms/{channel['id']}"
+    first = await made(await guest.post(f"{room}/messages", {"client_id": word, "text": f"@[Them]({owner.id}) at six?"}))
+    await made(await guest.send("PATCH", f"/v1/messages/{first['id']}", {"text": f"@[Them]({owner.id}) at seven?"}))
+    await made(await owner.send("PUT", f"/v1/messages/{first['id']}/reactions/👍"))
+    await made(await owner.post(f"{room}/moderation", {"action": "ban", "account_id": str(uuid4())}))
+    await made(await guest.post("/v1/rooms", {"kind": "direct", "member_ids": [owner.id]}))
+    await made(await guest.send("PUT", "/v1/me/chat", {"receipts": False}))
     # A person's own place as staff, and a log-in that fails.
     await made(await owner.post(f"{org}/staff", {"account_id": guest.id, "role": "viewer"}))
     await world.client.post("/v1/auth/login", json={"email": guest.email, "password": "not it, by far"})
@@ -285,22 +307,6 @@ insert into booking.errand (organisation_id, id, booking_id, kind, amount_minor,
     select organisation_id, id, id, 'refund', 0, 'GBP', now() from booking.booking;
 insert into media.doomed (holder_id, content_id, due_at) select holder_id, id, now() from media.content;
 insert into kernel.inbox (subscriber, event_id) values ('payments.heard', '{id}');
-insert into kernel.job (entrypoint, payload) values ('payments.work', '');
-"""
-"""What stands in a table only between two steps of the house; the API never leaves it there to be seen."""
-
-
-@pytest.fixture
-async def two(fresh_database: FreshDatabase, valkey_url: str, tmp_path: Path) -> AsyncIterator[tuple[asyncpg.Connection, Two]]:
-    house = await House.open(settings_for(tmp_path), Addresses(fresh_database.url, valkey_url))
-    connection = await fresh_database.admin()
-    try:
-        await house.start_work()
-        transport = httpx.ASGITransport(app=house.app)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://house.test", timeout=30) as client:
-            world = World(client)
-            clubs = [await world.club(), await world.club()]
-            people = [await world.person("Pat"), await world.person("Quinn")]
 insert into notifications.notice (organisation_id, id, account_id, kind, key, facts, created_at)
     select id, id, id, 'booking.confirmed', 'machinery', '{}', now() from venues.organisation;
 insert into notifications.due (organisation_id, id, what, due_at)
@@ -336,12 +342,34 @@ insert into notifications.push_subscription (account_id, id, endpoint, p256dh, a
     select account_id, account_id, 'https://push.example.org', repeat('x', 87), repeat('x', 22), '', now() from people.preferences;
 insert into notifications.digest_item (account_id, id, topic, title, href, at)
     select account_id, account_id, 'payments', 'machinery', '', now() from people.preferences;
+insert into kernel.job (entrypoint, payload) values ('payments.work', '');
+"""
+"""What stands in a table only between two steps of the house; the API never leaves it there to be seen."""
+
+
+async def rooms(connection: asyncpg.Connection, person: str) -> str:
+    found = await connection.fetch("select room_id from chat.member where account_id = $1::uuid", UUID(person))
+    return ", ".join(f"'{r[0]}'" for r in found)
+
+
+@pytest.fixture
+async def two(fresh_database: FreshDatabase, valkey_url: str, tmp_path: Path) -> AsyncIterator[tuple[asyncpg.Connection, Two]]:
+    house = await House.open(settings_for(tmp_path), Addresses(fresh_database.url, valkey_url))
+    connection = await fresh_database.admin()
+    try:
+        await house.start_work()
+        transport = httpx.ASGITransport(app=house.app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://house.test", timeout=30) as client:
+            world = World(client)
+            clubs = [await world.club(), await world.club()]
+            people = [await world.person("Pat"), await world.person("Quinn")]
             for club, guest, word in zip(clubs, people, ("ONE", "TWO"), strict=True):
                 await furnish(world, club, guest, word)
             await house.dispatcher.drain()
         await house.close()
         await connection.execute(MACHINERY.replace("{id}", str(uuid4())))
-        yield connection, Two(clubs[0].id, people[0].id, clubs[1].id, people[1].id)
+        mine, theirs = [await rooms(connection, person.id) for person in people]
+        yield connection, Two(clubs[0].id, people[0].id, clubs[1].id, people[1].id, mine, theirs)
     finally:
         await connection.close()
         await house.close()
@@ -375,21 +403,33 @@ async def test_nothing_of_another_tenant_is_reached_and_each_policy_that_opens_i
     ]
     assert not leaks, "\n".join(leaks)
 
-    closed = [
-        (p["table"], p["name"], c) for p in guards for c in clauses(p) if f"{p['table']} {p['name']} {c}" not in OPEN_ON_PURPOSE
-    ]
-    unnoticed = [
-        f"{table} {name} {clause}"
-        for table, name, clause in closed
-        if await probed(table, f"alter policy {name} on {table} {'using' if clause == 'using' else 'with check'} (true)")
-        == before[table]
-    ]
+    # Who changes or removes a row must also see it: those policies show only where everything is seen.
+    seen = {t: await probed(t, sight(guards, t)) for t in {p["table"] for p in guards if p["cmd"] in ("UPDATE", "DELETE")}}
+    closed = [(p, c) for p in guards for c in clauses(p) if f"{p['table']} {p['name']} {c}" not in OPEN_ON_PURPOSE]
+    unnoticed: list[str] = []
+    for policy, clause in closed:
+        table = policy["table"]
+        opening = f"alter policy {policy['name']} on {table} {'using' if clause == 'using' else 'with check'} (true)"
+        behind = policy["cmd"] in ("UPDATE", "DELETE")
+        if (
+            await probed(table, f"{sight(guards, table)}; {opening}" if behind else opening)
+            == (seen if behind else before)[table]
+        ):
+            unnoticed.append(f"{table} {policy['name']} {clause}")
     assert not unnoticed, "\n".join(unnoticed)
     assert len(closed) > 60
 
 
 def clauses(policy: asyncpg.Record) -> list[str]:
     return [c for c, column in (("using", "qual"), ("check", "with_check")) if policy[column] is not None]
+
+
+def sight(guards: list[asyncpg.Record], table: str) -> str:
+    """Statements that open what decides who sees the table's rows."""
+    return "; ".join(
+        ["select"]
+        + [f"alter policy {p['name']} on {table} using (true)" for p in guards if p["table"] == table and p["cmd"] == "SELECT"]
+    )
 
 
 def only_open(guards: list[asyncpg.Record], table: str) -> bool:

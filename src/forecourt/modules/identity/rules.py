@@ -34,6 +34,7 @@ PERMISSIONS: Mapping[str, str] = MappingProxyType(
         "booking.create_any": "Book for somebody else",
         "booking.read_any": "See all bookings",
         "booking.update_any": "Change anybody's booking",
+        "chat.manage_channels": "Make the organisation's channels",
         "classes.manage": "Plan classes and their seats",
         "community.post": "Speak for the organisation",
         "frontdesk.answer": "Answer guests",

@@ -1,0 +1,32 @@
+"""The use cases of chat, together."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from forecourt.kernel.context import Context
+from forecourt.modules.chat import queries, rules
+from forecourt.modules.chat.contract import MessagePreview
+from forecourt.modules.chat.service.moderation import Moderating
+from forecourt.modules.chat.service.rooms import Rooms
+from forecourt.modules.chat.service.topics import Topics
+
+
+class ChatService(Rooms, Moderating, Topics):
+    """Satisfies `Chat` and `ChatTopics`."""
+
+    async def preview(self, ctx: Context, room_id: UUID, message_id: UUID) -> MessagePreview | None:
+        async with self.db.read(ctx.within(None)) as tx:
+            await queries.open_as_the_house(tx, room_id)
+            row = await queries.maybe_message(tx, room_id, message_id)
+            if row is None:
+                return None
+            room = await queries.room(tx, room_id)
+        return MessagePreview(
+            room_id=room_id,
+            room_kind=room.kind,
+            room_name=room.name,
+            sender_id=row.sender_id,
+            excerpt=rules.excerpt(row.body),
+            attachments=len(row.attachments),
+        )

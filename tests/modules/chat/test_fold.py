@@ -1,0 +1,122 @@
+"""Stale state + events = fresh state, whatever people do in a room."""
+
+from __future__ import annotations
+
+import random
+from uuid import UUID
+
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.modules.chat.conftest import Town, id_of
+
+from forecourt.kernel.errors import Problem
+from forecourt.modules.chat import rules
+from forecourt.modules.chat.contract import Notify, RoomRole
+from forecourt.modules.chat.service.membership import NewMembers, RoleChange
+from forecourt.modules.chat.service.messages import HistoryQuery, MessageEdit
+from forecourt.modules.chat.service.moderation import Moderation, ModerationAction
+from forecourt.modules.chat.service.rooms import RoomPatch
+
+COMMANDS = (
+    "say", "reply", "edit", "delete", "react", "unreact", "pin", "unpin", "add", "remove", "leave", "role", "mute", "unmute",
+    "slow", "ban", "unban", "rename", "archive", "retain", "read", "notify",
+)  # fmt: skip
+EMOJI = ("👍", "🎾", "❤️")
+
+
+async def do(town: Town, room: UUID, command: str, dice: random.Random) -> None:
+    """One command of somebody, allowed or not."""
+    chat = town.chat
+    everybody = [town.ada, town.ben, town.cleo, town.dan]
+    who, other = dice.choice(everybody), id_of(dice.choice(everybody))
+    said = (await chat.history(town.ada, room, HistoryQuery(after_seq=0, limit=100))).items
+    one = dice.choice(said).id if said else room
+    match command:
+        case "say":
+            await town.say(who, room, f"Court {dice.randint(1, 9)} at **six**")
+        case "reply":
+            await town.say(who, room, "Yes", reply_to=one)
+        case "edit":
+            await chat.edit(who, one, MessageEdit(f"Rather court {dice.randint(1, 9)}"))
+        case "delete":
+            await chat.delete(who, one)
+        case "react":
+            await chat.react(who, one, dice.choice(EMOJI))
+        case "unreact":
+            await chat.unreact(who, one, dice.choice(EMOJI))
+        case "pin":
+            await chat.pin(who, room, one)
+        case "unpin":
+            await chat.unpin(who, room, one)
+        case "add":
+            await chat.add(town.ada, room, NewMembers([id_of(o) for o in everybody[1:]]))
+        case "remove":
+            await chat.remove(town.ada, room, id_of(dice.choice(everybody[1:])))
+        case "leave":
+            await chat.leave(dice.choice(everybody[1:]), room)
+        case "role":
+            await chat.set_role(town.ada, room, RoleChange(id_of(dice.choice(everybody[1:])), dice.choice(list(RoomRole))))
+        case "rename":
+            await chat.change(who, room, RoomPatch(name=f"Thursday {dice.randint(1, 9)}"), None)
+        case "archive":
+            await chat.change(who, room, RoomPatch(archived=dice.random() < 0.3), None)
+        case "retain":
+            await chat.change(who, room, RoomPatch(retention_days=dice.choice([None, 30])), None)
+        case "read":
+            await chat.read(who, room, dice.randint(0, 20))
+        case "notify":
+            await chat.notify(who, room, dice.choice(list(Notify)))
+        case "slow":
+            await chat.moderate(who, room, Moderation(ModerationAction.SLOW_MODE, seconds=dice.choice([0, 5])))
+        case _:
+            await chat.moderate(who, room, Moderation(ModerationAction(command), other, minutes=dice.choice([None, 5])))
+
+
+@given(commands=st.lists(st.sampled_from(COMMANDS), min_size=4, max_size=14), seed=st.integers(0, 2**32))
+@settings(
+    max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+async def test_an_older_picture_and_what_happened_since_make_the_present_one(town: Town, commands: list[str], seed: int) -> None:
+    dice = random.Random(seed)
+    room = await town.group(town.ben, town.cleo)
+    for text in ("Who brings balls?", "I do"):
+        await town.say(town.ben, room, text)
+    stale, since = await town.scene(town.ada, room)
+    first, halfway = msgspec.json.decode(msgspec.json.encode(stale), type=rules.Scene), None
+    for n, command in enumerate(commands):
+        try:
+            await do(town, room, command, dice)
+        except Problem:
+            assert True  # it was refused, and so nothing of it may be seen
+        if n == len(commands) // 2:
+            halfway = await town.scene(town.ada, room)
+    fresh, position = await town.scene(town.ada, room)
+    assert await town.caught_up(town.ada, room, stale, since) == fresh
+    assert halfway is not None
+    assert await town.caught_up(town.ada, room, *halfway) == fresh
+    # Events that the picture holds already change nothing in the end.
+    twice = await town.caught_up(town.ada, room, msgspec.json.decode(msgspec.json.encode(fresh), type=rules.Scene), since)
+    assert twice == fresh
+    # What followers were told as it happened is what the room keeps.
+    told = [e for e in town.wire.numbered(room) if e.seq is not None and e.seq > since.seq]
+    assert [e.seq for e in told] == list(range(since.seq + 1, position.seq + 1))
+    assert told or first == fresh
+
+
+async def test_deleted_words_are_in_no_event_that_is_still_told(town: Town) -> None:
+    room = await town.group(town.ben)
+    stale, since = await town.scene(town.ada, room)
+    message = await town.say(town.ben, room, "The door code is 4711")
+    await town.chat.edit(town.ben, message.id, MessageEdit("The door code is 4712"))
+    kept = await town.chat.follow(town.ada, f"room:{room}", since)
+    assert any(b"471" in bytes(e.data) for e in kept.events), "the control"
+    await town.chat.delete(town.ben, message.id)
+    kept = await town.chat.follow(town.ada, f"room:{room}", since)
+    assert kept.recovered
+    assert len(kept.events) == 3
+    assert not any(b"471" in bytes(e.data) for e in kept.events)
+    for event in kept.events:
+        rules.after(stale, event.type, bytes(event.data))
+    fresh, _ = await town.scene(town.ada, room)
+    assert stale == fresh
