@@ -64,7 +64,7 @@ def box(name: bytes, content: bytes = b"") -> bytes:
 
 def mp4(*handlers: bytes, brand: bytes = b"isom") -> bytes:
     """A container with a track for each handler, `vide` or `soun`, after its media data as cameras write it."""
-    media = [box(b"mdia", box(b"hdlr", b"\0" * 8 + handler + b"\0" * 12)) for handler in handlers]
+    media = [box(b"mdia", box(b"mdhd", b"\0" * 24) + box(b"hdlr", b"\0" * 8 + handler + b"\0" * 12)) for handler in handlers]
     tracks = b"".join(box(b"trak", box(b"tkhd", b"\0" * 8) + track) for track in media)
     return box(b"ftyp", brand + b"\0\0\2\0") + box(b"mdat", b"\0" * 500) + box(b"moov", box(b"mvhd", b"\0" * 20) + tracks)
 

@@ -21,6 +21,8 @@ from forecourt.kernel.errors import Conflict, Invalid, UnsupportedMedia
 from forecourt.kernel.events import Event
 
 MAX_CARDS = 200
+MAX_TAKEN_BYTES = 7 * 1024 * 1024
+"""Of a file that one module hands to this one; what is larger is sent to `/v1/uploads`."""
 
 
 class MediaKind(StrEnum):
@@ -134,6 +136,13 @@ class MediaRemoved(Event, frozen=True, name="media.removed"):
 
 
 class Media(Protocol):
+    async def take(self, ctx: Context, content: bytes, name: str, alt: str) -> MediaCard:
+        """A file that came with the form of a page, at most 7 MiB: of `ctx`'s organisation, or of its person when there is none.
+
+        Attach it next, or it is gone after a day. Raises MediaRefused, MediaTooLarge, TooLarge, MediaQuotaFull, Invalid.
+        """
+        ...
+
     @idempotent
     async def cards(self, ctx: Context, ids: list[UUID]) -> list[MediaCard]:
         """In the order asked; unknown ids, and uploads of others that are not attached, are left out. At most 200 at once.

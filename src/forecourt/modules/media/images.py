@@ -101,10 +101,12 @@ def _as_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """The colours of another profile as those that every screen takes for granted; as they are when it cannot be read."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=image.mode)
+        # Without `inPlace` it always returns an image.
+        converted = cast(
+            "Image.Image",
+            ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=image.mode),
+        )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image
-    if converted is None:
         return image
     converted.info.clear()
     return converted

@@ -182,15 +182,11 @@ def part_of(header: str, length: int) -> tuple[int, int] | None:
     first, dash, last = ranges.strip().partition("-")
     if unit.strip().lower() != "bytes" or not dash or not all(p == "" or _is_number(p) for p in (first, last)):
         return None
-    if first:
-        start, end = int(first), int(last) + 1 if last else length
-        if end <= start:
-            return None
-    elif last:
-        start, end = max(0, length - int(last)), length
-    else:
+    if (not first and not last) or (first and last and int(last) < int(first)):
         return None
-    if start >= length or end <= start:
+    start = int(first) if first else max(0, length - int(last))
+    end = int(last) + 1 if first and last else length
+    if start >= length:
         problem = RangeNotSatisfiable()
         problem.headers["Content-Range"] = f"bytes */{length}"
         raise problem

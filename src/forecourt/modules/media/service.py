@@ -26,6 +26,7 @@ from forecourt.kernel.jobs import JobKind, enqueue
 from forecourt.modules.media import images, queries, rules
 from forecourt.modules.media.contract import (
     MAX_CARDS,
+    MAX_TAKEN_BYTES,
     Audience,
     MediaAttached,
     MediaCard,
@@ -153,6 +154,10 @@ class MediaService:
         self._makers = ThreadPoolExecutor(2, thread_name_prefix="media")
         self._large = asyncio.Lock()
 
+    def close(self) -> None:
+        """Lets the threads that draw images end."""
+        self._makers.shutdown(wait=False)
+
     # --- take ---
 
     async def take_for_person(self, ctx: Context, sent: Sent) -> MediaCard:
@@ -166,6 +171,14 @@ class MediaService:
         if ctx.organisation_id is None:
             raise NotFound
         return await self._take(ctx, Holder(ctx.organisation_id, "organisation"), sent)
+
+    async def take(self, ctx: Context, content: bytes, name: str, alt: str) -> MediaCard:
+        if len(content) > MAX_TAKEN_BYTES:
+            raise TooLarge(f"at most {MAX_TAKEN_BYTES // rules.MIB} MiB; send what is larger to /v1/uploads")
+        if len(alt) > MAX_ALT_CHARS:
+            raise Invalid.field("alt", f"at most {MAX_ALT_CHARS} characters")
+        sent = Sent(io.BytesIO(content), name, alt)
+        return await (self.take_for_person(ctx, sent) if ctx.organisation_id is None else self.take_for_organisation(ctx, sent))
 
     async def _take(self, ctx: Context, holder: Holder, sent: Sent) -> MediaCard:
         digest = await self._in_thread(_digest, sent.content)
