@@ -87,6 +87,7 @@ class House:
         self.database = database
         self.limiter = Limiter(at.valkey_url, self.metrics)
         self.cache = Cache(at.valkey_url, self.metrics)
+        self.idempotency = Idempotency(database.module("kernel"), clock)
         self.hub = Hub(at.valkey_url)
         self.presences = Presences(at.valkey_url)
         self.realtime: Realtime | None = None
@@ -141,7 +142,7 @@ class House:
         self.gate = wiring.gate(self)
         door = Door(
             self.gate,
-            Idempotency(self.database.module("kernel"), self.clock),
+            self.idempotency,
             self.limiter,
             secret=self.secret,
             public_url=self.settings.http.public_url,
@@ -232,6 +233,7 @@ class House:
         closers: Sequence[Callable[[], Any]] = (
             _nothing if self.realtime is None else self.realtime.stop,
             getattr(getattr(self, "gate", None), "stop", _nothing),
+            self.idempotency.close,
             self.hub.stop,
             self.presences.close,
             self.cache.close,

@@ -74,3 +74,4 @@ async def relayed(fresh_database: FreshDatabase) -> AsyncIterator[tuple[str, Rel
         server = await asyncio.start_unix_server(relay.meet, f"{place}/.s.PGSQL.5432")
         yield urlunsplit(parts._replace(query=f"host={quote(place)}")), relay
         server.close()
+        await relay.close()

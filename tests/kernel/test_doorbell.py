@@ -15,6 +15,7 @@ from forecourt.kernel.doorbell import Doorbell, Topic
 
 async def test_a_bell_whose_session_ended_under_it_rings_again(relayed: tuple[str, Relay], fresh_database: FreshDatabase) -> None:
     url, relay = relayed
+    relay.keeps_ends_back = True
     database = await Database.connect(url, None, 1, "pool tests")
     bell = Doorbell(database)
     await bell.start()
@@ -28,6 +29,7 @@ async def test_a_bell_whose_session_ended_under_it_rings_again(relayed: tuple[st
             await asyncio.sleep(0.02)
         assert await heard.get() is Topic.EVENTS
     await bell.stop()
+    relay.shut()  # it would keep back this end too
     await database.close()
 
 

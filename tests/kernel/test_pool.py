@@ -16,7 +16,7 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.db import Database, Query
 from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.http.dispatch import as_problem
-from forecourt.kernel.pool import Pool, is_lost
+from forecourt.kernel.pool import CONNECTION_LOST, Pool, is_lost
 
 ONE = Query(int, "select 1")
 SLEEP = Query(str, "select pg_sleep(60)::text")
@@ -112,7 +112,7 @@ async def test_one_that_the_server_closed_makes_room_for_another(pool: Pool, fre
     await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pool tests'")
     await admin.close()
     for connection in lent:
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        with pytest.raises(CONNECTION_LOST):
             await connection.fetchval("select 1")
         await pool.release(connection)
     fresh = await waiting
@@ -208,6 +208,7 @@ async def test_the_driver_knows_no_way_on_after_the_servers_last_word(
 ) -> None:
     """The control of the next two."""
     url, relay = relayed
+    relay.keeps_ends_back = True
     connection = await asyncpg.connect(url, server_settings={"application_name": "pool tests"})
     await end_sessions(fresh_database, relay)
     assert not connection.is_closed()
@@ -219,6 +220,7 @@ async def test_a_transaction_whose_session_ended_says_why_and_leaves_no_connecti
     relayed: tuple[str, Relay], fresh_database: FreshDatabase
 ) -> None:
     url, relay = relayed
+    relay.keeps_ends_back = True
     database = await Database.connect(url, None, 1, "pool tests")
     kernel = database.module("kernel")
     with pytest.raises(ZeroDivisionError):  # what went wrong first, and not that it could not be rolled back
@@ -238,6 +240,7 @@ async def test_a_transaction_whose_session_ended_says_why_and_leaves_no_connecti
     assert is_lost(lost[0]) and as_problem(lost[0]).status == 503
     async with kernel.tx(Context()) as tx:  # on a new connection
         assert await tx.one(ONE) == 1
+    relay.shut()  # it would keep back this end too
     await database.close()
 
 

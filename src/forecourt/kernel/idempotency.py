@@ -2,15 +2,20 @@
 
 A claim is a lease on `(account, key)` with an `effect_id`: the id that the thing being made shall have. A process that dies
 leaves the lease to run out; the retry takes over with the *same* effect id and so finds its own half-done work. The answer is
-kept for 24 hours and replayed. A failure on our side gives the lease back at once and keeps the effect id.
+kept for 24 hours and replayed. A failure on our side gives the lease back at once and keeps the effect id; when it is the
+database that failed, the lease is given back as soon as it answers again.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+import contextlib
+import time
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Actor, ActorKind, Context
@@ -18,7 +23,14 @@ from forecourt.kernel.db import ModuleDatabase, Query, Statement, to_json
 from forecourt.kernel.errors import Conflict, Invalid
 from forecourt.kernel.ids import new_id
 
+log = structlog.get_logger("forecourt.idempotency")
+
 LEASE_S = 60
+AT_ONCE_S = 1.0
+"""How long whoever asked waits for a lease to be given back; after that it is done aside."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
+OWED = 10_000
+"""Leases given back aside at the same time, at most; beyond it they run out by themselves."""
 KEEP_H = 24
 MAX_KEY_CHARS = 255
 MAX_STORED_BYTES = 1024 * 1024
@@ -39,9 +51,10 @@ class IdempotencyInFlight(Conflict):
 
 
 class Fresh(msgspec.Struct, frozen=True):
-    """This caller does the work. What it makes gets `effect_id`; on a take-over it may already exist."""
+    """This caller does the work until `until`. What it makes gets `effect_id`; on a take-over it may already exist."""
 
     effect_id: UUID
+    until: datetime
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -100,10 +113,11 @@ _KEEP = Statement(
     """
 )
 
+# `locked_until` says whose lease it is: one that ran out may have been taken over, and must not be given back for another.
 _LET_GO = Statement(
     """
-    update kernel.idempotency set locked_until = $3
-     where account_id = $1 and key = $2 and state = 'working'
+    update kernel.idempotency set locked_until = $4
+     where account_id = $1 and key = $2 and state = 'working' and locked_until = $3
     """
 )
 
@@ -116,6 +130,13 @@ class Idempotency:
     def __init__(self, database: ModuleDatabase, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._owed: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Leaves the leases that could not be given back to run out."""
+        for task in self._owed:
+            task.cancel()
+        await asyncio.gather(*self._owed, return_exceptions=True)
 
     async def claim(self, ctx: Context, key: str, fingerprint: bytes) -> Fresh | Replay:
         """Either the right to do the work, for LEASE_S, or the answer it had.
@@ -129,19 +150,15 @@ class Idempotency:
         effect_id = new_id()
         for _ in range(2):
             now = self._clock.now()
-            async with self._database.tx(_about(owner, ctx)) as tx:
-                found = await tx.maybe(
-                    _CLAIM,
-                    owner,
-                    key,
-                    fingerprint,
-                    effect_id,
-                    now,
-                    now + timedelta(seconds=LEASE_S),
-                    now + timedelta(hours=KEEP_H),
-                )
+            until = now + timedelta(seconds=LEASE_S)
+            try:
+                async with self._database.tx(_about(owner, ctx)) as tx:
+                    found = await tx.maybe(_CLAIM, owner, key, fingerprint, effect_id, now, until, now + timedelta(hours=KEEP_H))
+            except BaseException:
+                self._owe(ctx, key, until)  # nobody knows whether it was committed
+                raise
             if found is not None:
-                return _answer(found, fingerprint)
+                return _answer(found, fingerprint, until)
         raise IdempotencyInFlight
 
     async def keep(self, ctx: Context, key: str, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -152,14 +169,41 @@ class Idempotency:
         async with self._database.tx(_about(owner, ctx)) as tx:
             await tx.run(_KEEP, owner, key, status, to_json(headers), body)
 
-    async def forget(self, ctx: Context, key: str) -> None:
-        """Gives the lease back after a failure on our side, so that a retry may run now.
+    async def forget(self, ctx: Context, key: str, claim: Fresh) -> None:
+        """Gives the lease back after a failure on our side, so that a retry may run now. Does not raise: when the database does
+        not answer, it is asked again, aside, for as long as the lease would last.
 
         The effect id stays: the failed attempt may have committed part of its work, and the retry has to find it.
         """
+        try:
+            async with asyncio.timeout(AT_ONCE_S):
+                await self._let_go(ctx, key, claim.until)
+        except Exception:
+            self._owe(ctx, key, claim.until)
+        except BaseException:
+            self._owe(ctx, key, claim.until)
+            raise
+
+    def _owe(self, ctx: Context, key: str, until: datetime) -> None:
+        if len(self._owed) < OWED:
+            task = asyncio.get_running_loop().create_task(self._let_go_in_time(ctx, key, until))
+            self._owed.add(task)
+            task.add_done_callback(self._owed.discard)
+
+    async def _let_go_in_time(self, ctx: Context, key: str, until: datetime) -> None:
+        began, pause_s = time.monotonic(), FIRST_PAUSE_S
+        while time.monotonic() - began < LEASE_S:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            with contextlib.suppress(Exception):
+                await self._let_go(ctx, key, until)
+                return
+        log.warning("lease_not_given_back", after_s=LEASE_S)
+
+    async def _let_go(self, ctx: Context, key: str, until: datetime) -> None:
         owner = _owner(ctx)
         async with self._database.tx(_about(owner, ctx)) as tx:
-            await tx.run(_LET_GO, owner, key, self._clock.now())
+            await tx.run(_LET_GO, owner, key, until, self._clock.now())
 
     async def purge(self, ctx: Context) -> int:
         """Removes keys that ran out, at most PURGE_ROWS; returns how many. Run it until it returns fewer."""
@@ -167,9 +211,9 @@ class Idempotency:
             return await tx.one(_PURGE, self._clock.now(), PURGE_ROWS)
 
 
-def _answer(found: _Found, fingerprint: bytes) -> Fresh | Replay:
+def _answer(found: _Found, fingerprint: bytes, until: datetime) -> Fresh | Replay:
     if found.claimed:
-        return Fresh(found.effect_id)
+        return Fresh(found.effect_id, until)
     if found.fingerprint != fingerprint:
         raise IdempotencyMismatch
     if found.state != "done" or found.status is None:

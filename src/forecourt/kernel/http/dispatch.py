@@ -307,19 +307,26 @@ class Dispatcher:
             return claim.status, headers, claim.body
         ctx = msgspec.structs.replace(ctx, idempotency_id=claim.effect_id)
         try:
+            status, headers, body = await self._once(op, request, ctx, arguments)
+            kept = {k.decode("latin-1"): v.decode("latin-1") for k, v in headers}
+            await store.keep(ctx, key, status, kept, body)
+        except BaseException:
+            await store.forget(ctx, key, claim)
+            raise
+        return status, headers, body
+
+    async def _once(
+        self, op: Operation, request: Request, ctx: Context, arguments: dict[str, Any]
+    ) -> tuple[int, list[Header], bytes]:
+        """An answer to be kept: a refusal too, but none that another try might not get. Those are raised."""
+        try:
             status, headers, body = await self._call(op, request, ctx, arguments)
         except Problem as problem:
             if problem.status >= 500 or problem.status in (401, 429):
-                await store.forget(ctx, key)
                 raise
-            status, headers, body = self.answer_problem(problem, op, None, request.scope)
-        except BaseException:
-            await store.forget(ctx, key)
-            raise
+            return self.answer_problem(problem, op, None, request.scope)
         if not isinstance(body, bytes):
             raise TypeError("a stream cannot be replayed")
-        kept = {k.decode("latin-1"): v.decode("latin-1") for k, v in headers}
-        await store.keep(ctx, key, status, kept, body)
         return status, headers, body
 
     # --- pages ---
