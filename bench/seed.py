@@ -134,16 +134,26 @@ class World(msgspec.Struct):
         statements = {
             "booking": booking.BOOKING.sql,
             "busy": booking.BUSY.sql,
-            "lock_person": booking.LOCK_PERSON.sql,
-            "hold": booking.HOLD.sql,
-            "confirm": booking.CONFIRM.sql,
+            "lock_person": "select pg_advisory_xact_lock(hashtextextended($1, 0))",
+            "hold": _alone(booking.HOLD.sql, booking.SAID_WITH_HOLD),
+            "hold_and_tell": booking.HOLD.sql,
+            "confirm": _alone(booking.CONFIRM.sql, booking.SAID_WITH_CONFIRM),
+            "confirm_and_tell": booking.CONFIRM.sql,
             "open_charge": payments.OPEN_CHARGE.sql,
-            "spend": payments.SPEND.sql,
+            "spend": "select payments.spend($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "take_and_tell": payments.TAKE.sql,
             "event": events.INSERT.sql,
         }
         path.write_bytes(
             msgspec.json.encode({"clubs": clubs, "keys": self.keys, "issuer": self.issuer, "statements": statements})
         )
+
+
+def _alone(sql: str, told: str) -> str:
+    """A statement of the product without the event that travels in it: one writes that as a statement of its own."""
+    if told not in sql:
+        raise AssertionError(f"there is no {told!r} in the statement")
+    return sql.replace(told, "")
 
 
 def make(at: Installation, shape: Shape) -> World:

@@ -1,7 +1,8 @@
 // Express and node-postgres, doing Forecourt's work on Forecourt's own tables: the token verified, a transaction that carries
 // role, organisation and person so that row security applies, the statements of the product, its answer.
 //
-// TUNED=1 adds what Forecourt does besides: role and settings travel with `begin` in one message, and a token that was
+// TUNED=1 adds what Forecourt does besides: role, settings, the person's lock and the choice of general plans travel with
+// `begin` in one message, events in the statement they tell of, a charge is opened and taken in one, and a token that was
 // verified is remembered until it expires. Without it the program is what one writes in Express.
 'use strict';
 const fs = require('node:fs');
@@ -39,13 +40,13 @@ function verify(token) {
 }
 
 /** Runs `work` in a transaction under a module's role, about one organisation and one person. */
-async function transaction(role, organisation, person, work) {
+async function transaction(role, organisation, person, work, opening = '') {
   const c = await pool.connect();
   try {
     if (tuned) {
       if ((organisation && !UUID.test(organisation)) || !UUID.test(person)) throw new Error('not an id');
       await c.query(
-        `begin; set local role ${role}; set local forecourt.org = '${organisation}'; set local forecourt.account = '${person}'`,
+        `begin; set local role ${role}; set local forecourt.org = '${organisation}'; set local forecourt.account = '${person}'${opening}`,
       );
     } else {
       await c.query('begin');
@@ -167,8 +168,14 @@ app.get('/v1/venues/:id/availability', async (q, r) => {
 });
 
 /** One row in the event log, as the product's `emit` writes it. */
+const told = (organisation, name, payload, person) =>
+  [uuidv7(), organisation, name, 1, Buffer.from(JSON.stringify(payload)), 'person', person, null, '', '', '127.0.0.1'];
 const emit = (run, organisation, name, payload, person) =>
-  run('event', [[uuidv7()], [organisation], [name], [1], [Buffer.from(JSON.stringify(payload))], ['person'], [person], [null], [''], [''], ['127.0.0.1']]);
+  run('event', told(organisation, name, payload, person).map((value) => [value]));
+
+const KEPT = '; set local plan_cache_mode = force_generic_plan';
+const lockOn = (organisation, person) =>
+  `; select pg_advisory_xact_lock(${crypto.createHash('blake2b512').update(organisation + person).digest().readBigInt64BE()})`;
 
 app.post('/v1/bookings', async (q, r) => {
   const wish = q.body || {};
@@ -194,40 +201,52 @@ app.post('/v1/bookings', async (q, r) => {
   };
 
   await transaction('fc_booking', org, person, async (run) => {
-    await run('lock_person', [org + person]);
+    if (!tuned) await run('lock_person', [org + person]);
     const values = [
       org, id, club.venue_id, wish.resource_id, person, null, 'payment_pending', start, end, club.timezone, 'workout', 1,
       club.currency, price, JSON.stringify(lines), '[]', 'credits', null, holdUntil, [wish.resource_id], start, end, now,
       new Date(end.getTime() + MAX_CLAIM_MS), ['pending_approval', 'payment_pending', 'upcoming', 'in_progress'],
       club.max_open, null, '[]', person, 'hold', 'customer', holdUntil, price, null,
     ];
-    const held = Object.values((await run('hold', values)).rows[0]);
+    const said = [org, 'booking.held', { ...facts, hold_expires_at: holdUntil }, person];
+    const done = tuned ? await run('hold_and_tell', [...values, ...told(...said)]) : await run('hold', values);
+    const held = Object.values(done.rows[0]);
     if (held[0] >= club.max_open) throw new Refused(409, 'too_many_open_bookings');
     if (held[1] < 1) throw new Refused(409, 'slot_taken');
-    await emit(run, org, 'booking.held', { ...facts, hold_expires_at: holdUntil }, person);
-  });
+    if (!tuned) await emit(run, ...said);
+  }, KEPT + lockOn(org, person));
 
   await transaction('fc_payments', org, person, async (run) => {
-    await run('open_charge', [org, id, id, person, 'credits', club.currency, '', price, 0, null, now, now]);
+    const paid = {
+      organisation_id: org, payment_id: id, charge_id: id, account_id: person, pay_with: 'credits',
+      amount: money(price, club.currency), discount: money(0, club.currency),
+    };
+    const said = [org, 'payment.captured', paid, person];
+    const charge = [org, id, id, person, 'credits', club.currency, '', price, 0, null, now, now];
+    if (tuned) {
+      const taken = await run('take_and_tell', [...charge, ...told(...said)]);
+      if (!Object.values(taken.rows[0])[1]) throw new Refused(402, 'insufficient_credits');
+      return;
+    }
+    await run('open_charge', charge);
     const spent = await run('spend', [org, person, club.currency, price, id, id, id, '', now]);
     if (!Object.values(spent.rows[0])[0]) throw new Refused(402, 'insufficient_credits');
-    const paid = { organisation_id: org, payment_id: id, charge_id: id, account_id: person, pay_with: 'credits' };
-    await emit(run, org, 'payment.captured', { ...paid, amount: money(price, club.currency), discount: money(0, club.currency) }, person);
-  });
+    await emit(run, ...said);
+  }, KEPT);
 
-  const version = await transaction('fc_booking', org, person, async (run) => {
+  await transaction('fc_booking', org, person, async (run) => {
     const values = [
       org, id, 1, 'upcoming', now, 'confirm', 'payment_pending', 'house', person, '', null, start, [wish.resource_id], start, end,
       price, 'credits', 0, price,
     ];
-    const [kept, next] = Object.values((await run('confirm', values)).rows[0]);
-    if (kept < 1) throw new Refused(409, 'hold_expired');
-    await emit(run, org, 'booking.confirmed', { ...facts, paid: money(price, club.currency) }, person);
-    return next;
-  });
+    const said = [org, 'booking.confirmed', { ...facts, paid: money(price, club.currency) }, person];
+    const done = tuned ? await run('confirm_and_tell', [...values, ...told(...said)]) : await run('confirm', values);
+    if (Object.values(done.rows[0])[0] < 1) throw new Refused(409, 'hold_expired');
+    if (!tuned) await emit(run, ...said);
+  }, KEPT);
   const { start: s, end: e, ...rest } = facts;
   delete rest.booking_id;
-  r.status(201).json({ id, ...rest, status: 'upcoming', start: s, end: e, local_start: s, paid: money(price, club.currency), version });
+  r.status(201).json({ id, ...rest, status: 'upcoming', start: s, end: e, local_start: s, paid: money(price, club.currency), version: 2 });
 });
 
 app.use((e, q, r, next) => {

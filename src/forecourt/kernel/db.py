@@ -11,6 +11,11 @@ A transaction's role is its module's: it can touch that module's schema and noth
 
 from __future__ import annotations
 
+<<<<<<< Updated upstream
+=======
+import contextlib
+import hashlib
+>>>>>>> Stashed changes
 import inspect
 import re
 import time
@@ -288,6 +293,35 @@ class Tx:
         self._after.append(call)
 
 
+class Plans(Enum):
+    """How PostgreSQL plans a transaction's statements; the value goes behind its `begin`."""
+
+    BY_COST = ""
+    """The server's rule: anew for each call while that seems cheaper."""
+    KEPT = "; set local plan_cache_mode = force_generic_plan"
+    """Once per connection. For statements that find all their rows by key, so that no value changes how: the rule above expects
+    ten elements of every array, never settles on the general plan, and planning costs more than running."""
+
+
+class Lock(msgspec.Struct, frozen=True):
+    """An advisory lock that a transaction takes with its `begin` and keeps to its end.
+
+    What follows is another statement, so it sees what the lock's last holder committed.
+    """
+
+    key: int
+
+    @classmethod
+    def on(cls, *ids: UUID) -> Lock:
+        """The lock on these ids together. Two sets of ids share one by chance once in 2⁶⁴: they wait, and no more."""
+        digest = hashlib.blake2b(b"".join(i.bytes for i in ids), digest_size=8).digest()
+        return cls(int.from_bytes(digest, "big", signed=True))
+
+    @property
+    def sql(self) -> str:
+        return f"; select pg_advisory_xact_lock({self.key})"
+
+
 def settings_sql(role: str, organisation_id: UUID | None, account_id: UUID | None) -> str:
     """`set local` statements for role and tenant. Only parsed UUIDs and known role names are ever written into it."""
     return (
@@ -345,10 +379,12 @@ class ModuleDatabase:
         self.database = database
         self.role = role
 
-    def tx(self, ctx: Context) -> Tx:
-        """A read-write transaction on the primary, about `ctx`'s organisation and person."""
+    def tx(self, ctx: Context, *, lock: Lock | None = None, plans: Plans = Plans.BY_COST) -> Tx:
+        """A read-write transaction on the primary, about `ctx`'s organisation and person. All of its beginning is one message."""
         account = ctx.actor.account_id
-        begin = "begin; " + settings_sql(self.role, ctx.organisation_id, account)
+        begin = "begin; " + settings_sql(self.role, ctx.organisation_id, account) + plans.value
+        if lock is not None:
+            begin += lock.sql
         writes = None
         if account is not None and self.database.replica is not None:
             who = account
@@ -382,8 +418,10 @@ def describe_url(url: str) -> str:
 
 __all__ = [
     "Database",
+    "Lock",
     "ModuleDatabase",
     "Pending",
+    "Plans",
     "Pool",
     "Query",
     "Statement",

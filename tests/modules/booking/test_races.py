@@ -13,7 +13,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from forecourt.modules.booking import queries
+from forecourt.kernel.db import Lock
 from forecourt.modules.booking.contract import (
     BookingOut,
     BookingStatus,
@@ -254,11 +254,7 @@ async def test_a_person_cannot_have_more_open_bookings_than_allowed_however_many
 
 async def test_without_the_lock_the_same_person_gets_past_the_limit(world: Any, words: Any, monkeypatch: Any) -> None:
     """The control: counting alone does not hold."""
-
-    async def no_lock(*_: object) -> None:
-        await asyncio.sleep(0.02)
-
-    monkeypatch.setattr(queries, "lock_person", no_lock)
+    monkeypatch.setattr(Lock, "sql", "; select pg_sleep(0.02)")
     await world.policies(max_open_bookings=2)
     guest = world.newcomer()
     results = await all_at_once(*(world.hold(guest, start=words.TEN + timedelta(hours=i)) for i in range(12)))

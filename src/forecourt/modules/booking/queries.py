@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import LiteralString
 from uuid import UUID
 
 import msgspec
 
 from forecourt.kernel.db import Query, Statement, Tx, to_json
+from forecourt.kernel.events import INSERT_EVENT, Event, emit_with
 from forecourt.kernel.period import MAX_CLAIM, Period
 from forecourt.modules.booking.contract import (
     BookingAction,
@@ -291,19 +293,6 @@ async def claimants(tx: Tx, organisation_id: UUID, resource_ids: Sequence[UUID],
     )
 
 
-# One person's bookings in one organisation are counted and made one after another. The lock is a statement of its own: the
-# next one then sees what the one before committed.
-# The hold that follows is a long statement whose best plan never depends on its values: planning it anew each time would
-# cost PostgreSQL more than running it. Set for this transaction only.
-LOCK_PERSON = Statement(
-    "select pg_advisory_xact_lock(hashtextextended($1, 0)), set_config('plan_cache_mode', 'force_generic_plan', true)"
-)
-
-
-async def lock_person(tx: Tx, organisation_id: UUID, account_id: UUID) -> None:
-    await tx.run(LOCK_PERSON, f"{organisation_id}{account_id}")
-
-
 class NewRow(msgspec.Struct, frozen=True, kw_only=True):
     """A booking that is to be made, with its claim."""
 
@@ -347,9 +336,10 @@ class Held(msgspec.Struct, frozen=True):
     booked: bool
 
 
-# One statement. Holds that are over and in the way go first; the insert depends on the delete, so nothing waits for a sweeper.
-# Claims are made in sorted order and skip what is taken: one winner, no deadlock. The booking is written only when every claim
-# was won; the caller rolls back otherwise.
+# One statement, the event included. Holds that are over and in the way go first; the insert depends on the delete, so nothing
+# waits for a sweeper. Claims are made in sorted order and skip what is taken: one winner, no deadlock. The booking is written
+# only when every claim was won; the caller rolls back otherwise.
+SAID_WITH_HOLD: LiteralString = ", said as (" + INSERT_EVENT + " values ($35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45))"
 HOLD = Query(
     Held,
     """
@@ -386,7 +376,9 @@ HOLD = Query(
         select $1, $2, 1, $23, $30, 'draft', $7, $31, $29 from booked
     ), timed as (
         insert into booking.due (organisation_id, booking_id, at) select $1, $2, $32 from booked
-    )
+    )"""
+    + SAID_WITH_HOLD
+    + """
     select (select o.n from opened o), (select count(*)::int from claims), exists (select from booked)
     """,
 )
@@ -396,8 +388,8 @@ _OPEN = [
 ]
 
 
-async def hold(tx: Tx, new: NewRow, now: datetime) -> Held:
-    """Claims the place and writes the booking. One round trip; see `HOLD`."""
+async def hold(tx: Tx, new: NewRow, event: Event, now: datetime) -> Held:
+    """Claims the place, writes the booking and tells of it. One round trip; see `HOLD`."""
     return await tx.one(
         HOLD,
         new.organisation_id,
@@ -434,6 +426,7 @@ async def hold(tx: Tx, new: NewRow, now: datetime) -> Held:
         new.due_at,
         new.list_minor,
         new.promo_code,
+        *emit_with(tx, event),
     )
 
 
@@ -490,24 +483,21 @@ LEAVE = Query(
 )
 
 
-class Confirmed(msgspec.Struct, frozen=True):
-    """How many of its claims the booking still had, and its new version."""
-
-    kept: int
-    version: int
-
-
-# The claims become the customer's for good. A hold that was over and whose place somebody took has fewer claims than it made:
-# the caller rolls back.
+# The claims become the customer's for good, and the event says so. A hold that was over and whose place somebody took has fewer
+# claims than it made, and a booking that somebody else changed gives no row: the caller rolls back.
+SAID_WITH_CONFIRM: LiteralString = (
+    ", said as (" + INSERT_EVENT + " values ($20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30))"
+)
 CONFIRM = Query(
-    Confirmed,
+    int,
     "with changed as (update booking.booking b set status = $4, version = b.version + 1, updated_at = $5, hold_expires_at = $11,"
     " paid_minor = $16, pay_with = $17, due_minor = $18, price_minor = $19"
     " where b.organisation_id = $1 and b.id = $2 and b.version = $3 returning b.*), kept as ("
     " update booking.occupancy o set expires_at = null where o.organisation_id = $1 and o.resource_id = any($13::uuid[])"
     " and o.ends_at = $15 and o.starts_at = $14 and o.booking_id = $2 and exists (select from changed) returning 1),"
     + _TOLD
-    + " select (select count(*)::int from kept), b.version from changed b",
+    + SAID_WITH_CONFIRM
+    + " select (select count(*)::int from kept) from changed b",
 )
 
 
@@ -549,8 +539,9 @@ class Receipt(msgspec.Struct, frozen=True):
     pay_with: PayWith | None
 
 
-async def confirm(tx: Tx, step: Step, receipt: Receipt) -> Confirmed | None:
-    """None when somebody else changed it first."""
+async def confirm(tx: Tx, step: Step, receipt: Receipt, event: Event) -> int | None:
+    """How many of its claims the booking still had; None when somebody else changed it first. The event is written all the
+    same, so the caller rolls back then."""
     row = step.row
     return await tx.maybe(
         CONFIRM,
@@ -562,6 +553,7 @@ async def confirm(tx: Tx, step: Step, receipt: Receipt) -> Confirmed | None:
         None if receipt.pay_with is None else receipt.pay_with.value,
         receipt.due_minor,
         receipt.price_minor,
+        *emit_with(tx, event),
     )
 
 

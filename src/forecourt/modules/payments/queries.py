@@ -1,14 +1,17 @@
+# ruff: noqa: S608 - statements are put together from constants of this file only
 """Every statement of payments. Amounts are minor units."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import LiteralString
 from uuid import UUID
 
 import msgspec
 
 from forecourt.kernel.db import Query, Statement, Tx
+from forecourt.kernel.events import INSERT_EVENT, Event, emit_with
 from forecourt.modules.payments.contract import LotKind, NewPromoCode, PayWith, PromoCode
 from forecourt.modules.payments.rules import ChargeRow, PaymentRow, SpentLot
 
@@ -20,23 +23,41 @@ MAX_LOTS = 1000
 # -------------------------------------------------------------------------------------------------------------- charges
 
 # A second charge of a payment in another currency inserts nothing and is found to be a mismatch.
-OPEN_CHARGE = Statement(
-    """
+_OPEN: LiteralString = """
     with payment as (
         insert into payments.payment (organisation_id, id, account_id, currency, label, created_at)
         values ($1, $3, $4, $6, $7, $12)
         on conflict (organisation_id, id) do nothing
-    )
-    insert into payments.charge
-        (organisation_id, id, payment_id, account_id, pay_with, currency, price, discount, promo_code, settled_at, created_at)
-    select $1, $2, $3, $4, $5, $6, $8, $9, $10, $11, $12
-    where not exists (
-        select from payments.payment p where p.organisation_id = $1 and p.id = $3 and p.currency <> $6
-    )
-    on conflict (organisation_id, id) do nothing
-    """
+    ), opened as (
+        insert into payments.charge
+            (organisation_id, id, payment_id, account_id, pay_with, currency, price, discount, promo_code, settled_at, created_at)
+        select $1, $2, $3, $4, $5, $6, $8, $9, $10, $11, $12
+        where not exists (
+            select from payments.payment p where p.organisation_id = $1 and p.id = $3 and p.currency <> $6
+        )
+        on conflict (organisation_id, id) do nothing
+        returning 1
+    )"""
+OPEN_CHARGE = Query(bool, _OPEN + " select exists (select from opened)")
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Whether the charge was opened, and whether the wallet had enough for it."""
+
+    opened: bool
+    enough: bool
+
+
+# A charge from credits is one statement with its event; the caller rolls back unless both are true.
+TAKE = Query(
+    Taken,
+    _OPEN
+    + ", said as ("
+    + INSERT_EVENT
+    + " values ($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23))"
+    + " select o.opened, case when o.opened then payments.spend($1, $4, $6, $8 - $9, $2, $3, $2, $7, $12) else false end"
+    + " from (select exists (select from opened) as opened) o",
 )
-SPEND = Query(bool, "select payments.spend($1, $2, $3, $4, $5, $6, $7, $8, $9)")
 CHARGE = Query(
     ChargeRow,
     "select c.id, c.payment_id, c.account_id, c.pay_with, c.currency, c.price, c.discount, c.promo_code, c.settled_at,"
@@ -86,39 +107,54 @@ async def open_charge(
     now: datetime,
 ) -> bool:
     """False when there is a charge of that id, or the payment is in another currency."""
-    return (
-        await tx.run(
-            OPEN_CHARGE,
-            organisation_id,
-            charge_id,
-            payment_id,
-            account_id,
-            pay_with.value,
-            currency,
-            label,
-            price,
-            discount,
-            promo_code,
-            settled_at,
-            now,
-        )
-        == 1
+    return await tx.one(
+        OPEN_CHARGE,
+        organisation_id,
+        charge_id,
+        payment_id,
+        account_id,
+        pay_with.value,
+        currency,
+        label,
+        price,
+        discount,
+        promo_code,
+        settled_at,
+        now,
     )
 
 
-async def spend(
+async def take(
     tx: Tx,
     organisation_id: UUID,
+    charge_id: UUID,
+    payment_id: UUID,
     account_id: UUID,
     currency: str,
-    needed: int,
-    payment_id: UUID,
-    charge_id: UUID,
     label: str,
+    price: int,
+    discount: int,
+    promo_code: str | None,
+    event: Event,
     now: datetime,
-) -> bool:
-    """Takes `needed` from the wallet's lots; False, and nothing written, when it cannot. The transfer has the charge's id."""
-    return await tx.one(SPEND, organisation_id, account_id, currency, needed, charge_id, payment_id, charge_id, label, now)
+) -> Taken:
+    """A charge that takes `price` less `discount` from the wallet's lots. The transfer has the charge's id."""
+    return await tx.one(
+        TAKE,
+        organisation_id,
+        charge_id,
+        payment_id,
+        account_id,
+        PayWith.CREDITS.value,
+        currency,
+        label,
+        price,
+        discount,
+        promo_code,
+        now,
+        now,
+        *emit_with(tx, event),
+    )
 
 
 async def charge(tx: Tx, organisation_id: UUID, charge_id: UUID) -> ChargeRow | None:

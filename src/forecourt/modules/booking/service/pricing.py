@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections import OrderedDict
+from datetime import date, datetime
+from uuid import UUID
 
 import msgspec
 
@@ -12,7 +14,10 @@ from forecourt.kernel.period import Period
 from forecourt.modules.booking import rules
 from forecourt.modules.booking.contract import EquipmentWish, QuoteLine, TaxLine
 from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
-from forecourt.modules.venues.contract.tariff import price
+from forecourt.modules.venues.contract.calendar import zone
+from forecourt.modules.venues.contract.tariff import PricedSegment, Tariff, ranked_rules
+
+MAX_TARIFFS = 4_096
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -46,9 +51,28 @@ def plan(
 def bill(book: VenueBook, resource: Resource, period: Period, purpose: Purpose, team_size: int) -> Bill:
     """Price and tax by the venue's list."""
     currency = book.organisation.currency
-    lines = rules.quote_lines(book, resource, price(book, resource, period, purpose=purpose, team_size=team_size))
+    lines = rules.quote_lines(book, resource, _segments(book, resource, period, purpose, team_size))
     tax = rules.tax_lines(book.organisation.tax, Money.total([line.amount for line in lines], currency))
     return Bill(lines, tax, rules.quote_total(lines, tax, currency))
+
+
+_Key = tuple[UUID, int, UUID, Purpose, int, date, date]
+_tariffs: OrderedDict[_Key, Tariff] = OrderedDict()
+"""Which rule holds when, by place, party and day of one version of a book. Least recently used ones go first."""
+
+
+def _segments(book: VenueBook, resource: Resource, period: Period, purpose: Purpose, team_size: int) -> list[PricedSegment]:
+    tz = zone(book.venue.timezone)
+    first, last = period.start.astimezone(tz).date(), period.end.astimezone(tz).date()
+    key = (book.venue.id, book.version, resource.id, purpose, team_size, first, last)
+    tariff = _tariffs.get(key)
+    if tariff is None:
+        tariff = _tariffs[key] = Tariff(book, ranked_rules(book, resource, purpose, team_size), first, last)
+        while len(_tariffs) > MAX_TARIFFS:
+            _tariffs.popitem(last=False)
+    else:
+        _tariffs.move_to_end(key)
+    return tariff.segments(period, team_size)
 
 
 def refuse_equipment(wishes: list[EquipmentWish]) -> None:

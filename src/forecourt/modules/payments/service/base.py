@@ -10,11 +10,7 @@ from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import Unauthenticated
 from forecourt.kernel.events import emit
 from forecourt.kernel.metrics import Metrics
-from forecourt.kernel.money import Money
-from forecourt.modules.payments.contract import (
-    PaymentCaptured,
-    PayWith,
-)
+from forecourt.modules.payments.contract import PaymentCaptured
 from forecourt.modules.venues.contract import Venues
 
 
@@ -27,30 +23,10 @@ class Base:
         self._venues = venues
         self._metrics = metrics
 
-    def _captured(
-        self,
-        tx: Tx,
-        organisation_id: UUID,
-        payment_id: UUID,
-        charge_id: UUID,
-        account_id: UUID | None,
-        pay_with: PayWith,
-        amount: Money,
-        discount: Money,
-    ) -> None:
-        emit(
-            tx,
-            PaymentCaptured(
-                organisation_id=organisation_id,
-                payment_id=payment_id,
-                charge_id=charge_id,
-                account_id=account_id,
-                pay_with=pay_with,
-                amount=amount,
-                discount=discount,
-            ),
-        )
-        tx.after_commit(lambda: self._metrics.took(amount))
+    def _told(self, tx: Tx, captured: PaymentCaptured) -> None:
+        """Tells of money that came, and counts it once it is certain."""
+        emit(tx, captured)
+        tx.after_commit(lambda: self._metrics.took(captured.amount))
 
 
 def person_of(ctx: Context) -> UUID:

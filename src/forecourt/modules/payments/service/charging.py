@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.db import Tx
+from forecourt.kernel.db import Plans, Tx
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.events import emit
 from forecourt.kernel.money import Money
@@ -17,6 +17,7 @@ from forecourt.modules.payments.contract import (
     ChargeStatus,
     InsufficientCredits,
     MeansNotSetUp,
+    PaymentCaptured,
     PaymentDue,
     PaymentResult,
     PayWith,
@@ -38,7 +39,7 @@ class Charging(Codes):
         _chargeable(charge)
         ctx = ctx.within(charge.organisation_id)
         try:
-            async with self._db.tx(ctx) as tx:
+            async with self._db.tx(ctx, plans=Plans.KEPT) as tx:
                 return await self._charge(tx, charge, self._clock.now())
         except _Repeated:
             return await self._repeated(ctx, charge)
@@ -54,7 +55,53 @@ class Charging(Codes):
         promo, discount = await self._redeem(tx, charge, now)
         charge_id = charge.charge_id or charge.payment_id
         amount = charge.amount - discount
+        code = promo.code if promo else None
         paid_now = charge.pay_with is PayWith.CREDITS or not amount
+        if charge.pay_with is PayWith.CREDITS and charge.account_id is not None and amount:
+            await self._spend(tx, charge, charge.account_id, charge_id, discount, code, now)
+        else:
+            await self._open(tx, charge, charge_id, discount, code, now if paid_now else None, now)
+        if promo is not None:
+            await self._note_redemption(tx, charge, charge_id, promo, discount, now)
+        return _result(charge.payment_id, charge_id, amount, discount, paid=paid_now)
+
+    async def _spend(
+        self, tx: Tx, charge: Charge, account_id: UUID, charge_id: UUID, discount: Money, code: str | None, now: datetime
+    ) -> None:
+        org, price, currency = charge.organisation_id, charge.amount, charge.amount.currency
+        captured = _captured(charge, charge_id, discount)
+        taken = await queries.take(
+            tx,
+            org,
+            charge_id,
+            charge.payment_id,
+            account_id,
+            currency,
+            charge.label,
+            price.amount,
+            discount.amount,
+            code,
+            captured,
+            now,
+        )
+        if not taken.opened:
+            raise _Repeated
+        if not taken.enough:
+            balance = await queries.spendable(tx, org, account_id, currency, now)
+            raise InsufficientCredits.short(Money(balance, currency), captured.amount)
+        tx.after_commit(lambda: self._metrics.took(captured.amount))
+
+    async def _open(
+        self,
+        tx: Tx,
+        charge: Charge,
+        charge_id: UUID,
+        discount: Money,
+        code: str | None,
+        settled_at: datetime | None,
+        now: datetime,
+    ) -> None:
+        """A charge that takes nothing now: it costs nothing, or is due at the desk."""
         opened = await queries.open_charge(
             tx,
             charge.organisation_id,
@@ -66,23 +113,29 @@ class Charging(Codes):
             charge.label,
             charge.amount.amount,
             discount.amount,
-            promo.code if promo else None,
-            now if paid_now else None,
+            code,
+            settled_at,
             now,
         )
         if not opened:
             raise _Repeated
-        if promo is not None:
-            await self._note_redemption(tx, charge, charge_id, promo, discount, now)
-        if amount:
-            await self._take(tx, charge, charge_id, amount, now)
-        self._report_charge(tx, charge, charge_id, amount, discount, paid_now=paid_now)
-        return _result(charge.payment_id, charge_id, amount, discount, paid=paid_now)
-
-    async def _take(self, tx: Tx, charge: Charge, charge_id: UUID, amount: Money, now: datetime) -> None:
-        if charge.pay_with is PayWith.CREDITS and charge.account_id is not None:
-            await self._spend(tx, charge, charge.account_id, charge_id, amount, now)
+        if charge.amount == discount:
+            self._told(tx, _captured(charge, charge_id, discount))
             return
+        await self._owe(tx, charge, charge_id, charge.amount - discount, now)
+        emit(
+            tx,
+            PaymentDue(
+                organisation_id=charge.organisation_id,
+                payment_id=charge.payment_id,
+                charge_id=charge_id,
+                account_id=charge.account_id,
+                amount=charge.amount - discount,
+                discount=discount,
+            ),
+        )
+
+    async def _owe(self, tx: Tx, charge: Charge, charge_id: UUID, amount: Money, now: datetime) -> None:
         await queries.open_book(tx, charge.organisation_id, now)
         await queries.transfer(
             tx,
@@ -98,32 +151,6 @@ class Charging(Codes):
             reason=charge.label,
         )
 
-    async def _spend(self, tx: Tx, charge: Charge, account_id: UUID, charge_id: UUID, amount: Money, now: datetime) -> None:
-        org, currency = charge.organisation_id, amount.currency
-        enough = await queries.spend(
-            tx, org, account_id, currency, amount.amount, charge.payment_id, charge_id, charge.label, now
-        )
-        if not enough:
-            balance = await queries.spendable(tx, org, account_id, currency, now)
-            raise InsufficientCredits.short(Money(balance, currency), amount)
-
-    def _report_charge(self, tx: Tx, charge: Charge, charge_id: UUID, amount: Money, discount: Money, *, paid_now: bool) -> None:
-        org = charge.organisation_id
-        if not paid_now:
-            emit(
-                tx,
-                PaymentDue(
-                    organisation_id=org,
-                    payment_id=charge.payment_id,
-                    charge_id=charge_id,
-                    account_id=charge.account_id,
-                    amount=amount,
-                    discount=discount,
-                ),
-            )
-            return
-        self._captured(tx, org, charge.payment_id, charge_id, charge.account_id, charge.pay_with, amount, discount)
-
     async def _repeated(self, ctx: Context, charge: Charge) -> PaymentResult:
         """The result the charge had. Raises ChargeMismatch when it was another."""
         charge_id = charge.charge_id or charge.payment_id
@@ -134,6 +161,18 @@ class Charging(Codes):
         currency = found.currency
         discount, amount = Money(found.discount, currency), Money(found.amount, currency)
         return _result(found.payment_id, found.id, amount, discount, paid=found.settled_at is not None)
+
+
+def _captured(charge: Charge, charge_id: UUID, discount: Money) -> PaymentCaptured:
+    return PaymentCaptured(
+        organisation_id=charge.organisation_id,
+        payment_id=charge.payment_id,
+        charge_id=charge_id,
+        account_id=charge.account_id,
+        pay_with=charge.pay_with,
+        amount=charge.amount - discount,
+        discount=discount,
+    )
 
 
 def _chargeable(charge: Charge) -> None:

@@ -15,6 +15,7 @@ from forecourt.kernel.money import Money
 from forecourt.modules.payments import queries, rules
 from forecourt.modules.payments.contract import (
     DeskRefundPaid,
+    PaymentCaptured,
     PaymentRefunded,
     PaymentState,
     PayWith,
@@ -138,7 +139,18 @@ class Refunding(Codes, Credits):
         if received:
             postings += [Posting("desk", -received), Posting("desk_due", received)]
             amount, discount = Money(received, charge.currency), Money(charge.discount, charge.currency)
-            self._captured(tx, org, charge.payment_id, charge.id, charge.account_id, PayWith.DESK, amount, discount)
+            self._told(
+                tx,
+                PaymentCaptured(
+                    organisation_id=org,
+                    payment_id=charge.payment_id,
+                    charge_id=charge.id,
+                    account_id=charge.account_id,
+                    pay_with=PayWith.DESK,
+                    amount=amount,
+                    discount=discount,
+                ),
+            )
         if handed_back:
             postings += [Posting("desk", handed_back), Posting("desk_owed", -handed_back)]
             amount = Money(handed_back, charge.currency)
