@@ -34,7 +34,8 @@ from forecourt.modules.media.contract import (
     MediaRefused,
     MediaTooLarge,
 )
-from forecourt.modules.media.service import Asked, MediaService, Quotas
+from forecourt.modules.media.jobs import handlers, schedules
+from forecourt.modules.media.service import EXPIRE, SWEEP, Asked, Expire, MediaService, Quotas, Sweep
 from forecourt.modules.media.store import Bucket, Folder, open_store
 
 NOBODY = Context()
@@ -313,6 +314,16 @@ async def test_an_upload_that_nobody_attaches_is_gone_after_its_day(album: Album
     await album.sweep()
     assert [c.id for c in await album.media.cards(album.ada, [loose.id, attached.id])] == [attached.id]
     assert len(album.objects()) == 1
+
+
+async def test_the_jobs_do_what_the_service_does(album: Album) -> None:
+    run = {handler.kind: handler.run for handler in handlers(album.media)}
+    card = await album.send()
+    assert album.ada.account_id is not None
+    await run[EXPIRE](service_context("media.expire"), Expire(card.id, album.ada.account_id, "account"))
+    await run[SWEEP](service_context("media.sweep", album.org), Sweep())
+    assert album.objects() == []
+    assert [schedule.kind for schedule in schedules()] == [SWEEP]
 
 
 # --- what dies in between ------------------------------------------------------------------------------------------------
