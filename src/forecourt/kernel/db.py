@@ -11,11 +11,7 @@ A transaction's role is its module's: it can touch that module's schema and noth
 
 from __future__ import annotations
 
-<<<<<<< Updated upstream
-=======
-import contextlib
 import hashlib
->>>>>>> Stashed changes
 import inspect
 import re
 import time
