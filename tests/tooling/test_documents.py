@@ -56,7 +56,7 @@ def test_the_guide_names_paths_that_the_program_has() -> None:
     assert named - shapes == set()
 
 
-def tests_there_are() -> set[str]:
+def existing_tests() -> set[str]:
     """Every test function of the suite, by name."""
     return {
         name
@@ -65,17 +65,17 @@ def tests_there_are() -> set[str]:
     }
 
 
-def tests_named(text: str) -> set[str]:
+def named_tests(text: str) -> set[str]:
     return set(re.findall(r"`(test_\w+)`", text))
 
 
 def test_every_proof_that_the_threat_model_names_is_a_test() -> None:
-    named = tests_named((ROOT / "docs" / "security.md").read_text())
+    named = named_tests((ROOT / "docs" / "security.md").read_text())
     assert len(named) > 40
-    assert named - tests_there_are() == set()
+    assert named - existing_tests() == set()
 
 
 def test_a_proof_that_is_none_would_be_noticed() -> None:
-    assert tests_named("| a threat | a defence | `test_that_was_renamed`, `tests/x.py` |") - tests_there_are() == {
+    assert named_tests("| a threat | a defence | `test_that_was_renamed`, `tests/x.py` |") - existing_tests() == {
         "test_that_was_renamed"
     }
