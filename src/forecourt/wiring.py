@@ -92,7 +92,7 @@ def notifications(house: House) -> Part:
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.notifications import jobs, reactions
     from forecourt.modules.notifications.contract import InboxTopics, Mailer, Texter
-    from forecourt.modules.notifications.http import OutboxApi
+    from forecourt.modules.notifications.http import HouseApi, NotificationsApi, OutboxApi
     from forecourt.modules.notifications.service import Notifications, Sources
     from forecourt.modules.people.contract import People
     from forecourt.modules.venues.contract import Venues
@@ -111,7 +111,11 @@ def notifications(house: House) -> Part:
     outbox = OutboxApi(service.post, house.surroundings).operations() if not house.settings.production else []
     return Part(
         "notifications",
-        operations=outbox,
+        operations=[
+            *NotificationsApi(service.inbox, service.choices, service.house, house.surroundings).operations(),
+            *HouseApi(service.house).operations(),
+            *outbox,
+        ],
         # Every module's events are registered by now, as for audit below.
         subscriptions=reactions.subscriptions(house.clock, registered_events().values()),
         handlers=jobs.handlers(service.sending),
@@ -229,16 +233,34 @@ def media(house: House) -> Part:
 
 def chat(house: House) -> Part:
     from forecourt.app import Part
+    from forecourt.modules.booking.contract import Bookings
+    from forecourt.modules.chat import jobs, reactions
     from forecourt.modules.chat.contract import Chat, ChatTopics
     from forecourt.modules.chat.http import ChatApi
     from forecourt.modules.chat.names import Names
     from forecourt.modules.chat.service import ChatService
+    from forecourt.modules.media.contract import Media
     from forecourt.modules.people.contract import People
+    from forecourt.modules.venues.contract import Venues
 
-    service = ChatService(house.database.module("chat"), house.clock, house.hub, Names(house.board.call(People)))
+    service = ChatService(
+        house.database.module("chat"),
+        house.clock,
+        house.hub,
+        Names(house.board.call(People)),
+        house.board.call(Media),
+        house.board.call(Bookings),
+        house.board.call(Venues),
+    )
     house.board.provide(Chat, service)
     house.board.provide(ChatTopics, service)
-    return Part("chat", operations=ChatApi(service).operations())
+    return Part(
+        "chat",
+        operations=ChatApi(service).operations(),
+        subscriptions=reactions.subscriptions(service),
+        handlers=jobs.handlers(service),
+        schedules=jobs.schedules(),
+    )
 
 
 def audit(house: House) -> Part:

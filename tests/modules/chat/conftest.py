@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import msgspec
@@ -12,7 +12,10 @@ import pytest
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, ActorKind, Context
 from forecourt.kernel.db import Database
+from forecourt.kernel.errors import NotFound
+from forecourt.kernel.money import Money
 from forecourt.kernel.topics import Position, TopicEvent
+from forecourt.modules.booking.contract import BookingOut, BookingStatus, Purpose
 from forecourt.modules.chat import rules
 from forecourt.modules.chat.contract import Message, RoomKind
 from forecourt.modules.chat.names import Names
@@ -21,6 +24,7 @@ from forecourt.modules.chat.service import ChatService
 from forecourt.modules.chat.service.messages import HistoryQuery, NewMessage
 from forecourt.modules.chat.service.rooms import NewRoom
 from forecourt.modules.identity.contract import AccountCard, AccountStatus
+from forecourt.modules.media.contract import Audience, MediaCard, MediaInUse, MediaKind, MediaOwner
 from forecourt.modules.people.service import PeopleService, ProfilePatch
 
 
@@ -62,6 +66,82 @@ class Wire:
         return [(e.type, msgspec.json.decode(e.data)) for t, _, e in self.frames if t == topic and e.seq is None]
 
 
+class Files:
+    """What media keeps for the tests: who sent what, and whose it is now. The real one is met in tests/journeys."""
+
+    def __init__(self) -> None:
+        self.sent: dict[UUID, UUID] = {}
+        self.owners: dict[UUID, MediaOwner] = {}
+
+    def send(self, who: Context) -> UUID:
+        file_id = uuid4()
+        self.sent[file_id] = id_of(who)
+        return file_id
+
+    def _card(self, id: UUID) -> MediaCard:
+        kind, path = MediaKind.IMAGE, f"/v1/media/{id}"
+        return MediaCard(id, kind, "image/png", "court.png", 9, 4, 3, None, "", path, [], None, self.owners.get(id))
+
+    async def attach(self, ctx: Context, ids: list[UUID], owner: MediaOwner, audience: Audience) -> list[MediaCard]:
+        for id in ids:
+            if self.sent.get(id) != ctx.account_id:
+                raise NotFound
+            if self.owners.setdefault(id, owner) != owner:
+                raise MediaInUse
+        return [self._card(id) for id in ids]
+
+    async def cards(self, ctx: Context, ids: list[UUID]) -> list[MediaCard]:
+        return [self._card(id) for id in ids if id in self.owners]
+
+    async def detach(self, ctx: Context, owner: MediaOwner, ids: list[UUID]) -> None:
+        for id in ids:
+            if self.owners.get(id) == owner:
+                del self.owners[id]
+
+
+@dataclass
+class Resource:
+    name: str
+
+
+@dataclass
+class Book:
+    def resource(self, id: UUID) -> Resource:
+        return Resource("Court 3")
+
+
+class Books:
+    """The bookings of the tests and their parties."""
+
+    def __init__(self) -> None:
+        self.parties: dict[UUID, list[UUID]] = {}
+        self.kept: dict[UUID, BookingOut] = {}
+
+    def put(self, organisation_id: UUID, *party: Context, status: BookingStatus = BookingStatus.UPCOMING) -> UUID:
+        at, id, free = datetime(2026, 12, 3, 18, tzinfo=UTC), uuid4(), Money(0, "GBP")
+        self.kept[id] = BookingOut(
+            id=id, organisation_id=organisation_id, venue_id=uuid4(), resource_id=uuid4(), account_id=id_of(party[0]),
+            status=status, start=at, end=at + timedelta(hours=1), local_start=at, purpose=Purpose.WORKOUT,
+            team_size=4, price=free, paid=free, version=1,
+        )  # fmt: skip
+        self.parties[id] = [id_of(p) for p in party]
+        return id
+
+    def become(self, id: UUID, status: BookingStatus) -> None:
+        self.kept[id] = msgspec.structs.replace(self.kept[id], status=status)
+
+    async def booking(self, ctx: Context, booking_id: UUID) -> BookingOut:
+        if booking_id not in self.kept or ctx.organisation_id != self.kept[booking_id].organisation_id:
+            raise NotFound
+        return self.kept[booking_id]
+
+    async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
+        return self.parties[booking_id]
+
+    async def book(self, ctx: Context, venue_id: UUID) -> Book:
+        return Book()
+
+
 def id_of(ctx: Context) -> UUID:
     assert ctx.account_id is not None
     return ctx.account_id
@@ -73,6 +153,9 @@ class Town:
     def __init__(self, chat: ChatService, directory: Directory, people: PeopleService, wire: Wire, clock: FixedClock) -> None:
         self.chat, self.directory, self.people, self.wire, self.clock = chat, directory, people, wire, clock
         self.ada, self.ben, self.cleo, self.dan = (directory.add(n) for n in ("Ada Lind", "Ben Oduya", "Cleo Marsh", "Dan Wu"))
+
+    media: Files
+    books: Books
 
     async def group(self, *others: Context, owner: Context | None = None, name: str = "Thursday four") -> UUID:
         """Owned by Ada, or by `owner`."""
@@ -109,4 +192,8 @@ class Town:
 def town(db: Database) -> Town:
     directory, wire, clock = Directory(), Wire(), FixedClock(datetime.now(UTC))
     people = PeopleService(db.module("people"), clock, directory)  # type: ignore[arg-type]
-    return Town(ChatService(db.module("chat"), clock, wire, Names(people)), directory, people, wire, clock)
+    media, books = Files(), Books()
+    chat = ChatService(db.module("chat"), clock, wire, Names(people), media, books, books)  # type: ignore[arg-type]
+    town = Town(chat, directory, people, wire, clock)
+    town.media, town.books = media, books
+    return town

@@ -648,6 +648,10 @@ class Bookings(Protocol):
         """In the order asked; those absent or not the actor's to see are left out. At most 100 at once."""
         ...
 
+    async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
+        """The accounts of a booking, for the house alone: whose it is, then who is invited by account. Raises NotFound."""
+        ...
+
     async def busy(self, ctx: Context, venue_id: UUID, resource_ids: list[UUID], period: Period) -> dict[UUID, list[Period]]:
         """Claimed time, buffers included, per resource inside `period`. Raises NotFound."""
         ...

@@ -14,6 +14,7 @@ from forecourt.kernel.contracts import idempotent
 from forecourt.kernel.errors import Conflict, Forbidden, TooManyRequests
 from forecourt.kernel.events import Event
 from forecourt.kernel.topics import TopicSource
+from forecourt.modules.media.contract import MediaKind
 
 # ---------------------------------------------------------------------------------------------------------------- words
 
@@ -68,15 +69,16 @@ class Notify(StrEnum):
 
 
 class Attachment(Struct, frozen=True):
-    """A file that the media module keeps. `duration_ms` for what is heard or seen over time."""
+    """A file that the media module keeps. Where it can be had is asked at `/v1/rooms/{id}/files/{file_id}`."""
 
     id: UUID
+    kind: MediaKind
+    type: str
+    """The media type: `image/jpeg`."""
     name: str
-    content_type: str
-    size_bytes: int
+    bytes: int
     width: int | None = None
     height: int | None = None
-    duration_ms: int | None = None
 
 
 class Reaction(Struct, frozen=True):

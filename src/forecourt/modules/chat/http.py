@@ -37,6 +37,7 @@ from forecourt.modules.chat.service.messages import History, HistoryQuery, Messa
 from forecourt.modules.chat.service.moderation import Moderation
 from forecourt.modules.chat.service.reading import Read, ReadUpTo, SearchQuery, Setting
 from forecourt.modules.chat.service.rooms import NewChannel, NewRoom, RoomDetail, RoomPatch, RoomView
+from forecourt.modules.media.contract import MediaCard
 
 MANAGE = staff("chat.manage_channels")
 SENDING = (Limit("600/minute", By.ACCOUNT),)
@@ -162,6 +163,11 @@ class ChatApi(Api):
     async def history(self, ctx: Context, id: UUID, query: HistoryQuery) -> History:
         """What was said in a room, ascending."""
         return await self._service.history(ctx, id, query)
+
+    @get("/v1/rooms/{id}/files/{file_id}", problems=(NotFound,))
+    async def file(self, ctx: Context, id: UUID, file_id: UUID) -> MediaCard:
+        """A file that was attached in a room, with addresses that work for a while."""
+        return await self._service.file(ctx, id, file_id)
 
     @patch(
         "/v1/messages/{id}",

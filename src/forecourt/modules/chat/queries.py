@@ -116,6 +116,13 @@ class MessageRow(Struct, frozen=True):
         )
 
 
+class GoneRow(Struct, frozen=True):
+    """A message that is no more."""
+
+    seq: int
+    attachments: list[Attachment]
+
+
 class ReactionRow(Struct, frozen=True):
     seq: int
     emoji: str
@@ -643,15 +650,13 @@ REACT = Statement(
     "insert into chat.reaction (room_id, seq, emoji, account_id, reacted_at) values ($1, $2, $3, $4, $5) on conflict do nothing"
 )
 UNREACT = Statement("delete from chat.reaction where room_id = $1 and seq = $2 and emoji = $3 and account_id = $4")
+# Numbers and times rise together, except where two machines' clocks differ: what goes is everything up to a number.
 DROP_OLD = Query(
-    int,
-    "with old as (select m.seq from chat.message m where m.room_id = $1 and m.created_at < $2 order by m.seq limit $3),"
-    " gone as (delete from chat.message m using old where m.room_id = $1 and m.seq = old.seq returning m.seq)"
-    " select coalesce(max(seq), 0) from gone",
-)
-DROP_EVENTS_OF_GONE = Statement(
-    "delete from chat.event e where e.room_id = $1 and e.seq <= (select max(o.seq) from chat.event o where o.room_id = $1"
-    " and o.at < $2)"
+    GoneRow,
+    "with last as (select max(m.seq) as seq from chat.message m where m.room_id = $1 and m.created_at < $2),"
+    " old as (select m.seq from chat.message m, last where m.room_id = $1 and m.seq <= last.seq order by m.seq limit $3),"
+    " gone as (delete from chat.message m using old where m.room_id = $1 and m.seq = old.seq returning m.seq, m.attachments)"
+    " select g.seq, g.attachments from gone g order by g.seq",
 )
 DUE_FOR_TIDYING = Query(
     UUID, "select p.room_id from chat.position p where p.tidy_at <= $1 order by p.tidy_at, p.room_id limit $2"
@@ -762,14 +767,9 @@ async def unreact(tx: Tx, room_id: UUID, seq: int, emoji: str, account_id: UUID)
     return bool(await tx.run(UNREACT, room_id, seq, emoji, account_id))
 
 
-async def drop_old(tx: Tx, room_id: UUID, before: datetime, limit: int) -> int:
-    """The number of the newest message that went; 0 when none did."""
-    return await tx.one(DROP_OLD, room_id, before, limit)
-
-
-async def drop_old_events(tx: Tx, room_id: UUID, before: datetime) -> None:
-    await tx.run(DROP_EVENTS_OF_GONE, room_id, before)
-    await tx.run(KEPT_SINCE, room_id)
+async def drop_old(tx: Tx, room_id: UUID, before: datetime, limit: int) -> list[GoneRow]:
+    """What went, ascending."""
+    return await tx.all(DROP_OLD, room_id, before, limit)
 
 
 async def due_for_tidying(tx: Tx, now: datetime, limit: int) -> list[UUID]:

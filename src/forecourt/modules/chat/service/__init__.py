@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context
+from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.live import Announcer
+from forecourt.modules.booking.contract import Bookings
 from forecourt.modules.chat import queries, rules
 from forecourt.modules.chat.contract import MessagePreview
+from forecourt.modules.chat.names import Names
+from forecourt.modules.chat.service.keeping import Keeping
 from forecourt.modules.chat.service.moderation import Moderating
 from forecourt.modules.chat.service.rooms import Rooms
 from forecourt.modules.chat.service.topics import Topics
+from forecourt.modules.media.contract import Media
+from forecourt.modules.venues.contract import Venues
 
 
-class ChatService(Rooms, Moderating, Topics):
+class ChatService(Rooms, Moderating, Topics, Keeping):
     """Satisfies `Chat` and `ChatTopics`."""
+
+    def __init__(
+        self,
+        db: ModuleDatabase,
+        clock: Clock,
+        announcer: Announcer,
+        names: Names,
+        media: Media,
+        bookings: Bookings,
+        venues: Venues,
+    ) -> None:
+        super().__init__(db, clock, announcer, names, media)
+        self.bookings = bookings
+        self.venues = venues
 
     async def preview(self, ctx: Context, room_id: UUID, message_id: UUID) -> MessagePreview | None:
         async with self.db.read(ctx.within(None)) as tx:

@@ -28,6 +28,7 @@ from forecourt.modules.chat import queries
 from forecourt.modules.chat.names import Names
 from forecourt.modules.chat.queries import PartRow, PositionRow, RoomRow
 from forecourt.modules.chat.rules import Happening, Part, Standing
+from forecourt.modules.media.contract import Media
 
 EVENTS_KEPT = 1_000
 """Of each room, for who comes back; at most a quarter more."""
@@ -92,11 +93,12 @@ class Turn:
 class Base:
     """Use cases extend it; `ChatService` is all of them together."""
 
-    def __init__(self, db: ModuleDatabase, clock: Clock, announcer: Announcer, names: Names) -> None:
+    def __init__(self, db: ModuleDatabase, clock: Clock, announcer: Announcer, names: Names, media: Media) -> None:
         self.db = db
         self.clock = clock
         self.announcer = announcer
         self.names = names
+        self.media = media
 
     @asynccontextmanager
     async def turn(self, ctx: Context, room_id: UUID) -> AsyncGenerator[Turn, None]:

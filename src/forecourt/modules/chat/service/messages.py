@@ -96,7 +96,7 @@ class Messages(Attaching):
         me = person(ctx)
         text = rules.checked_text(new.text, len(new.attachment_ids))
         rendered = await self._render(ctx, room_id, text)
-        attachments = await self.attachments(ctx, new.attachment_ids)
+        attachments = await self.attachments(ctx, room_id, new.attachment_ids)
         try:
             async with self.turn(ctx, room_id) as turn:
                 return await self._say(turn, me, new, text, rendered, attachments)
@@ -217,6 +217,7 @@ class Messages(Attaching):
             if row.deleted_at is not None:
                 return
             await queries.blank(turn.tx, room_id, row.seq, self.clock.now())
+            self.let_files_go(turn.tx, room_id, row.attachments)
             replies = None if row.thread_id is None else await queries.count_reply(turn.tx, room_id, row.thread_id, -1)
             await self._forget_words(turn, row, replies)
             turn.tell("message.deleted", Deleted(row.id, row.thread_id, replies), row.id)

@@ -1,0 +1,28 @@
+"""Seating parties in the rooms of their bookings; files and words that go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forecourt.kernel.context import Context
+from forecourt.kernel.jobs import JobHandler, Schedule, every
+from forecourt.modules.chat.service import ChatService
+from forecourt.modules.chat.service.attaching import LET_GO, LetGo
+from forecourt.modules.chat.service.keeping import SEAT_PARTY, TIDY, SeatParty, Tidy
+
+
+def handlers(service: ChatService) -> list[JobHandler[Any]]:
+    async def seat(ctx: Context, wanted: SeatParty) -> None:
+        await service.seat_party(ctx, wanted.booking_id)
+
+    async def let_go(ctx: Context, gone: LetGo) -> None:
+        await service.detach(ctx, gone)
+
+    async def tidy(ctx: Context, _: Tidy) -> None:
+        await service.tidy(ctx)
+
+    return [JobHandler(SEAT_PARTY, seat), JobHandler(LET_GO, let_go), JobHandler(TIDY, tidy)]
+
+
+def schedules() -> list[Schedule]:
+    return [Schedule("chat.tidy", every(minutes=10), TIDY, Tidy())]

@@ -1,0 +1,25 @@
+"""What chat does when something happened elsewhere: the room of a booking follows the booking."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forecourt.kernel.db import Tx
+from forecourt.kernel.events import Envelope, Subscription
+from forecourt.modules.booking.contract import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingDeclined,
+    BookingNoShow,
+    BookingRescheduled,
+)
+from forecourt.modules.chat.service import ChatService
+
+
+def subscriptions(service: ChatService) -> list[Subscription]:
+    async def seat(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        for envelope in envelopes:
+            service.seat_later(tx, envelope.event.booking_id)
+
+    events = (BookingConfirmed, BookingRescheduled, BookingCancelled, BookingDeclined, BookingNoShow)
+    return [Subscription("chat.parties", "chat", events, seat)]
