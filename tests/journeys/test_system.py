@@ -81,6 +81,33 @@ async def test_a_page_that_is_not_there_is_a_page_and_an_address_that_is_not_the
     assert (problem.status_code, problem.headers["content-type"]) == (404, "application/problem+json")
 
 
+async def test_a_page_that_is_not_there_says_so_in_the_visitors_language(client: httpx.AsyncClient) -> None:
+    for headers, language, words in (
+        (HTML, "en", "There is nothing here for you"),
+        (HTML | {"Cookie": "fc_locale=pt"}, "pt", "Aqui não há nada para si"),
+        (HTML | {"Accept-Language": "ur,en;q=0.5"}, "ur", "یہاں آپ کے لیے کچھ نہیں"),
+    ):
+        page = await client.get("/nowhere", headers=headers)
+        assert page.status_code == 404
+        assert f'<html lang="{language}"' in page.text and words in page.text
+
+
+async def test_what_others_add_to_a_pages_address_asks_nothing_of_it(client: httpx.AsyncClient) -> None:
+    plain = await client.get("/discover", headers=HTML)
+    measured = await client.get("/discover?utm_source=letter&fbclid=x&fbclid=y&city=Karachi", headers=HTML)
+    assert (plain.status_code, measured.status_code) == (200, 200)
+    program = await client.get("/v1/venues", params={"utm_source": "letter"})
+    assert (program.status_code, program.json()["errors"][0]["path"]) == (422, "utm_source"), "programs are told of a slip"
+
+
+async def test_a_page_says_what_in_its_address_cannot_be(client: httpx.AsyncClient) -> None:
+    english = await client.get("/discover?near=nowhere", headers=HTML)
+    assert english.status_code == 422
+    assert "Near: is a latitude and a longitude" in english.text and "Some of this needs another look" in english.text
+    urdu = await client.get("/discover?near=nowhere", headers=HTML | {"Cookie": "fc_locale=ur"})
+    assert "ان میں سے کچھ دوبارہ دیکھیں" in urdu.text and "عرض بلد" in urdu.text
+
+
 async def test_files_are_kept_for_a_year_under_their_hash(client: httpx.AsyncClient, house: House) -> None:
     answer = await client.get(house.assets("tokens.css"))
     assert "immutable" in answer.headers["cache-control"]

@@ -86,10 +86,14 @@ async def test_anybody_may_look_and_sees_the_price_of_the_chosen_time(reader: Re
 
 @pytest.mark.parametrize(
     "query",
-    ["date=2026-13-01", "duration_min=0", "part=midnight", "start=2026-11-19T18:00", "resource_id=x", "nonsense=1"],
+    ["date=2026-13-01", "duration_min=0", "part=midnight", "start=2026-11-19T18:00", "resource_id=x"],
 )
 async def test_a_broken_address_is_said_to_be_broken(reader: Reader, club: Club, query: str) -> None:
     assert (await reader.look(f"/venues/{club.venue}?{query}")).status_code == 422
+
+
+async def test_what_others_add_to_the_address_is_passed_over(reader: Reader, club: Club) -> None:
+    assert (await reader.look(f"/venues/{club.venue}?utm_source=letter&fbclid=1&date=2026-11-30")).status_code == 200
 
 
 async def test_an_unknown_place_is_nothing_here(reader: Reader) -> None:

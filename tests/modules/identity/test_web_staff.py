@@ -182,7 +182,7 @@ async def test_the_language_in_an_address_is_remembered_and_taken_out_of_it(read
     answer = await reader.look("/sign-in?next=%2Faccount&lang=pt")
     assert answer.headers["location"] == "/sign-in?next=%2Faccount"
     assert 'lang="pt"' in (await reader.look("/sign-in")).text
-    assert (await reader.look("/sign-in?lang=xx")).status_code == 422
+    assert 'lang="pt"' in (await reader.look("/sign-in?lang=xx")).text, "what we do not speak changes nothing"
 
 
 async def test_somebody_invited_joins_and_may_what_the_role_says_and_no_more(

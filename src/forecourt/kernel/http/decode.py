@@ -103,6 +103,7 @@ class QueryDecoder:
         self._lists = {name for name, hint in names.items() if _is_list(hint)}
         self._kind = kind
         self._ignore = ignore
+        self._names = frozenset(names)
         self._check = _fields(kind)
 
     def __call__(self, text: bytes) -> msgspec.Struct:
@@ -118,7 +119,7 @@ class QueryDecoder:
         values: dict[str, object] = {}
         lists: dict[str, list[str]] = {}
         for name, value in pairs:
-            if name in self._ignore:
+            if name in self._ignore or self._passes_over(name):
                 continue
             if name in self._lists:
                 lists.setdefault(name, []).extend(v for v in value.split(",") if v)
@@ -138,6 +139,17 @@ class QueryDecoder:
             raise fault(e) from None
         self._check(result, "")
         return result
+
+    def _passes_over(self, name: str) -> bool:
+        return False
+
+
+class PageQueryDecoder(QueryDecoder):
+    """A page's query. Names that the page does not know are passed over: whoever shares a link, or measures a campaign, adds
+    some of their own, and none of them asks anything of the page."""
+
+    def _passes_over(self, name: str) -> bool:
+        return name not in self._names
 
 
 def _is_list(hint: object) -> bool:

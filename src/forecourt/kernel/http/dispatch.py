@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, cast
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode
 from uuid import UUID
@@ -36,7 +36,7 @@ from forecourt.kernel.errors import (
     Unavailable,
     UnsupportedMedia,
 )
-from forecourt.kernel.http.decode import BodyDecoder, QueryDecoder
+from forecourt.kernel.http.decode import BodyDecoder, PageQueryDecoder, QueryDecoder
 from forecourt.kernel.http.gate import AccountClosed, Gate, KnownVisitor
 from forecourt.kernel.http.operation import (
     AccessKind,
@@ -154,7 +154,8 @@ class _Bound:
     def __init__(self, op: Operation) -> None:
         self.op = op
         self.body = BodyDecoder(op.body) if op.body is not None else None
-        self.query = QueryDecoder(op.query) if op.query is not None else None
+        queries = PageQueryDecoder if op.declared.kind is Kind.PAGE else QueryDecoder
+        self.query = queries(op.query) if op.query is not None else None
         self.form = QueryDecoder(op.form, ignore=frozenset({CSRF_FIELD})) if op.form is not None else None
         self.address_limits = [limit for limit in op.declared.limits if limit.by is By.ADDRESS]
         self.account_limits = [limit for limit in op.declared.limits if limit.by is By.ACCOUNT]
@@ -345,7 +346,6 @@ class Dispatcher:
         if known is not None:
             actor = visitor(known)
             person = Person(known.account_id, known.name, known.email, actor.confirmed)
-        locale = cookies.get(LOCALE_COOKIE, "")
         scope = request.scope
         toast = undo = ""
         if TOAST_COOKIE in cookies and scope["method"] == "GET" and b"hx-request" not in request.headers:
@@ -360,8 +360,8 @@ class Dispatcher:
                     agent=request.header("user-agent")[:200],
                 ),
                 person=person,
-                locale=locale if locale in LANGUAGES else preferred_language(request.header("accept-language")),
-                theme=cookies.get(THEME_COOKIE, "system") if cookies.get(THEME_COOKIE) in ("light", "dark") else "system",
+                locale=language_of(cookies, request.header("accept-language")),
+                theme=theme_of(cookies),
                 csrf=self.door.csrf_for(visit_id),
                 path=scope["path"],
                 query=scope["query_string"].decode("latin-1"),
@@ -625,7 +625,11 @@ def read_cookies(request: Request) -> dict[str, str]:
     """Cookies by name, the first of each. A pair that cannot be read is passed over: other programs of the same host, and
     extensions of browsers, write what no grammar allows, and that must sign nobody out.
     """
-    raw = request.headers.get(b"cookie")
+    return cookies_in(request.headers.get(b"cookie"))
+
+
+def cookies_in(raw: bytes | None) -> dict[str, str]:
+    """Those of a `Cookie` header."""
     if raw is None or len(raw) > MAX_COOKIE_BYTES:
         return {}
     found: dict[str, str] = {}
@@ -638,6 +642,35 @@ def read_cookies(request: Request) -> dict[str, str]:
             value = value[1:-1]
         found[name] = unquote(value)
     return found
+
+
+def language_of(cookies: Mapping[str, str], accepted: str) -> str:
+    """The language that a visitor chose, else the first they accept that we speak."""
+    chosen = cookies.get(LOCALE_COOKIE, "")
+    return chosen if chosen in LANGUAGES else preferred_language(accepted)
+
+
+def theme_of(cookies: Mapping[str, str]) -> str:
+    chosen = cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in ("light", "dark") else "system"
+
+
+def passer_by(scope: Scope) -> Visit:
+    """Somebody at an address where there is no page: nobody is looked up, but their language and theme are known."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    cookies = cookies_in(headers.get(b"cookie"))
+    return Visit(
+        ctx=Context(trace_id=scope.get("fc.trace", "")),
+        person=None,
+        locale=language_of(cookies, headers.get(b"accept-language", b"").decode("latin-1")),
+        theme=theme_of(cookies),
+        csrf="",
+        path=scope["path"],
+        query=scope["query_string"].decode("latin-1"),
+        toast="",
+        undo="",
+        partial=False,
+    )
 
 
 def _expect_json(request: Request) -> None:
@@ -758,6 +791,7 @@ __all__ = [
     "Door",
     "EmailUnconfirmed",
     "as_problem",
+    "passer_by",
     "preferred_language",
     "set_cookie",
 ]

@@ -15,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from forecourt.kernel.errors import BadRequest, Internal, MethodNotAllowed, NotFound, Problem
-from forecourt.kernel.http.dispatch import Dispatcher, Door
+from forecourt.kernel.http.dispatch import Dispatcher, Door, passer_by
 from forecourt.kernel.http.front import App, Front
 from forecourt.kernel.http.operation import Operation
 from forecourt.kernel.http.routes import Routes
@@ -97,7 +97,7 @@ def _answer(request: Request[Any, Any, Any], error: Exception, door: Door) -> Re
     path: str = scope["path"]
     wants_page = not path.startswith(("/v1/", "/static/", "/.well-known/")) and "text/html" in request.headers.get("accept", "")
     if wants_page:
-        content = door.problem_page(problem, None, trace_id).encode()
+        content = door.problem_page(problem, passer_by(scope), trace_id).encode()
         return Response(content, status_code=problem.status, headers=headers, media_type="text/html")
     body = msgspec.json.encode(problem.document(trace_id))
     return Response(body, status_code=problem.status, headers=headers, media_type="application/problem+json")

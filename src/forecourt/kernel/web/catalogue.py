@@ -2,11 +2,17 @@
 
 `messages/en.json` is complete; other languages may lag behind and fall back to English sentence by sentence.
 A module adds its own with `Catalogue(folders)`: `messages/<language>.json` in each.
+
+What services say (problems and faults of a field) is English everywhere in the code, in the API and in logs. Pages translate it
+by the sentence: keys that begin with `said.` hold the English sentence with its placeholders, and `said()` finds the one that
+a text was made from. A sentence nobody translated stays English; a test holds that guests meet none.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -16,6 +22,9 @@ from forecourt.kernel.web import formats
 OWN = Path(__file__).parent / "messages"
 LANGUAGES = ("en", "pt", "ur")
 FALLBACK = "en"
+
+SAID = "said."
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 Message = str | dict[str, str]
 
@@ -43,6 +52,25 @@ class Catalogue:
 
     def has(self, key: str) -> bool:
         return key in self._texts[FALLBACK]
+
+    def said(self, language: str, english: str) -> str | None:
+        """What a service said in English, in `language`; None for a sentence that is not in the catalogue."""
+        for pattern, key in self._said:
+            found = pattern.fullmatch(english)
+            if found is not None:
+                return self.say(language, key, found.groupdict())
+        return None
+
+    @cached_property
+    def _said(self) -> list[tuple[re.Pattern[str], str]]:
+        """English sentences of services as patterns; those with fewer placeholders, and then the longer ones, come first."""
+        found: list[tuple[int, int, re.Pattern[str], str]] = []
+        for key, message in self._texts[FALLBACK].items():
+            if key.startswith(SAID) and isinstance(message, str):
+                parts = _PLACEHOLDER.split(message)
+                pattern = "".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+                found.append((len(parts), -len(message), re.compile(pattern, re.DOTALL), key))
+        return [(pattern, key) for _, _, pattern, key in sorted(found, key=lambda f: (f[0], f[1], f[3]))]
 
     def say(self, language: str, key: str, values: Mapping[str, object]) -> str:
         """The sentence for `key` with its placeholders filled; `n` chooses the plural form.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -56,16 +56,23 @@ class Faults(msgspec.Struct, frozen=True):
 NO_FAULTS = Faults()
 
 
-def faults(problem: Problem, fields: Mapping[str, str] | None = None) -> Faults:
-    """What a problem means for a form. `fields` renames paths to the form's own names; raises what nobody can mend there."""
+def _as_it_is(english: str) -> str:
+    return english
+
+
+def faults(problem: Problem, fields: Mapping[str, str] | None = None, say: Callable[[str], str] = _as_it_is) -> Faults:
+    """What a problem means for a form. `fields` renames paths to the form's own names; `say` translates what services say.
+
+    Raises the problem when nobody can mend it there.
+    """
     if problem.status not in MENDABLE:
         raise problem
     if not problem.errors:
-        return Faults(problem.status, problem.code, {FORM: problem.detail or problem.title})
+        return Faults(problem.status, problem.code, {FORM: say(problem.detail or problem.title)})
     at: dict[str, str] = {}
     for error in problem.errors:
         path = (fields or {}).get(error.path, error.path)
-        message = sentence(error.message)
+        message = sentence(say(error.message))
         at[path] = f"{at[path]} {message}" if path in at else message
     return Faults(problem.status, problem.code, at)
 
@@ -73,4 +80,4 @@ def faults(problem: Problem, fields: Mapping[str, str] | None = None) -> Faults:
 def sentence(text: str) -> str:
     """`is needed` → `Is needed.`, as a message beside a field reads."""
     text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return text if text.endswith((".", "!", "?", "۔", "؟")) else f"{text}."

@@ -148,6 +148,10 @@ class Pages:
         """A sentence of the catalogue, for toasts and notes made in Python."""
         return self.catalogue.say(language, key, values)
 
+    def said(self, language: Language, english: str) -> str:
+        """What a service said in English, in the reader's language; English for a sentence nobody translated."""
+        return self.catalogue.said(language, english) or english
+
     def names(self) -> list[str]:
         """Every template there is."""
         return self._environments["en"].list_templates(extensions=["html"])

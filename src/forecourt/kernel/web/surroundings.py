@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol, cast
 from uuid import UUID
-
-import msgspec
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Problem
 from forecourt.kernel.http.operation import Html, Visit
+from forecourt.kernel.web.forms import Faults, faults, sentence
 from forecourt.kernel.web.render import Language, OrgNav, PageContext, Pages, Person, Theme, Toast, initials, page_direction
-
-
-class Step(msgspec.Struct, frozen=True):
-    """A way on from a problem page."""
-
-    label: str
-    href: str
 
 
 class Branded(Protocol):
@@ -113,19 +106,44 @@ class Surroundings:
         """A page that knows nobody: for what programs and browsers read at the same address."""
         return Html(self.pages.render(name, PageContext(now=self._clock.now(), env=self._env), **values))
 
+    def faults(self, visit: Visit, problem: Problem, fields: Mapping[str, str] | None = None) -> Faults:
+        """What a problem means for a form, in the visitor's language. `fields` renames paths to the form's own names.
+
+        Raises the problem when nobody can mend it there.
+        """
+        return faults(problem, fields, self.said(visit))
+
+    def said(self, visit: Visit) -> Callable[[str], str]:
+        """Says in the visitor's language what services say in English."""
+        return lambda english: self.pages.said(cast("Language", visit.locale), english)
+
+    def words(self, visit: Visit, problem: Problem) -> str:
+        """What a problem says to this visitor in a sentence: what is wrong where, else its detail, else its title."""
+        language = cast("Language", visit.locale)
+        return self._words(language, problem) or sentence(self.pages.said(language, problem.title))
+
+    def _words(self, language: Language, problem: Problem) -> str:
+        said = partial(self.pages.said, language)
+        if not problem.errors:
+            return sentence(said(problem.detail)) if problem.detail else ""
+        named = ((self._field(language, error.path), said(error.message)) for error in problem.errors)
+        return " ".join(sentence(f"{name}: {text}") for name, text in named)
+
+    def _field(self, language: Language, path: str) -> str:
+        """A field's name for readers; the path itself when it has none."""
+        key = f"field.{path}"
+        return self.pages.text(language, key) if self.pages.catalogue.has(key) else path
+
     def problem(self, problem: Problem, visit: Visit | None, trace_id: str) -> str:
         """A problem as a page: what happened, and where to go from here."""
         context = PageContext(now=self._clock.now(), env=self._env) if visit is None else self.context(visit)
-        actions = [Step("Find a place", "/discover")]
-        if problem.status == 401:
-            actions.insert(0, Step("Sign in", "/sign-in"))
         return self.pages.render(
             "errors/problem.html",
             context,
             status=problem.status,
-            title=problem.title,
-            detail=problem.detail,
+            title=self.pages.said(context.locale, problem.title),
+            detail=self._words(context.locale, problem),
             code=problem.code,
             trace_id=trace_id,
-            actions=actions,
+            actions=(),
         )

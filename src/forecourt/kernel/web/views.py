@@ -180,7 +180,7 @@ class GridView(msgspec.Struct, frozen=True, kw_only=True):
                     found.setdefault((cell.at, cell.start), []).append(place)
         return [
             TimeOption(start, tuple(sorted(places, key=lambda p: (p.price.amount, p.name))))
-            for (_, start), places in sorted(found.items(), key=lambda item: item[0][0])
+            for (_, start), places in sorted(found.items(), key=lambda item: item[0])
         ]
 
 

@@ -251,7 +251,7 @@ class BookingPages(Api):
             note=wish.note,
             back=_venue_href(planned),
             policy=policy_facts(say, planned.book.policies, planned.period.start, now),
-            problem="" if problem is None else _words(problem),
+            problem="" if problem is None else self.pages.words(visit, problem),
         )
 
     async def _planned(self, visit: Visit, wish: Wish) -> tuple[Plan, Speaker]:
@@ -347,20 +347,20 @@ class BookingPages(Api):
             what=found.what,
             ways=await self._ways(visit, found),
             policy=policy_facts(found.say, found.book.policies, found.booking.start, self.clock.now()),
-            problem="" if problem is None else self._pay_words(found.say, problem),
+            problem="" if problem is None else self._pay_words(visit, found.say, problem),
             unconfirmed=person is not None and not person.confirmed,
             hold_s=found.book.policies.hold_min * 60,
             again_href=with_query("/book", _booked_fields(found)),
         )
 
-    def _pay_words(self, say: Speaker, problem: Problem) -> str:
+    def _pay_words(self, visit: Visit, say: Speaker, problem: Problem) -> str:
         match problem:
             case EmailUnconfirmed():
                 return ""  # the page says it itself, with the way to mend it
             case MeansNotSetUp():
                 return say.t("pay.means")
             case _:
-                return _words(problem)
+                return self.pages.words(visit, problem)
 
     async def _ways(self, visit: Visit, found: Found) -> list[Choice]:
         """Credits when there are enough, and the desk; what cannot be had says why."""
@@ -415,7 +415,7 @@ class BookingPages(Api):
             what=found.what,
             headline=headline,
             text=text,
-            problem="" if problem is None else _words(problem),
+            problem="" if problem is None else self.pages.words(visit, problem),
             facts=ticket_facts(say, booking, free_until(say, found.book.policies, booking.start, now) if valid else ""),
             code=self._code(booking) if valid else "",
             pin="" if booking.access is None else " ".join(booking.access.pin),
@@ -573,7 +573,7 @@ class BookingPages(Api):
             status=200 if problem is None else problem.status,
             values=parts,
             what=found.what,
-            problem="" if problem is None else _words(problem),
+            problem="" if problem is None else self.pages.words(visit, problem),
             crumbs=[Link(found.say.t("nav.bookings"), "/bookings"), Link(found.what.place, f"/bookings/{found.booking.id}")],
         )
 
@@ -726,11 +726,6 @@ class BookingPages(Api):
 def _at(visit: Visit, booking: BookingOut) -> Visit:
     """The visit as one of the booking's own page, where a form's answer leads back to."""
     return msgspec.structs.replace(visit, path=f"/bookings/{booking.id}", query="")
-
-
-def _words(problem: Problem) -> str:
-    """What a problem says to a reader: its detail, else its title."""
-    return problem.detail or problem.title
 
 
 def _wish_fields(planned: Plan, resource_id: UUID | None = None, start: datetime | None = None) -> dict[str, str]:

@@ -25,7 +25,7 @@ from forecourt.kernel.http.operation import (
     page,
     staff,
 )
-from forecourt.kernel.web.forms import NO_FAULTS, Faults, faults
+from forecourt.kernel.web.forms import NO_FAULTS, Faults
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice
 from forecourt.modules.identity.http import MemberView, member_view
@@ -114,7 +114,7 @@ class StaffPages(Api):
         try:
             place = await self._staff.accept(visit.ctx, token)
         except Problem as problem:
-            wrong = faults(problem)
+            wrong = self._pages.faults(visit, problem)
             return self._pages.page("identity/invitation.html", visit, status=wrong.status, token=token, wrong=wrong)
         return Redirect(_front(place.organisation_id, place.permissions), toast=f"You are in, as {place.role}")
 
@@ -133,7 +133,7 @@ class StaffPages(Api):
                 raise Invalid.field("email", "is needed")
             invited = await self._staff.invite(visit.ctx, form.email, form.role)
         except Problem as problem:
-            return await self._people(visit, org_id, form, faults(problem))
+            return await self._people(visit, org_id, form, self._pages.faults(visit, problem))
         return Redirect(f"/orgs/{org_id}/people", toast=f"An invitation is on its way to {invited.email}")
 
     @action("/orgs/{org_id}/people/{account_id}/role", access=staff("staff.manage"))
@@ -142,7 +142,7 @@ class StaffPages(Api):
         try:
             row = await self._staff.change_role(visit.ctx, account_id, form.role, form.version)
         except Problem as problem:
-            return await self._people(visit, org_id, Invite(), faults(problem))
+            return await self._people(visit, org_id, Invite(), self._pages.faults(visit, problem))
         return Redirect(f"/orgs/{org_id}/people", toast=f"{row.name} is {form.role} now")
 
     @action("/orgs/{org_id}/people/{account_id}/remove", access=ANY_STAFF)
@@ -151,7 +151,7 @@ class StaffPages(Api):
         try:
             await self._staff.remove(visit.ctx, account_id)
         except Problem as problem:
-            return await self._people(visit, org_id, Invite(), faults(problem))
+            return await self._people(visit, org_id, Invite(), self._pages.faults(visit, problem))
         if account_id == visit.ctx.account_id:
             return Redirect("/orgs", toast="You have left")
         return Redirect(f"/orgs/{org_id}/people", toast="Removed. Their access ended at once.")
@@ -196,7 +196,7 @@ class StaffPages(Api):
                 raise Invalid.field("permissions", "tick at least one")
             _, key = await self._staff.make_key(visit.ctx, form.name, form.permissions, _end_of(form.expires))
         except Problem as problem:
-            return await self._keys(visit, org_id, form, faults(problem, {"expires_at": "expires"}), "")
+            return await self._keys(visit, org_id, form, self._pages.faults(visit, problem, {"expires_at": "expires"}), "")
         return await self._keys(visit, org_id, KeyForm(), NO_FAULTS, key)
 
     @action("/orgs/{org_id}/keys/{key_id}/revoke", access=staff("keys.manage"))

@@ -12,7 +12,7 @@ from msgspec import Meta
 from forecourt.kernel.errors import NotFound, Problem
 from forecourt.kernel.http.dispatch import LOCALE_COOKIE, SESSION_COOKIE, THEME_COOKIE, set_cookie
 from forecourt.kernel.http.operation import PERSON, PUBLIC, Api, By, Html, Limit, Redirect, Request, Visit, action, page
-from forecourt.kernel.web.forms import FORM, NO_FAULTS, Faults, faults
+from forecourt.kernel.web.forms import FORM, NO_FAULTS, Faults
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice
 from forecourt.modules.identity.contract import BadCredentials, CodeWrong, EmailTaken, PhoneTaken
@@ -135,7 +135,7 @@ class IdentityPages(Api):
             wrong = Faults(401, BadCredentials.code, {FORM: self._say(visit, "identity.bad_credentials")})
             return self._sign_in(visit, form, wrong)
         except Problem as problem:
-            return self._sign_in(visit, form, faults(problem))
+            return self._sign_in(visit, form, self._pages.faults(visit, problem))
         hello = self._say(visit, "identity.hello", name=known.name)
         return Redirect(form.next or "/", toast=hello, cookies=[self._cookie(token)])
 
@@ -161,7 +161,7 @@ class IdentityPages(Api):
         except EmailTaken:
             return self._sign_up(visit, form, Faults(409, EmailTaken.code, {"email": self._say(visit, "identity.email_taken")}))
         except Problem as problem:
-            return self._sign_up(visit, form, faults(problem))
+            return self._sign_up(visit, form, self._pages.faults(visit, problem))
         return Redirect("/verify" + _onward(form.next), cookies=[self._cookie(token)])
 
     def _sign_up(self, visit: Visit, form: SignUp, wrong: Faults) -> Html:
@@ -196,7 +196,7 @@ class IdentityPages(Api):
                 email = visit.person.email if visit.person else form.email
                 await self._persons.confirm_by_code(visit.ctx, email, "".join(form.code.split()))
         except Problem as problem:
-            wrong = faults(problem)
+            wrong = self._pages.faults(visit, problem)
             key = "identity.link_old" if form.token else "identity.code_wrong"
             at = (
                 {"" if form.token else "code": self._say(visit, key)}
@@ -251,7 +251,7 @@ class IdentityPages(Api):
         try:
             await self._persons.reset_password(visit.ctx, form.token, form.password)
         except Problem as problem:
-            wrong = faults(problem)
+            wrong = self._pages.faults(visit, problem)
             if wrong.code == "link_invalid":
                 wrong = Faults(wrong.status, wrong.code, {FORM: self._say(visit, "identity.link_old")})
             return self._reset(visit, form, wrong)
@@ -275,7 +275,7 @@ class IdentityPages(Api):
             chosen = msgspec.structs.replace(known, locale=form.language, timezone=form.timezone.strip() or None)
             await self._people.prefer(visit.ctx, chosen)
         except Problem as problem:
-            return await self._account(visit, form, faults(problem))
+            return await self._account(visit, form, self._pages.faults(visit, problem))
         # The theme's button on every page writes the same cookie, so scripts must reach it.
         theme = f"{THEME_COOKIE}={'' if form.theme == 'system' else form.theme}; Path=/; SameSite=Lax; Max-Age={YEAR_S}"
         locale = set_cookie(LOCALE_COOKIE, form.language, YEAR_S, secure=self._secure)
@@ -291,7 +291,7 @@ class IdentityPages(Api):
         try:
             number = await self._phones.ask_for_code(visit.ctx, form.phone, visit.locale)
         except Problem as problem:
-            wrong = faults(problem)
+            wrong = self._pages.faults(visit, problem)
             at = "identity.phone_often" if wrong.status == 429 else "identity.phone_wrong"
             wrong = Faults(wrong.status, wrong.code, {"phone": self._say(visit, at)})
             return await self._account(visit, phone_form=form, phone_wrong=wrong)
@@ -324,7 +324,7 @@ class IdentityPages(Api):
         try:
             await self._persons.change_password(visit.ctx, form.current_password, form.password)
         except Problem as problem:
-            return await self._account(visit, password_wrong=faults(problem))
+            return await self._account(visit, password_wrong=self._pages.faults(visit, problem))
         return Redirect("/account#sessions", toast=self._say(visit, "identity.password_changed"))
 
     @action("/account/sessions/{id}/end")
