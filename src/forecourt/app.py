@@ -44,7 +44,7 @@ from forecourt.kernel.web.assets import Assets
 from forecourt.kernel.web.language import LanguageApi
 from forecourt.kernel.web.render import Pages
 from forecourt.kernel.web.surroundings import Surroundings
-from forecourt.layout import module_names, template_folders
+from forecourt.layout import template_folders
 from forecourt.system import SystemApi
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ class House:
     def _build(self) -> None:
         from forecourt import wiring
 
-        for name in module_names():  # also of modules that live elsewhere: what they announce and refuse has to be known here
+        for name in wiring.MODULES:  # also of modules that live elsewhere: what they announce and refuse has to be known here
             importlib.import_module(f"forecourt.modules.{name}.contract")
-        wanted = self.settings.topology.modules or tuple(module_names())
+        wanted = self.settings.topology.modules or tuple(wiring.MODULES)
         unknown = sorted(set(wanted) - wiring.MODULES.keys())
         if unknown:
             raise Misconfigured(

@@ -21,11 +21,13 @@ from forecourt.kernel.context import service_context
 from forecourt.kernel.db import Statement, Tx
 from forecourt.kernel.events import (
     ATTEMPTS,
+    STARTS,
     Delivery,
     Dispatcher,
     Envelope,
     Event,
     Subscription,
+    Turn,
     UnknownVersion,
     asyncapi,
     decode,
@@ -34,6 +36,7 @@ from forecourt.kernel.events import (
     rebuild,
     replay,
 )
+from forecourt.kernel.pool import CONNECTION_LOST
 
 NOTE = Statement("insert into probe.effect (organisation_id, note) values ($1, $2)")
 
@@ -331,6 +334,11 @@ async def test_a_ring_wakes_a_dispatcher_in_another_place(scratch: Scratch) -> N
         await bell.stop()
 
 
+def with_tests(root: Path) -> dict[str, str]:
+    """The environment of a program that imports from here."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
 KILLED = """
 import asyncio, os, sys
 from forecourt.kernel.db import Database
@@ -354,7 +362,7 @@ async def test_effects_happen_once_when_the_worker_is_killed_in_the_middle_of_a_
     await count(scratch, *range(10))
     root = Path(__file__).parents[2]
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED, scratch.url, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, stdout=subprocess.PIPE
+        sys.executable, "-c", KILLED, scratch.url, cwd=root, env=with_tests(root), stdout=subprocess.PIPE
     )
     assert worker.stdout is not None
     async with asyncio.timeout(30):
@@ -363,3 +371,80 @@ async def test_effects_happen_once_when_the_worker_is_killed_in_the_middle_of_a_
         assert await worker.wait() == -signal.SIGKILL
     assert await Dispatcher(scratch.db, scratch.url, [NOTES]).drain() == 10
     assert await scratch.notes() == [str(n) for n in range(10)]
+
+
+DEADLY = """
+import asyncio, os, signal, sys
+from forecourt.kernel.db import Database
+from forecourt.kernel.events import Dispatcher, Subscription
+from tests.kernel.test_events import Counted, note
+
+async def handle(tx, envelopes):
+    await note(tx, envelopes)
+    if any(e.event.n == 13 for e in envelopes):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    db = await Database.connect(sys.argv[1], None, 5)
+    await Dispatcher(db, sys.argv[1], [Subscription("probe.notes", "probe", (Counted,), handle)]).drain()
+
+asyncio.run(main())
+"""
+
+
+async def test_an_event_that_kills_its_worker_each_time_is_set_aside_and_the_rest_goes_on(scratch: Scratch) -> None:
+    await count(scratch, *range(20))
+    root = Path(__file__).parents[2]
+    ends: list[int] = []
+    async with asyncio.timeout(120):
+        while not ends or ends[-1]:
+            assert len(ends) <= STARTS + 1, "it goes on for ever"
+            worker = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", DEADLY, scratch.url, cwd=root, env=with_tests(root)
+            )
+            ends.append(await worker.wait())
+    assert ends == [-signal.SIGKILL] * (STARTS + 1) + [0], "one more than its own: the first took the whole batch"
+    assert await scratch.notes() == [str(n) for n in range(20) if n != 13]
+    letters = await scratch.sql("select payload, attempts, error from kernel.dead_letter")
+    assert [(msgspec.json.decode(r["payload"])["n"], r["attempts"]) for r in letters] == [(13, STARTS)]
+    assert "never ended" in letters[0]["error"]
+    assert await replay(scratch.db, NOTES) == (1, 0)  # a mended handler takes it after all
+    assert (await scratch.notes())[-1] == "13"
+
+
+async def test_an_event_that_ends_its_session_each_time_is_set_aside_too(scratch: Scratch) -> None:
+    """It takes its connection with it, as one does that runs into the limit of a transaction: no failure can be written."""
+    begun: list[int] = []
+
+    async def handle(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        begun.append(len(envelopes))
+        if any(e.event.n == 3 for e in envelopes):
+            pid = await tx.connection.fetchval("select pg_backend_pid()")
+            await scratch.sql("select pg_terminate_backend($1, 5000)", pid)
+        await note(tx, envelopes)
+
+    await count(scratch, *range(6))
+    dispatcher = Dispatcher(scratch.db, scratch.url, [Subscription("probe.notes", "probe", (Counted,), handle)])
+    for _ in range(STARTS + 1):
+        with pytest.raises(CONNECTION_LOST):
+            await dispatcher.drain()
+    assert await dispatcher.drain() == 2
+    assert await scratch.notes() == ["0", "1", "2", "4", "5"]
+    assert begun == [6, 1, 1, 1, *[1] * STARTS, 1, 1]
+
+
+async def test_a_subscriber_that_gets_on_writes_once_that_it_begins(scratch: Scratch) -> None:
+    each = Subscription("probe.notes", "probe", (Counted,), note, Delivery.EACH)
+    await count(scratch, *range(50))
+    dispatcher = Dispatcher(scratch.db, scratch.url, [each])
+    turns: list[Turn] = []
+    real = dispatcher._take_turn
+
+    async def take(subscription: Subscription) -> Turn:
+        turns.append(await real(subscription))
+        return turns[-1]
+
+    dispatcher._take_turn = take  # type: ignore[method-assign]
+    assert await dispatcher.drain() == 50
+    assert turns.count(Turn.MORE) == 51
+    assert await scratch.sql("select starts from kernel.cursor where subscriber = 'probe.notes'") == [(0,)]

@@ -11,7 +11,8 @@
 The log is append-only. Every subscriber has a cursor `(xid, id)` that only moves below the oldest transaction still
 running: an id alone would skip what a slower transaction commits later. The cursor commits together with the effects of
 the batch, so effects happen once. Order is kept within a subscriber; a failing event is tried again with growing pauses,
-then set aside as a dead letter while the rest goes on.
+then set aside as a dead letter while the rest goes on. So is one that kills its process each time: a start is written before
+a handler runs, once for as long as a worker gets on.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from forecourt.kernel.clock import Clock, SystemClock
 from forecourt.kernel.context import Actor, ActorKind, Context, service_context
 from forecourt.kernel.db import Database, Query, Statement, Tx, module_role
 from forecourt.kernel.doorbell import Topic, listen, ring
+from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.ids import new_id
+from forecourt.kernel.pool import is_lost
 
 log = structlog.get_logger("forecourt.events")
 
@@ -45,6 +48,8 @@ POLL_S = 1.0
 BEHIND_S = 0.02
 """How soon to look again when the newest events wait for an older transaction to end."""
 ATTEMPTS = 8
+STARTS = 5
+"""So many workers may die, or lose the database, over one event before it is set aside."""
 LONGEST_PAUSE_S = 60.0
 TURNS_AT_ONCE = 4
 """Subscribers served at the same time by one process: each holds a database connection."""
@@ -271,10 +276,22 @@ class Cursor(msgspec.Struct, frozen=True):
     careful_id: UUID
     attempts: int
     retry_at: datetime | None
+    starts: int
+    begun_xid: int
+    begun_id: UUID
+
+    @property
+    def place(self) -> Position:
+        return Position(self.xid, self.id)
+
+    @property
+    def unended(self) -> int:
+        """How often what comes next was begun, and neither handled nor seen to fail."""
+        return self.starts if self.place == Position(self.begun_xid, self.begun_id) else 0
 
     @property
     def careful(self) -> bool:
-        """True while the events of a batch that failed are handled one by one, to find the one that fails."""
+        """True while the events of a batch that failed, or never ended, are handled one by one, to find the one that does it."""
         return (self.xid, self.id) < (self.careful_xid, self.careful_id)
 
 
@@ -307,7 +324,8 @@ class Seen(msgspec.Struct, frozen=True):
 REGISTER = Statement("insert into kernel.cursor (subscriber) select unnest($1::text[]) on conflict do nothing")
 LOCK_CURSOR = Query(
     Cursor,
-    "select xid, id, careful_xid, careful_id, attempts, retry_at from kernel.cursor where subscriber = $1 for update skip locked",
+    "select xid, id, careful_xid, careful_id, attempts, retry_at, starts, begun_xid, begun_id"
+    " from kernel.cursor where subscriber = $1 for update skip locked",
 )
 WANTED = Query(
     Written,
@@ -328,11 +346,15 @@ LAST_SEEN = Query(
     " select s.xid, s.id, (select count(*) from seen)::int from seen s order by s.xid desc, s.id desc limit 1",
 )
 MOVE = Statement(
-    "update kernel.cursor set xid = $2::xid8, id = $3, attempts = 0, retry_at = null, error = '', moved_at = now()"
+    "update kernel.cursor set xid = $2::xid8, id = $3, attempts = 0, starts = 0, retry_at = null, error = '', moved_at = now()"
     " where subscriber = $1"
 )
+BEGIN = Statement(
+    "update kernel.cursor set starts = case when (begun_xid, begun_id) = (xid, id) then starts + 1 else 1 end,"
+    " begun_xid = xid, begun_id = id where subscriber = $1"
+)
 BE_CAREFUL = Statement("update kernel.cursor set careful_xid = $2::xid8, careful_id = $3, error = $4 where subscriber = $1")
-PAUSE = Statement("update kernel.cursor set attempts = $2, retry_at = $3, error = $4 where subscriber = $1")
+PAUSE = Statement("update kernel.cursor set attempts = $2, starts = 0, retry_at = $3, error = $4 where subscriber = $1")
 BURY = Statement(
     "insert into kernel.dead_letter (subscriber, event_id, at, organisation_id, name, version, payload, actor_kind, account_id,"
     " key_id, service, trace_id, address, attempts, error)"
@@ -348,7 +370,7 @@ DEAD = Query(
 RAISE_FROM_THE_DEAD = Statement("delete from kernel.dead_letter where subscriber = $1 and event_id = $2")
 REWIND = Statement(
     "update kernel.cursor c set xid = p.xid, id = '00000000-0000-0000-0000-000000000000', careful_xid = '0', attempts = 0,"
-    " retry_at = null, error = ''"
+    " starts = 0, retry_at = null, error = ''"
     " from (select '0'::xid8 as xid where $2::timestamptz is null union all"
     " (select e.xid from kernel.event e where e.at >= $2 order by e.xid, e.id limit 1)) p"
     " where c.subscriber = $1"
@@ -451,6 +473,8 @@ class Dispatcher:
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._slots = asyncio.Semaphore(TURNS_AT_ONCE)
+        self._begun: dict[str, Position] = {}
+        """Subscribers that this process is at work for, and the place before which it wrote that it begins."""
         self.handled: dict[str, int] = dict.fromkeys(self._subscriptions, 0)
         """Events handled by this process, per subscriber. For metrics."""
 
@@ -521,7 +545,11 @@ class Dispatcher:
         head = await self._head()
         if head.newest == settled:
             return settled, POLL_S
-        turns = await asyncio.gather(*(self._catch_up(name) for name in self._subscriptions))
+        found = await asyncio.gather(*(self._catch_up(name) for name in self._subscriptions), return_exceptions=True)
+        turns = [turn for turn in found if not isinstance(turn, BaseException)]
+        for failure in found:  # only now: no turn may go on beside the next round's
+            if isinstance(failure, BaseException):
+                raise failure
         if head.newest >= head.horizon:
             return -1, BEHIND_S  # the newest wait for an older transaction, which rings no bell when it ends
         return (head.newest if all(t is Turn.IDLE for t in turns) else -1), POLL_S
@@ -534,8 +562,18 @@ class Dispatcher:
         return turn
 
     async def _turn(self, name: str) -> Turn:
-        """One transaction: lock the cursor, read, handle, move the cursor, commit."""
-        subscription = self._subscriptions[name]
+        """One transaction. While turns follow each other without a pause, that they were begun is written once."""
+        turn = Turn.IDLE
+        try:
+            turn = await self._take_turn(self._subscriptions[name])
+        finally:
+            if turn is not Turn.MORE:
+                self._begun.pop(name, None)
+        return turn
+
+    async def _take_turn(self, subscription: Subscription) -> Turn:
+        """Lock the cursor, read, handle, move the cursor, commit; or, before the first of several turns, write that it begins."""
+        name = subscription.subscriber
         rows: list[Written] = []
         try:
             async with self._kernel.tx(service_context(name)) as tx:
@@ -544,20 +582,44 @@ class Dispatcher:
                     return Turn.BUSY
                 if cursor.retry_at is not None and cursor.retry_at > self._clock.now():
                     return Turn.PAUSED
-                most = 1 if cursor.careful or cursor.attempts or subscription.delivery is Delivery.EACH else BATCH
+                begun = self._has_begun(name, cursor)
+                suspect = cursor.unended > 0 and not begun
+                each = cursor.careful or cursor.attempts or suspect or subscription.delivery is Delivery.EACH
+                most = 1 if each else BATCH
                 horizon = await tx.one(HORIZON)
                 rows = await tx.all(WANTED, cursor.xid, cursor.id, wanted_names(subscription), SCAN, most, horizon)
                 end = await self._end(tx, cursor, rows, most, horizon)
-                if end == Position(cursor.xid, cursor.id):
+                if end == cursor.place:
                     return Turn.IDLE
+                if rows and not begun:
+                    return await self._begin(tx, name, cursor, rows[0], horizon)
                 if rows:
                     await serve(tx, subscription, rows)
                 await tx.run(MOVE, name, end.xid, end.id)
         except Exception as e:
-            if not rows:
-                raise
+            if not rows or isinstance(e, Unavailable) or is_lost(e):
+                raise  # nobody's fault, or that of an event which ends its session each time: then its starts tell
             return await self._failed(subscription, rows, describe(e))
         self.handled[name] += len(rows)
+        return Turn.MORE
+
+    def _has_begun(self, name: str, cursor: Cursor) -> bool:
+        begun = self._begun.get(name)
+        return begun == cursor.place if cursor.careful else begun is not None
+
+    async def _begin(self, tx: Tx, name: str, cursor: Cursor, row: Written, horizon: int) -> Turn:
+        """Notes that a worker begins with `row`; or that enough of them have, and none came to an end."""
+        if cursor.unended >= STARTS:
+            error = "it was begun and never ended: its worker died, or lost the database, each time"
+            await tx.run(BURY, name, *dead_letter(row), cursor.unended, error)
+            await tx.run(MOVE, name, row.xid, row.id)
+            log.error("event_buried", subscriber=name, name=row.name, event_id=str(row.id), error=error)
+            return Turn.MORE
+        if cursor.unended and not cursor.careful:
+            seen = await tx.one(LAST_SEEN, cursor.xid, cursor.id, horizon, SCAN)
+            await tx.run(BE_CAREFUL, name, seen.xid, seen.id, "its worker died, or lost the database")
+        await tx.run(BEGIN, name)
+        self._begun[name] = cursor.place
         return Turn.MORE
 
     @staticmethod
@@ -566,7 +628,7 @@ class Dispatcher:
         if len(rows) == most:
             return Position(rows[-1].xid, rows[-1].id)
         seen = await tx.maybe(LAST_SEEN, cursor.xid, cursor.id, horizon, SCAN)
-        return Position(seen.xid, seen.id) if seen else Position(cursor.xid, cursor.id)
+        return Position(seen.xid, seen.id) if seen else cursor.place
 
     async def _failed(self, subscription: Subscription, rows: list[Written], error: str) -> Turn:
         """Everything of the batch was rolled back. Find the event that fails, let it pause, in the end set it aside."""
