@@ -208,6 +208,33 @@ async def test_somebody_invited_joins_and_may_what_the_role_says_and_no_more(
     assert "/keys" not in (await other.look(f"/orgs/{club.id}/day")).text, "what may not be opened is not offered"
 
 
+async def test_a_member_is_limited_to_hours_and_networks_and_let_go_again(reader: Reader, other: Reader, world: World) -> None:  # noqa: F811
+    club, ada = await world.club(), await world.person("Ada")
+    assert (await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": ada.id, "role": "agent"})).status_code == 201
+    await reader.sign_in(club.owner)
+    form = f"/orgs/{club.id}/people/{ada.id}/limits"
+    assert form in (await reader.look(f"/orgs/{club.id}/people")).text
+    bad = await reader.send(form, networks="the office", mon="08:00–18:00", time_zone="Europe/London", version="1")
+    assert (bad.status_code, "is not a network" in text(bad), typed_in(bad, "mon")) == (422, True, "08:00–18:00")
+    done = await reader.follow(
+        await reader.send(form, networks="192.0.2.0/24", mon="08:00–18:00", time_zone="Europe/London", version="1")
+    )
+    assert toast(done) == "Ada is limited now"
+    assert "Limited" in text(done)
+    kept = await reader.look(form)
+    assert (typed_in(kept, "mon"), typed_in(kept, "tue"), "192.0.2.0/24" in kept.text) == ("08:00–18:00", "", True)
+    await other.sign_in(ada)
+    assert (await other.look(f"/orgs/{club.id}/day")).status_code == 403, "not from here"
+    stale = await reader.send(form, version="1")
+    assert stale.status_code == 412, "somebody changed it in the meantime"
+    free = await reader.follow(await reader.send(form, version="2"))
+    assert toast(free) == "Ada may work from anywhere, at any time"
+    owner = await reader.send(f"/orgs/{club.id}/people/{club.owner.id}/limits", networks="192.0.2.0/24", version="1")
+    assert (owner.status_code, "nobody changes their own limits" in text(owner).lower()) == (403, True)
+    nobody = await reader.look(f"/orgs/{club.id}/people/01890000-0000-7000-8000-000000000000/limits")
+    assert nobody.status_code == 404
+
+
 async def test_strangers_find_no_console_and_visitors_are_asked_to_sign_in(reader: Reader, world: World) -> None:  # noqa: F811
     club = await world.club()
     pages = ("day", "bookings", "places", "people", "keys", "settings", "audit", "more")

@@ -25,16 +25,20 @@ from forecourt.kernel.http.operation import (
     page,
     staff,
 )
-from forecourt.kernel.web.forms import NO_FAULTS, Faults
+from forecourt.kernel.reach import DAYS
+from forecourt.kernel.web.forms import FORM, NO_FAULTS, Faults
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
-from forecourt.kernel.web.views import Choice
+from forecourt.kernel.web.views import Choice, Link
 from forecourt.modules.identity.http import MemberView, member_view
+from forecourt.modules.identity.limits import hours_by_day, read_limits
 from forecourt.modules.identity.rules import PERMISSIONS, ROLE_PERMISSIONS, BuiltInRole, may_grant
 from forecourt.modules.identity.service import IdentityService
 from forecourt.modules.venues.contract import OrganisationCard, Venues
 
 Typed = Annotated[str, Meta(max_length=254)]
+Hours = Annotated[str, Meta(max_length=60)]
 SHOWN = 100
+DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 ROLE_HINTS = {
     BuiltInRole.OWNER: "Everything, other owners included",
     BuiltInRole.MANAGER: "Everything but owners",
@@ -62,6 +66,39 @@ class Invite(msgspec.Struct, forbid_unknown_fields=True):
 class GiveRole(msgspec.Struct, forbid_unknown_fields=True):
     role: Annotated[str, Meta(max_length=40)]
     version: int
+
+
+class LimitsForm(msgspec.Struct, forbid_unknown_fields=True):
+    """Limits as they are typed: hours by day."""
+
+    networks: Annotated[str, Meta(max_length=1000)] = ""
+    mon: Hours = ""
+    tue: Hours = ""
+    wed: Hours = ""
+    thu: Hours = ""
+    fri: Hours = ""
+    sat: Hours = ""
+    sun: Hours = ""
+    time_zone: Annotated[str, Meta(max_length=64)] = ""
+    version: int = 1
+
+    @property
+    def hours(self) -> dict[str, str]:
+        return {day: str(getattr(self, day)) for day in DAYS}
+
+    @classmethod
+    def of(cls, member: MemberView, time_zone: str) -> LimitsForm:
+        """What is kept, as a form; `time_zone` is offered where no hours are."""
+        reach = member.limited_to
+        zone = reach.time_zone if reach.hours else time_zone
+        return cls("\n".join(reach.networks), **hours_by_day(reach), time_zone=zone, version=member.version)
+
+
+class DayHours(msgspec.Struct, frozen=True):
+    name: str
+    label: str
+    value: str
+    error: str
 
 
 class KeyForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -144,6 +181,39 @@ class StaffPages(Api):
         except Problem as problem:
             return await self._people(visit, org_id, Invite(), self._pages.faults(visit, problem))
         return Redirect(f"/orgs/{org_id}/people", toast=f"{row.name} is {form.role} now")
+
+    @page("/orgs/{org_id}/people/{account_id}/limits", access=staff("staff.manage"))
+    async def limits(self, visit: Visit, org_id: UUID, account_id: UUID) -> Html:
+        """From where and when a member's rights count."""
+        return await self._limits(visit, org_id, account_id, None, NO_FAULTS)
+
+    @action("/orgs/{org_id}/people/{account_id}/limits", access=staff("staff.manage"))
+    async def limit(self, visit: Visit, org_id: UUID, account_id: UUID, form: LimitsForm) -> Html | Redirect:
+        """Limits a member to networks and hours, or to neither."""
+        try:
+            reach = read_limits(form.networks, form.hours, form.time_zone)
+            row = await self._staff.change_role(visit.ctx, account_id, None, form.version, reach)
+        except Problem as problem:
+            return await self._limits(visit, org_id, account_id, form, self._pages.faults(visit, problem, {"limited_to": FORM}))
+        said = f"{row.name} is limited now" if reach.limited else f"{row.name} may work from anywhere, at any time"
+        return Redirect(f"/orgs/{org_id}/people", toast=said)
+
+    async def _limits(self, visit: Visit, org_id: UUID, account_id: UUID, form: LimitsForm | None, wrong: Faults) -> Html:
+        organisation = await self._venues.organisation(visit.ctx, org_id)
+        member = member_view(await self._staff.member(visit.ctx, account_id))
+        form = form or LimitsForm.of(member, organisation.timezone)
+        texts = form.hours
+        return self._pages.page(
+            "identity/limits.html",
+            visit,
+            org=staff_bar(organisation, visit.ctx),
+            status=wrong.status,
+            member=member,
+            form=form,
+            days=[DayHours(day, label, texts[day], wrong(day)) for day, label in zip(DAYS, DAY_NAMES, strict=True)],
+            crumbs=[Link("People", f"/orgs/{org_id}/people")],
+            wrong=wrong,
+        )
 
     @action("/orgs/{org_id}/people/{account_id}/remove", access=ANY_STAFF)
     async def remove(self, visit: Visit, org_id: UUID, account_id: UUID) -> Html | Redirect:

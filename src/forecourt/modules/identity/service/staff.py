@@ -237,6 +237,11 @@ class Staff:
                 emit(tx, StaffJoined(organisation_id=organisation, account_id=me, role=role_label(row)))
         return Place(organisation, role_label(row), sorted(permissions_of(row)))
 
+    async def member(self, ctx: Context, account_id: UUID) -> StaffRow:
+        """One of the staff. Raises NotFound."""
+        async with self._db.read(ctx) as tx:
+            return await self._member(tx, organisation_of(ctx), account_id)
+
     async def change_role(
         self, ctx: Context, account_id: UUID, role: str | None, if_match: int | None, limited_to: Reach | None = None
     ) -> StaffRow:
