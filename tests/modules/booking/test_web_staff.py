@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import AsyncIterator
@@ -55,8 +56,9 @@ async def book(desk: Reader, club: Club, **more: Any) -> tuple[httpx.Response, s
 
 
 def blocks(page: httpx.Response) -> list[str]:
-    """The labels of the bookings and blocks on the sheet."""
-    return re.findall(r'class="bk__open clip"[^>]*aria-label="([^"]+)"', page.text)
+    """What the bookings and blocks on the sheet say."""
+    found = re.findall(r'<button class="bk.*?>(.*?)</button>', page.text)
+    return [", ".join(filter(None, re.split(r"<[^>]*>", html.unescape(said)))) for said in found]
 
 
 def scripted(csrf: str) -> dict[str, str]:
@@ -97,6 +99,31 @@ async def test_a_taken_time_is_refused_with_what_is_free_nearby_and_the_form_kee
     assert said_at(odd, "at") == "Write the time like 18:30."
 
 
+async def test_pressing_a_booking_or_a_free_hour_opens_it_beside_the_sheet_without_scripts(desk: Reader, club: Club) -> None:
+    page, booking = await book(desk, club)
+    form = re.search(r'<form class="dayform" method="get" action="([^"]+)"', page.text)
+    assert form
+    fixed = f"venue_id={hidden(page, 'venue_id')}&date={hidden(page, 'date')}"
+    assert f'name="booking" value="{booking}"' in page.text
+    opened = await desk.look(f"{form[1]}?{fixed}&booking={booking}")
+    assert f'data-booking-panel="{booking}"' in opened.text
+    assert re.search(rf'value="{booking}"[^>]*aria-selected="true"', opened.text)
+    spot = f"{club.courts[1]}@14:00"
+    assert f'name="spot" value="{spot}"' in page.text
+    assert f'name="spot" value="{club.courts[0]}@10:00"' not in page.text, "taken"
+    begun = await desk.look(f"{form[1]}?{fixed}&spot={spot}")
+    assert re.search(r'name="at"[^>]*value="14:00"|value="14:00"[^>]*name="at"', begun.text)
+    assert f'value="{club.courts[1]}" selected' in begun.text
+    assert (await desk.look(f"{form[1]}?{fixed}&spot=somewhere")).status_code == 422
+
+
+async def test_a_booking_adds_little_to_the_page(desk: Reader, club: Club) -> None:
+    empty = (await desk.look(sheet(club))).text
+    await book(desk, club)
+    once = (await desk.look(sheet(club))).text
+    assert "Zainab" in once and len(once.encode()) - len(empty.encode()) < 400, "what one booking adds, the figures included"
+
+
 async def test_a_move_by_form_says_the_difference_and_can_be_undone(desk: Reader, club: Club) -> None:
     _, booking = await book(desk, club)
     page = await desk.look(f"{sheet(club)}&booking={booking}&act=move")
@@ -125,7 +152,7 @@ async def test_a_stale_move_is_refused_and_changes_nothing(desk: Reader, club: C
 async def test_a_drop_answers_its_script_with_parts_and_an_undo_or_with_the_reason(desk: Reader, club: Club) -> None:
     page, booking = await book(desk, club)
     await book(desk, club, resource_id=club.courts[1], at="12:00", who="Bilal")
-    version = re.search(rf'id="bk-{booking}"[^>]*data-version="(\d+)"', page.text)
+    version = re.search(rf'value="{booking}"[^>]*data-move="(\d+)"', page.text)
     assert version
     drop = {"booking_id": booking, "resource_id": club.courts[1], "version": version[1]}
     refused = await desk.send(f"/orgs/{club.id}/day/move", headers=scripted(desk.csrf), start=f"{DAY}T12:30:00Z", **drop)
@@ -271,7 +298,7 @@ async def test_a_request_is_approved_on_the_sheet_or_declined(
     page = await desk.look(sheet(club))
     assert "2 requests" in text(page)
     first, second = sorted(
-        re.findall(r'id="bk-([0-9a-f-]+)"[^>]*data-state="pending_approval" data-at="(\d+)"', page.text), key=lambda f: int(f[1])
+        re.findall(r'value="([0-9a-f-]+)" data-state="pending_approval" data-at="(\d+)"', page.text), key=lambda f: int(f[1])
     )
     approved = await desk.follow(await desk.send(f"/orgs/{club.id}/day/{first[0]}/approve"))
     assert toast(approved) == "Approved"

@@ -19,6 +19,7 @@ from forecourt.kernel.web.views import (
     DayFree,
     DayResource,
     DaySheetView,
+    DaySign,
     DayView,
     Fact,
     Figure,
@@ -258,7 +259,7 @@ def _block(
     state: str,
     name: str,
     line: str,
-    icons: tuple[str, ...] = (),
+    signs: tuple[DaySign, ...] = (),
     *,
     chosen: bool = False,
 ) -> DayBlock:
@@ -271,9 +272,9 @@ def _block(
         when=f"{_clock(840, at, 15)}–{_clock(840, at + length, 15)}",
         name=name,
         line=line,
-        icons=icons,
+        signs=signs,
         state_label=state.replace("_", " "),
-        href=f"?booking={ident}",
+        kind="blocked" if state == "block" else "booking",
         movable=state in ("upcoming", "payment_pending"),
         selected=chosen,
     )
@@ -282,17 +283,17 @@ def _block(
 def _day(now: datetime) -> DaySheetView:
     first = now.replace(hour=9, minute=0, second=0, microsecond=0)  # 14:00 in Karachi
     blocks = (
-        _block("b1", 1, 4, 6, "completed", "Nadia Jamil-Shah", "4 players, paid", ("check",)),
-        _block("b2", 1, 14, 6, "in_progress", "Khayaban Seniors", "4 of 4 in, 12 min over", ("clock",)),
-        _block("b3", 1, 21, 6, "upcoming", "Zainab Haider", "Open match 3.0–3.5, 1 place free", ("users",)),
-        _block("b4", 1, 28, 6, "upcoming", "Omar Farooqi", "4 players, paid", ("repeat",)),
-        _block("b5", 2, 6, 6, "completed", "Coach Danyal, 3 pupils", "Training, paid by plan", ("user", "check")),
-        _block("b6", 2, 20, 6, "no_show", "Fahad Lodhi", "No-show at 19:10, Rs 10,500 kept", ("x",)),
-        _block("b7", 2, 26, 4, "hold", "Held for Kamran J.", "Paying by card, 6:12 left", ("clock",)),
-        _block("b8", 2, 32, 6, "upcoming", "Ladder: Rahman / Tariq", "vs Siddiqui / Baloch", ("trophy",)),
-        _block("b9", 3, 15, 6, "in_progress", "Noor Elahi", "3 of 4 in, ends in 3 min", ("check-in",)),
-        _block("b10", 3, 22, 6, "upcoming", "Mahnoor Tariq", "4 players, Rs 10,050 paid", ("racket", "note"), chosen=True),
-        _block("b11", 4, 0, 16, "block", "Glass panel replaced", "North wall. Vendor on site until 18:00", ("wrench",)),
+        _block("b1", 1, 4, 6, "completed", "Nadia Jamil-Shah", "4 players, paid"),
+        _block("b2", 1, 14, 6, "in_progress", "Khayaban Seniors", "4 of 4 in, 12 min over"),
+        _block("b3", 1, 21, 6, "upcoming", "Zainab Haider", "Open match 3.0–3.5, 1 place free"),
+        _block("b4", 1, 28, 6, "upcoming", "Omar Farooqi", "4 players, paid"),
+        _block("b5", 2, 6, 6, "completed", "Coach Danyal, 3 pupils", "Training, paid by plan"),
+        _block("b6", 2, 20, 6, "no_show", "Fahad Lodhi", "No-show at 19:10, Rs 10,500 kept", ("wallet",)),
+        _block("b7", 2, 26, 4, "hold", "Held for Kamran J.", "Paying by card, 6:12 left"),
+        _block("b8", 2, 32, 6, "upcoming", "Ladder: Rahman / Tariq", "vs Siddiqui / Baloch"),
+        _block("b9", 3, 15, 6, "in_progress", "Noor Elahi", "3 of 4 in, ends in 3 min"),
+        _block("b10", 3, 22, 6, "upcoming", "Mahnoor Tariq", "4 players, Rs 10,050 paid", ("note",), chosen=True),
+        _block("b11", 4, 0, 16, "block", "Glass panel replaced", "North wall. Vendor on site until 18:00"),
         _block("b12", 4, 34, 6, "cancelled", "Sara Wahid", "Cancelled, refunded 100 %"),
         _block("b13", 4, 26, 5, "pending_approval", "Clifton Films", "Content shooting", ("note",)),
         _block("b14", 5, 22, 2, "payment_pending", "Saad Mirza", "5,250 due"),
@@ -317,10 +318,11 @@ def _day(now: datetime) -> DaySheetView:
             )
         ),
         blocks=blocks,
-        free=(DayFree("c5", 16, 5, "18:00", "?new=c5-18:00"),),
+        free=(DayFree("c5", 16, 5, "18:00"),),
         now_at=20,
         now_label="19:12",
         move_url="/dev/ui",
+        action="/dev/ui",
     )
 
 

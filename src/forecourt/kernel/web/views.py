@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -222,11 +223,16 @@ class DayResource(msgspec.Struct, frozen=True):
     open_until: int = 0
 
 
+DaySign = Literal["note", "wallet"]
+"""What the style sheet draws on a block when told: a note, something to be paid. Other signs follow from the state."""
+
+
 class DayBlock(msgspec.Struct, frozen=True, kw_only=True):
     """Something on the day sheet: a booking, a hold, a block. `at`, `len` in 15-minute steps from the sheet's first.
 
-    One name, one line, at most three icons. `state` is a booking status, or `block`. `movable` blocks can be lifted.
-    `when` is what is read (`19:30–21:00`); `state_label` the state in words for those who cannot see the colour.
+    One name, one line, at most three signs. `state` is a booking status, or `block`. `movable` blocks
+    can be lifted. `when` is what is read (`19:30–21:00`); `state_label` the state in words for those who cannot see the colour.
+    Pressed, it asks the sheet's `action` for `kind`=`id`: `booking` or `blocked`.
     """
 
     id: str
@@ -238,21 +244,20 @@ class DayBlock(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state_label: str
     line: str = ""
-    icons: tuple[str, ...] = ()
-    href: str = ""
+    signs: tuple[DaySign, ...] = ()
+    kind: str = "booking"
     movable: bool = False
     selected: bool = False
     version: int = 1
 
 
 class DayFree(msgspec.Struct, frozen=True):
-    """A gap worth offering: pressing it begins a new booking there."""
+    """A gap worth offering: pressing it begins a new booking there, with `spot` in the query: the place, `@`, `label`."""
 
     resource_id: str
     at: int
     len: int
     label: str
-    href: str
 
 
 class DaySheetView(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,7 +265,8 @@ class DaySheetView(msgspec.Struct, frozen=True, kw_only=True):
 
     `move_url` takes a POST of booking_id, resource_id, start, version and answers with the changed fragments; empty
     means nobody may move here. `quote_url` is asked while dragging (`?booking_id&resource_id&start`) and answers
-    `{"ok": bool, "text": "+ Rs 1,950 to pay"}`. `panel` (a selector) receives a pressed block.
+    `{"ok": bool, "text": "+ Rs 1,950 to pay"}`. Pressing something is a GET of `action` with `query` and what was pressed;
+    `panel` (a selector) receives the answer.
     """
 
     id: str
@@ -276,6 +282,8 @@ class DaySheetView(msgspec.Struct, frozen=True, kw_only=True):
     now_label: str = ""
     move_url: str = ""
     quote_url: str = ""
+    action: str = ""
+    query: tuple[tuple[str, str], ...] = ()
     panel: str = ""
 
 

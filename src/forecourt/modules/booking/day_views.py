@@ -12,7 +12,7 @@ from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
 from forecourt.kernel.web import formats
 from forecourt.kernel.web.addresses import with_query
-from forecourt.kernel.web.views import DayBlock, DayFree, DayResource, DaySheetView, GridTime, Need
+from forecourt.kernel.web.views import DayBlock, DayFree, DayResource, DaySheetView, DaySign, GridTime, Need
 from forecourt.modules.booking.contract import BookingOut, BookingStatus, DaySheet, SheetEntry
 from forecourt.modules.booking.slots import claimed_ids
 from forecourt.modules.venues.contract import Resource, VenueBook
@@ -106,6 +106,8 @@ def day_view(seen: Seen) -> DaySheetView:
         now_label="" if now_at is None else formats.time(seen.locale, seen.now, seen.tz),
         move_url=f"{seen.base}/move" if seen.may_move else "",
         quote_url=f"{seen.base}/quote" if seen.may_move else "",
+        action=seen.base,
+        query=(("venue_id", str(seen.sheet.venue_id)), ("date", seen.sheet.date.isoformat())),
         panel="#panel",
     )
 
@@ -176,12 +178,11 @@ def _blocks(seen: Seen, entry: SheetEntry, span: Period, shown: set[UUID]) -> li
     shadows = [
         msgspec.structs.replace(
             block,
-            id=f"{block.id}-{other}",
             resource_id=str(other),
             state="block",
             state_label="taken",
             line=f"By {resource.name}",
-            icons=(),
+            signs=(),
             movable=False,
             selected=False,
         )
@@ -194,7 +195,8 @@ def _block(seen: Seen, entry: SheetEntry, at: int, length: int) -> DayBlock:
     when = formats.time_range(seen.locale, entry.start, entry.end, seen.tz)
     if entry.block_id is not None or entry.booking_id is None or entry.status is None:
         return DayBlock(
-            id=f"b{entry.block_id}-{entry.resource_id}",
+            id=str(entry.block_id),
+            kind="blocked",
             resource_id=str(entry.resource_id),
             at=at,
             len=length,
@@ -202,8 +204,6 @@ def _block(seen: Seen, entry: SheetEntry, at: int, length: int) -> DayBlock:
             when=when,
             name=entry.title,
             state_label="blocked",
-            icons=("wrench",),
-            href=seen.href(blocked=entry.block_id),
         )
     detail = seen.details.get(entry.booking_id)
     return DayBlock(
@@ -216,8 +216,7 @@ def _block(seen: Seen, entry: SheetEntry, at: int, length: int) -> DayBlock:
         name=entry.title,
         state_label=STATE_LABELS[entry.status],
         line=_line(seen, detail) if length >= ROOM_FOR_TWO else "",
-        icons=_icons(detail),
-        href=seen.href(booking=entry.booking_id),
+        signs=_signs(detail),
         movable=seen.may_move and entry.status in MOVABLE,
         selected=entry.booking_id == seen.chosen,
         version=entry.version,
@@ -227,23 +226,19 @@ def _block(seen: Seen, entry: SheetEntry, at: int, length: int) -> DayBlock:
 def _line(seen: Seen, detail: BookingOut | None) -> str:
     if detail is None:
         return ""
-    people = "1 person" if detail.team_size == 1 else f"{detail.team_size} people"
     due = detail.price - detail.paid
-    if detail.status is BookingStatus.PAYMENT_PENDING:
-        return f"{people}, {formats.money(seen.locale, due)} due"
+    if detail.status is BookingStatus.COMPLETED and due.amount <= 0:
+        return ""  # nothing is left to do: the normal is quiet
+    people = "1 person" if detail.team_size == 1 else f"{detail.team_size} people"
     if due.amount > 0:
         return f"{people}, {formats.money(seen.locale, due)} due"
-    return f"{people}, {formats.money(seen.locale, detail.paid)} paid" if detail.paid else people
+    return f"{people}, paid" if detail.paid else people
 
 
-def _icons(detail: BookingOut | None) -> tuple[str, ...]:
+def _signs(detail: BookingOut | None) -> tuple[DaySign, ...]:
     if detail is None:
         return ()
-    signs: list[str] = []
-    if detail.status is BookingStatus.IN_PROGRESS:
-        signs.append("check-in")
-    if detail.status is BookingStatus.COMPLETED:
-        signs.append("check")
+    signs: list[DaySign] = []
     if (detail.price - detail.paid).amount > 0 and detail.status in (BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS):
         signs.append("wallet")
     if detail.note:
@@ -268,8 +263,7 @@ def _gaps(seen: Seen, resource: Resource, blocks: Sequence[DayBlock], span: Peri
             stop = min([end, at - at % 4 + 4, *(s for s, _ in taken if s > at)])
             start = span.start + at * STEP
             label = formats.time(seen.locale, start, seen.tz)
-            href = seen.href(new=1, resource_id=resource.id, at=label)
-            found.append(DayFree(str(resource.id), at, stop - at, label, href))
+            found.append(DayFree(str(resource.id), at, stop - at, label))
             at = stop
     return found
 

@@ -83,6 +83,8 @@ class DayQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     block: Annotated[str, Meta(max_length=1)] = ""
     resource_id: UUID | None = None
     at: Clock = ""
+    spot: Annotated[str, Meta(max_length=42, pattern="^([0-9a-f-]{36}@[0-9]{2}:[0-9]{2})?$")] = ""
+    """A free hour that was pressed: the place and the time, for a new booking."""
 
 
 class PartsQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -345,10 +347,11 @@ class StaffBookingPages(Api):
             return Panel(opened=await self._opened(visit, seen, query.booking), act=query.act)
         if query.blocked is not None:
             return Panel(block=await self._block(visit, seen, query.blocked))
-        at = query.at or self._next_hour(seen)
-        resource_id = "" if query.resource_id is None else str(query.resource_id)
+        place, _, time = query.spot.partition("@")
+        at = query.at or time or self._next_hour(seen)
+        resource_id = place if query.resource_id is None else str(query.resource_id)
         day = seen.sheet.date.isoformat()
-        if query.new and visit.ctx.may("booking.create_any"):
+        if (query.new or query.spot) and visit.ctx.may("booking.create_any"):
             return Panel(new=NewForm(venue_id=seen.sheet.venue_id, resource_id=resource_id, day=day, at=at))
         if query.block and visit.ctx.may("booking.block"):
             ids = [resource_id] if resource_id else []

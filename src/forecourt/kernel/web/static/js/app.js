@@ -215,7 +215,8 @@ function scrollIn(scope) {
     if (!target) continue;
     const box = el.getBoundingClientRect(), t = target.getBoundingClientRect();
     el.scrollTop += t.y - box.y - el.clientHeight * 0.42;
-    el.scrollLeft += t.x + t.width / 2 - box.x - el.clientWidth * 0.5;
+    const all_there = t.x >= box.x && t.x + t.width <= box.x + el.clientWidth;
+    if (!all_there && t.width < el.clientWidth) el.scrollLeft += t.x + t.width / 2 - box.x - el.clientWidth * 0.5;
   }
 }
 

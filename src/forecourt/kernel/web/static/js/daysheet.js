@@ -3,6 +3,8 @@
 import { say, send } from "./app.js";
 
 const LONG_PRESS_MS = 350, QUOTE_MS = 160;
+// In steps; an hour is not said.
+const length = (el) => Number(el.dataset.len ?? 4);
 const typing = (el) => el?.closest?.("input, textarea, select, [contenteditable=true]");
 
 export function start(scope) {
@@ -34,6 +36,7 @@ class Sheet {
 
   get columns() { return [...this.day.querySelectorAll(".day__col")]; }
   get steps() { return Number(this.day.dataset.steps); }
+  place(column) { return column.id.slice(this.day.id.length + 1); }
   get step_px() { return this.columns[0].getBoundingClientRect().height / this.steps; }
 
   // ── lifting ────────────────────────────────────────────────────────────────
@@ -42,7 +45,7 @@ class Sheet {
     drop.className = "day__drop";
     this.lift = {
       bk, drop, grabbed_steps, home: bk.parentElement,
-      column: bk.closest(".day__col"), at: Number(bk.dataset.at), len: Number(bk.dataset.len),
+      column: bk.closest(".day__col"), at: Number(bk.dataset.at), len: length(bk),
       from: { column: bk.closest(".day__col"), at: Number(bk.dataset.at) }, ok: true, text: "",
     };
     bk.classList.add("bk--lift");
@@ -67,7 +70,7 @@ class Sheet {
     l.drop.dataset.at = l.at;
     l.drop.dataset.len = l.len;
     column.append(l.drop);
-    const where = `${column.dataset.name}, ${this.clock(l.at).text}`;
+    const where = `${column.ariaLabel}, ${this.clock(l.at).text}`;
     l.flag.textContent = where;
     l.drop.textContent = "";
     l.drop.removeAttribute("data-bad");
@@ -79,11 +82,11 @@ class Sheet {
   check(column, l) {
     const hit = [...column.querySelectorAll(".bk")].find((o) => {
       if (o === l.bk || ["cancelled", "expired", "declined"].includes(o.dataset.state)) return false;
-      const a = Number(o.dataset.at), b = a + Number(o.dataset.len);
+      const a = Number(o.dataset.at), b = a + length(o);
       return a < l.at + l.len && l.at < b;
     });
     l.ok = !hit;
-    if (hit) this.refuse(hit.querySelector(".bk__open")?.textContent ?? "");
+    if (hit) this.refuse(hit.querySelector("bdi")?.textContent ?? "");
     clearTimeout(l.asking);
     if (!hit && this.day.dataset.quoteUrl) l.asking = setTimeout(() => this.quote(l, column, l.at), QUOTE_MS);
   }
@@ -96,7 +99,7 @@ class Sheet {
   }
 
   async quote(l, column, at) {
-    const query = new URLSearchParams({ booking_id: l.bk.dataset.booking, resource_id: column.dataset.resource, start: this.clock(at).iso });
+    const query = new URLSearchParams({ booking_id: l.bk.value, resource_id: this.place(column), start: this.clock(at).iso });
     try {
       const answer = await fetch(`${this.day.dataset.quoteUrl}?${query}`, { headers: { Accept: "application/json" }, credentials: "same-origin" });
       if (!answer.ok || this.lift !== l || l.at !== at || l.column !== column) return;
@@ -122,13 +125,13 @@ class Sheet {
   cancel() {
     clearTimeout(this.press?.timer);
     this.press = null;
-    if (this.lift) this.settle().bk.querySelector(".bk__open")?.focus({ preventScroll: true });
+    if (this.lift) this.settle().bk.focus({ preventScroll: true });
   }
 
   async land() {
     const l = this.settle();
     const moved = l.column !== l.from.column || l.at !== l.from.at;
-    const focus = () => document.querySelector(`[data-focus="bk-${CSS.escape(l.bk.dataset.booking)}"]`)?.focus({ preventScroll: true });
+    const focus = () => document.querySelector(`.bk[value="${CSS.escape(l.bk.value)}"][data-move]`)?.focus({ preventScroll: true });
     if (!moved || !l.ok) { focus(); return; }
     this.put(l.bk, l.column, l.at);
     l.bk.dataset.saving = "";
@@ -140,14 +143,13 @@ class Sheet {
 
   put(bk, column, at) {
     bk.dataset.at = at;
-    bk.dataset.resource = column.dataset.resource;
     document.getElementById(column.id)?.append(bk);
   }
 
   // The answer's HX-Trigger brings the toast with Undo; its fragments bring the new version.
   save(bk, column, at) {
     return send(this.day.dataset.moveUrl, {
-      booking_id: bk.dataset.booking, resource_id: column.dataset.resource, start: this.clock(at).iso, version: bk.dataset.version,
+      booking_id: bk.value, resource_id: this.place(column), start: this.clock(at).iso, version: bk.dataset.move,
     });
   }
 
@@ -163,7 +165,7 @@ class Sheet {
 
   // ── pointer ────────────────────────────────────────────────────────────────
   down(e) {
-    const bk = e.target.closest(".bk[data-movable]");
+    const bk = e.target.closest(".bk[data-move]");
     if (!bk || e.button !== 0 || this.lift) return;
     const top = bk.getBoundingClientRect().y;
     this.press = { bk, x: e.clientX, y: e.clientY, id: e.pointerId, grabbed: Math.floor((e.clientY - top) / this.step_px) };
@@ -211,8 +213,8 @@ class Sheet {
     if (this.lift) { this.steer(e); return; }
     const bk = document.activeElement?.closest?.(".bk");
     const key = e.key.toLowerCase();
-    if (key === "m" && bk?.dataset.movable !== undefined && this.day.contains(bk)) { stop(e); this.begin(bk); }
-    else if (key === "e" && bk?.dataset.movable !== undefined && this.day.contains(bk)) { stop(e); open(bk, "extend"); }
+    if (key === "m" && bk?.dataset.move !== undefined && this.day.contains(bk)) { stop(e); this.begin(bk); }
+    else if (key === "e" && bk?.dataset.move !== undefined && this.day.contains(bk)) { stop(e); open(bk, "extend"); }
     else if ((key === "b" || key === "n") && document.activeElement?.matches?.(".day__add")) { stop(e); begin(document.activeElement, key); }
     else if ((key === "j" || key === "k") && !document.activeElement?.closest?.("[data-queue]")) { stop(e); this.next(bk, key === "j" ? 1 : -1); }
   }
@@ -238,7 +240,7 @@ class Sheet {
   next(bk, by) {
     const all = [...this.day.querySelectorAll(".bk")].sort((a, b) => a.dataset.at - b.dataset.at || (a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1));
     const target = all[(all.indexOf(bk) + by + all.length) % all.length] ?? all[0];
-    target?.querySelector(".bk__open")?.focus();
+    target?.focus();
     target?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 }
@@ -246,16 +248,15 @@ class Sheet {
 // Beside the sheet: the form for a block, or for a free hour.
 const show = (url) => globalThis.htmx?.ajax("GET", url, { target: "#panel" }).then(() => history.pushState({}, "", url)) ?? location.assign(url);
 
+const asked = (form, more) => `${form.action}?${new URLSearchParams({ ...Object.fromEntries(new FormData(form)), ...more })}`;
+
 function open(bk, act) {
-  const url = new URL(bk.querySelector(".bk__open").href);
-  url.searchParams.set("act", act);
-  show(url.pathname + url.search);
+  show(asked(bk.form, { booking: bk.value, act }));
 }
 
 function begin(cell, key) {
-  const url = new URL(cell.href);
-  if (key === "b") { url.searchParams.delete("new"); url.searchParams.set("block", "1"); }
-  show(url.pathname + url.search);
+  const [resource_id, at] = cell.value.split("@");
+  show(asked(cell.form, { resource_id, at, [key === "b" ? "block" : "new"]: "1" }));
 }
 
 // The block whose panel is open is the chosen one.
@@ -263,7 +264,7 @@ document.addEventListener("htmx:afterSettle", (e) => {
   if (e.target.id !== "panel") return;
   const id = e.target.querySelector("[data-booking-panel]")?.dataset.bookingPanel;
   document.querySelectorAll('.bk[aria-selected="true"]').forEach((bk) => bk.removeAttribute("aria-selected"));
-  if (id) document.getElementById(`bk-${id}`)?.setAttribute("aria-selected", "true");
+  if (id) document.querySelector(`.bk[value="${CSS.escape(id)}"]:not([data-state="block"])`)?.setAttribute("aria-selected", "true");
 });
 
 function stop(e) {

@@ -1,7 +1,7 @@
 // Grids of time (role="grid"): one tab stop, arrows walk what can be pressed, Home and End along a row, Enter follows,
 // Escape clears. Movement goes by where cells are on the screen, so it is right in both reading directions.
 
-const STOPS = "a.slot, button.slot, .bk__open, .day__add";
+const STOPS = "a.slot, button.slot, .bk, .day__add";
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const stops = (grid) => [...grid.querySelectorAll(STOPS)];
@@ -14,6 +14,7 @@ export function start(scope) {
   const grids = [...scope.querySelectorAll('[role="grid"]')];
   if (scope.closest?.('[role="grid"]')) grids.push(scope.closest('[role="grid"]'));
   for (const grid of grids) {
+    if (grid.matches(".day")) name(grid);
     oneStop(grid);
     if (grid.dataset.walked !== undefined) continue;
     grid.dataset.walked = "";
@@ -35,6 +36,15 @@ document.addEventListener("forecourt:patching", (e) => {
     }
   }
 });
+
+// A block of a day sheet says its parts one after another; its name says them in a sentence, with the place they are at.
+function name(day) {
+  for (const el of day.querySelectorAll(".bk:not([aria-label]), .day__add:not([aria-label])")) {
+    const said = [...el.children].map((part) => part.textContent).filter(Boolean);
+    el.ariaLabel = [el.closest(".day__col")?.ariaLabel, ...said].filter(Boolean).join(", ");
+    if (el.matches(".bk")) el.title = el.querySelector("bdi").textContent;
+  }
+}
 
 // Exactly one stop can be reached with Tab: the chosen one, or the first.
 function oneStop(grid) {

@@ -5,7 +5,8 @@ function dirty(el) {
   return Boolean(form?.contains(document.activeElement) && document.activeElement.matches("input, textarea, select"));
 }
 
-const place = (el) => el?.id ? `#${CSS.escape(el.id)}` : el?.dataset?.focus ? `[data-focus="${CSS.escape(el.dataset.focus)}"]` : "";
+// By id; a button of a form by what it sends.
+const place = (el) => el?.matches("button[name][value]") ? `button[name="${CSS.escape(el.name)}"][value="${CSS.escape(el.value)}"]` : el?.id ? `#${CSS.escape(el.id)}` : el?.dataset?.focus ? `[data-focus="${CSS.escape(el.dataset.focus)}"]` : "";
 
 /** Put every top element of `html` that has an id in the place of its twin. `remove` lists ids that are gone. */
 export function patch(html, remove = []) {
