@@ -90,7 +90,8 @@ async def test_a_booking_is_carried_with_the_keys_and_taken_back_with_z(desk: De
     booking = await desk.book("Zainab", 10)
     tab = await desk.open()
     assert await tab.evaluate("document.querySelector('.pane__scroll').scrollLeft") == 0, "the first column is wholly there"
-    assert await block(tab, "Zainab").get_attribute("aria-label") == "Court 1, 10:00–11:00, Zainab, upcoming, 1 person, £20.00 due"
+    named = await block(tab, "Zainab").get_attribute("aria-label")
+    assert named == "Court 1, 10:00–11:00, Zainab, upcoming, 1 person, £20.00 due"
     await block(tab, "Zainab").focus()
     await tab.keyboard.press("m")
     await tab.keyboard.press("ArrowRight")
