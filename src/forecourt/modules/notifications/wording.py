@@ -83,6 +83,7 @@ def check(words: Words, names: Values) -> None:
     """Raises TemplateInvalid, at `subject`, `text` or `html`, for what cannot be used with values of these names."""
     for field, source, html in (("subject", words.subject, False), ("text", words.body, False), ("html", words.html, True)):
         if source:
+            _refuse_names(field, source, names)
             _render(field, source, names, html=html, most=MAX_HTML)
 
 
@@ -130,6 +131,17 @@ def _refuse(field: str, tree: nodes.Node) -> None:
         if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
             raise TemplateInvalid.field(field, f"has no filter {node.name!r}; there are {', '.join(sorted(_FILTERS))}")
         _refuse(field, node)
+
+
+def _refuse_names(field: str, source: str, names: Values) -> None:
+    """Raises TemplateInvalid for a name that this event has no value for, also where it would not be reached with the sample."""
+    try:
+        tree = _PLAIN.parse(source)
+    except (TemplateError, RecursionError):
+        return  # what cannot be read is said when it is rendered
+    unknown = {node.name for node in tree.find_all(nodes.Name)} - names.keys()
+    if unknown:
+        raise TemplateInvalid.field(field, f"names {min(unknown)!r}; there are {', '.join(sorted(names))}")
 
 
 # --- what ships ----------------------------------------------------------------------------------------------------------

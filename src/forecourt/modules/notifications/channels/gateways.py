@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlsplit
 
-import apprise
 import structlog
 
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.settings import Secret
 from forecourt.modules.notifications.channels import Message, NotTaken, Refused
 from forecourt.modules.notifications.contract import Channel
+
+if TYPE_CHECKING:
+    import apprise
 
 TO = "{to}"
 """Where the recipient stands in a gateway's address."""
@@ -52,7 +57,20 @@ def check(channel: Channel, url: str) -> str:
     return scheme
 
 
+@cache
+def _load() -> None:
+    """Apprise imports all its plugins, which takes a second and some memory: when a gateway is first used, not before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some plugins use modules that Python is going to drop
+        import apprise
+
+        apprise.Apprise.instantiate("sns://", suppress_exceptions=True)
+
+
 def _gateway(url: str, to: str) -> apprise.NotifyBase | None:
+    _load()
+    import apprise
+
     try:
         return apprise.Apprise.instantiate(url.replace(TO, quote(to, safe="+")), suppress_exceptions=True)
     except Exception:  # a plugin's parser may stumble over anything

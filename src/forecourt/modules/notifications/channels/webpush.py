@@ -59,10 +59,15 @@ def encrypt(
     browser, ours = point(p256dh), public_point(own.public_key())
     shared = own.exchange(ec.ECDH(), browser)
     ikm = _hkdf(auth, shared, b"WebPush: info\x00" + p256dh + ours, 32)
+    return aes128gcm(plain, ikm, salt, ours)
+
+
+def aes128gcm(plain: bytes, ikm: bytes, salt: bytes, key_id: bytes) -> bytes:
+    """RFC 8188, one record: header and sealed content."""
     key = _hkdf(salt, ikm, b"Content-Encoding: aes128gcm\x00", 16)
     nonce = _hkdf(salt, ikm, b"Content-Encoding: nonce\x00", 12)
     sealed = AESGCM(key).encrypt(nonce, plain + b"\x02", None)
-    return salt + RECORD.to_bytes(4) + bytes([len(ours)]) + ours + sealed
+    return salt + RECORD.to_bytes(4) + bytes([len(key_id)]) + key_id + sealed
 
 
 def _hkdf(salt: bytes, ikm: bytes, info: bytes, length: int) -> bytes:

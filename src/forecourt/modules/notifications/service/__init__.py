@@ -17,6 +17,8 @@ from forecourt.modules.notifications.channels.webpush import Vapid, WebPush
 from forecourt.modules.notifications.contract import Channel
 from forecourt.modules.notifications.sealing import Links, Vault
 from forecourt.modules.notifications.service.carriers import Carriers
+from forecourt.modules.notifications.service.choices import ChoicesService
+from forecourt.modules.notifications.service.house import HouseService
 from forecourt.modules.notifications.service.inbox import InboxService
 from forecourt.modules.notifications.service.outbox import NotificationsService, OutboxChannel
 from forecourt.modules.notifications.service.sending import Sending
@@ -45,10 +47,12 @@ class Notifications:
             Channel.WHATSAPP: gateways(Channel.WHATSAPP, channels.whatsapp) or outbox,
             Channel.PUSH: gateways(Channel.PUSH, channels.push) or outbox,
         }
+        self.choices = ChoicesService(db, clock, sources.people, self.links, self.vapid, self.egress)
         carriers = Carriers(self.vault, self.egress, clock, sender, house, WebPush(self.vapid, self.egress, clock))
         self.inbox = InboxService(db, clock, announcer)
         self.telling = Telling(db, clock, sources, self.inbox, self.links, public_url)
         self.sending = Sending(db, clock, self.telling, carriers, self.links, public_url)
+        self.house = HouseService(db, clock, self.vault, self.egress, self.telling, public_url)
 
 
 def gateways(channel: Channel, urls: Sequence[Secret]) -> list[Carrier]:

@@ -178,6 +178,12 @@ class InboxService:
         if entries:
             await queue.opened(tx, me, [(e.place_id, e.delivery_id) for e in entries], now)
 
+    async def read_one(self, ctx: Context, id: UUID) -> Notification:
+        """Raises NotFound."""
+        await self.read(ctx, [id])
+        async with self._db.tx(ctx.within(None)) as tx:
+            return shown(await queries.one(tx, person(ctx), id))
+
     async def unread_again(self, ctx: Context, id: UUID) -> Notification:
         """Raises NotFound."""
         return await self._edit(ctx, id, queries.unread_one)

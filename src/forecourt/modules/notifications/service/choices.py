@@ -1,0 +1,161 @@
+"""What a person chooses: channels by topic, quiet hours, digests, browsers that take pushes; and leaving by one click."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.errors import Invalid, NotFound
+from forecourt.kernel.ids import new_id
+from forecourt.modules.notifications import rules
+from forecourt.modules.notifications.channels.egress import Egress
+from forecourt.modules.notifications.channels.webpush import Vapid, point, unb64
+from forecourt.modules.notifications.contract import Channel, Digest, Topic
+from forecourt.modules.notifications.queries import choices as queries
+from forecourt.modules.notifications.queries.choices import Browser, Chosen
+from forecourt.modules.notifications.sealing import Links
+from forecourt.modules.notifications.service.inbox import person
+from forecourt.modules.people.contract import People, QuietHours
+
+BROWSERS = 10
+"""Browsers of one person; one more lets the oldest go."""
+PERSONAL = tuple(channel for channel in Channel if channel is not Channel.WEBHOOK)
+
+PushKey = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:@-]+$")]
+Endpoint = Annotated[str, Meta(min_length=12, max_length=1000, description="https address of the browser's push service")]
+KeyText = Annotated[str, Meta(min_length=20, max_length=100, pattern=r"^[A-Za-z0-9_-]+=*$", description="base64url")]
+
+
+class NotificationPreferences(Struct, frozen=True, forbid_unknown_fields=True):
+    """`channels` says by topic where messages go; a topic left out has the house's defaults. Security always passes.
+
+    Quiet hours and time zone are the person's own (`/v1/me/preferences`); here they are read and written too.
+    """
+
+    channels: dict[Topic, Annotated[list[Channel], Meta(max_length=7)]] = {}
+    digest: Digest = Digest.OFF
+    quiet_hours: QuietHours | None = None
+    timezone: Annotated[str, Meta(min_length=1, max_length=64, description="IANA time zone")] | None = None
+    push_key: PushKey | None = None
+
+
+class BrowserKeys(Struct, frozen=True, forbid_unknown_fields=True):
+    p256dh: KeyText
+    auth: KeyText
+
+
+class NewPushSubscription(Struct, frozen=True):
+    """What `PushSubscription.toJSON()` gives; more members than these are passed over."""
+
+    endpoint: Endpoint
+    keys: BrowserKeys
+
+
+class PushSubscriptionRef(Struct, frozen=True, forbid_unknown_fields=True):
+    endpoint: Endpoint
+
+
+class PushKeyOut(Struct, frozen=True):
+    """The `applicationServerKey` that browsers subscribe with, and how many of one's browsers do."""
+
+    public_key: str
+    browsers: int
+
+
+class ChoicesService:
+    def __init__(self, db: ModuleDatabase, clock: Clock, people: People, links: Links, vapid: Vapid, egress: Egress) -> None:
+        self._db = db
+        self._clock = clock
+        self._people = people
+        self._links = links
+        self._vapid = vapid
+        self._egress = egress
+
+    async def mine(self, ctx: Context) -> NotificationPreferences:
+        """With every topic filled in."""
+        me = person(ctx)
+        prefers = await self._people.my_preferences(ctx)
+        async with self._db.read(ctx.within(None)) as tx:
+            row = await queries.chosen(tx, me)
+        chosen = row.chosen if row else Chosen()
+        return NotificationPreferences(
+            effective(chosen.channels), chosen.digest, prefers.quiet_hours, prefers.timezone, chosen.push_key
+        )
+
+    async def prefer(self, ctx: Context, wish: NotificationPreferences) -> NotificationPreferences:
+        """Replaces the person's choices. Raises Invalid."""
+        me = person(ctx)
+        for topic, channels in wish.channels.items():
+            if Channel.WEBHOOK in channels:
+                raise Invalid.field(f"channels.{topic.value}", "webhooks are for organisations")
+        prefers = await self._people.my_preferences(ctx)
+        if (prefers.quiet_hours, prefers.timezone) != (wish.quiet_hours, wish.timezone):
+            changed = msgspec.structs.replace(prefers, quiet_hours=wish.quiet_hours, timezone=wish.timezone)
+            await self._people.prefer(ctx, changed)
+        channels = {topic: sorted(set(picked)) for topic, picked in wish.channels.items()}
+        async with self._db.tx(ctx.within(None)) as tx:
+            await queries.choose(tx, me, Chosen(channels, wish.digest, wish.push_key), self._clock.now())
+        return await self.mine(ctx)
+
+    # --- browsers
+
+    async def push_key(self, ctx: Context) -> PushKeyOut:
+        me = person(ctx)
+        async with self._db.read(ctx.within(None)) as tx:
+            found = await queries.browsers(tx, me)
+        return PushKeyOut(self._vapid.public, len(found))
+
+    async def subscribe(self, ctx: Context, wish: NewPushSubscription) -> PushKeyOut:
+        """Raises Invalid for keys that are none, AddressRefused for an endpoint that is not reached from here."""
+        me = person(ctx)
+        self._egress.check(wish.endpoint, "endpoint")
+        try:
+            point(unb64(wish.keys.p256dh))
+        except ValueError:
+            raise Invalid.field("keys.p256dh", "is no public key of a browser") from None
+        if len(wish.keys.auth.rstrip("=")) != 22:
+            raise Invalid.field("keys.auth", "is no secret of a browser")
+        p256dh, auth = wish.keys.p256dh.rstrip("="), wish.keys.auth.rstrip("=")
+        browser = Browser(new_id(), wish.endpoint, p256dh, auth, ctx.agent[:300], self._clock.now())
+        async with self._db.tx(ctx.within(None)) as tx:
+            await queries.add_browser(tx, me, browser, BROWSERS)
+        return await self.push_key(ctx)
+
+    async def unsubscribe_browser(self, ctx: Context, wish: PushSubscriptionRef) -> None:
+        """Raises NotFound for an endpoint that is not one of the person's."""
+        me = person(ctx)
+        async with self._db.tx(ctx.within(None)) as tx:
+            if not await queries.drop_browser(tx, me, wish.endpoint):
+                raise NotFound
+
+    # --- leaving
+
+    def topic_of(self, token: str) -> Topic:
+        """What a link would end. Raises LinkSpent. Nothing changes: programs that look at mails open every link."""
+        return self._links.read(token).topic
+
+    async def leave(self, token: str) -> Topic:
+        """Ends mails of the link's topic for the person it was sent to. Raises LinkSpent."""
+        leave = self._links.read(token)
+        async with self._db.tx(service_context("notifications.unsubscribe")) as tx:
+            await tx.become(self._db.role, None, leave.account_id)
+            row = await queries.chosen(tx, leave.account_id)
+            chosen = row.chosen if row else Chosen()
+            channels = effective(chosen.channels)
+            channels[leave.topic] = [c for c in channels[leave.topic] if c is not Channel.EMAIL]
+            changed = msgspec.structs.replace(chosen, channels={**chosen.channels, leave.topic: channels[leave.topic]})
+            await queries.choose(tx, leave.account_id, changed, self._clock.now())
+        return leave.topic
+
+
+def effective(chosen: Mapping[Topic, list[Channel]]) -> dict[Topic, list[Channel]]:
+    """Every topic with its channels; security with those that cannot be given up."""
+    full = {topic: frozenset(chosen.get(topic, rules.DEFAULTS[topic])) for topic in Topic}
+    full[Topic.SECURITY] |= rules.DEFAULTS[Topic.SECURITY]
+    return {topic: [c for c in PERSONAL if c in picked] for topic, picked in full.items()}
