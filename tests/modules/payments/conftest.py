@@ -17,6 +17,8 @@ from forecourt.kernel.ids import new_id
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.money import Money
 from forecourt.modules.payments.contract import (
+    Authorisation,
+    Authorise,
     Charge,
     Grant,
     Lot,
@@ -114,6 +116,28 @@ class Club:
             ),
         )
 
+    async def authorise(
+        self, who: UUID | None, amount: int, *, id: UUID | None = None, code: str | None = None, days: int = 7
+    ) -> Authorisation:
+        promo = PromoUse(code, self.venue_id, self.clock.now(), 60) if code else None
+        charge = Charge(
+            payment_id=id or new_id(),
+            organisation_id=self.org,
+            account_id=who,
+            amount=gbp(amount),
+            pay_with=PayWith.CREDITS,
+            label="Studio",
+            promo=promo,
+        )
+        wish = Authorise(charge=charge, expires_at=self.clock.now() + timedelta(days=days))
+        return await self.payments.authorise(self.ctx, wish)
+
+    async def capture(self, authorisation_id: UUID) -> PaymentResult:
+        return await self.payments.capture(self.ctx, self.org, authorisation_id)
+
+    async def release(self, authorisation_id: UUID) -> Authorisation:
+        return await self.payments.release(self.ctx, self.org, authorisation_id, "GBP")
+
     async def refund(self, payment_id: UUID, amount: int | None, refund_id: UUID | None = None) -> RefundResult:
         money = None if amount is None else gbp(amount)
         return await self.payments.refund(
@@ -133,6 +157,9 @@ class Club:
 
     async def balance(self, who: UUID) -> int:
         return sum(w.balance.amount for w in await self.payments.balance(self.ctx, who))
+
+    async def reserved(self, who: UUID) -> int:
+        return sum(w.reserved.amount for w in await self.payments.balance(self.ctx, who))
 
     async def lots(self, who: UUID) -> dict[UUID, int]:
         return {lot.id: lot.remaining.amount for w in await self.payments.balance(self.ctx, who) for lot in w.lots}

@@ -64,6 +64,7 @@ class Credits(RuleBasedStateMachine):
         self.born = 0
         self.lots: list[ModelLot] = []
         self.payments: list[ModelPayment] = []
+        self.held: list[ModelPayment] = []
 
     @rule(amount=st.integers(1, 50), days=st.none() | st.integers(1, 20), kind=st.sampled_from(LotKind))
     def receive(self, amount: int, days: int | None, kind: LotKind) -> None:
@@ -76,19 +77,60 @@ class Credits(RuleBasedStateMachine):
 
     @rule(amount=st.integers(1, 80))
     def spend(self, amount: int) -> None:
-        live = sorted((lot for lot in self.lots if lot.live(self.day)), key=ModelLot.order)
-        if sum(lot.remaining for lot in live) < amount:
+        if not self.enough(amount):
             with pytest.raises(InsufficientCredits):
                 self.wait(self.club.charge(self.ana, amount))
             return
-        payment = ModelPayment(self.wait(self.club.charge(self.ana, amount)).payment_id, [])
-        for lot in live:
+        self.payments.append(self.taken(self.wait(self.club.charge(self.ana, amount)).payment_id, amount))
+
+    @rule(amount=st.integers(1, 80))
+    def set_aside(self, amount: int) -> None:
+        if not self.enough(amount):
+            with pytest.raises(InsufficientCredits):
+                self.wait(self.club.authorise(self.ana, amount))
+            return
+        self.held.append(self.taken(self.wait(self.club.authorise(self.ana, amount, days=10_000)).payment_id, amount))
+
+    @rule(which=st.integers(0, 50), agreed=st.booleans())
+    def decide(self, which: int, agreed: bool) -> None:
+        if not self.held:
+            return
+        payment = self.held.pop(which % len(self.held))
+        self.clock.advance(timedelta(microseconds=1))
+        if agreed:
+            self.wait(self.club.capture(payment.id))
+            self.payments.append(payment)
+            return
+        self.wait(self.club.release(payment.id))
+        self.returned(payment, payment.left)
+
+    def live(self) -> list[ModelLot]:
+        return sorted((lot for lot in self.lots if lot.live(self.day)), key=ModelLot.order)
+
+    def enough(self, amount: int) -> bool:
+        return sum(lot.remaining for lot in self.live()) >= amount
+
+    def taken(self, payment_id: UUID, amount: int) -> ModelPayment:
+        payment = ModelPayment(payment_id, [])
+        for lot in self.live():
             part = min(lot.remaining, amount)
             if part:
                 lot.remaining -= part
                 amount -= part
                 payment.taken.append((lot, part))
-        self.payments.append(payment)
+        return payment
+
+    def returned(self, payment: ModelPayment, amount: int) -> None:
+        while amount:
+            lot, taken = payment.taken.pop()
+            part = min(taken, amount)
+            amount -= part
+            if taken > part:
+                payment.taken.append((lot, taken - part))
+            if lot.expires_day is not None and lot.expires_day <= self.day:
+                lot.remaining = 0
+                lot.expires_day = self.day + 30
+            lot.remaining += part
 
     @rule(which=st.integers(0, 50), amount=st.integers(1, 80))
     def give_back(self, which: int, amount: int) -> None:
@@ -101,16 +143,7 @@ class Credits(RuleBasedStateMachine):
             return
         self.clock.advance(timedelta(microseconds=1))
         self.wait(self.club.refund(payment.id, amount))
-        while amount:
-            lot, taken = payment.taken.pop()
-            part = min(taken, amount)
-            amount -= part
-            if taken > part:
-                payment.taken.append((lot, taken - part))
-            if lot.expires_day is not None and lot.expires_day <= self.day:
-                lot.remaining = 0
-                lot.expires_day = self.day + 30
-            lot.remaining += part
+        self.returned(payment, amount)
 
     @rule(days=st.integers(1, 10), sweep=st.booleans())
     def sleep(self, days: int, sweep: bool) -> None:
@@ -135,10 +168,11 @@ class Credits(RuleBasedStateMachine):
 
     @invariant()
     def lots_hold_what_the_model_says(self) -> None:
-        live = sorted((lot for lot in self.lots if lot.live(self.day)), key=ModelLot.order)
+        live = self.live()
         wallets = self.wait(self.club.payments.balance(self.club.ctx, self.ana))
         assert {lot.id: lot.remaining.amount for w in wallets for lot in w.lots} == {lot.id: lot.remaining for lot in live}
         assert sum(w.balance.amount for w in wallets) == sum(lot.remaining for lot in live)
+        assert sum(w.reserved.amount for w in wallets) == sum(payment.left for payment in self.held)
 
     @invariant()
     def the_books_add_up(self) -> None:

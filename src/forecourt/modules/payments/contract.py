@@ -109,6 +109,30 @@ class Charge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """None: the payment's first charge, whose id is `payment_id`."""
 
 
+class Authorise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Sets aside what `charge` would take, for somebody still has to agree. From `expires_at` on it can no longer be captured."""
+
+    charge: Charge
+    expires_at: Instant
+
+
+class AuthorisationStatus(StrEnum):
+    HELD = "held"
+    CAPTURED = "captured"
+    RELEASED = "released"
+
+
+class Authorisation(msgspec.Struct, frozen=True, kw_only=True):
+    """What was set aside: `amount` is the price less `discount`. `id` is the charge's that capturing it makes."""
+
+    id: UUID
+    payment_id: UUID
+    status: AuthorisationStatus
+    amount: Money
+    discount: Money
+    expires_at: datetime
+
+
 class PaymentResult(msgspec.Struct, frozen=True, kw_only=True):
     """What one charge came to: `amount` = `paid` + `due` is the price less `discount`."""
 
@@ -211,11 +235,15 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wallet(msgspec.Struct, frozen=True, kw_only=True):
-    """Credits a person can spend at one organisation now. `lots` are in the order in which they are spent."""
+    """Credits a person can spend at one organisation now. `lots` are in the order in which they are spent.
+
+    `reserved` is set aside for what the organisation has not agreed to yet; it is no part of `balance`.
+    """
 
     organisation_id: UUID
     account_id: UUID
     balance: Money
+    reserved: Money
     lots: list[Lot]
 
 
@@ -330,6 +358,13 @@ class ChargeMismatch(Conflict):
     title = "That payment was already made with other details"
 
 
+class AuthorisationEnded(Conflict):
+    """It was released or has expired: nothing is set aside any more."""
+
+    code = "authorisation_ended"
+    title = "What was set aside has been given back"
+
+
 class RefundMismatch(Conflict):
     code = "refund_mismatch"
     title = "That refund was already made with other details"
@@ -369,6 +404,28 @@ class PaymentCaptured(Event, name="payment.captured", version=1, frozen=True, kw
     pay_with: PayWith
     amount: Money
     discount: Money
+
+
+class PaymentAuthorised(Event, name="payment.authorised", version=1, frozen=True, kw_only=True):
+    """Credits were set aside; `payment.captured` or `payment.released` follows."""
+
+    organisation_id: UUID
+    payment_id: UUID
+    charge_id: UUID
+    account_id: UUID
+    amount: Money
+    discount: Money
+    expires_at: datetime
+
+
+class PaymentReleased(Event, name="payment.released", version=1, frozen=True, kw_only=True):
+    """What was set aside is the person's again."""
+
+    organisation_id: UUID
+    payment_id: UUID
+    charge_id: UUID
+    account_id: UUID
+    amount: Money
 
 
 class PaymentDue(Event, name="payment.due", version=1, frozen=True, kw_only=True):
@@ -472,6 +529,33 @@ class Payments(Protocol):
     @idempotent
     async def charge(self, ctx: Context, charge: Charge) -> PaymentResult:
         """Raises InsufficientCredits, MeansNotSetUp, PromoRejected, ChargeMismatch, Invalid. Nothing is written then."""
+        ...
+
+    @idempotent
+    async def authorise(self, ctx: Context, wish: Authorise) -> Authorisation:
+        """Sets credits aside. Repeated, it answers with what there is, also when that has ended since.
+
+        Raises InsufficientCredits, MeansNotSetUp, PromoRejected, ChargeMismatch, AuthorisationEnded (it was released before it
+        came), Invalid. Nothing is written then.
+        """
+        ...
+
+    @idempotent
+    async def capture(self, ctx: Context, organisation_id: UUID, authorisation_id: UUID) -> PaymentResult:
+        """Takes what was set aside. Raises AuthorisationEnded, NotFound."""
+        ...
+
+    @idempotent
+    async def release(self, ctx: Context, organisation_id: UUID, authorisation_id: UUID, currency: str) -> Authorisation:
+        """Gives back what was set aside; a captured one stays, and the answer says so.
+
+        One that was never made is refused from then on: whoever is about to make it comes too late.
+        """
+        ...
+
+    @idempotent
+    async def authorisation(self, ctx: Context, organisation_id: UUID, authorisation_id: UUID) -> Authorisation | None:
+        """As it is now; None when there never was one. For recovery."""
         ...
 
     @idempotent

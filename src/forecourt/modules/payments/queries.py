@@ -12,8 +12,8 @@ import msgspec
 
 from forecourt.kernel.db import Query, Statement, Tx
 from forecourt.kernel.events import INSERT_EVENT, Event, emit_with
-from forecourt.modules.payments.contract import LotKind, NewPromoCode, PayWith, PromoCode
-from forecourt.modules.payments.rules import ChargeRow, PaymentRow, SpentLot
+from forecourt.modules.payments.contract import AuthorisationStatus, LotKind, NewPromoCode, PayWith, PromoCode
+from forecourt.modules.payments.rules import ChargeRow, LiveLot, PaymentRow, SpentLot
 
 MAX_CHARGES = 200
 """Charges of one payment that are looked at: shares of a group, extensions."""
@@ -212,8 +212,9 @@ SPENT_LOTS = Query(
     SpentLot,
     "select e.lot_id, -sum(e.amount)::bigint from payments.transfer t"
     " join payments.entry e on e.organisation_id = t.organisation_id and e.transfer_id = t.id and e.account = 'wallet'"
-    " where t.organisation_id = $1 and t.payment_id = $2 and t.charge_id = $3 and t.kind in ('charge', 'refund')"
-    " group by e.lot_id having sum(e.amount) < 0 order by min(e.seq) filter (where t.kind = 'charge')",
+    " where t.organisation_id = $1 and t.payment_id = $2 and t.charge_id = $3"
+    " and t.kind in ('charge', 'refund', 'reserve', 'release') group by e.lot_id having sum(e.amount) < 0"
+    " order by min(e.seq) filter (where t.kind in ('charge', 'reserve'))",
 )
 
 
@@ -256,6 +257,124 @@ async def give_back(tx: Tx, organisation_id: UUID, charge_id: UUID, amount: int,
 async def spent_lots(tx: Tx, organisation_id: UUID, payment_id: UUID, charge_id: UUID) -> list[SpentLot]:
     """What the charge took from lots and has not given back, in the order of spending."""
     return await tx.all(SPENT_LOTS, organisation_id, payment_id, charge_id)
+
+
+# ------------------------------------------------------------------------------------------------------- authorisations
+
+
+class AuthorisationRow(msgspec.Struct, frozen=True):
+    id: UUID
+    payment_id: UUID
+    account_id: UUID | None
+    currency: str
+    label: str
+    price: int
+    discount: int
+    promo_id: UUID | None
+    promo_code: str | None
+    state: AuthorisationStatus
+    expires_at: datetime
+
+    @property
+    def amount(self) -> int:
+        return self.price - self.discount
+
+
+_AUTHORISATION: LiteralString = (
+    "select a.id, a.payment_id, a.account_id, a.currency, a.label, a.price, a.discount, a.promo_id, a.promo_code, a.state,"
+    " a.expires_at from payments.authorisation a where a.organisation_id = $1 and a.id = $2"
+)
+AUTHORISATION = Query(AuthorisationRow, _AUTHORISATION)
+LOCK_AUTHORISATION = Query(AuthorisationRow, _AUTHORISATION + " for no key update")
+ADD_AUTHORISATION = Statement(
+    "insert into payments.authorisation (organisation_id, id, payment_id, account_id, currency, label, price, discount, promo_id,"
+    " promo_code, state, expires_at, created_at, ended_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+    " on conflict (organisation_id, id) do nothing"
+)
+END_AUTHORISATION = Statement(
+    "update payments.authorisation set state = $3, ended_at = $4 where organisation_id = $1 and id = $2"
+)
+EXPIRED_AUTHORISATIONS = Query(
+    UUID,
+    "select a.id from payments.authorisation a where a.organisation_id = $1 and a.state = 'held' and a.expires_at <= $2"
+    " order by a.expires_at, a.id limit $3",
+)
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    organisation_id: UUID
+    currency: str
+    amount: int
+
+
+RESERVED = Query(
+    Reserved,
+    "select a.organisation_id, a.currency, sum(a.price - a.discount)::bigint from payments.authorisation a"
+    " where a.account_id = $1 and ($2::uuid is null or a.organisation_id = $2) and a.state = 'held'"
+    " group by a.organisation_id, a.currency",
+)
+# In the order of spending; the wallet is locked.
+LOTS_TO_SPEND = Query(
+    LiveLot,
+    "select l.id, l.remaining from payments.lot l where l.organisation_id = $1 and l.account_id = $2 and l.currency = $3"
+    " and l.remaining > 0 and (l.expires_at is null or l.expires_at > $4)"
+    " order by l.kind <> 'granted', l.expires_at nulls last, l.created_at, l.id",
+)
+
+
+async def authorisation(tx: Tx, organisation_id: UUID, authorisation_id: UUID) -> AuthorisationRow | None:
+    return await tx.maybe(AUTHORISATION, organisation_id, authorisation_id)
+
+
+async def lock_authorisation(tx: Tx, organisation_id: UUID, authorisation_id: UUID) -> AuthorisationRow | None:
+    """Whoever captures or releases it holds it until the transaction ends."""
+    return await tx.maybe(LOCK_AUTHORISATION, organisation_id, authorisation_id)
+
+
+async def add_authorisation(tx: Tx, organisation_id: UUID, row: AuthorisationRow, now: datetime) -> bool:
+    """False when there is one of that id."""
+    ended_at = None if row.state is AuthorisationStatus.HELD else now
+    return (
+        await tx.run(
+            ADD_AUTHORISATION,
+            organisation_id,
+            row.id,
+            row.payment_id,
+            row.account_id,
+            row.currency,
+            row.label,
+            row.price,
+            row.discount,
+            row.promo_id,
+            row.promo_code,
+            row.state.value,
+            row.expires_at,
+            now,
+            ended_at,
+        )
+        == 1
+    )
+
+
+async def end_authorisation(
+    tx: Tx, organisation_id: UUID, authorisation_id: UUID, state: AuthorisationStatus, now: datetime
+) -> None:
+    await tx.run(END_AUTHORISATION, organisation_id, authorisation_id, state.value, now)
+
+
+async def expired_authorisations(tx: Tx, organisation_id: UUID, now: datetime, limit: int) -> list[UUID]:
+    """Held ones that can no longer be captured."""
+    return await tx.all(EXPIRED_AUTHORISATIONS, organisation_id, now, limit)
+
+
+async def reserved(tx: Tx, account_id: UUID, organisation_id: UUID | None) -> list[Reserved]:
+    """What is set aside of a person's credits."""
+    return await tx.all(RESERVED, account_id, organisation_id)
+
+
+async def lots_to_spend(tx: Tx, organisation_id: UUID, account_id: UUID, currency: str, now: datetime) -> list[LiveLot]:
+    """In the order of spending. Lock the wallet first."""
+    return await tx.all(LOTS_TO_SPEND, organisation_id, account_id, currency, now)
 
 
 # --------------------------------------------------------------------------------------------------------------- ledger
@@ -578,6 +697,23 @@ FAULTS = Query(
             where t.organisation_id = $1 and e.account = 'revenue' group by t.charge_id
         ) s on s.charge_id = c.id
         where c.organisation_id = $1 and c.price - c.discount - c.refunded <> coalesce(s.amount, 0)
+        union all
+        select h.currency, 'authorisation ' || h.id || ' has set aside ' || h.amount
+            || ', the ledger says ' || coalesce(s.amount, 0)
+        from (
+            select a.id, a.currency, case a.state when 'held' then a.price - a.discount else 0 end as amount
+            from payments.authorisation a where a.organisation_id = $1
+        ) h left join (
+            select t.charge_id, sum(e.amount) as amount from payments.transfer t join entry e on e.transfer_id = t.id
+            where t.organisation_id = $1 and e.account = 'reserved' group by t.charge_id
+        ) s on s.charge_id = h.id
+        where h.amount <> coalesce(s.amount, 0)
+        union all
+        select t.currency, 'transfer ' || t.id || ' sets aside for no authorisation'
+        from payments.transfer t
+        where t.organisation_id = $1 and t.kind in ('reserve', 'capture', 'release') and not exists (
+            select from payments.authorisation a where a.organisation_id = t.organisation_id and a.id = t.charge_id
+        )
     )
     select f.currency, f.text from faults f order by f.text limit $2
     """,
@@ -659,6 +795,15 @@ USE_PROMO_BY_PERSON = Statement(
     "insert into payments.promo_person as p (organisation_id, promo_id, account_id, used) values ($1, $2, $3, 1)"
     " on conflict (organisation_id, promo_id, account_id) do update set used = p.used + 1 where $4::int is null or p.used < $4"
 )
+UNUSE_PROMO = Statement(
+    """
+    with everybody as (
+        update payments.promo_code set used = used - 1 where organisation_id = $1 and id = $2 returning id
+    )
+    update payments.promo_person p set used = p.used - 1
+     where p.organisation_id = $1 and p.promo_id = $2 and p.account_id = $3 and (select count(*) from everybody) > 0
+    """
+)
 USED_BY_PERSON = Query(
     int,
     "select coalesce(max(p.used), 0) from payments.promo_person p"
@@ -701,6 +846,11 @@ RELEASE = Query(
     select r.charge_id, r.promo_id, r.account_id from released r
     """,
 )
+
+
+async def unuse_promo(tx: Tx, organisation_id: UUID, promo_id: UUID, account_id: UUID | None) -> None:
+    """A use that was counted for something which did not happen."""
+    await tx.run(UNUSE_PROMO, organisation_id, promo_id, account_id)
 
 
 async def insert_promo(tx: Tx, organisation_id: UUID, promo_id: UUID, new: NewPromoCode, currency: str, now: datetime) -> None:

@@ -160,6 +160,24 @@ class SpentLot(msgspec.Struct, frozen=True):
     taken: int
 
 
+class LiveLot(msgspec.Struct, frozen=True):
+    """A lot with something in it."""
+
+    id: UUID
+    remaining: int
+
+
+def from_lots(lots: Sequence[LiveLot], amount: int) -> list[tuple[UUID, int]] | None:
+    """Which lots, in the order given, pay how much of `amount`; None when they do not hold so much."""
+    found: list[tuple[UUID, int]] = []
+    for lot in lots:
+        part = min(lot.remaining, amount)
+        if part > 0:
+            found.append((lot.id, part))
+            amount -= part
+    return None if amount else found
+
+
 def back_to_lots(spent: Sequence[SpentLot], amount: int) -> list[tuple[UUID, int]]:
     """Which lots get how much of `amount`; `spent` is in the order of spending, and the last spent comes back first."""
     found: list[tuple[UUID, int]] = []

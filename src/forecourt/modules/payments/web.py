@@ -46,11 +46,12 @@ class EntryView(msgspec.Struct, frozen=True):
 
 
 class WalletView(msgspec.Struct, frozen=True):
-    """Credits at one organisation. `next_href` leads to older movements."""
+    """Credits at one organisation. `reserved` is None when nothing is set aside; `next_href` leads to older movements."""
 
     id: UUID
     org: str
     balance: Money
+    reserved: Money | None
     lots: list[LotView]
     entries: list[EntryView]
     next_href: str
@@ -85,6 +86,7 @@ class WalletPages(Api):
             wallet.organisation_id,
             org,
             wallet.balance,
+            wallet.reserved or None,
             [self._lot(visit, lot) for lot in wallet.lots],
             [self._entry(visit, entry) for entry in history.items],
             older,

@@ -62,8 +62,9 @@ class Charging(Codes):
         else:
             await self._open(tx, charge, charge_id, discount, code, now if paid_now else None, now)
         if promo is not None:
-            await self._note_redemption(tx, charge, charge_id, promo, discount, now)
-        return _result(charge.payment_id, charge_id, amount, discount, paid=paid_now)
+            org, person = charge.organisation_id, charge.account_id
+            await self._note_use(tx, org, charge.payment_id, charge_id, person, promo.id, discount, now)
+        return charge_result(charge.payment_id, charge_id, amount, discount, paid=paid_now)
 
     async def _spend(
         self, tx: Tx, charge: Charge, account_id: UUID, charge_id: UUID, discount: Money, code: str | None, now: datetime
@@ -160,7 +161,7 @@ class Charging(Codes):
             raise ChargeMismatch
         currency = found.currency
         discount, amount = Money(found.discount, currency), Money(found.amount, currency)
-        return _result(found.payment_id, found.id, amount, discount, paid=found.settled_at is not None)
+        return charge_result(found.payment_id, found.id, amount, discount, paid=found.settled_at is not None)
 
 
 def _captured(charge: Charge, charge_id: UUID, discount: Money) -> PaymentCaptured:
@@ -196,7 +197,7 @@ def _same_charge(found: ChargeRow, charge: Charge) -> bool:
     )
 
 
-def _result(payment_id: UUID, charge_id: UUID, amount: Money, discount: Money, *, paid: bool) -> PaymentResult:
+def charge_result(payment_id: UUID, charge_id: UUID, amount: Money, discount: Money, *, paid: bool) -> PaymentResult:
     zero = Money.zero(amount.currency)
     return PaymentResult(
         payment_id=payment_id,

@@ -87,19 +87,27 @@ class Codes(Base):
             raise _rejected(PromoFault.DOES_NOT_STACK)
         return code, rules.discount(code, charge.amount, charge.promo.duration_min)
 
-    async def _note_redemption(
-        self, tx: Tx, charge: Charge, charge_id: UUID, promo: PromoCode, discount: Money, now: datetime
+    async def _note_use(
+        self,
+        tx: Tx,
+        org: UUID,
+        payment_id: UUID,
+        charge_id: UUID,
+        account_id: UUID | None,
+        promo_id: UUID,
+        discount: Money,
+        now: datetime,
     ) -> None:
-        org, person, payment_id = charge.organisation_id, charge.account_id, charge.payment_id
-        await queries.insert_redemption(tx, org, charge_id, promo.id, payment_id, person, discount.amount, now)
+        """What a code took off a charge, so that giving the payment back frees the code."""
+        await queries.insert_redemption(tx, org, charge_id, promo_id, payment_id, account_id, discount.amount, now)
         emit(
             tx,
             PromoRedeemed(
                 organisation_id=org,
-                promo_id=promo.id,
+                promo_id=promo_id,
                 payment_id=payment_id,
                 charge_id=charge_id,
-                account_id=person,
+                account_id=account_id,
                 discount=discount,
             ),
         )

@@ -11,7 +11,7 @@ from forecourt.kernel.errors import Invalid
 from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
-from forecourt.modules.payments import queries
+from forecourt.modules.payments import queries, rules
 from forecourt.modules.payments.contract import (
     MAX_GRANT_MINOR,
     CreditsExpired,
@@ -133,6 +133,21 @@ class Credits(Base):
         await queries.transfer(tx, org, new_id(), "expire", lot.currency, postings, now, account_id=lot.account_id)
         amount = Money(lot.remaining, lot.currency)
         emit(tx, CreditsExpired(organisation_id=org, account_id=lot.account_id, lot_id=lot.id, amount=amount))
+
+    async def _to_lots(
+        self, tx: Tx, org: UUID, account_id: UUID, payment_id: UUID, charge_id: UUID, amount: Money, now: datetime
+    ) -> list[Posting]:
+        """Back to the lots it was taken from. What was left of an expired lot expires before the lot is made good again."""
+        await queries.lock_wallet(tx, org, account_id, amount.currency)
+        spent = await queries.spent_lots(tx, org, payment_id, charge_id)
+        back = rules.back_to_lots(spent, amount.amount)
+        for lot_id, _ in back:
+            expires_at = (await queries.lot(tx, org, lot_id)).expires_at
+            extended = rules.expiry_after_refund(expires_at, now)
+            if extended is not None and extended != expires_at:
+                await self._expire(tx, org, lot_id, now)
+                await queries.extend_lot(tx, org, lot_id, extended)
+        return [Posting("wallet", part, account_id, lot_id) for lot_id, part in back]
 
 
 def lot_of(row: queries.LotRow) -> Lot:

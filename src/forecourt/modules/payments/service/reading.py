@@ -23,7 +23,18 @@ from forecourt.modules.payments.service.credits import lot_of
 MAX_FAULTS = 50
 FOREVER = datetime(2199, 12, 31, tzinfo=UTC)
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
-LEDGER_ACCOUNTS = ("wallet", "revenue", "granted", "purchased", "subscription", "expired", "desk", "desk_due", "desk_owed")
+LEDGER_ACCOUNTS = (
+    "wallet",
+    "revenue",
+    "granted",
+    "purchased",
+    "subscription",
+    "expired",
+    "desk",
+    "desk_due",
+    "desk_owed",
+    "reserved",
+)
 Moment = tuple[datetime, UUID, int]
 ENTRIES = Keyset("ledger entries", Moment)
 HISTORY = Keyset("wallet history", Moment)
@@ -67,7 +78,9 @@ class Reading(Base):
         async with self._db.read(ctx) as tx:
             wallets = await queries.wallets(tx, account_id, ctx.organisation_id)
             lots = await queries.live_lots(tx, account_id, ctx.organisation_id, now)
-        return [_wallet(w, lots) for w in wallets]
+            reserved = await queries.reserved(tx, account_id, ctx.organisation_id)
+        set_aside = {(r.organisation_id, r.currency): r.amount for r in reserved}
+        return [_wallet(w, lots, set_aside.get((w.organisation_id, w.currency), 0)) for w in wallets]
 
     async def own_wallets(self, ctx: Context) -> list[Wallet]:
         return await self.balance(ctx.within(None), person_of(ctx))
@@ -109,13 +122,14 @@ class Reading(Base):
         return found
 
 
-def _wallet(row: queries.WalletRow, lots: list[queries.LotRow]) -> Wallet:
+def _wallet(row: queries.WalletRow, lots: list[queries.LotRow], reserved_minor: int) -> Wallet:
     in_it: Callable[[queries.LotRow], bool] = lambda lot: (  # noqa: E731
         lot.organisation_id == row.organisation_id and lot.currency == row.currency
     )
     own = [lot_of(lot) for lot in lots if in_it(lot)]
     balance = Money.total((lot.remaining for lot in own), row.currency)
-    return Wallet(organisation_id=row.organisation_id, account_id=row.account_id, balance=balance, lots=own)
+    reserved = Money(reserved_minor, row.currency)
+    return Wallet(organisation_id=row.organisation_id, account_id=row.account_id, balance=balance, reserved=reserved, lots=own)
 
 
 def _ledger_account(account: str | None) -> tuple[str | None, UUID | None]:

@@ -86,7 +86,10 @@ class Refunding(Codes, Credits):
         charge = part.charge
         match part.way:
             case Way.CREDITS:
-                postings = await self._to_lots(tx, org, part, now)
+                assert charge.account_id is not None  # noqa: S101 - credits are a person's
+                postings = await self._to_lots(
+                    tx, org, charge.account_id, charge.payment_id, charge.id, Money(part.amount, charge.currency), now
+                )
             case Way.AT_DESK:
                 postings = [Posting("desk_owed", part.amount)]
             case Way.WAIVED:
@@ -106,21 +109,6 @@ class Refunding(Codes, Credits):
             account_id=charge.account_id,
             reason=reason,
         )
-
-    async def _to_lots(self, tx: Tx, org: UUID, part: Portion, now: datetime) -> list[Posting]:
-        """Back to the lots it was spent from. What was left of an expired lot expires before the lot is made good again."""
-        account_id = part.charge.account_id
-        assert account_id is not None  # noqa: S101 - credits are a person's
-        await queries.lock_wallet(tx, org, account_id, part.charge.currency)
-        spent = await queries.spent_lots(tx, org, part.charge.payment_id, part.charge.id)
-        back = rules.back_to_lots(spent, part.amount)
-        for lot_id, _ in back:
-            expires_at = (await queries.lot(tx, org, lot_id)).expires_at
-            extended = rules.expiry_after_refund(expires_at, now)
-            if extended is not None and extended != expires_at:
-                await self._expire(tx, org, lot_id, now)
-                await queries.extend_lot(tx, org, lot_id, extended)
-        return [Posting("wallet", amount, account_id, lot_id) for lot_id, amount in back]
 
     async def settle_desk(self, ctx: Context, organisation_id: UUID, payment_id: UUID) -> PaymentState:
         now = self._clock.now()

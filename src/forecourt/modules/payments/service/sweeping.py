@@ -1,4 +1,4 @@
-"""What goes through every ledger: expiry by the hour, proof by night."""
+"""What goes through every ledger: what ran out by the minute or hour, proof by night."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from forecourt.modules.payments import queries
 from forecourt.modules.payments.contract import (
     LedgerDisagrees,
 )
-from forecourt.modules.payments.service.credits import Credits
+from forecourt.modules.payments.service.authorising import Authorising
 from forecourt.modules.payments.service.reading import Reading
 
 BOOKS_BATCH = 500
 NIL = UUID(int=0)
 
 
-class Sweeping(Credits, Reading):
+class Sweeping(Authorising, Reading):
     async def expire_everywhere(self, ctx: Context) -> int:
         """Expires what is due at every organisation; returns how many lots."""
         return sum([await self.expire_due(ctx, org) for org in await self._books(ctx)])
+
+    async def release_everywhere(self, ctx: Context) -> int:
+        """Gives back what was set aside and nobody decided about in time, at every organisation; returns how many."""
+        return sum([await self.release_expired(ctx, org) for org in await self._books(ctx)])
 
     async def prove_everywhere(self, ctx: Context) -> list[UUID]:
         """The nightly proof. Emits LedgerDisagrees for, and returns, every organisation whose books do not add up."""
