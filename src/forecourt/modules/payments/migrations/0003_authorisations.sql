@@ -46,15 +46,16 @@ end $$;
 create trigger ends_once before update on payments.authorisation
     for each row when (old.state <> 'held') execute function payments.end_once();
 
+-- The same rules with new words among those allowed. Rows that are there keep them already; 0004 says so to the database.
+-- squawk-ignore ban-drop-constraint
 alter table payments.transfer drop constraint transfer_kind_check;
 alter table payments.transfer add constraint transfer_kind_check check (
     kind in ('grant', 'charge', 'desk_charge', 'desk_settle', 'refund', 'expire', 'reverse', 'reserve', 'capture', 'release')
 ) not valid;
-alter table payments.transfer validate constraint transfer_kind_check;
+-- squawk-ignore ban-drop-constraint
 alter table payments.entry drop constraint entry_account_check;
 alter table payments.entry add constraint entry_account_check check (
     account in (
         'wallet', 'revenue', 'granted', 'purchased', 'subscription', 'expired', 'desk', 'desk_due', 'desk_owed', 'reserved'
     )
 ) not valid;
-alter table payments.entry validate constraint entry_account_check;
