@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +13,8 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
 from uuid import UUID
 
 from cyclopts import App, Parameter
@@ -46,17 +49,28 @@ Port = Annotated[int | None, Parameter(help="Port to listen on. Default: 8000")]
 Modules = Annotated[str, Parameter(help="Only these modules, separated by commas. Default: all")]
 
 TEND_S = 1.0
+READY_PAUSE_S = 0.05
+FILLING_GRACE_S = 10
 
 
 def main() -> None:
     """The console script."""
     try:
         app()
-    except (EngineError, SettingsError, Misconfigured) as e:
-        err.print(f"[bold red]{e}[/]", soft_wrap=True)
-        sys.exit(1)
+    except (SettingsError, Misconfigured) as e:
+        from forecourt.process import SET_UP_WRONGLY
+
+        refuse(str(e), SET_UP_WRONGLY)
+    except EngineError as e:
+        refuse(str(e))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def refuse(text: str, status: int = 1) -> NoReturn:
+    """Says why not, and ends."""
+    err.print(text, style="bold red", markup=False, soft_wrap=True)
+    sys.exit(status)
 
 
 def read_settings(data: Path | None = None, host: str | None = None, port: int | None = None, modules: str = "") -> Settings:
@@ -87,26 +101,23 @@ def up(
 
     Example: forecourt up --port 8080 --data ~/forecourt
     """
-    from forecourt.process import PortTaken, bind
-
     began = time.perf_counter()
     settings = read_settings(data, host, port)
-    try:
-        listener = bind(settings.http.host, settings.http.port)
-    except PortTaken as e:
-        err.print(f"[bold red]{e}[/]")
-        sys.exit(1)
+    listener = listening(settings)
     with steps() as report, engines(settings, report, archive) as running:
         migrate_now(settings, running, report)
         report("Opening the doors")
         greeting = Greeting(settings, running, began, fill=demo and not settings.production)
         supervise(running)
-        if workers > 1:
-            _crew(settings, running, listener.fileno(), workers, greeting)
-        else:
-            from forecourt.process import Duty, run
+        try:
+            if workers > 1:
+                _crew(settings, running, listener.fileno(), workers, greeting)
+            else:
+                from forecourt.process import Duty, run
 
-            run(settings, addresses(settings, running), Duty.SERVE | Duty.WORK, listener, greeting)
+                run(settings, addresses(settings, running), Duty.SERVE | Duty.WORK, listener, greeting)
+        finally:
+            greeting.stop_filling()  # while its database is still there
         out.print("Stopping.")
 
 
@@ -118,6 +129,7 @@ class Greeting:
         self._running = running
         self._began = began
         self._fill = fill
+        self._filling: subprocess.Popen[bytes] | None = None
 
     async def __call__(self, house: House) -> None:
         from forecourt.demo import LOG_INS, PASSWORD, begun
@@ -140,15 +152,24 @@ class Greeting:
 
     def _start_filling(self) -> None:
         command = [sys.executable, "-m", "forecourt", "demo", "--data", str(self._settings.data), "--quiet-end"]
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, env=child_environ(self._settings, self._running))  # noqa: S603
+        environ = child_environ(self._settings, self._running)
+        # In a session of its own: the terminal's Ctrl-C is ours, and we tell it in time.
+        self._filling = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environ, start_new_session=True)  # noqa: S603
+
+    def stop_filling(self) -> None:
+        """The demo world is left as far as it is; the next `up` goes on with it."""
+        if self._filling is not None and self._filling.poll() is None:
+            self._filling.terminate()
+            try:
+                self._filling.wait(FILLING_GRACE_S)
+            except subprocess.TimeoutExpired:
+                self._filling.kill()
+                self._filling.wait()
 
 
 def _crew(settings: Settings, running: Engines, descriptor: int, workers: int, greeting: Greeting) -> None:
     """Several servers on one socket and one worker, tended until Ctrl-C."""
-    import signal
-    from types import FrameType
-
-    from forecourt.process import Crew
+    from forecourt.process import Crew, CrewLost
 
     me = [sys.executable, "-m", "forecourt"]
     commands = [[*me, "serve", "--fd", str(descriptor)] for _ in range(workers)]
@@ -161,27 +182,31 @@ def _crew(settings: Settings, running: Engines, descriptor: int, workers: int, g
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, finish)
     crew.start()
+    lost: CrewLost | None = None
     try:
-        _await_ready(settings, stop)
-        asyncio.run(greeting(None))  # type: ignore[arg-type]
+        while not (crew.opened or stop.wait(READY_PAUSE_S)):
+            crew.tend()
+            crew.opened = _is_ready(settings)
+        if crew.opened:
+            asyncio.run(greeting(None))  # type: ignore[arg-type]
         while not stop.wait(TEND_S):
             crew.tend()
+    except CrewLost as e:
+        lost = e
     finally:
         crew.stop()
+    if lost is not None:
+        refuse(str(lost), lost.status)
 
 
-def _await_ready(settings: Settings, stop: threading.Event) -> None:
+def _is_ready(settings: Settings) -> bool:
     import httpx
 
     host = "127.0.0.1" if settings.http.host == "0.0.0.0" else settings.http.host  # noqa: S104
-    until = time.monotonic() + 60
-    while time.monotonic() < until and not stop.is_set():
-        try:
-            if httpx.get(f"http://{host}:{settings.http.port}/readyz", timeout=2).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        stop.wait(0.05)
+    try:
+        return httpx.get(f"http://{host}:{settings.http.port}/readyz", timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def child_environ(settings: Settings, running: Engines) -> dict[str, str]:
@@ -201,6 +226,16 @@ def child_environ(settings: Settings, running: Engines) -> dict[str, str]:
     }
 
 
+def listening(settings: Settings) -> socket.socket:
+    """The listening socket; ends the program with words when somebody else has the port."""
+    from forecourt.process import PortTaken, bind
+
+    try:
+        return bind(settings.http.host, settings.http.port)
+    except PortTaken as e:
+        refuse(str(e))
+
+
 # --- single duties -------------------------------------------------------------------------------------------------------
 
 
@@ -217,14 +252,12 @@ def serve(
 
     Example: DATABASE_URL=postgresql://… VALKEY_URL=valkey://… forecourt serve --port 8001
     """
-    import socket
-
-    from forecourt.process import Duty, bind, die_with_parent, run
+    from forecourt.process import Duty, die_with_parent, run
 
     settings = read_settings(data, host, port, modules)
     if os.environ.get("FORECOURT_CHILD"):
         die_with_parent()
-    listener = socket.socket(fileno=fd) if fd is not None else bind(settings.http.host, settings.http.port)
+    listener = socket.socket(fileno=fd) if fd is not None else listening(settings)
     run(settings, outside(settings), Duty.SERVE, listener)
 
 
@@ -241,14 +274,12 @@ def realtime(
 
     Example: DATABASE_URL=postgresql://… VALKEY_URL=valkey://… forecourt realtime --port 8002
     """
-    import socket
-
-    from forecourt.process import Duty, bind, die_with_parent, run
+    from forecourt.process import Duty, die_with_parent, run
 
     settings = read_settings(data, host, port, modules)
     if os.environ.get("FORECOURT_CHILD"):
         die_with_parent()
-    listener = socket.socket(fileno=fd) if fd is not None else bind(settings.http.host, settings.http.port)
+    listener = socket.socket(fileno=fd) if fd is not None else listening(settings)
     run(settings, outside(settings), Duty.SOCKETS, listener)
 
 
@@ -301,13 +332,24 @@ def demo(
     """
     from forecourt.demo import LOG_INS, PASSWORD, fill
     from forecourt.demo.show import progress
+    from forecourt.kernel.pool import is_lost
+    from forecourt.process import die_with_parent
 
     settings = read_settings(data)
+    # Whoever stops us means what Ctrl-C means: leave it as far as it is, and leave the terminal in order.
+    signal.signal(signal.SIGTERM, _interrupt)
+    if os.environ.get("FORECOURT_CHILD"):
+        die_with_parent()
     with engines(settings, _unheard) as running:
         if not quiet_end:
             migrate_now(settings, running, _unheard)
-        with progress(out) as report:
-            made = asyncio.run(fill(admin_url(settings, running), seed=seed, scale=scale, report=report))
+        try:
+            with progress(out) as report:
+                made = asyncio.run(fill(admin_url(settings, running), seed=seed, scale=scale, report=report))
+        except Exception as e:
+            if not is_lost(e):
+                raise
+            refuse("The database went away. `forecourt demo` goes on where it stopped.")
     out.print(f"  The demo world is there: {made.summary()}")
     if not quiet_end:
         for login in LOG_INS:
@@ -455,6 +497,11 @@ def tell_proof(proof: Proof, *, noting: bool) -> None:
             out.print(f"         What stands before it ({proof.fault.seq - 1:,}) is as it was written.", soft_wrap=True)
     elif noting:
         out.print(f"         Ends with {proof.head}. Noted elsewhere, it proves later that nothing was changed.", soft_wrap=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """As if Ctrl-C had been pressed."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def _unheard(_: str) -> None:

@@ -30,6 +30,13 @@ GRACE_S = 10
 KEEP_ALIVE_S = 30
 BACKLOG = 2048
 RESTART_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+QUICK_S = 5.0
+"""A process that ends so soon after its start did not get to its work."""
+QUICK_DEATHS = 4
+"""So many of them in a row, before the house was ever open, and it is given up."""
+SET_UP_WRONGLY = 78
+"""How a process ends whose settings cannot be right (EX_CONFIG): starting it again does not help."""
 SOCKET_SERVERS_ANSWER = ("/livez", "/readyz", "/metrics")
 
 
@@ -45,6 +52,14 @@ class Duty(Flag):
 
 class PortTaken(Exception):
     """Someone else listens there."""
+
+
+class CrewLost(Exception):
+    """A process of the crew does not stay. The text says which, and where it said why."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -157,49 +172,72 @@ def run(
         runner.run(live(settings, at, duty, listener, ready))
 
 
+class _Post:
+    """One place in the crew: what runs there, since when, and how often it ended at once."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.command = list(command)
+        self.child: subprocess.Popen[bytes] | None = None
+        self.at = 0.0
+        """When the child was started; without one, when the next is due."""
+        self.quick_deaths = 0
+
+
 class Crew:
-    """Child processes that share a listening socket. One that dies is started again, after a pause."""
+    """Child processes that share a listening socket. One that dies is started again, after a pause that grows with every quick
+    death; one that cannot run as it is set up, or does not stay before the house was ever open, ends the crew."""
 
     def __init__(self, commands: Sequence[Sequence[str]], environ: Mapping[str, str], pass_fds: Sequence[int]) -> None:
-        self._commands = [list(c) for c in commands]
+        self._posts = [_Post(command) for command in commands]
         self._environ = dict(environ)
         self._fds = tuple(pass_fds)
-        self._children: list[tuple[list[str], subprocess.Popen[bytes]]] = []
-        self._due: list[tuple[float, list[str]]] = []
+        self.opened = False
+        """Set it once the house has been open: from then on nobody is given up, whatever the database goes through."""
 
     def start(self) -> None:
-        for command in self._commands:
-            self._spawn(command)
+        for post in self._posts:
+            self._spawn(post)
 
-    def _spawn(self, command: list[str]) -> None:
-        child = subprocess.Popen(command, env=self._environ, pass_fds=self._fds, stdin=subprocess.DEVNULL)  # noqa: S603
-        self._children.append((command, child))
+    def _spawn(self, post: _Post) -> None:
+        post.child = subprocess.Popen(post.command, env=self._environ, pass_fds=self._fds, stdin=subprocess.DEVNULL)  # noqa: S603
+        post.at = time.monotonic()
 
     def tend(self) -> None:
-        """Starts again whoever died. Call it about once a second."""
+        """Starts again whoever died. Call it about once a second. Raises CrewLost."""
         now = time.monotonic()
-        for command, child in list(self._children):
-            if child.poll() is not None:
-                log.warning("process_died", command=command[-3:], code=child.returncode)
-                self._children.remove((command, child))
-                self._due.append((now + RESTART_PAUSE_S, command))
-        for at, command in list(self._due):
-            if at <= now:
-                self._due.remove((at, command))
-                self._spawn(command)
+        for post in self._posts:
+            if post.child is None:
+                if post.at <= now:
+                    self._spawn(post)
+            elif post.child.poll() is not None:
+                self._bury(post, post.child.returncode, now)
+
+    def _bury(self, post: _Post, status: int, now: float) -> None:
+        post.child = None
+        post.quick_deaths = post.quick_deaths + 1 if now - post.at < QUICK_S else 0
+        name = next((duty for duty in ("serve", "worker") if duty in post.command), post.command[-1])
+        log.warning("process_died", command=name, code=status, quick_deaths=post.quick_deaths)
+        if status == SET_UP_WRONGLY:
+            raise CrewLost(f"`forecourt {name}` cannot run as it is set up; it says why above.", status)
+        if post.quick_deaths >= QUICK_DEATHS and not self.opened:
+            times = f"ended {post.quick_deaths} times within seconds of its start (exit status {status})"
+            raise CrewLost(f"`forecourt {name}` {times}; its last words are above.", 1)
+        post.at = now + min(RESTART_PAUSE_S * 2 ** max(0, post.quick_deaths - 1), LONGEST_PAUSE_S)
 
     def stop(self) -> None:
-        for _, child in self._children:
+        children = [post.child for post in self._posts if post.child is not None]
+        for child in children:
             with contextlib.suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)
         until = time.monotonic() + GRACE_S + 5
-        for _, child in self._children:
+        for child in children:
             try:
                 child.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-        self._children.clear()
+        for post in self._posts:
+            post.child = None
 
 
 def die_with_parent() -> None:

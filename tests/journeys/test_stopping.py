@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
+from tests.conftest import as_user, clone, drop
 from tests.journeys.conftest import Server, environ_for
 from tests.journeys.world import PASSWORD, World
+
+from forecourt import process
+from forecourt.kernel.migrate import APP_ROLE
+from forecourt.process import QUICK_DEATHS, SET_UP_WRONGLY, Crew, CrewLost
 
 IN_FLIGHT = 8
 PATIENCE_S = 60
@@ -121,3 +129,126 @@ def test_up_brings_back_who_died_and_leaves_nobody_behind(
     finally:
         up.kill()
         up.wait()
+
+
+# --- a crew that cannot be --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "RESTART_PAUSE_S", 0.001)
+    monkeypatch.setattr(process, "LONGEST_PAUSE_S", 0.002)
+
+
+def crew_of(script: str, tmp_path: Path) -> Crew:
+    """A crew of one who writes down each start."""
+    return Crew([["sh", "-c", f"echo >> {tmp_path}/starts; {script}"]], os.environ, [])
+
+
+def tend_until(crew: Crew, holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < until, "it did not come to be"
+        crew.tend()
+        time.sleep(0.005)
+
+
+def starts(tmp_path: Path) -> int:
+    return len((tmp_path / "starts").read_text().splitlines()) if (tmp_path / "starts").exists() else 0
+
+
+@pytest.mark.usefixtures("hasty")
+def test_one_who_dies_at_once_each_time_is_given_up_before_the_house_was_open(tmp_path: Path) -> None:
+    crew = crew_of("exit 3", tmp_path)
+    crew.start()
+    with pytest.raises(CrewLost, match=r"exit status 3") as lost:
+        tend_until(crew, lambda: False)
+    assert (starts(tmp_path), lost.value.status) == (QUICK_DEATHS, 1)
+    crew.stop()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_one_who_dies_at_once_after_the_house_was_open_is_not_given_up(tmp_path: Path) -> None:
+    """Its database may be recovering."""
+    crew = crew_of("exit 3", tmp_path)
+    crew.opened = True
+    crew.start()
+    tend_until(crew, lambda: starts(tmp_path) > 2 * QUICK_DEATHS)
+    crew.stop()
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("opened", [False, True])
+def test_one_who_says_that_its_settings_cannot_be_right_is_started_once(tmp_path: Path, opened: bool) -> None:
+    crew = crew_of(f"exit {SET_UP_WRONGLY}", tmp_path)
+    crew.opened = opened
+    crew.start()
+    with pytest.raises(CrewLost, match="set up") as lost:
+        tend_until(crew, lambda: False)
+    assert (starts(tmp_path), lost.value.status) == (1, SET_UP_WRONGLY)
+    crew.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("house")
+def test_up_with_a_secret_that_opens_nothing_says_so_and_ends(
+    house_database_url: str, house_admin_url: str, valkey_url: str, tmp_path: Path
+) -> None:
+    server = Server(environ_for(tmp_path, house_database_url, house_admin_url, valkey_url), tmp_path / "up.log")
+    environ = server.environ | {"FORECOURT_SECRET_KEY": "another-secret-than-the-one-that-sealed-the-keys-77"}
+    command = [sys.executable, "-m", "forecourt", "up", "--workers", "2", "--no-demo", "--port", str(server.port)]
+    done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
+    words = done.stdout + done.stderr
+    assert done.returncode == SET_UP_WRONGLY, words
+    assert "were sealed with another FORECOURT_SECRET_KEY" in words and "it says why above" in words
+    assert "Traceback" not in words
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_said_in_words(
+    house_database_url: str, house_admin_url: str, valkey_url: str, tmp_path: Path
+) -> None:
+    environ = environ_for(tmp_path, house_database_url, house_admin_url, valkey_url)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", "forecourt", "serve", "--port", str(taken.getsockname()[1])]
+        done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 1
+    assert "--port" in done.stderr and "Traceback" not in done.stderr
+
+
+# --- the demo world, half made -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_stopping_up_while_the_demo_world_is_being_made_is_quiet_and_leaves_nobody_behind(
+    server_url: str, valkey_url: str, tmp_path: Path
+) -> None:
+    name = f"u_{uuid4().hex[:12]}"
+    admin_url = asyncio.run(clone(server_url, name))
+    server = Server(environ_for(tmp_path, as_user(admin_url, APP_ROLE), admin_url, valkey_url), tmp_path / "up.log")
+    command = [sys.executable, "-m", "forecourt", "up", "--port", str(server.port)]
+    with server.log.open("ab") as log:
+        # A group of its own, so that it can be interrupted as a terminal does: everybody in it at once.
+        up = subprocess.Popen(command, env=server.environ, stdout=log, stderr=log, start_new_session=True)
+    try:
+        eventually(lambda: any("forecourt demo" in line for line in children(up.pid).values()))
+        filling = next(pid for pid, line in children(up.pid).items() if "forecourt demo" in line)
+        # It has begun to write: what it imports is imported.
+        eventually(lambda: asyncio.run(wrote(admin_url)))
+        os.killpg(up.pid, signal.SIGINT)
+        assert up.wait(PATIENCE_S) == 0, server.log.read_text()
+        assert not Path(f"/proc/{filling}").exists()
+        words = server.log.read_text()
+        assert "Traceback" not in words and "Stopping." in words, words
+    finally:
+        up.kill()
+        up.wait()
+        asyncio.run(drop(server_url, name))
+
+
+async def wrote(admin_url: str) -> bool:
+    connection = await asyncpg.connect(admin_url)
+    try:
+        return bool(await connection.fetchval("select exists (select from venues.venue)"))
+    finally:
+        await connection.close()
