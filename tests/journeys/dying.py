@@ -29,7 +29,7 @@ from forecourt.modules.payments.service import PaymentsService
 SEAMS: dict[str, tuple[Any, str, bool]] = {
     "hold written": (booking_queries, "hold", True),
     "hold committed": (BookingService, "_insert", True),
-    "charge written": (payments_queries, "spend", True),
+    "charge written": (payments_queries, "take", True),
     "charge committed": (PaymentsService, "charge", True),
     "confirmation written": (booking_queries, "confirm", True),
     "confirmation committed": (BookingService, "_confirm", True),
