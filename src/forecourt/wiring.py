@@ -150,8 +150,9 @@ def venues(house: House) -> Part:
 def booking(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.booking import jobs, reactions
-    from forecourt.modules.booking.contract import Bookings, FreeAt, FreeTimes
+    from forecourt.modules.booking.contract import Bookings, BookingTopics, FreeAt, FreeTimes
     from forecourt.modules.booking.http import BookingApi
+    from forecourt.modules.booking.live import Topics
     from forecourt.modules.booking.service import BookingService
     from forecourt.modules.booking.showing import Showing
     from forecourt.modules.booking.staff_web import StaffBookingPages
@@ -173,6 +174,7 @@ def booking(house: House) -> Part:
     house.board.provide(Bookings, service)
     house.board.provide(FreeAt, service)
     house.board.provide(FreeTimes, showing)
+    house.board.provide(BookingTopics, Topics(house.hub, service, showing))
     guests = BookingPages(
         service, showing, house.board.call(Payments), house.surroundings, house.hub, house.settings.http.public_url
     )
@@ -286,9 +288,11 @@ def audit(house: House) -> Part:
 
 def topics(house: House) -> dict[str, TopicSource]:
     """Who answers for topics of the socket, by the name before the first colon, as far as they are here or among the peers."""
+    from forecourt.modules.booking.contract import BookingTopics
     from forecourt.modules.chat.contract import ChatTopics
+    from forecourt.modules.notifications.contract import InboxTopics
 
-    contracts: dict[str, type] = {"room": ChatTopics}
+    contracts: dict[str, type] = {"booking": BookingTopics, "venue": BookingTopics, "room": ChatTopics, "inbox": InboxTopics}
     found: dict[str, TopicSource] = {}
     for prefix, contract in contracts.items():
         with contextlib.suppress(LookupError):

@@ -14,7 +14,7 @@ import uvicorn
 from tests.journeys.conftest import settings_for
 from tests.journeys.world import Person, World
 from tests.realtime.diary import TABLES, Diaries, Diary
-from tests.realtime.wire import Socket
+from tests.realtime.wire import Socket, hang_up
 
 from forecourt.app import Addresses, House
 from forecourt.kernel.clock import SystemClock
@@ -107,12 +107,13 @@ async def pool(house_admin_url: str) -> AsyncIterator[asyncpg.Pool]:
 
 
 @pytest.fixture
-async def nodes(house: House, valkey_url: str, pool: asyncpg.Pool) -> AsyncIterator[Callable[[], Awaitable[Node]]]:
+async def nodes(house: House, valkey_url: str, pool: asyncpg.Pool) -> AsyncIterator[Callable[..., Awaitable[Node]]]:
     """Starts servers."""
     started: list[Node] = []
 
-    async def start() -> Node:
-        node = Node(house.gate, valkey_url, pool)
+    async def start(through: str = valkey_url, *, presence: bool = False) -> Node:
+        node = Node(house.gate, through, pool)
+        node.diary.presence = presence
         started.append(node)
         await node.start()
         return node
@@ -122,19 +123,32 @@ async def nodes(house: House, valkey_url: str, pool: asyncpg.Pool) -> AsyncItera
         await node.stop()
 
 
+@pytest.fixture(autouse=True)
+async def hung_up() -> AsyncIterator[None]:
+    """Connections end with their test."""
+    yield
+    await hang_up()
+
+
 @pytest.fixture
-async def node(nodes: Callable[[], Awaitable[Node]]) -> Node:
+async def node(nodes: Callable[..., Awaitable[Node]]) -> Node:
     return await nodes()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def ada(world: World) -> Person:
+    """Shared by the tests, as `ben` is: whoever ends somebody's sessions takes `cleo`."""
     return await world.person("Ada", verify=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def ben(world: World) -> Person:
     return await world.person("Ben", verify=False)
+
+
+@pytest.fixture
+async def cleo(world: World) -> Person:
+    return await world.person("Cleo", verify=False)
 
 
 def account(person: Person) -> UUID:

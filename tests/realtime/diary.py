@@ -42,6 +42,7 @@ class Diary:
         self.announcer = announcer
         self.kept = kept
         self.announces = True
+        self.presence = False
         self.asked: list[str] = []
 
     # --- arranging
@@ -143,12 +144,12 @@ class Diary:
                 and 0 <= position.seq - since.seq <= min(self.kept, MAX_CATCH_UP)
             )
             if since is None or not reachable:
-                return Subscription(topic, position, False, presence=True)
+                return Subscription(topic, position, False, presence=self.presence)
             rows = await connection.fetch(
                 "select seq, type, data from diary.entry where diary_id = $1 and seq > $2 order by seq", _id(topic), since.seq
             )
         events = [TopicEvent(r[0], r[1], r[2].encode()) for r in rows]
-        return Subscription(topic, position, True, events, presence=True)
+        return Subscription(topic, position, True, events, presence=self.presence)
 
     def _connected(self) -> _Connected:
         return _Connected(self.pool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import struct
@@ -10,6 +11,8 @@ from base64 import b64encode
 from typing import Any
 from urllib.parse import quote
 
+PATIENCE_S = 30
+"""A test that waits longer than this for anything has failed."""
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
@@ -42,6 +45,18 @@ def handshake(path: str, host: str, headers: dict[str, str] | None = None) -> by
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
+OPEN: list[asyncio.StreamWriter] = []
+"""Every connection of the present test; they end with it."""
+
+
+async def hang_up() -> None:
+    while OPEN:
+        writer = OPEN.pop()
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
 class Closed(Exception):
     """The server closed: with a code, or None when the connection just ended."""
 
@@ -65,6 +80,7 @@ class Socket:
         self.writer = writer
         self.head = head
         self.pings = 0
+        OPEN.append(writer)
 
     @classmethod
     async def open(
@@ -84,7 +100,7 @@ class Socket:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         status = int(head.split(" ", 2)[1])
         if status != 101:
-            writer.close()
+            OPEN.append(writer)
             raise Refused(status, head)
         return cls(reader, writer, head)
 
@@ -96,7 +112,8 @@ class Socket:
 
     async def frame(self) -> tuple[int, bytes]:
         try:
-            first, second = await self.reader.readexactly(2)
+            async with asyncio.timeout(PATIENCE_S):
+                first, second = await self.reader.readexactly(2)
             size = second & 0x7F
             if size == 126:
                 (size,) = struct.unpack("!H", await self.reader.readexactly(2))

@@ -185,15 +185,15 @@ class Hub:
                 self._to_ourselves(batch)
 
     async def _send_all(self, batch: list[tuple[str, bytes | tuple[str, bytes]]]) -> None:
-        pipe = self._valkey.pipeline(transaction=False)
-        for topic, what in batch:
-            if isinstance(what, bytes):
-                pipe.publish(CHANNEL + topic, what)
-            else:
-                kind, data = what
-                arguments = [uuid4().hex, KEPT_S, kind, data, CHANNEL + topic, topic]
-                await self._announce_script(keys=_keys(topic), args=arguments, client=pipe)
-        await pipe.execute(raise_on_error=True)
+        async with self._valkey.pipeline(transaction=False) as pipe:
+            for topic, what in batch:
+                if isinstance(what, bytes):
+                    pipe.publish(CHANNEL + topic, what)
+                else:
+                    kind, data = what
+                    arguments = [uuid4().hex, KEPT_S, kind, data, CHANNEL + topic, topic]
+                    await self._announce_script(keys=_keys(topic), args=arguments, client=pipe)
+            await pipe.execute(raise_on_error=True)
 
     def _to_ourselves(self, batch: list[tuple[str, bytes | tuple[str, bytes]]]) -> None:
         """Valkey does not answer: those in this process at least hear of it."""
@@ -223,8 +223,7 @@ class Hub:
 
     async def heads(self, topics: list[str]) -> list[Head]:
         """Where these ephemeral topics are. Raises as `look` does."""
-        async with asyncio.timeout(SEND_S):
-            pipe = self._valkey.pipeline(transaction=False)
+        async with asyncio.timeout(SEND_S), self._valkey.pipeline(transaction=False) as pipe:
             for topic in topics:
                 await self._look_script(keys=_keys(topic), args=[uuid4().hex, KEPT_S, ""], client=pipe)
             found: list[Any] = await pipe.execute(raise_on_error=True)

@@ -85,13 +85,13 @@ class Presences:
         return found
 
     async def _ask(self, wanted: list[UUID]) -> list[Any]:
-        pipe = self._valkey.pipeline(transaction=False)
-        pipe.time()
-        pipe.zrange(NODES, 0, -1, withscores=True)
-        for account_id in wanted:
-            pipe.hgetall(here_key(account_id))
-            pipe.get(seen_key(account_id))
-        return await pipe.execute(raise_on_error=True)
+        async with self._valkey.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.zrange(NODES, 0, -1, withscores=True)
+            for account_id in wanted:
+                pipe.hgetall(here_key(account_id))
+                pipe.get(seen_key(account_id))
+            return await pipe.execute(raise_on_error=True)
 
 
 _ORDER = list(State)

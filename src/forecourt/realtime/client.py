@@ -166,6 +166,10 @@ class Client(WSListener):
             return
         if self.closing or kind == _PONG:
             return
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            # An extension, such as compression, that was not agreed on (RFC 6455, 5.2).
+            self.close_wire(1002)
+            return
         if not self._afford():
             self.close(Close.TOO_FAST)
             return

@@ -253,28 +253,28 @@ class People:
             await self._write_some(account_ids[i : i + BATCH])
 
     async def _write_some(self, account_ids: Sequence[UUID]) -> None:
-        pipe = self._valkey.pipeline(transaction=False)
-        now_ms = self._clock_ms()
-        for account_id in account_ids:
-            person = self._people[account_id]
-            person.due = None
-            person.written_at = time.monotonic()
-            sockets = [x for socket, state in person.sockets.items() for x in (str(socket), state.value)]
-            topics = list(person.topics) if person.sockets else []
-            counts = [len(self._dead), len(person.sockets), len(topics)]
-            await self._write(
-                keys=[here_key(account_id), seen_key(account_id)],
-                args=[SEEN_S, HERE_S, now_ms, self.node, *counts, *self._dead, *sockets, *topics],
-                client=pipe,
-            )
-        here = [str(a) for a in account_ids if self._people[a].sockets]
-        gone = [str(a) for a in account_ids if not self._people[a].sockets]
-        if here:
-            pipe.sadd(_node_key(self.node), *here)
-            pipe.expire(_node_key(self.node), FORGET_NODE_S)
-        if gone:
-            pipe.srem(_node_key(self.node), *gone)
-        answers: list[Any] = await pipe.execute(raise_on_error=True)
+        async with self._valkey.pipeline(transaction=False) as pipe:
+            now_ms = self._clock_ms()
+            for account_id in account_ids:
+                person = self._people[account_id]
+                person.due = None
+                person.written_at = time.monotonic()
+                sockets = [x for socket, state in person.sockets.items() for x in (str(socket), state.value)]
+                topics = list(person.topics) if person.sockets else []
+                counts = [len(self._dead), len(person.sockets), len(topics)]
+                await self._write(
+                    keys=[here_key(account_id), seen_key(account_id)],
+                    args=[SEEN_S, HERE_S, now_ms, self.node, *counts, *self._dead, *sockets, *topics],
+                    client=pipe,
+                )
+            here = [str(a) for a in account_ids if self._people[a].sockets]
+            gone = [str(a) for a in account_ids if not self._people[a].sockets]
+            if here:
+                pipe.sadd(_node_key(self.node), *here)
+                pipe.expire(_node_key(self.node), FORGET_NODE_S)
+            if gone:
+                pipe.srem(_node_key(self.node), *gone)
+            answers: list[Any] = await pipe.execute(raise_on_error=True)
         for account_id, told in zip(account_ids, answers[: len(account_ids)], strict=True):
             self._tell(account_id, told)
             person = self._people[account_id]
@@ -325,11 +325,11 @@ class People:
                 if not some:
                     return
                 left = [UUID(a.decode()) for a in some]
-                pipe = self._valkey.pipeline(transaction=False)
-                for account_id in left:
-                    keys = [here_key(account_id), seen_key(account_id)]
-                    await self._bury(keys=keys, args=[SEEN_S, self._clock_ms(), node], client=pipe)
-                told = await pipe.execute(raise_on_error=True)
+                async with self._valkey.pipeline(transaction=False) as pipe:
+                    for account_id in left:
+                        keys = [here_key(account_id), seen_key(account_id)]
+                        await self._bury(keys=keys, args=[SEEN_S, self._clock_ms(), node], client=pipe)
+                    told = await pipe.execute(raise_on_error=True)
                 # Only now: should we die before, another one finds them again.
                 await self._valkey.execute_command("SREM", _node_key(node), *some)
             for account_id, words in zip(left, told, strict=True):

@@ -93,7 +93,7 @@ class Heard:
     def __init__(self) -> None:
         self.said: list[tuple[str, dict[str, Any]]] = []
 
-    def announce(self, topic: str, data: bytes) -> None:
+    def announce(self, topic: str, data: bytes, type: str = "changed") -> None:
         self.said.append((topic, msgspec.json.decode(data)))
 
 

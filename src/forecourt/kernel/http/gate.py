@@ -260,6 +260,7 @@ class Gate:
     async def pass_of_token(self, token: str) -> Pass:
         """What an access token gives. Raises TokenRefused, TokenExpired, AccountClosed."""
         held = await self._verify(token)
+        self._refuse_closed(held)
         await self._alive(held)
         return held
 
@@ -281,7 +282,14 @@ class Gate:
         """Who holds a pass, as of now. Raises TokenRefused, TokenExpired, AccountClosed, Unavailable."""
         if self._now_s() >= held.expires:
             raise TokenExpired
+        self._refuse_closed(held)
         return await self._alive(held)
+
+    def _refuse_closed(self, held: Pass) -> None:
+        # Suspension ends the sessions too; to a socket the suspension is the reason.
+        account = held.actor.account_id
+        if account is not None and self._status.get(account) in ("suspended", "banned"):
+            raise AccountClosed
 
     def doubts(self, held: Pass) -> bool:
         """Whether something was heard that may end this pass: then `admit` says. Costs nothing, unlike that."""

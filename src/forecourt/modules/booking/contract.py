@@ -19,6 +19,7 @@ from forecourt.kernel.errors import Conflict, Forbidden, Gone, Invalid
 from forecourt.kernel.events import Event
 from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
+from forecourt.kernel.topics import TopicSource
 from forecourt.modules.venues.contract import DurationMin, People
 from forecourt.modules.venues.contract import Purpose as Purpose  # noqa: PLC0414 - callers find it here
 
@@ -637,6 +638,10 @@ class BlockRemoved(Event, name="block.removed", version=1, frozen=True, kw_only=
 
 
 # ---------------------------------------------------------------------------------------------------------------- calls
+
+
+class BookingTopics(TopicSource, Protocol):
+    """What may be followed on the socket: `venue:<id>:availability` by anyone, `booking:<id>` by those whose booking it is."""
 
 
 class Bookings(Protocol):

@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from forecourt.kernel.db import Tx
 from forecourt.kernel.events import Envelope, Subscription
 from forecourt.modules.booking import queries
+from forecourt.modules.booking.contract import (
+    ApprovalAsked,
+    BookingCancelled,
+    BookingCompleted,
+    BookingConfirmed,
+    BookingDeclined,
+    BookingExpired,
+    BookingHeld,
+    BookingNoShow,
+    BookingRescheduled,
+    BookingStarted,
+)
+from forecourt.modules.booking.live import booking_topic, told
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.payments.contract import PaymentCaptured, PaymentDue, PayWith
 from forecourt.modules.venues.contract import VenueChanged
+
+TOLD = (
+    BookingHeld,
+    ApprovalAsked,
+    BookingConfirmed,
+    BookingDeclined,
+    BookingCancelled,
+    BookingRescheduled,
+    BookingExpired,
+    BookingStarted,
+    BookingCompleted,
+    BookingNoShow,
+)
+"""What those hear who look at a booking."""
 
 
 def subscriptions(service: BookingService) -> list[Subscription]:
@@ -38,7 +66,18 @@ def subscriptions(service: BookingService) -> list[Subscription]:
                 now = service.clock.now()
                 await queries.desk_paid(tx, event.organisation_id, event.payment_id, event.amount.amount, now)
 
+    async def tell(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        """Whoever looks at one of these bookings hears that it is another now."""
+
+        def announce() -> None:
+            for envelope in envelopes:
+                booking_id: UUID = envelope.event.booking_id
+                service.announcer.announce(booking_topic(booking_id), told(booking_id), envelope.event.event_name)
+
+        tx.after_commit(announce)
+
     return [
+        Subscription("booking.live", "booking", TOLD, tell),
         Subscription("booking.books", "booking", (VenueChanged,), forget_books),
         Subscription("booking.payments", "booking", (PaymentCaptured, PaymentDue), hurry),
         Subscription("booking.desk", "booking", (PaymentCaptured,), received),

@@ -22,7 +22,7 @@ from forecourt.modules.booking.contract import (
     Payment,
     Purpose,
 )
-from forecourt.modules.booking.live import availability_changed, availability_topic
+from forecourt.modules.booking.live import AVAILABILITY_CHANGED, availability_changed, availability_topic
 from forecourt.modules.booking.queries import BookingRow
 from forecourt.modules.booking.service.alternatives import Alternatives
 from forecourt.modules.booking.service.books import Books, Terms
@@ -123,7 +123,7 @@ class Base:
         if not days:
             return
         topic, data = availability_topic(venue_id), availability_changed(venue_id, days)
-        tx.after_commit(lambda: self.announcer.announce(topic, data))
+        tx.after_commit(lambda: self.announcer.announce(topic, data, AVAILABILITY_CHANGED))
 
 
 # ------------------------------------------------------------------------------------------------------------------ values

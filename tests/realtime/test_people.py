@@ -1,0 +1,137 @@
+"""Presence: who is here, over all servers, and who hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import UUID
+
+import pytest
+from tests.journeys.world import Person, World
+from tests.realtime.conftest import Node
+from valkey.asyncio import Valkey
+
+from forecourt.kernel.presence import Presences, State, here_key
+from forecourt.realtime import people
+
+Nodes = Callable[..., Awaitable[Node]]
+
+
+@pytest.fixture
+async def presences(valkey_url: str) -> AsyncIterator[Presences]:
+    presences = Presences(valkey_url)
+    yield presences
+    await presences.close()
+
+
+@pytest.fixture
+async def ada(world: World) -> Person:
+    """Nobody has seen her before."""
+    return await world.person("Ada", verify=False)
+
+
+@pytest.fixture
+async def ben(world: World) -> Person:
+    return await world.person("Ben", verify=False)
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "GRACE_S", 0.3)
+
+
+async def becomes(presences: Presences, person: Person, state: State) -> None:
+    async with asyncio.timeout(20):
+        while (await presences.of([UUID(person.id)]))[UUID(person.id)].state is not state:
+            await asyncio.sleep(0.02)
+
+
+async def test_followers_hear_who_comes_changes_and_goes_at_another_server(
+    nodes: Nodes, presences: Presences, ada: Person, ben: Person
+) -> None:
+    one, two = await nodes(presence=True), await nodes(presence=True)
+    topic = await one.diary.make(UUID(ada.id), UUID(ben.id))
+    watching = await one.open(ada)
+    await watching.ask({"op": "subscribe", "topic": topic})
+    assert (await watching.recv())["data"] == {"account_id": ada.id, "state": "online", "last_seen": None}
+    coming = await two.open(ben)
+    await coming.ask({"op": "subscribe", "topic": topic})
+    event = await watching.recv()
+    assert event == {
+        "op": "event",
+        "topic": topic,
+        "type": "presence.changed",
+        "data": {"account_id": ben.id, "state": "online", "last_seen": None},
+    }
+    coming.send({"op": "presence", "state": "away"})
+    assert (await watching.recv())["data"]["state"] == "away"
+    # A second device that is there makes the person be there.
+    second = await one.open(ben)
+    assert (await watching.recv())["data"]["state"] == "online"
+    second.send({"op": "presence", "state": "dnd"})
+    assert (await watching.recv())["data"]["state"] == "dnd"
+    await second.leave()
+    assert (await watching.recv())["data"]["state"] == "away"
+    coming.drop()
+    gone = (await watching.recv())["data"]
+    assert gone["state"] == "offline"
+    assert gone["last_seen"].endswith("Z")
+    found = await presences.of([UUID(ben.id), UUID(ada.id)])
+    assert found[UUID(ben.id)].state is State.OFFLINE
+    assert found[UUID(ben.id)].last_seen is not None
+    assert found[UUID(ada.id)].state is State.ONLINE
+
+
+async def test_who_follows_nothing_in_common_hears_nothing(nodes: Nodes, presences: Presences, ada: Person, ben: Person) -> None:
+    node = await nodes(presence=True)
+    mine, theirs = await node.diary.make(UUID(ada.id)), await node.diary.make(UUID(ben.id))
+    watching, other = await node.open(ada), await node.open(ben)
+    await watching.ask({"op": "subscribe", "topic": mine})
+    assert (await watching.recv())["data"]["account_id"] == ada.id
+    await other.ask({"op": "subscribe", "topic": theirs})
+    await becomes(presences, ben, State.ONLINE)
+    other.send({"op": "presence", "state": "away"})
+    await becomes(presences, ben, State.AWAY)
+    await node.diary.write(mine, "nothing came before this")
+    assert (await watching.recv())["type"] == "entry.written"
+
+
+async def test_coming_back_within_the_grace_is_not_leaving(
+    nodes: Nodes, ada: Person, ben: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "GRACE_S", 60)
+    node = await nodes(presence=True)
+    topic = await node.diary.make(UUID(ada.id), UUID(ben.id))
+    watching, page = await node.open(ada), await node.open(ben)
+    for ws in (watching, page):
+        await ws.ask({"op": "subscribe", "topic": topic})
+    async with asyncio.timeout(20):
+        while (await watching.recv())["data"] != {"account_id": ben.id, "state": "online", "last_seen": None}:
+            pass
+    page.drop()
+    page = await node.open(ben)
+    await page.ask({"op": "subscribe", "topic": topic})
+    page.send({"op": "presence", "state": "away"})
+    while (heard := (await watching.recv())["data"]["state"]) == "online":
+        """Somebody else's, or said twice; but never offline."""
+    assert heard == "away"
+
+
+async def test_a_wiped_valkey_learns_again_who_is_here(nodes: Nodes, presences: Presences, valkey_url: str, ada: Person) -> None:
+    node = await nodes()
+    ws = await node.open(ada)
+    await becomes(presences, ada, State.ONLINE)
+    async with Valkey.from_url(valkey_url) as valkey:
+        await valkey.delete(here_key(UUID(ada.id)))
+    await becomes(presences, ada, State.OFFLINE)
+    node.realtime.missed()  # as the hub calls it when its connection is back
+    await becomes(presences, ada, State.ONLINE)
+    assert await ws.ask({"op": "ping"}) == {"op": "pong"}
+
+
+async def test_nobody_can_say_is_offline(ada: Person) -> None:
+    presences = Presences("unix:///nowhere/valkey.sock")
+    found = await presences.of([UUID(ada.id)])
+    assert found[UUID(ada.id)].state is State.OFFLINE
+    assert await presences.of([]) == {}
+    await presences.close()
