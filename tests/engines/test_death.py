@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -14,11 +15,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 import valkey
-from tests.engines.conftest import RunProgram, eventually, processes_of
+from tests.engines.conftest import PATIENCE_S, RunProgram, eventually, processes_of
 
 from forecourt.engines import EngineError, start_engines
 from forecourt.engines import postgres as pg
-from forecourt.engines.process import Nursery, choose_owner, guarded, living_in
+from forecourt.engines.process import Hand, Nursery, choose_owner, guarded, living_in
 
 
 async def execute(url: str, sql: str) -> object:
@@ -80,14 +81,52 @@ def test_ctrl_c_while_starting_stops_everything(data: Path, run_program: RunProg
     assert processes_of(data) == {}
 
 
-def test_the_thread_that_starts_children_is_there_before_the_first(data: Path) -> None:
-    """Ctrl-C in the middle of starting a thread makes an executor forget it, and with it the child that it starts just then."""
-    nursery = Nursery()
+def test_what_was_asked_of_the_hand_is_done_although_ctrl_c_stopped_the_asker() -> None:
+    hand = Hand("test")
+    begun, go_on = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def work() -> None:
+        begun.set()
+        go_on.wait(PATIENCE_S)
+        done.append("work")
+
+    def interrupt() -> None:
+        begun.wait(PATIENCE_S)
+        assert asker is not None
+        signal.pthread_kill(asker, signal.SIGINT)  # where the kernel delivers Ctrl-C
+
+    asker = threading.main_thread().ident
+    pressing = threading.Thread(target=interrupt)
+    pressing.start()
+    with pytest.raises(KeyboardInterrupt):
+        hand.ask(work)
+    pressing.join()
+    assert done == []
+    go_on.set()
+    assert hand.ask(lambda: list(done)) == ["work"]  # whoever asks next is answered after it
+    with pytest.raises(ZeroDivisionError):
+        hand.ask(lambda: 1 / 0)
+    hand.finish()
+
+
+def test_a_nursery_has_its_thread_before_the_first_child_and_ends_it(data: Path) -> None:
     before = threading.active_count()
+    nursery = Nursery()
+    assert threading.active_count() == before + 1
     nursery.run("true", ["/bin/true"], choose_owner(data.parent), cwd=data.parent, log=data.parent / "log", limit_s=10)
-    assert threading.active_count() == before
+    assert threading.active_count() == before + 1
     nursery.close()
-    assert threading.active_count() == before - 1
+    assert threading.active_count() == before
+
+
+def test_engines_that_nobody_holds_stop(made: Path) -> None:
+    """As when Ctrl-C strikes just before the caller has them."""
+    engines = start_engines(made)
+    assert processes_of(made) != {}
+    del engines
+    gc.collect()
+    assert processes_of(made) == {}
 
 
 def test_ctrl_c_while_running_stops_everything(made: Path, run_program: RunProgram) -> None:

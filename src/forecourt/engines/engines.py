@@ -40,6 +40,22 @@ class Running:
     valkey_url: str = field(repr=False)
 
 
+class Undo(contextlib.ExitStack):
+    """What has to be undone, undone at the latest when nobody knows of it any more.
+
+    Ctrl-C may strike between the moment the engines serve and the moment the caller holds them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._owner_pid = os.getpid()
+
+    def __del__(self) -> None:
+        # At the interpreter's end the kernel ends the children; a forked copy of us owns none.
+        if os.getpid() == self._owner_pid and not sys.is_finalizing():
+            self.close()
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Engines:
     """Running engines, or the addresses of outside ones. Keep it: the engines stop when it goes, or with the program.
@@ -126,7 +142,7 @@ def _start(
     archive: Path | None,
 ) -> Engines:
     nursery = Nursery()
-    with contextlib.ExitStack() as undo:
+    with Undo() as undo:
         undo.callback(nursery.close)
         owned: dict[str, Engine] = {}
         if database_url is None or valkey_url is None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -189,7 +188,7 @@ class Postgres:
             "-d",
             DATABASE,
         ]
-        return subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=30).returncode  # noqa: S603
+        return self.nursery.status_of(command)
 
     def _create(self) -> None:
         """Make the cluster beside its place and rename it when it is whole and on disk: a crash leaves nothing half done."""

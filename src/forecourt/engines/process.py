@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeVar, cast
 
 GUARD = Path(__file__).with_name("_guard.py")
 NAMESPACE_REFUSED = 77  # the guard's exit status
@@ -20,6 +21,9 @@ UNPRIVILEGED_USER = 65534
 POLL_S = 0.01
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOG_TAIL_LINES = 12
+
+
+T = TypeVar("T")
 
 
 class EngineError(Exception):
@@ -115,21 +119,56 @@ def clean_environment() -> dict[str, str]:
     return kept | {"LC_ALL": "C", "LANG": "C", "TZ": "UTC"}
 
 
+class Hand:
+    """A thread that does one thing after another, and an asker whom Ctrl-C may stop at any moment: what was asked is done all the
+    same, and the next who asks is answered after it.
+
+    No executor: Ctrl-C inside one can leave behind a lock that is held for ever, or a thread that nobody remembers. Here the two
+    meet in queues whose `put` and `get` are whole to the interpreter. The thread does not keep a program from ending.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._asked: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def ask(self, work: Callable[[], T]) -> T:
+        """What `work` returns or raises, done in the thread."""
+        answer: SimpleQueue[tuple[bool, object]] = SimpleQueue()
+
+        def attempt() -> None:
+            try:
+                answer.put((True, work()))
+            except BaseException as error:
+                answer.put((False, error))
+
+        self._asked.put(attempt)
+        well, outcome = answer.get()
+        if well:
+            return cast("T", outcome)
+        raise cast("BaseException", outcome)
+
+    def finish(self) -> None:
+        """Ends the thread once it has done all that it was asked."""
+        self._asked.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (work := self._asked.get()) is not None:
+            work()
+
+
 @dataclass
 class Nursery:
     """Starts children from one thread that lives as long as the nursery does.
 
     The kernel ties a child's parent-death signal to the *thread* that forked it: a child started from a passing worker thread
-    would be killed with it. It also keeps Ctrl-C out of the middle of a fork, so no child is ever lost from sight. The thread is
-    there before the first child: an executor that Ctrl-C stops while it starts its thread forgets that thread, not its work.
+    would be killed with it. It also keeps Ctrl-C out of the middle of a fork, so no child is ever lost from sight.
     """
 
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict[str, "subprocess.Popen[bytes]"])
     closing: threading.Event = field(default_factory=threading.Event)
-    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="engines"))
-
-    def __post_init__(self) -> None:
-        self._thread.submit(int).result()
+    _hand: Hand = field(default_factory=lambda: Hand("engines"))
 
     def start(
         self,
@@ -160,7 +199,7 @@ class Nursery:
                 child.stdin.write(stdin)  # a few bytes: never more than a pipe takes at once
                 child.stdin.close()
 
-        self._thread.submit(start).result()
+        self._hand.ask(start)
         return self.children[name]
 
     def run(
@@ -179,10 +218,18 @@ class Nursery:
         if status != 0:
             raise EngineError(f"{name} failed (exit status {status}).", tail(log))
 
+    def status_of(self, command: Sequence[str | Path]) -> int:
+        """The exit status of a command that takes a moment. Ctrl-C in the middle of starting it would lose it from sight."""
+
+        def run() -> int:
+            return subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=30).returncode  # noqa: S603
+
+        return self._hand.ask(run)
+
     def end(self, name: str, steps: Sequence[tuple[signal.Signals, float]]) -> None:
         """Send child `name` each signal in turn until it is gone, waiting for the seconds given with it."""
         # Asked in the nursery's thread, the answer includes a start that Ctrl-C kept the caller from seeing.
-        child = self._thread.submit(self.children.get, name).result()
+        child = self._hand.ask(lambda: self.children.get(name))
         if child is None:
             return
         for number, patience_s in steps:
@@ -217,10 +264,10 @@ class Nursery:
         """End every child that is left, and the thread."""
         self.closing.set()
         try:
-            for name in self._thread.submit(lambda: list(self.children)).result():
+            for name in self._hand.ask(lambda: list(self.children)):
                 self.end(name, [(signal.SIGKILL, 5)])
         finally:
-            self._thread.shutdown(wait=True)
+            self._hand.finish()
 
 
 def living_in(directory: Path, program: str) -> list[int]:
