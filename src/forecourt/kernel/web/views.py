@@ -39,6 +39,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     count: int | None = None
     price: Money | None = None
     icon: str = ""
+    lang: str = ""
+    """The label's language, when it is not the page's: the names of languages."""
 
 
 class Who(msgspec.Struct, frozen=True):

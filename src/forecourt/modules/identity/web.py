@@ -376,9 +376,9 @@ class IdentityPages(Api):
             events=[Happened.of(row) for row in events],
             zone=zone,
             languages=[
-                Choice(label="English", value="en"),
-                Choice(label="Português", value="pt"),
-                Choice(label="اردو", value="ur"),
+                Choice(label="English", value="en", lang="en"),
+                Choice(label="Português", value="pt", lang="pt"),
+                Choice(label="اردو", value="ur", lang="ur"),
             ],
             themes=[Choice(label=self._say(visit, f"identity.theme_{name}"), value=name) for name in ("system", "light", "dark")],
         )
