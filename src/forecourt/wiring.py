@@ -98,6 +98,8 @@ def notifications(house: House) -> Part:
     from forecourt.modules.venues.contract import Venues
 
     call = house.board.call
+    from forecourt.modules.notifications.staff_web import MessagePages
+    from forecourt.modules.notifications.web import NotificationPages
     service = Notifications(
         house.database.module("notifications"),
         house.clock,
@@ -118,6 +120,8 @@ def notifications(house: House) -> Part:
         ],
         # Every module's events are registered by now, as for audit below.
         subscriptions=reactions.subscriptions(house.clock, registered_events().values()),
+            *NotificationPages(service.inbox, service.choices, house.surroundings).operations(),
+            *MessagePages(service.house, call(Venues), house.surroundings, house.clock).operations(),
         handlers=jobs.handlers(service.sending),
         schedules=jobs.schedules(),
     )
