@@ -130,6 +130,39 @@ async def test_an_upload_names_one_file_and_nothing_unknown(world: World, client
     assert (await send(None, client, samples.picture())).status_code == 401
 
 
+async def test_a_broken_line_costs_one_part_and_not_the_whole(world: World, client: httpx.AsyncClient) -> None:
+    ada, content = await world.person(), samples.mp3(frames=20)
+    begun = await ada.post("/v1/uploads/resumable", {"bytes": len(content), "name": "voice.mp3"})
+    assert begun.status_code == 201, begun.text
+    where = begun.headers["location"]
+    assert where == f"/v1/uploads/{begun.json()['id']}"
+    part = {**ada.headers, "Content-Type": "application/offset+octet-stream", "Tus-Resumable": "1.0.0"}
+    first = await client.patch(where, headers=part | {"Upload-Offset": "0"}, content=content[:5000])
+    assert (first.status_code, first.headers["upload-offset"]) == (204, "5000")
+    again = await client.patch(where, headers=part | {"Upload-Offset": "0"}, content=content[:5000])
+    assert (again.status_code, again.json()["code"], again.json()["received"]) == (409, "upload_offset", 5000)
+    head = await client.head(where, headers=ada.headers)
+    assert (head.status_code, head.headers["upload-offset"], head.headers["upload-length"]) == (200, "5000", str(len(content)))
+    assert (await ada.post(f"{where}/finish")).json()["code"] == "upload_incomplete"
+    rest = await client.patch(where, headers=part | {"Upload-Offset": head.headers["upload-offset"]}, content=content[5000:])
+    assert rest.headers["upload-offset"] == str(len(content))
+    card = await ada.post(f"{where}/finish")
+    assert (card.status_code, card.json()["id"]) == (201, begun.json()["id"])
+    assert (await client.get(card.json()["url"])).content == content
+
+    for headers, status in (
+        (part, 422),
+        (part | {"Upload-Offset": "-1"}, 422),
+        (ada.headers | {"Upload-Offset": "0"}, 415),
+        (part | {"Upload-Offset": "0"}, 404),  # it is a file now
+    ):
+        assert (await client.patch(where, headers=headers, content=b"x")).status_code == status
+    eve = await world.person("Eve")
+    assert (await eve.get(where)).status_code == 404
+    large = part | {"Upload-Offset": "0"}
+    assert (await client.patch(where, headers=large, content=b"x" * (4 * 1024 * 1024 + 1))).status_code == 413
+
+
 async def test_a_browser_sends_with_its_cookie_and_the_token_of_its_page(world: World, client: httpx.AsyncClient) -> None:
     ada = await world.person()
     page = await client.get("/sign-in")

@@ -406,13 +406,15 @@ async def test_a_process_killed_between_object_and_row_leaves_no_row_and_what_it
 async def test_what_took_too_long_to_be_written_is_refused_rather_than_lost(album: Album) -> None:
     class Slow(Folder):
         async def put(self, key: str, content: BinaryIO) -> None:
-            await super().put(key, content)
             album.clock.advance(2 * HOUR)
             assert await album.sweep() >= 1
+            await super().put(key, content)
 
     slow = MediaService(album.db.module("media"), album.clock, Slow(album.root), PLENTY, b"secret")
     with pytest.raises(Unavailable):
         await slow.take(album.ada, samples.PDF, "", "")
+    assert len(album.objects()) == 1  # written after the sweep
+    await album.sweep()
     assert album.objects() == []
     slow.close()
 

@@ -157,13 +157,9 @@ def _operation(op: Operation, schemas: dict[str, Any], components: dict[str, Any
         )
     if parameters:
         out["parameters"] = parameters
-    if "files" in op.wants:
-        out["requestBody"] = {"required": True, "content": {MULTIPART: {"schema": _form(op, schemas, components)}}}
-    if op.body is not None:
-        out["requestBody"] = {
-            "required": not nothing_needed(op.body),
-            "content": {"application/json": {"schema": schemas[_key(op.body)]}},
-        }
+    body = _body(op, schemas, components)
+    if body is not None:
+        out["requestBody"] = body
     kind = declared.access.kind
     if kind is AccessKind.PUBLIC:
         out["security"] = [{}, {"bearer": []}]
@@ -174,6 +170,17 @@ def _operation(op: Operation, schemas: dict[str, Any], components: dict[str, Any
     else:
         out["security"] = [{"bearer": []}]
     return out
+
+
+def _body(op: Operation, schemas: dict[str, Any], components: dict[str, Any]) -> Document | None:
+    """What a request carries: JSON, a form with files, or bytes; None for nothing."""
+    if "files" in op.wants:
+        return {"required": True, "content": {MULTIPART: {"schema": _form(op, schemas, components)}}}
+    if op.declared.takes:
+        return {"required": True, "content": {op.declared.takes: {"schema": {"type": "string", "format": "binary"}}}}
+    if op.body is None:
+        return None
+    return {"required": not nothing_needed(op.body), "content": {"application/json": {"schema": schemas[_key(op.body)]}}}
 
 
 def _form(op: Operation, schemas: dict[str, Any], components: dict[str, Any]) -> Document:

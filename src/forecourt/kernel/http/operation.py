@@ -175,6 +175,8 @@ class Declared(msgspec.Struct, frozen=True):
     limits: tuple[Limit, ...]
     max_body_bytes: int
     content_type: str
+    takes: str = ""
+    """The media type of a body that the operation reads itself, from `request`."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -216,8 +218,9 @@ def _declare(
     limits: tuple[Limit, ...],
     max_body_bytes: int,
     content_type: str,
+    takes: str = "",
 ) -> Callable[[F], F]:
-    declared = Declared(method, path, kind, access, status, keyed, problems, limits, max_body_bytes, content_type)
+    declared = Declared(method, path, kind, access, status, keyed, problems, limits, max_body_bytes, content_type, takes)
 
     def mark(function: F) -> F:
         function.__operation__ = declared  # type: ignore[attr-defined]
@@ -249,8 +252,9 @@ def _writer(method: str) -> Callable[..., Callable[[F], F]]:
         limits: tuple[Limit, ...] = (),
         max_body_bytes: int = MAX_BODY_BYTES,
         content_type: str = "application/json",
+        takes: str = "",
     ) -> Callable[[F], F]:
-        return _declare(method, path, Kind.API, access, status, keyed, problems, limits, max_body_bytes, content_type)
+        return _declare(method, path, Kind.API, access, status, keyed, problems, limits, max_body_bytes, content_type, takes)
 
     return write
 

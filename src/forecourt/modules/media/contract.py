@@ -116,6 +116,27 @@ class MediaInUse(Conflict):
     title = "This file is attached to something"
 
 
+class UploadOffset(Conflict):
+    """A part begins elsewhere than where the last one ended; `received` says where that is."""
+
+    code = "upload_offset"
+    title = "This part does not follow what is there"
+
+
+class UploadIncomplete(Conflict):
+    """`received` says how much is there."""
+
+    code = "upload_incomplete"
+    title = "The last part is not there yet"
+
+
+class TooManyUploads(Conflict):
+    """Finish or discard one of those that were begun."""
+
+    code = "too_many_uploads"
+    title = "Too many uploads are under way"
+
+
 class MediaAttached(Event, frozen=True, name="media.attached"):
     organisation_id: UUID | None
     """Of the organisation that holds the files; None when a person does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 from urllib.parse import quote
@@ -12,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.errors import Invalid, NotFound
+from forecourt.kernel.errors import Invalid, NotFound, UnsupportedMedia
 from forecourt.kernel.http.operation import (
     ANY_STAFF,
     PUBLIC,
@@ -20,10 +21,12 @@ from forecourt.kernel.http.operation import (
     By,
     Download,
     Limit,
+    Reply,
     Request,
     SentFile,
     delete,
     get,
+    patch,
     post,
 )
 from forecourt.modules.media import rules
@@ -35,12 +38,19 @@ from forecourt.modules.media.contract import (
     MediaQuotaFull,
     MediaRefused,
     MediaTooLarge,
+    TooManyUploads,
+    UploadIncomplete,
+    UploadOffset,
 )
+from forecourt.modules.media.queries import UploadRow
 from forecourt.modules.media.service import Asked, MediaService, Opened, Sent
 
 FORM_BYTES = 64 * 1024
 """What a form has around its file."""
 MAX_UPLOAD_BYTES = max(rules.MAX_BYTES.values()) + FORM_BYTES
+MAX_PART_BYTES = 4 * rules.MIB
+PART = "application/offset+octet-stream"
+PARTS = (Limit("600/minute", By.ACCOUNT),)
 UPLOADS = (Limit("60/minute", By.ACCOUNT), Limit("1000/day", By.ACCOUNT))
 REFUSALS = (MediaRefused, MediaTooLarge, MediaQuotaFull)
 IMMUTABLE_FROM_S = 86_400
@@ -57,6 +67,21 @@ class Width(StrEnum):
 
 class UploadForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alt: Annotated[str, Meta(max_length=500, description="What an image shows, in words")] = ""
+
+
+class NewUpload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    bytes: Annotated[int, Meta(ge=1, le=max(rules.MAX_BYTES.values()))]
+    name: Annotated[str, Meta(max_length=200)] = ""
+    alt: Annotated[str, Meta(max_length=500, description="What an image shows, in words")] = ""
+
+
+class Upload(msgspec.Struct, frozen=True):
+    """An upload in parts. `received` is where the next part begins."""
+
+    id: UUID
+    bytes: int
+    received: int
+    expires_at: datetime
 
 
 class MediaQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,9 +119,49 @@ class MediaApi(Api):
         """Send a file that the organisation holds, such as a photo of a venue."""
         return await self._service.take_for_organisation(ctx, _the_one(files, form))
 
+    @post("/v1/uploads/resumable", status=201, problems=(MediaQuotaFull, TooManyUploads), limits=UPLOADS)
+    async def begin(self, ctx: Context, body: NewUpload) -> Reply[Upload]:
+        """Begin an upload in parts.
+
+        Send the parts to the address in `Location`, in order, then finish it. It may take a day.
+        """
+        row = await self._service.begin(ctx, body.bytes, body.name, body.alt)
+        return Reply(_upload(row), headers={"Location": f"/v1/uploads/{row.id}"} | _progress(row.received, row.bytes))
+
+    @get("/v1/uploads/{id}", problems=(NotFound,))
+    async def progress(self, ctx: Context, id: UUID) -> Reply[Upload]:
+        """How far an upload in parts has come: where the next part begins. HEAD tells it in `Upload-Offset`."""
+        row = await self._service.progress(ctx, id)
+        return Reply(_upload(row), headers={"Cache-Control": "no-store"} | _progress(row.received, row.bytes))
+
+    @patch(
+        "/v1/uploads/{id}",
+        problems=(NotFound, UploadOffset),
+        limits=PARTS,
+        max_body_bytes=MAX_PART_BYTES,
+        takes=PART,
+    )
+    async def receive(self, ctx: Context, request: Request, id: UUID) -> Reply[None]:
+        """Send the next part, at most 4 MiB, as `application/offset+octet-stream`.
+
+        `Upload-Offset` says where it begins. A part that breaks off has not been sent; ask where to go on.
+        """
+        if request.header("content-type").split(";", 1)[0].strip().lower() != PART:
+            raise UnsupportedMedia(f"send {PART}")
+        offset = request.header("upload-offset")
+        if not (offset.isascii() and offset.isdigit() and len(offset) <= 12):
+            raise Invalid.field("Upload-Offset", "how many bytes came before this part")
+        received = await self._service.receive(ctx, id, int(offset), request.body)
+        return Reply(None, headers=_progress(received))
+
+    @post("/v1/uploads/{id}/finish", status=201, problems=(NotFound, UploadIncomplete, *REFUSALS))
+    async def finish(self, ctx: Context, id: UUID) -> MediaCard:
+        """Make the parts a file, which has the upload's id. Asked again, it answers the same."""
+        return await self._service.finish(ctx, id)
+
     @delete("/v1/uploads/{id}", problems=(NotFound, MediaInUse))
     async def discard(self, ctx: Context, id: UUID) -> None:
-        """Take back a file that is not attached to anything."""
+        """Take back a file that is not attached to anything, or an upload that is under way."""
         await self._service.discard(ctx, id)
 
     @get("/v1/media/{id}", access=PUBLIC, problems=(NotFound,), content_type="*/*")
@@ -124,6 +189,16 @@ def _the_one(files: list[SentFile], form: UploadForm) -> Sent:
     if [f.field for f in files] != ["file"]:
         raise Invalid.field("file", "send one file under this name")
     return Sent(files[0].file, files[0].name, form.alt)
+
+
+def _upload(row: UploadRow) -> Upload:
+    return Upload(row.id, row.bytes, row.received, row.expires_at)
+
+
+def _progress(received: int, whole: int | None = None) -> dict[str, str]:
+    """As tus 1.0 names it."""
+    length = {} if whole is None else {"Upload-Length": str(whole)}
+    return {"Tus-Resumable": "1.0.0", "Upload-Offset": str(received)} | length
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -72,6 +72,24 @@ class FileRow(Struct, frozen=True):
         return MediaOwner(self.owner_module, self.owner_kind, self.owner_id)
 
 
+class UploadRow(Struct, frozen=True):
+    """An upload in parts, as far as it has come."""
+
+    holder_id: UUID
+    id: UUID
+    bytes: int
+    received: int
+    name: str
+    alt: str
+    expires_at: datetime
+
+
+class Part(Struct, frozen=True):
+    starts_at: int
+    bytes: int
+    object: str
+
+
 class Doomed(Struct, frozen=True):
     holder_id: UUID
     content_id: UUID
@@ -136,7 +154,8 @@ DOOM = Statement(
     " on conflict (holder_id, content_id) do update set due_at = excluded.due_at"
 )
 SPARE = Statement("delete from media.doomed where holder_id = $1 and content_id = $2 and not condemned")
-FORGET_DOOMED = Statement("delete from media.doomed where holder_id = $1 and content_id = $2")
+# Whoever dooms it anew moves the time: then it is not forgotten.
+FORGET_DOOMED = Statement("delete from media.doomed where holder_id = $1 and content_id = $2 and due_at = $3")
 DUE = Query(
     Doomed, "select holder_id, content_id from media.doomed where due_at <= $1 order by due_at, holder_id, content_id limit $2"
 )
@@ -145,6 +164,29 @@ CONDEMN = Statement(
     " where d.holder_id = $1 and d.content_id = $2 and d.due_at <= $3"
     " and not exists (select from media.content c where c.holder_id = d.holder_id and c.id = d.content_id)"
 )
+
+
+# One at a time counts a holder's uploads, so that two together do not exceed the limit.
+LOCK_HOLDING = Statement(
+    "insert into media.holding as h (holder_id, bytes) values ($1, 0) on conflict (holder_id) do update set bytes = h.bytes"
+)
+OPEN_UPLOADS = Query(int, "select count(*)::int from media.upload where holder_id = $1 and expires_at > $2")
+BEGIN_UPLOAD = Statement("insert into media.upload (holder_id, id, bytes, name, alt, expires_at) values ($1, $2, $3, $4, $5, $6)")
+UPLOAD = Query(
+    UploadRow,
+    "select holder_id, id, bytes, received, name, alt, expires_at from media.upload"
+    " where holder_id = $1 and id = $2 and expires_at > $3",
+)
+RECEIVE = Statement(
+    "update media.upload set received = received + $4"
+    " where holder_id = $1 and id = $2 and received = $3 and received + $4 <= bytes and expires_at > $5"
+)
+ADD_PART = Statement("insert into media.part (holder_id, upload_id, starts_at, bytes, object) values ($1, $2, $3, $4, $5)")
+PARTS = Query(
+    Part,
+    "select starts_at, bytes, object from media.part where holder_id = $1 and upload_id = $2 order by starts_at limit 20000",
+)
+END_UPLOAD = Statement("delete from media.upload where holder_id = $1 and id = $2")
 
 
 async def locate(tx: Tx, ids: list[UUID]) -> list[Place]:
@@ -244,5 +286,37 @@ async def condemn(tx: Tx, doomed: Doomed, now: datetime, again_at: datetime) -> 
     return await tx.run(CONDEMN, doomed.holder_id, doomed.content_id, now, again_at) == 1
 
 
-async def forget_doomed(tx: Tx, doomed: Doomed) -> None:
-    await tx.run(FORGET_DOOMED, doomed.holder_id, doomed.content_id)
+async def forget_doomed(tx: Tx, doomed: Doomed, due_at: datetime) -> None:
+    """When it is still due at the time that it was condemned until."""
+    await tx.run(FORGET_DOOMED, doomed.holder_id, doomed.content_id, due_at)
+
+
+async def open_uploads(tx: Tx, holder_id: UUID, now: datetime) -> int:
+    """How many uploads in parts are under way; nobody begins another for the holder until the transaction ends."""
+    await tx.run(LOCK_HOLDING, holder_id)
+    return await tx.one(OPEN_UPLOADS, holder_id, now)
+
+
+async def begin_upload(tx: Tx, row: UploadRow) -> None:
+    await tx.run(BEGIN_UPLOAD, row.holder_id, row.id, row.bytes, row.name, row.alt, row.expires_at)
+
+
+async def upload(tx: Tx, holder_id: UUID, id: UUID, now: datetime) -> UploadRow | None:
+    return await tx.maybe(UPLOAD, holder_id, id, now)
+
+
+async def receive(tx: Tx, holder_id: UUID, id: UUID, part: Part, now: datetime) -> bool:
+    """False when the part does not begin where the last one ended, or goes beyond the end."""
+    if await tx.run(RECEIVE, holder_id, id, part.starts_at, part.bytes, now) == 0:
+        return False
+    await tx.run(ADD_PART, holder_id, id, part.starts_at, part.bytes, part.object)
+    return True
+
+
+async def parts(tx: Tx, holder_id: UUID, id: UUID) -> list[Part]:
+    return await tx.all(PARTS, holder_id, id)
+
+
+async def end_upload(tx: Tx, holder_id: UUID, id: UUID) -> bool:
+    """False when it has ended already."""
+    return await tx.run(END_UPLOAD, holder_id, id) == 1
