@@ -77,13 +77,17 @@ async def create_platform_admin(house: House, email: str, name: str, password: s
 def people(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.identity.contract import Identity
+    from forecourt.modules.media.contract import Media
     from forecourt.modules.people.contract import People
     from forecourt.modules.people.http import PeopleApi
     from forecourt.modules.people.service import PeopleService
+    from forecourt.modules.people.web import PeoplePages
 
-    service = PeopleService(house.database.module("people"), house.clock, house.board.call(Identity))
+    files = house.board.call(Media)
+    service = PeopleService(house.database.module("people"), house.clock, house.board.call(Identity), files)
     house.board.provide(People, service)
-    return Part("people", operations=PeopleApi(service).operations())
+    pages = PeoplePages(service, files, house.surroundings)
+    return Part("people", operations=[*PeopleApi(service).operations(), *pages.operations()])
 
 
 def notifications(house: House) -> Part:

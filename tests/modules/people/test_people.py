@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
 import pytest
+from tests.modules.media.conftest import Album
+from tests.modules.media.samples import picture
 
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, ActorKind, Context
@@ -53,8 +56,13 @@ def directory() -> Directory:
 
 
 @pytest.fixture
-def people(db: Database, directory: Directory) -> PeopleService:
-    return PeopleService(db.module("people"), FixedClock(datetime.now(UTC)), directory)  # type: ignore[arg-type]
+def album(db: Database, tmp_path: Path) -> Album:
+    return Album(db, tmp_path)
+
+
+@pytest.fixture
+def people(db: Database, directory: Directory, album: Album) -> PeopleService:
+    return PeopleService(db.module("people"), FixedClock(datetime.now(UTC)), directory, album.media)  # type: ignore[arg-type]
 
 
 def id_of(ctx: Context) -> UUID:
@@ -77,10 +85,11 @@ async def test_who_never_edited_a_profile_is_shown_by_name_alone(people: PeopleS
             await people.look(STRANGER, unknown)
 
 
-async def test_each_field_is_shown_to_those_its_owner_chose(people: PeopleService, directory: Directory) -> None:
+async def test_each_field_is_shown_to_those_its_owner_chose(people: PeopleService, directory: Directory, album: Album) -> None:
     ada, eve = directory.add("Ada"), directory.add("Eve")
+    photo = await album.send(picture(64, 64), ada)
     everything = ProfilePatch(
-        bio="b", photo_id=uuid4(), city="c", sports=[PlayedSport("padel", 35)], languages=["en"],
+        bio="b", photo_id=photo.id, city="c", sports=[PlayedSport("padel", 35)], languages=["en"],
         preferred_times=[PreferredTime(0, "18:00", "20:00")],
     )  # fmt: skip
     await people.edit(ada, everything, None)
@@ -167,9 +176,11 @@ async def test_a_closed_account_has_no_page(people: PeopleService, directory: Di
             await people.look(STRANGER, str(id_of(ctx)))
 
 
-async def test_cards_come_in_the_order_asked_without_hidden_photos(people: PeopleService, directory: Directory) -> None:
+async def test_cards_come_in_the_order_asked_without_hidden_photos(
+    people: PeopleService, directory: Directory, album: Album
+) -> None:
     ada, eve = directory.add("Ada"), directory.add("Eve")
-    photo = uuid4()
+    photo = (await album.send(picture(64, 64), ada)).id
     await people.edit(ada, ProfilePatch(photo_id=photo), None)
     cards = await people.cards(STRANGER, [id_of(eve), uuid4(), id_of(ada)])
     assert [(c.name, c.photo_id) for c in cards] == [("Eve", None), ("Ada", photo)]

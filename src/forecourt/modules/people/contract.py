@@ -112,6 +112,11 @@ class People(Protocol):
         ...
 
     @idempotent
+    async def by_handles(self, ctx: Context, handles: list[str]) -> list[PersonCard]:
+        """Whose handles these are, whatever their case; unknown ones are left out. At most 50 at once."""
+        ...
+
+    @idempotent
     async def my_preferences(self, ctx: Context) -> Preferences:
         """Of `ctx`'s person; who never set any has the defaults. Raises Unauthenticated without a person."""
         ...

@@ -40,6 +40,11 @@ PROFILE_BY_HANDLE = Query(
     "select account_id, display_name, handle, bio, photo_id, city, sports, preferred_times, languages, visibility, version"
     " from people.profile where handle_key = $1",
 )
+PROFILES_BY_HANDLE = Query(
+    ProfileRow,
+    "select account_id, display_name, handle, bio, photo_id, city, sports, preferred_times, languages, visibility, version"
+    " from people.profile where handle_key = any($1::text[]) limit 50",
+)
 LOCK_PROFILE = Query(
     ProfileRow,
     "select account_id, display_name, handle, bio, photo_id, city, sports, preferred_times, languages, visibility, version"
@@ -71,6 +76,10 @@ async def profile(tx: Tx, account_id: UUID) -> ProfileRow | None:
 
 async def profile_by_handle(tx: Tx, handle_key: str) -> ProfileRow | None:
     return await tx.maybe(PROFILE_BY_HANDLE, handle_key)
+
+
+async def profiles_by_handle(tx: Tx, handle_keys: list[str]) -> list[ProfileRow]:
+    return await tx.all(PROFILES_BY_HANDLE, handle_keys)
 
 
 async def lock_profile(tx: Tx, account_id: UUID) -> ProfileRow:

@@ -17,6 +17,7 @@ from forecourt.kernel.db import ModuleDatabase, constraint_of
 from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Unauthenticated
 from forecourt.kernel.events import emit
 from forecourt.modules.identity.contract import Identity
+from forecourt.modules.media.contract import Audience, Media, MediaInUse, MediaKind, MediaOwner
 from forecourt.modules.people import queries, rules
 from forecourt.modules.people.contract import (
     DisplayName,
@@ -34,6 +35,16 @@ from forecourt.modules.people.contract import (
 from forecourt.modules.people.queries import ProfileRow
 
 MAX_CARDS = 200
+MAX_HANDLES = 50
+MIN_PHOTO_PX = 64
+
+
+class Photo(Struct, frozen=True):
+    """A person's photo. Its addresses work by themselves; those of a photo that not everybody sees, for less than an hour."""
+
+    url: str
+    srcset: str
+    blur: str | None
 
 
 class Profile(Struct, frozen=True):
@@ -48,6 +59,7 @@ class Profile(Struct, frozen=True):
     sports: list[PlayedSport]
     preferred_times: list[PreferredTime]
     languages: list[str]
+    photo: Photo | None
     visibility: dict[ProfileField, Visibility]
     version: int
 
@@ -64,10 +76,14 @@ class PersonView(Struct, frozen=True):
     sports: list[PlayedSport] | None = None
     preferred_times: list[PreferredTime] | None = None
     languages: list[str] | None = None
+    photo: Photo | None = None
 
 
 class ProfilePatch(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is left out stays; null clears a handle or a photo. `visibility` is merged field by field."""
+    """What is left out stays; null clears a handle or a photo. `visibility` is merged field by field.
+
+    `photo_id` is that of an image its owner has sent to `/v1/uploads`; the photo before it is removed.
+    """
 
     name: DisplayName | UnsetType = UNSET
     handle: Handle | UnsetType | None = UNSET
@@ -81,10 +97,11 @@ class ProfilePatch(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PeopleService:
-    def __init__(self, db: ModuleDatabase, clock: Clock, identity: Identity) -> None:
+    def __init__(self, db: ModuleDatabase, clock: Clock, identity: Identity, media: Media) -> None:
         self._db = db
         self._clock = clock
         self._identity = identity
+        self._media = media
 
     # --- look ---
 
@@ -96,9 +113,16 @@ class PeopleService:
         (card,) = await self._identity.accounts(ctx, [row.account_id]) or [None]
         if card is None or card.status.closed:
             raise NotFound
-        if row.account_id == ctx.account_id:
-            return view(row, frozenset(ProfileField))
-        return view(row, rules.visible(row.visibility, signed_in=ctx.actor.kind is not ActorKind.ANONYMOUS))
+        shown = frozenset(ProfileField)
+        if row.account_id != ctx.account_id:
+            shown = rules.visible(row.visibility, signed_in=ctx.actor.kind is not ActorKind.ANONYMOUS)
+        return view(row, shown, await self._photo(ctx, row) if ProfileField.PHOTO in shown else None)
+
+    async def _photo(self, ctx: Context, row: ProfileRow) -> Photo | None:
+        if row.photo_id is None:
+            return None
+        cards = await self._media.cards(ctx, [row.photo_id])
+        return Photo(cards[0].url, cards[0].srcset, cards[0].blur) if cards else None
 
     async def _find(self, ctx: Context, who: str) -> ProfileRow | None:
         async with self._db.read(ctx) as tx:
@@ -114,6 +138,13 @@ class PeopleService:
         if not cards or cards[0].status.closed:
             raise NotFound
         return PersonView(cards[0].id, cards[0].name, None)
+
+    async def by_handles(self, ctx: Context, handles: list[str]) -> list[PersonCard]:
+        if len(handles) > MAX_HANDLES:
+            raise Invalid.field("handles", f"at most {MAX_HANDLES} at once")
+        async with self._db.read(ctx) as tx:
+            rows = await queries.profiles_by_handle(tx, [rules.handle_key(handle) for handle in handles])
+        return [card_of(row) for row in rows]
 
     async def cards(self, ctx: Context, ids: list[UUID]) -> list[PersonCard]:
         if len(ids) > MAX_CARDS:
@@ -132,13 +163,16 @@ class PeopleService:
         me = person_of(ctx)
         async with self._db.read(ctx) as tx:
             row = await queries.profile(tx, me)
-        return own(row or blank(me, await self._account_name(ctx, me)))
+        row = row or blank(me, await self._account_name(ctx, me))
+        return own(row, await self._photo(ctx, row))
 
     async def edit(self, ctx: Context, patch: ProfilePatch, if_match: int | None) -> Profile:
         """Raises Invalid, HandleTaken, PreconditionFailed."""
         me, now = person_of(ctx), self._clock.now()
         refuse_bad(patch)
         name = await self._account_name(ctx, me)
+        if isinstance(patch.photo_id, UUID):
+            await self._hang(ctx, patch.photo_id)
         try:
             async with self._db.tx(ctx) as tx:
                 await queries.begin_profile(tx, me, name, now)
@@ -152,7 +186,34 @@ class PeopleService:
             if constraint_of(e) == "profile_handle_key":
                 raise HandleTaken from None
             raise
-        return own(row)
+        await self._tidy_photos(ctx, before, row)
+        return own(row, await self._photo(ctx, row))
+
+    # The photo is a file of media's. It is attached before the profile names it and let go after the profile named another: a
+    # crash in between leaves a file that nobody sees, never a profile without its photo.
+
+    async def _hang(self, ctx: Context, photo_id: UUID) -> None:
+        """Raises Invalid for what is no image of `ctx`'s person."""
+        ctx = ctx.within(None)
+        card = next(iter(await self._media.cards(ctx, [photo_id])), None)
+        if card is None:
+            raise Invalid.field("photo_id", "is no file that you have sent")
+        if card.kind is not MediaKind.IMAGE:
+            raise Invalid.field("photo_id", "is no image")
+        if min(card.width or 0, card.height or 0) < MIN_PHOTO_PX:
+            raise Invalid.field("photo_id", f"is smaller than {MIN_PHOTO_PX} × {MIN_PHOTO_PX} pixels")
+        try:
+            await self._media.attach(ctx, [photo_id], photo_owner(person_of(ctx)), Audience.PRIVATE)
+        except (NotFound, MediaInUse):
+            raise Invalid.field("photo_id", "is no file that you have sent") from None
+
+    async def _tidy_photos(self, ctx: Context, before: ProfileRow, now: ProfileRow) -> None:
+        owner, ctx = photo_owner(now.account_id), ctx.within(None)
+        if before.photo_id is not None and before.photo_id != now.photo_id:
+            await self._media.detach(ctx, owner, [before.photo_id])
+        if now.photo_id is not None and (before.photo_id, before.visibility) != (now.photo_id, now.visibility):
+            everybody = rules.full_visibility(now.visibility)[ProfileField.PHOTO] is Visibility.PUBLIC
+            await self._media.attach(ctx, [now.photo_id], owner, Audience.PUBLIC if everybody else Audience.PRIVATE)
 
     async def _account_name(self, ctx: Context, me: UUID) -> str:
         cards = await self._identity.accounts(ctx, [me])
@@ -241,7 +302,11 @@ def blank(account_id: UUID, name: str) -> ProfileRow:
     return ProfileRow(account_id, name, None, "", None, "", [], [], [], {}, 1)
 
 
-def own(row: ProfileRow) -> Profile:
+def photo_owner(account_id: UUID) -> MediaOwner:
+    return MediaOwner("people", "profile", account_id)
+
+
+def own(row: ProfileRow, photo: Photo | None) -> Profile:
     return Profile(
         row.account_id,
         row.display_name,
@@ -252,17 +317,18 @@ def own(row: ProfileRow) -> Profile:
         row.sports,
         row.preferred_times,
         row.languages,
+        photo,
         rules.full_visibility(row.visibility),
         row.version,
     )
 
 
-def view(row: ProfileRow, shown: frozenset[ProfileField]) -> PersonView:
+def view(row: ProfileRow, shown: frozenset[ProfileField], photo: Photo | None) -> PersonView:
     """Name and handle, and of the rest what is shown."""
     values = {field.value: getattr(row, field.value) or None for field in shown if field is not ProfileField.PHOTO}
     if ProfileField.PHOTO in shown:
         values["photo_id"] = row.photo_id
-    return PersonView(row.account_id, row.display_name, row.handle, **values)
+    return PersonView(row.account_id, row.display_name, row.handle, photo=photo, **values)
 
 
 def card_of(row: ProfileRow) -> PersonCard:
