@@ -83,7 +83,7 @@ def test_a_file_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
         Assets((tmp_path,))
 
 
-EVERY_PAGES = ("tokens.css", "forecourt.css", "js/app.js", "js/patch.js", "vendor/htmx.min.js")
+EVERY_PAGES = ("tokens.css", "forecourt.css", "js/app.js", "js/patch.js", "js/inbox.js", "vendor/htmx.min.js")
 GUESTS = ("js/countdown.js", "js/grid.js", "js/live.js", "js/map.js")
 CONSOLES = ("console.css", "js/daysheet.js", "js/grid.js", "js/live.js")
 

@@ -65,6 +65,7 @@ STANDARD = Navigation(
                 NavItem("nav.places", "/orgs/{org}/places", "court", permission="venues.edit"),
                 NavItem("nav.people", "/orgs/{org}/people", "users", permission="staff.read"),
                 NavItem("nav.settings", "/orgs/{org}/settings", "settings", permission="venues.edit"),
+                NavItem("nav.outgoing", "/orgs/{org}/deliveries", "send", permission="notifications.manage"),
                 NavItem("nav.keys", "/orgs/{org}/keys", "key", permission="keys.manage"),
                 NavItem("nav.audit", "/orgs/{org}/audit", "list", permission="audit.read"),
             ),

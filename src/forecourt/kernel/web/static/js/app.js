@@ -227,6 +227,7 @@ const wanted = [
   ["[data-live]", "./live.js"],
   [".day[data-move-url]", "./daysheet.js"],
   ["[data-map-pan], [data-near]", "./map.js"],
+  ["[data-bell]", "./inbox.js"],
 ];
 function enliven(scope) {
   scope.querySelectorAll("[data-guess-zone]").forEach((el) => { el.value ||= Intl.DateTimeFormat().resolvedOptions().timeZone ?? ""; });
