@@ -98,12 +98,12 @@ def notifications(house: House) -> Part:
     from forecourt.modules.notifications.contract import InboxTopics, Mailer, Texter
     from forecourt.modules.notifications.http import HouseApi, NotificationsApi, OutboxApi
     from forecourt.modules.notifications.service import Notifications, Sources
+    from forecourt.modules.notifications.staff_web import MessagePages
+    from forecourt.modules.notifications.web import NotificationPages
     from forecourt.modules.people.contract import People
     from forecourt.modules.venues.contract import Venues
 
     call = house.board.call
-    from forecourt.modules.notifications.staff_web import MessagePages
-    from forecourt.modules.notifications.web import NotificationPages
     service = Notifications(
         house.database.module("notifications"),
         house.clock,
@@ -120,12 +120,12 @@ def notifications(house: House) -> Part:
         operations=[
             *NotificationsApi(service.inbox, service.choices, service.house, house.surroundings).operations(),
             *HouseApi(service.house).operations(),
+            *NotificationPages(service.inbox, service.choices, house.surroundings).operations(),
+            *MessagePages(service.house, call(Venues), house.surroundings, house.clock).operations(),
             *outbox,
         ],
         # Every module's events are registered by now, as for audit below.
         subscriptions=reactions.subscriptions(house.clock, registered_events().values()),
-            *NotificationPages(service.inbox, service.choices, house.surroundings).operations(),
-            *MessagePages(service.house, call(Venues), house.surroundings, house.clock).operations(),
         handlers=jobs.handlers(service.sending),
         schedules=jobs.schedules(),
     )
