@@ -151,6 +151,17 @@ async def test_a_holder_keeps_so_much_and_what_is_let_go_makes_room(db: Database
     album.media.close()
 
 
+async def test_who_has_no_room_left_is_told_before_anything_is_examined(db: Database, tmp_path: Path) -> None:
+    album = Album(db, tmp_path, quotas=Quotas(len(samples.PDF), 0))
+    await album.send(samples.PDF)
+    for content in (samples.SVG, samples.picture()):
+        with pytest.raises(MediaQuotaFull):
+            await album.send(content)
+    with pytest.raises(MediaQuotaFull):
+        await album.send_for_organisation(samples.PDF)
+    album.media.close()
+
+
 async def test_room_is_not_given_twice_to_two_who_ask_at_once(db: Database, tmp_path: Path) -> None:
     files = [samples.PDF + bytes([n]) * 900 + b"%%EOF" for n in range(65, 73)]
     album = Album(db, tmp_path, quotas=Quotas(3 * len(files[0]), 0))
