@@ -70,17 +70,17 @@ class Keeping(Membership, Attaching):
         except NotFound:
             return
         room_id = room_of_booking(booking_id)
+        name = await self._name(ctx, booking)
         if booking.status in TALKING and len(party) > 1:
-            await self._make_room(ctx, room_id, booking)
+            await self._make_room(ctx, room_id, booking, name)
         try:
             async with self.house_turn(ctx, room_id) as turn:
                 await self._seat(turn, booking, party)
-                await self._call_it(turn, await self._name(ctx, booking), booking.status)
+                await self._call_it(turn, name, booking.status)
         except NotFound:
             return  # it never had a room
 
-    async def _make_room(self, ctx: Context, room_id: UUID, booking: BookingOut) -> None:
-        name = await self._name(ctx, booking)
+    async def _make_room(self, ctx: Context, room_id: UUID, booking: BookingOut, name: str) -> None:
         async with self.db.tx(ctx.within(None)) as tx:
             await queries.open_as_the_house(tx, room_id)
             made = await queries.insert_room(
