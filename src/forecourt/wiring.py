@@ -135,6 +135,7 @@ def venues(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.booking.contract import FreeAt, FreeTimes
     from forecourt.modules.identity.contract import Identity
+    from forecourt.modules.media.contract import Media
     from forecourt.modules.venues import jobs
     from forecourt.modules.venues.contract import Venues
     from forecourt.modules.venues.http import VenuesApi
@@ -143,7 +144,12 @@ def venues(house: House) -> Part:
     from forecourt.modules.venues.web import VenuePages
 
     service = VenuesService(
-        house.database.module("venues"), house.clock, house.cache, house.board.call(Identity), house.board.call(FreeAt)
+        house.database.module("venues"),
+        house.clock,
+        house.cache,
+        house.board.call(Identity),
+        house.board.call(FreeAt),
+        house.board.call(Media),
     )
     house.board.provide(Venues, service)
     console = StaffVenuePages(service, house.surroundings, house.clock)

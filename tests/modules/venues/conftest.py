@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import msgspec
@@ -12,10 +13,14 @@ import pytest
 from forecourt.kernel.cache import Cache
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, ActorKind, Context
+from forecourt.kernel.contracts import local
 from forecourt.kernel.db import Database
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.money import Money
+from forecourt.modules.media.contract import Media
+from forecourt.modules.media.service import MediaService, Quotas
+from forecourt.modules.media.store import open_store
 from forecourt.modules.venues.contract import (
     Location,
     NewOrganisation,
@@ -100,10 +105,12 @@ def owners() -> Owners:
 
 
 @pytest.fixture
-async def venues(db: Database, clock: FixedClock, owners: Owners) -> AsyncIterator[VenuesService]:
+async def venues(db: Database, clock: FixedClock, owners: Owners, tmp_path: Path) -> AsyncIterator[VenuesService]:
     cache = Cache(None, Metrics())
     await cache.start()
-    yield VenuesService(db.module("venues"), clock, cache, owners)
+    media = MediaService(db.module("media"), clock, open_store(None, tmp_path), Quotas(10**8, 10**8), b"secret")
+    yield VenuesService(db.module("venues"), clock, cache, owners, media=local(Media, media))  # type: ignore[type-abstract]
+    media.close()
     await cache.close()
 
 

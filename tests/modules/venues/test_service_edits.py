@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 import msgspec
 import pytest
+from tests.modules.media import samples
 
 from forecourt.kernel.cache import Cache
 from forecourt.kernel.context import Context
@@ -184,7 +185,8 @@ async def test_onboarding_shows_what_is_left(venues: VenuesService, club, make) 
     done = {step.step for step in await venues.onboarding(club.ctx) if step.done}
     assert done == {Step.VENUE, Step.RESOURCE, Step.PRICES, Step.LISTED}
     await venues.edit_policies(club.ctx, PoliciesPatch(lead_min=5), None)
-    await venues.edit_venue(club.ctx, club.venue.id, VenuePatch(photo_ids=[new_id()]), None)
+    photo = await venues.take_photo(club.ctx, samples.picture(), "court.png", "")
+    await venues.edit_venue(club.ctx, club.venue.id, VenuePatch(photo_ids=[photo]), None)
     assert all(step.done for step in await venues.onboarding(club.ctx))
 
 
@@ -435,3 +437,26 @@ async def test_a_refused_edit_leaves_nothing_behind(venues: VenuesService, club,
     with pytest.raises(Invalid):
         await venues.edit_venue(club.ctx, club.venue.id, VenuePatch(timezone="Mars/Olympus"), None)
     assert (await written(db, club.organisation.id), await venues.book_version(GUEST, [club.venue.id])) == before
+
+
+async def test_without_a_store_of_files_a_photo_is_refused_and_everything_else_goes_on(db: Database, clock, owners, club) -> None:
+    plain = VenuesService(db.module("venues"), clock, Cache(None, Metrics()), owners)
+    with pytest.raises(Invalid) as refused:
+        await plain.edit_venue(club.ctx, club.venue.id, VenuePatch(photo_ids=[new_id()]), None)
+    assert refused.value.errors[0].path == "photo_ids"
+    assert (await plain.edit_venue(club.ctx, club.venue.id, VenuePatch(name="New", photo_ids=[]), None)).name == "New"
+
+
+async def test_a_photo_that_somebody_removed_meanwhile_is_not_shown_again(venues: VenuesService, club, monkeypatch) -> None:
+    photo = await venues.take_photo(club.ctx, samples.picture(), "court.png", "")
+    await venues.edit_venue(club.ctx, club.venue.id, VenuePatch(photo_ids=[photo]), None)
+    stale = await venues.fresh(club.ctx, club.venue.id)
+    await venues.edit_venue(club.ctx, club.venue.id, VenuePatch(photo_ids=[]), None)
+
+    async def read_before(ctx: object, venue_id: object) -> object:
+        return stale
+
+    monkeypatch.setattr(venues, "fresh", read_before)
+    with pytest.raises(Invalid) as refused:
+        await venues.edit_venue(club.ctx, club.venue.id, VenuePatch(photo_ids=[photo]), None)
+    assert refused.value.errors[0].path == "photo_ids"

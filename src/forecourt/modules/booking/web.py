@@ -175,6 +175,7 @@ class BookingPages(Api):
             venue=book.venue,
             crumbs=_crumbs(say, book),
             pictures=pictures_of(resources),
+            photos=[*book.venue.photos, *(photo for r in resources for photo in r.photos)],
             facts=venue_facts(say, book, resources, picked.day, open_periods(book, picked.day), picked.today, from_price(book)),
             amenities=[Amenity(AMENITY_ICONS.get(a, "check"), say.known("amenity", a)) for a in book.venue.amenities],
             rules=[line.strip() for line in book.venue.house_rules.splitlines() if line.strip()],

@@ -16,6 +16,7 @@ from forecourt.kernel.money import Currency
 from forecourt.kernel.paging import Page, Paged
 from forecourt.kernel.period import Period
 from forecourt.modules.venues.contract import (
+    AltText,
     CapacityExceeded,
     Closure,
     DurationMin,
@@ -29,6 +30,7 @@ from forecourt.modules.venues.contract import (
     OrganisationPatch,
     OrganisationStatus,
     People,
+    Photo,
     PointText,
     Policies,
     PoliciesPatch,
@@ -109,6 +111,10 @@ class PreviewQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 class AttentionQuery(Paged, forbid_unknown_fields=True, kw_only=True):
     status: OrganisationStatus | None = None
+
+
+class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    alt: AltText
 
 
 class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -240,8 +246,16 @@ class VenuesApi(Api):
 
     @patch("/v1/orgs/{org_id}/venues/{id}", access=EDIT, problems=(SlugTaken, PreconditionFailed))
     async def edit(self, ctx: Context, org_id: UUID, id: UUID, body: VenuePatch, if_match: int | None = None) -> Venue:
-        """Change a venue"""
+        """Change a venue
+
+        `photo_ids` names images that were sent to the organisation's uploads, in the order shown; those left out are removed.
+        """
         return await self.service.edit_venue(ctx, id, body, if_match)
+
+    @put("/v1/orgs/{org_id}/venues/{id}/photos/{photo_id}", access=EDIT)
+    async def describe_photo(self, ctx: Context, org_id: UUID, id: UUID, photo_id: UUID, body: Description) -> Photo:
+        """Say in words what a photo shows, of the venue or of something that can be booked there"""
+        return await self.service.describe_photo(ctx, id, photo_id, body.alt)
 
     # --- resources
 

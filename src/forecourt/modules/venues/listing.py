@@ -85,6 +85,7 @@ def card_of(book: VenueBook) -> VenueCard:
         listed=venue.listed and book.organisation.status is OrganisationStatus.ACTIVE,
         from_price=from_price(book),
         photo=venue.photo_ids[0] if venue.photo_ids else None,
+        cover=venue.photos[0] if venue.photos else None,
     )
 
 

@@ -18,6 +18,7 @@ from forecourt.modules.venues.contract import (
     Organisation,
     OrganisationCard,
     OrganisationStatus,
+    Photo,
     Policies,
     PriceRule,
     Resource,
@@ -353,14 +354,14 @@ class VenueRow(msgspec.Struct, frozen=True):
 
 INSERT_VENUE = Statement(
     "insert into venues.venue (organisation_id, id, name, slug, address, city, region, lat, lon, timezone, opening_hours,"
-    " amenities, description, house_rules, photo_ids, listed)"
-    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14, $15, $16)"
+    " amenities, description, house_rules, photo_ids, listed, photos)"
+    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14, $15, $16, $17::jsonb)"
 )
 INSERT_PRICE_LIST = Statement("insert into venues.price_list (organisation_id, venue_id) values ($1, $2)")
 UPDATE_VENUE = Statement(
     "update venues.venue set name = $3, slug = $4, address = $5, city = $6, region = $7, lat = $8, lon = $9, timezone = $10,"
     " opening_hours = $11::jsonb, amenities = $12, description = $13, house_rules = $14, photo_ids = $15, listed = $16,"
-    " version = $17 where organisation_id = $1 and id = $2"
+    " photos = $17::jsonb, version = $18 where organisation_id = $1 and id = $2"
 )
 VENUES = Query(
     VenueRow,
@@ -390,6 +391,7 @@ def _venue_columns(v: Venue) -> tuple[object, ...]:
         v.house_rules,
         v.photo_ids,
         v.listed,
+        to_json(v.photos),
     )
 
 
@@ -426,13 +428,13 @@ async def venue_ids(tx: Tx, organisation_id: UUID, ids: list[UUID]) -> set[UUID]
 
 INSERT_RESOURCE = Statement(
     "insert into venues.resource (organisation_id, venue_id, id, name, kind, sport, surface, indoor, capacity, people, slot_min,"
-    " durations_min, buffer_before_min, buffer_after_min, lead_min, horizon_days, part_ids, position, active)"
-    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+    " durations_min, buffer_before_min, buffer_after_min, lead_min, horizon_days, part_ids, position, active, photo_ids, photos)"
+    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21::jsonb)"
 )
 UPDATE_RESOURCE = Statement(
     "update venues.resource set name = $4, kind = $5, sport = $6, surface = $7, indoor = $8, capacity = $9, people = $10::jsonb,"
     " slot_min = $11, durations_min = $12, buffer_before_min = $13, buffer_after_min = $14, lead_min = $15, horizon_days = $16,"
-    " part_ids = $17, position = $18, active = $19, removed = $20, version = $21"
+    " part_ids = $17, position = $18, active = $19, photo_ids = $20, photos = $21::jsonb, removed = $22, version = $23"
     " where organisation_id = $1 and venue_id = $2 and id = $3"
 )
 UPDATE_PRICES = Statement(
@@ -466,6 +468,8 @@ def _resource_columns(organisation_id: UUID, r: Resource) -> tuple[object, ...]:
         r.part_ids,
         r.position,
         r.active,
+        r.photo_ids,
+        to_json(r.photos),
     )
 
 
@@ -511,14 +515,15 @@ class Listing(msgspec.Struct, frozen=True):
 UPSERT_LISTING = Statement(
     "insert into venues.listing (organisation_id, venue_id, listed, name, slug, address, city, timezone, lat, lon, sports,"
     " amenities, indoor, outdoor, from_price_minor, currency, photo, name_key, city_key, words, name_lexemes, lexemes,"
-    " book_version) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20::text[],"
-    " array_to_tsvector($21::text[]), array_to_tsvector($20::text[]), $22)"
+    " book_version, cover) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,"
+    " $20::text[], array_to_tsvector($21::text[]), array_to_tsvector($20::text[]), $22, $23::jsonb)"
     " on conflict (venue_id) do update set listed = excluded.listed, name = excluded.name, slug = excluded.slug,"
     " address = excluded.address, city = excluded.city, timezone = excluded.timezone, lat = excluded.lat, lon = excluded.lon,"
     " sports = excluded.sports, amenities = excluded.amenities, indoor = excluded.indoor, outdoor = excluded.outdoor,"
     " from_price_minor = excluded.from_price_minor, currency = excluded.currency, photo = excluded.photo,"
     " name_key = excluded.name_key, city_key = excluded.city_key, words = excluded.words,"
-    " name_lexemes = excluded.name_lexemes, lexemes = excluded.lexemes, book_version = excluded.book_version"
+    " name_lexemes = excluded.name_lexemes, lexemes = excluded.lexemes, book_version = excluded.book_version,"
+    " cover = excluded.cover"
 )
 INSERT_WORDS = Statement(
     "insert into venues.search_word (form, word) select w.form, w.word from unnest($1::text[], $2::text[]) as w (form, word)"
@@ -553,6 +558,7 @@ async def upsert_listing(tx: Tx, listing: Listing) -> None:
         listing.words,
         listing.name_words,
         listing.book_version,
+        None if card.cover is None else to_json(card.cover),
     )
 
 
@@ -623,6 +629,7 @@ class Found(msgspec.Struct, frozen=True):
     from_price_minor: int | None
     currency: str
     photo: UUID | None
+    cover: Photo | None
     name_key: str
     distance_m: float | None
     chord_m: float | None
@@ -647,6 +654,7 @@ class Found(msgspec.Struct, frozen=True):
             from_price=None if self.from_price_minor is None else Money(self.from_price_minor, self.currency),
             distance_km=None if self.distance_m is None else round(self.distance_m / 1000, 3),
             photo=self.photo,
+            cover=self.cover,
         )
 
 
@@ -655,7 +663,7 @@ UNPRICED = 2**62
 
 _CARD: LiteralString = (
     "select l.venue_id, l.organisation_id, l.name, l.slug, l.address, l.city, l.lat, l.lon, l.timezone, l.sports, l.amenities,"
-    " l.listed, l.from_price_minor, l.currency, l.photo, l.name_key"
+    " l.listed, l.from_price_minor, l.currency, l.photo, l.cover, l.name_key"
 )
 # Chords of the sphere are in the order of the ways along it, and the index knows them.
 _CHORD: LiteralString = "(l.point operator(public.<->) public.ll_to_earth($1::float8, $2::float8))"

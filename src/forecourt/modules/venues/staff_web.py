@@ -11,33 +11,54 @@ import msgspec
 from msgspec import Meta
 
 from forecourt.kernel.clock import Clock
-from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Problem
-from forecourt.kernel.http.operation import ANY_STAFF, CONFIRMED, PERSON, Api, Html, Redirect, Visit, action, page, staff
+from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Problem, TooLarge, UnsupportedMedia
+from forecourt.kernel.http.operation import (
+    ANY_STAFF,
+    CONFIRMED,
+    PERSON,
+    Api,
+    By,
+    Html,
+    Limit,
+    Redirect,
+    SentFile,
+    Visit,
+    action,
+    page,
+    staff,
+)
 from forecourt.kernel.period import Period
 from forecourt.kernel.web import formats
 from forecourt.kernel.web.formats import local
 from forecourt.kernel.web.forms import NO_FAULTS, Faults, faults
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice, Link
+from forecourt.modules.media.contract import MAX_TAKEN_BYTES, MediaQuotaFull, MediaTooLarge
 from forecourt.modules.venues.contract import (
+    MAX_PHOTOS,
     WEEK,
     Closure,
     DateRange,
     Organisation,
     OrganisationKind,
     Per,
+    Photo,
     PriceList,
     PriceRule,
     Purpose,
     Resource,
     ResourceKind,
+    ResourcePatch,
+    Venue,
     VenueBook,
+    VenuePatch,
     Weekday,
 )
 from forecourt.modules.venues.contract.calendar import minutes_of, wall, zone
 from forecourt.modules.venues.contract.tariff import specificity
 from forecourt.modules.venues.service import VenuesService
 from forecourt.modules.venues.service.organisations import OnboardingStep, Step
+from forecourt.modules.venues.service.photos import shown_by
 from forecourt.modules.venues.service.venues import PricePreview
 from forecourt.modules.venues.staff_forms import (
     AMENITIES,
@@ -55,6 +76,8 @@ from forecourt.modules.venues.staff_forms import (
 
 EDIT = staff("venues.edit")
 MAX_SHOWN = 100
+MOST_AT_ONCE = 4
+"""Photos of one form."""
 ZONES = (
     "Europe/London", "Europe/Lisbon", "Europe/Madrid", "Europe/Paris", "Europe/Berlin", "Europe/Rome", "Europe/Stockholm",
     "Europe/Warsaw", "Europe/Athens", "Europe/Istanbul", "Africa/Cairo", "Africa/Lagos", "Africa/Nairobi", "Africa/Johannesburg",
@@ -140,6 +163,29 @@ class PricesQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rena
 class ResourceQuery(msgspec.Struct, forbid_unknown_fields=True):
     edit: UUID | None = None
     new: Annotated[str, Meta(max_length=1)] = ""
+
+
+class PhotoForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """New photos. `of`: something to book; none for the place itself."""
+
+    of: Annotated[str, Meta(max_length=36, pattern="^([0-9a-f-]{36})?$")] = ""
+    alt: Annotated[str, Meta(max_length=500)] = ""
+
+
+class AltForm(msgspec.Struct, forbid_unknown_fields=True):
+    alt: Annotated[str, Meta(max_length=500)] = ""
+
+
+class MovePhoto(msgspec.Struct, forbid_unknown_fields=True):
+    by: Annotated[int, Meta(ge=-1, le=1)]
+
+
+class Album(msgspec.Struct, frozen=True):
+    """The photos of the place, or of something to book."""
+
+    of: str
+    name: str
+    photos: list[Photo]
 
 
 class RemoveRule(msgspec.Struct, forbid_unknown_fields=True):
@@ -317,6 +363,92 @@ class StaffVenuePages(Api):
             closures=sorted(book.closures, key=_closure_order),
             closure=closure,
             closure_wrong=closure_wrong,
+        )
+
+    # --- photos
+
+    @page("/orgs/{org_id}/places/{venue_id}/photos", access=EDIT)
+    async def photos(self, visit: Visit, org_id: UUID, venue_id: UUID) -> Html:
+        """Photos of a place and of what can be booked there."""
+        return self._photos(visit, await self._book(visit, venue_id), PhotoForm(), NO_FAULTS)
+
+    @action(
+        "/orgs/{org_id}/places/{venue_id}/photos",
+        access=EDIT,
+        limits=(Limit("60/minute", By.ACCOUNT),),
+        max_body_bytes=MOST_AT_ONCE * MAX_TAKEN_BYTES,
+    )
+    async def add_photos(
+        self, visit: Visit, org_id: UUID, venue_id: UUID, form: PhotoForm, files: list[SentFile]
+    ) -> Html | Redirect:
+        """Adds photos behind those that are there."""
+        book = await self._book(visit, venue_id)
+        sent = [file for file in files if file.field == "photo" and file.size][:MOST_AT_ONCE]
+        try:
+            if not sent:
+                raise Invalid.field("photo", "Choose a picture first.")
+            thing = _thing(book, form.of)
+            taken = [await self._taken(visit, file, form.alt.strip()) for file in sent]
+            await self._show(visit, book, thing, [*thing.photo_ids, *taken])
+        except Problem as problem:
+            return self._photos(
+                visit, await self._book(visit, venue_id), form, faults(_at_photo(problem), {"photo_ids": "photo"})
+            )
+        words = "A photo is there" if len(sent) == 1 else f"{len(sent)} photos are there"
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/photos", toast=words)
+
+    @action("/orgs/{org_id}/places/{venue_id}/photos/{photo_id}", access=EDIT)
+    async def describe_photo(self, visit: Visit, org_id: UUID, venue_id: UUID, photo_id: UUID, form: AltForm) -> Redirect:
+        """Says in words what a photo shows."""
+        await self._venues.describe_photo(visit.ctx, venue_id, photo_id, form.alt.strip())
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/photos", toast="Saved")
+
+    @action("/orgs/{org_id}/places/{venue_id}/photos/{photo_id}/move", access=EDIT)
+    async def move_photo(self, visit: Visit, org_id: UUID, venue_id: UUID, photo_id: UUID, form: MovePhoto) -> Redirect:
+        """Shows a photo earlier or later."""
+        book = await self._book(visit, venue_id)
+        thing = shown_by(book, photo_id)
+        rest = [id for id in thing.photo_ids if id != photo_id]
+        at = min(max(thing.photo_ids.index(photo_id) + form.by, 0), len(rest))
+        await self._show(visit, book, thing, [*rest[:at], photo_id, *rest[at:]])
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/photos#photo-{photo_id}")
+
+    @action("/orgs/{org_id}/places/{venue_id}/photos/{photo_id}/remove", access=EDIT)
+    async def remove_photo(self, visit: Visit, org_id: UUID, venue_id: UUID, photo_id: UUID) -> Redirect:
+        """Takes a photo down for good."""
+        book = await self._book(visit, venue_id)
+        thing = shown_by(book, photo_id)
+        await self._show(visit, book, thing, [id for id in thing.photo_ids if id != photo_id])
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/photos", toast="The photo is gone")
+
+    async def _taken(self, visit: Visit, file: SentFile, alt: str) -> UUID:
+        if file.size > MAX_TAKEN_BYTES:
+            raise Invalid.field("photo", f"{file.name or 'This picture'} is larger than {MAX_TAKEN_BYTES // 1024 // 1024} MB.")
+        return await self._venues.take_photo(visit.ctx, file.file.read(), file.name, alt)
+
+    async def _show(self, visit: Visit, book: VenueBook, thing: Venue | Resource, photo_ids: list[UUID]) -> None:
+        if len(photo_ids) > MAX_PHOTOS:
+            raise Invalid.field("photo", f"There is room for {MAX_PHOTOS} photos.")
+        if isinstance(thing, Venue):
+            await self._venues.edit_venue(visit.ctx, book.venue.id, VenuePatch(photo_ids=photo_ids), None)
+        else:
+            await self._venues.edit_resource(visit.ctx, book.venue.id, thing.id, ResourcePatch(photo_ids=photo_ids), None)
+
+    def _photos(self, visit: Visit, book: VenueBook, form: PhotoForm, wrong: Faults) -> Html:
+        things = [r for r in book.resources if not r.removed]
+        return self._editor(
+            visit,
+            book,
+            "photos",
+            wrong,
+            "venues/staff_photos.html",
+            form=form,
+            most=MAX_PHOTOS,
+            albums=[
+                Album("", book.venue.name, book.venue.photos),
+                *(Album(str(r.id), r.name, r.photos) for r in things if r.photos),
+            ],
+            choices=[Choice(label=book.venue.name, value=""), *(Choice(label=r.name, value=str(r.id)) for r in things)],
         )
 
     # --- things
@@ -586,7 +718,7 @@ class StaffVenuePages(Api):
     def _editor(self, visit: Visit, book: VenueBook, part: str, wrong: Faults, template: str, /, **values: object) -> Html:
         """A page of the venue editor: its head, its tabs, and one part."""
         here = f"/orgs/{book.organisation.id}/places/{book.venue.id}"
-        parts = (("details", "Details", here), ("hours", "Hours", f"{here}/hours"))
+        parts = (("details", "Details", here), ("photos", "Photos", f"{here}/photos"), ("hours", "Hours", f"{here}/hours"))
         more = (("resources", "To book", f"{here}/resources"), ("prices", "Prices", f"{here}/prices"))
         return self._pages.page(
             template,
@@ -604,6 +736,23 @@ class StaffVenuePages(Api):
 
 _PER = {Per.HOUR: "per hour", Per.BOOKING: "per booking", Per.PERSON: "per person", Per.PERSON_HOUR: "per person and hour"}
 _PARTY_PATHS = {f"people.{p.value}": f"party_{p.value}" for p in Purpose}
+
+
+def _thing(book: VenueBook, of: str) -> Venue | Resource:
+    """Raises NotFound."""
+    if not of:
+        return book.venue
+    found = book.resource(UUID(of))
+    if found is None or found.removed:
+        raise NotFound
+    return found
+
+
+def _at_photo(problem: Problem) -> Problem:
+    """What is wrong with a file is said at the field it was chosen in."""
+    if isinstance(problem, UnsupportedMedia | TooLarge | MediaTooLarge | MediaQuotaFull):
+        return Invalid.field("photo", f"{problem.detail or problem.title}")
+    return problem
 
 
 class Versioned(Protocol):
@@ -631,16 +780,17 @@ def _closure_order(closure: Closure) -> tuple[bool, date]:
 
 
 def _todo(steps: list[OnboardingStep], org_id: UUID, venue_id: UUID | None) -> list[Todo]:
-    """The steps with where to take them. Pictures come with uploads, which these pages do not have: left out until done."""
+    """The steps with where to take them."""
     place = f"/orgs/{org_id}/places/{venue_id}" if venue_id else f"/orgs/{org_id}/places/new"
     where = {
         Step.VENUE: f"/orgs/{org_id}/places/new",
         Step.RESOURCE: f"{place}/resources?new=1" if venue_id else place,
         Step.PRICES: f"{place}/prices?rule=new" if venue_id else place,
+        Step.PHOTO: f"{place}/photos" if venue_id else place,
         Step.POLICIES: f"/orgs/{org_id}/settings",
         Step.LISTED: place,
     }
-    return [Todo(*STEPS[s.step], s.done, where[s.step]) for s in steps if s.step in where]
+    return [Todo(*STEPS[s.step], s.done, where[s.step]) for s in steps]
 
 
 def _rule_row(rule: PriceRule, place: int, names: dict[UUID, str], language: str, *, chosen: bool, wins: bool) -> RuleRow:

@@ -23,7 +23,7 @@ from forecourt.kernel.web.render import Language
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice, Place, Point
 from forecourt.modules.booking.contract import FreeStart, FreeTimes, StartsAsked
-from forecourt.modules.venues.contract import DurationMin, Location, OpenTime, Tag, VenueCard
+from forecourt.modules.venues.contract import DurationMin, Location, OpenTime, Photo, Tag, VenueCard
 from forecourt.modules.venues.queries import Wanted
 from forecourt.modules.venues.service import VenuesService
 from forecourt.modules.venues.service.search import FreeTime, Sort
@@ -90,6 +90,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     price: str
     away: str
     picture: str
+    """A drawing, where there is no photo."""
+    photo: Photo | None
     times: list[TimeView]
     full: str = ""
 
@@ -258,6 +260,7 @@ class VenuePages(Api):
             price="" if card.from_price is None else say.t("find.from", price=say.money(card.from_price)),
             away="" if card.distance_km is None else say.t("find.km", km=say.distance(card.distance_km)),
             picture=_picture(card),
+            photo=card.cover,
             times=[
                 TimeView(
                     say.time(s.start, card),

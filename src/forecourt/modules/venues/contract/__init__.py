@@ -38,6 +38,8 @@ from forecourt.modules.venues.contract.terms import VenueTerms
 from forecourt.modules.venues.contract.values import (
     CATALOGUE_TIERS,
     DEFAULT_DURATIONS_MIN,
+    MAX_PHOTOS,
+    AltText,
     Amenities,
     ApprovalPurposes,
     Branding,
@@ -58,6 +60,7 @@ from forecourt.modules.venues.contract.values import (
     OrganisationPatch,
     Parts,
     Party,
+    Photo,
     Photos,
     PointText,
     Policies,
@@ -117,13 +120,13 @@ from forecourt.modules.venues.contract.words import (
 
 # fmt: off
 __all__ = [
-    "CATALOGUE_TIERS", "DEFAULT_DURATIONS_MIN", "MAX_CLOSURES", "MAX_RESOURCES", "MAX_RULES", "MAX_VENUES", "WEEK",
-    "AddressLine", "Amenities", "ApprovalPurposes", "Branding", "BufferMin", "CapacityExceeded", "Change", "CloseTime",
+    "CATALOGUE_TIERS", "DEFAULT_DURATIONS_MIN", "MAX_CLOSURES", "MAX_PHOTOS", "MAX_RESOURCES", "MAX_RULES", "MAX_VENUES", "WEEK",
+    "AddressLine", "AltText", "Amenities", "ApprovalPurposes", "Branding", "BufferMin", "CapacityExceeded", "Change", "CloseTime",
     "Closure", "ClosureAdded", "ClosureRemoved", "Country", "DateRange", "DayHours", "DecimalText", "DurationMin", "Durations",
     "HoldMin", "HorizonDays", "Interval", "Label", "LeadMin", "Locale", "Location", "LongText", "MaxOpen", "Name",
     "NewClosure", "NewOrganisation", "NewResource", "NewVenue", "OpenTime", "OpeningHours", "Organisation", "OrganisationCard",
     "OrganisationChanged", "OrganisationCreated", "OrganisationInactive", "OrganisationKind", "OrganisationPatch",
-    "OrganisationStatus", "Parts", "Party", "People", "Per", "Percent", "Photos", "PointText", "Policies",
+    "OrganisationStatus", "Parts", "Party", "People", "Per", "Percent", "Photo", "Photos", "PointText", "Policies",
     "PoliciesChanged", "PoliciesPatch",
     "Position", "PriceList", "PriceRule", "PricesChanged", "Purpose", "RefundTier", "Region", "Resource",
     "ResourceChanged", "ResourceCreated", "ResourceInUse", "ResourceInactive", "ResourceKind", "ResourcePatch", "SlotMin",

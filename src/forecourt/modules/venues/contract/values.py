@@ -268,7 +268,37 @@ class OrganisationCard(msgspec.Struct, frozen=True):
 # --------------------------------------------------------------------------------------------------------------- venues
 
 Amenities = Annotated[list[Tag], Meta(max_length=50)]
-Photos = Annotated[list[UUID], Meta(max_length=30)]
+MAX_PHOTOS = 12
+Photos = Annotated[
+    list[UUID], Meta(max_length=MAX_PHOTOS, description="Ids of images that were sent to `uploads`, in the order shown")
+]
+AltText = Annotated[str, Meta(max_length=500)]
+
+
+class Photo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A picture as pages and programs show it. `url` is a path of this site that never changes and opens to everybody."""
+
+    id: UUID
+    url: str
+    width: int
+    height: int
+    """Pixels."""
+    alt: str = ""
+    """What it shows, in words; empty when nobody said."""
+    blur: str | None = None
+    """A `data:` address of a few dozen bytes to show until the picture is there."""
+    widths: list[int] = []
+    """Of smaller WebP variants, narrowest first: each at `{url}&width={width}`."""
+
+    @property
+    def srcset(self) -> str:
+        """The variants and the picture itself, as the attribute of an `<img>`."""
+        return ", ".join([*(f"{self.url}&width={w} {w}w" for w in self.widths), f"{self.url} {self.width}w"])
+
+    @property
+    def small(self) -> str:
+        """The address of the narrowest variant."""
+        return f"{self.url}&width={self.widths[0]}" if self.widths else self.url
 
 
 class NewVenue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -320,6 +350,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     house_rules: str = ""
     photo_ids: list[UUID] = []
+    photos: list[Photo] = []
+    """The same pictures, ready to be shown."""
     listed: bool = True
     version: int
 
@@ -342,6 +374,8 @@ class VenueCard(msgspec.Struct, frozen=True, kw_only=True):
     """The lowest amount per hour in the price list; none when nothing is priced."""
     distance_km: float | None = None
     photo: UUID | None = None
+    cover: Photo | None = None
+    """The first photo."""
 
 
 # ------------------------------------------------------------------------------------------------------------ resources
@@ -371,6 +405,7 @@ class NewResource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     horizon_days: HorizonDays | None = None
     part_ids: Parts = []
     """A combined resource lists its parts: booking it takes all of them, booking a part takes away the whole."""
+    photo_ids: Photos = []
     position: Position = 0
     active: bool = True
 
@@ -390,6 +425,7 @@ class ResourcePatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lead_min: LeadMin | UnsetType | None = UNSET
     horizon_days: HorizonDays | UnsetType | None = UNSET
     part_ids: Parts | UnsetType = UNSET
+    photo_ids: Photos | UnsetType = UNSET
     position: Position | UnsetType = UNSET
     active: bool | UnsetType = UNSET
 
@@ -411,6 +447,8 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     lead_min: int | None = None
     horizon_days: int | None = None
     part_ids: list[UUID] = []
+    photo_ids: list[UUID] = []
+    photos: list[Photo] = []
     position: int = 0
     active: bool = True
     removed: bool = False

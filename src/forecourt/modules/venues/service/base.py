@@ -204,7 +204,7 @@ def changes_between(before: msgspec.Struct, after: msgspec.Struct) -> tuple[Chan
     return tuple(
         Change(name, _shown(old), _shown(new))
         for name in before.__struct_fields__
-        if name != "version" and (old := getattr(before, name)) != (new := getattr(after, name))
+        if name not in ("version", "photos") and (old := getattr(before, name)) != (new := getattr(after, name))
     )
 
 

@@ -16,11 +16,13 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.paging import Keyset, Page
+from forecourt.modules.media.contract import Media
 from forecourt.modules.venues import queries
 from forecourt.modules.venues.contract import Location, VenueCard
 from forecourt.modules.venues.listing import MAX_TYPED_WORDS, fold, forms_of, one_typo_apart, tsquery, words_of
 from forecourt.modules.venues.queries import Found, Wanted
-from forecourt.modules.venues.service.base import MAX_BOOKS, Base, Ownership
+from forecourt.modules.venues.service.base import MAX_BOOKS, Ownership
+from forecourt.modules.venues.service.photos import Photographed
 
 BATCHES = (50, 100, 150)
 """Candidates asked about at once when a search is about free time: the more, the fewer were found among those before."""
@@ -102,12 +104,18 @@ _BY_RELEVANCE = Order(
 )
 
 
-class Search(Base):
+class Search(Photographed):
     def __init__(
-        self, db: ModuleDatabase, clock: Clock, cache: Cache, identity: Ownership, availability: FreeAt | None = None
+        self,
+        db: ModuleDatabase,
+        clock: Clock,
+        cache: Cache,
+        identity: Ownership,
+        availability: FreeAt | None = None,
+        media: Media | None = None,
     ) -> None:
-        """Without `availability` a search about free time is refused."""
-        super().__init__(db, clock, cache, identity)
+        """Without `availability` a search about free time is refused, without `media` a photo."""
+        super().__init__(db, clock, cache, identity, media=media)
         self.availability = availability
 
     async def cards(self, ctx: Context, ids: list[UUID]) -> list[VenueCard]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from msgspec import UNSET
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import Tx, constraint_of
@@ -31,6 +32,7 @@ from forecourt.modules.venues.contract import (
     NewClosure,
     NewResource,
     NewVenue,
+    Photo,
     PriceList,
     PriceRule,
     PricesChanged,
@@ -51,11 +53,18 @@ from forecourt.modules.venues.contract import (
 from forecourt.modules.venues.listing import slug_of
 from forecourt.modules.venues.queries import BookRow
 from forecourt.modules.venues.service.base import (
-    Base,
     changes_between,
     check_version,
     organisation_of,
     patched,
+)
+from forecourt.modules.venues.service.photos import (
+    Photographed,
+    described,
+    resource_owner,
+    showing,
+    shown_by,
+    venue_owner,
 )
 
 VENUES = Keyset("venues of an organisation", tuple[str, UUID])
@@ -83,12 +92,13 @@ class PricePreview(msgspec.Struct, frozen=True):
     segments: list[PreviewSegment]
 
 
-class Editing(Base):
+class Editing(Photographed):
     # --- venues
 
     async def create_venue(self, ctx: Context, new: NewVenue) -> Venue:
         """Raises NotFound, Invalid, SlugTaken."""
-        organisation_id = organisation_of(ctx)
+        organisation_id, venue_id = organisation_of(ctx), new_id()
+        photos = showing(new.photo_ids, await self._hang(ctx, venue_owner(venue_id), new.photo_ids, None), None)
         try:
             async with self.db.tx(ctx) as tx:
                 organisation = (await queries.lock_organisation(tx, organisation_id)).organisation
@@ -96,7 +106,7 @@ class Editing(Base):
                 if len(slugs) >= MAX_VENUES:
                     raise Invalid(f"an organisation has at most {MAX_VENUES} venues")
                 slug = new.slug or _free_slug(slug_of(new.name), set(slugs))
-                venue = _venue(organisation_id, new, slug)
+                venue = _venue(organisation_id, venue_id, new, slug, photos)
                 single(_venue_faults(venue, organisation.country))
                 await queries.insert_venue(tx, venue)
                 await self._list(tx, (await queries.book(tx, organisation_id, venue.id)).book)
@@ -115,11 +125,18 @@ class Editing(Base):
 
     async def edit_venue(self, ctx: Context, venue_id: UUID, patch: VenuePatch, version: int | None) -> Venue:
         """Raises NotFound, PreconditionFailed, Invalid, SlugTaken."""
+        hung: dict[UUID, Photo] = {}
+        if patch.photo_ids is not UNSET:
+            # Whose venue it is is known before anything is attached to it.
+            now = (await self.fresh(ctx, venue_id)).book.venue
+            hung = await self._hang(ctx, venue_owner(venue_id), patch.photo_ids, now)
         try:
             async with self.db.tx(ctx) as tx:
                 book = (await self._open(tx, venue_id)).book
                 check_version(book.venue.version, version)
                 fields = patched(book.venue, patch) | {"version": book.venue.version + 1}
+                if patch.photo_ids is not UNSET:
+                    fields |= showing(patch.photo_ids, hung, book.venue)
                 venue = msgspec.structs.replace(book.venue, **fields)
                 single(_venue_faults(venue, book.organisation.country))
                 await queries.update_venue(tx, venue)
@@ -127,7 +144,25 @@ class Editing(Base):
         except asyncpg.UniqueViolationError as e:
             raise _slug_taken(e) from e
         await self._forget([venue_id])
+        await self._let_go(ctx, venue_owner(venue_id), book.venue, venue)
         return venue
+
+    async def describe_photo(self, ctx: Context, venue_id: UUID, photo_id: UUID, alt: str) -> Photo:
+        """Says in words what a photo of the venue, or of something there, shows. Raises NotFound, Invalid."""
+        thing = shown_by((await self.fresh(ctx, venue_id)).book, photo_id)
+        owner = venue_owner(venue_id) if isinstance(thing, Venue) else resource_owner(thing.id)
+        await self._media().describe(ctx, owner, photo_id, alt)
+        async with self.db.tx(ctx) as tx:
+            book = (await self._open(tx, venue_id)).book
+            thing = shown_by(book, photo_id)
+            after = msgspec.structs.replace(thing, photos=described(thing.photos, photo_id, alt), version=thing.version + 1)
+            if isinstance(thing, Venue) and isinstance(after, Venue):
+                await queries.update_venue(tx, after)
+                await self._publish(tx, msgspec.structs.replace(book, venue=after), changes_between(thing, after))
+            elif isinstance(thing, Resource) and isinstance(after, Resource):
+                await self._save_resource(tx, book, thing, after)
+        await self._forget([venue_id])
+        return next(photo for photo in after.photos if photo.id == photo_id)
 
     async def venue_by_slug(self, ctx: Context, organisation_slug: str, venue_slug: str) -> VenueBook:
         """Raises NotFound."""
@@ -141,10 +176,13 @@ class Editing(Base):
 
     async def add_resource(self, ctx: Context, venue_id: UUID, new: NewResource) -> Resource:
         """Raises NotFound, Invalid."""
+        resource_id = new_id()
+        photos = showing(new.photo_ids, await self._hang(ctx, resource_owner(resource_id), new.photo_ids, None), None)
         async with self.db.tx(ctx) as tx:
             book = (await self._open(tx, venue_id)).book
             _check_room(book)
-            resource = Resource(id=new_id(), venue_id=venue_id, version=1, **msgspec.structs.asdict(new))
+            fields: dict[str, Any] = msgspec.structs.asdict(new) | photos
+            resource = Resource(id=resource_id, venue_id=venue_id, version=1, **fields)
             single(rules.validate_resource(resource, _present(book)))
             await queries.insert_resource(tx, book.venue.organisation_id, resource)
             created = ResourceCreated(organisation_id=book.venue.organisation_id, venue_id=venue_id, resource_id=resource.id)
@@ -164,15 +202,22 @@ class Editing(Base):
         self, ctx: Context, venue_id: UUID, resource_id: UUID, patch: ResourcePatch, version: int | None
     ) -> Resource:
         """Raises NotFound, PreconditionFailed, Invalid."""
+        hung: dict[UUID, Photo] = {}
+        if patch.photo_ids is not UNSET:
+            now = await self.resource(ctx, venue_id, resource_id)
+            hung = await self._hang(ctx, resource_owner(resource_id), patch.photo_ids, now)
         async with self.db.tx(ctx) as tx:
             book = (await self._open(tx, venue_id)).book
             before = _resource(book, resource_id)
             check_version(before.version, version)
             fields = patched(before, patch) | {"version": before.version + 1}
+            if patch.photo_ids is not UNSET:
+                fields |= showing(patch.photo_ids, hung, before)
             resource = msgspec.structs.replace(before, **fields)
             single(rules.validate_resource(resource, _present(book)))
             await self._save_resource(tx, book, before, resource)
         await self._forget([venue_id])
+        await self._let_go(ctx, resource_owner(resource_id), before, resource)
         return resource
 
     async def remove_resource(self, ctx: Context, venue_id: UUID, resource_id: UUID) -> None:
@@ -186,9 +231,12 @@ class Editing(Base):
             whole = next((r for r in _present(book) if resource_id in r.part_ids), None)
             if whole is not None:
                 raise ResourceInUse(f"it is a part of {whole.name}")
-            gone = msgspec.structs.replace(before, active=False, removed=True, version=before.version + 1)
+            gone = msgspec.structs.replace(
+                before, active=False, removed=True, photo_ids=[], photos=[], version=before.version + 1
+            )
             await self._save_resource(tx, book, before, gone)
         await self._forget([venue_id])
+        await self._let_go(ctx, resource_owner(resource_id), before, None)
 
     async def _save_resource(self, tx: Tx, book: VenueBook, before: Resource, after: Resource) -> None:
         await queries.update_resource(tx, book.venue.organisation_id, after)
@@ -295,9 +343,9 @@ def resource_page(resources: list[Resource], limit: int, cursor: str | None) -> 
     return RESOURCES.page(rows[: limit + 1], limit, key)
 
 
-def _venue(organisation_id: UUID, new: NewVenue, slug: str) -> Venue:
-    fields: dict[str, Any] = msgspec.structs.asdict(new) | {"slug": slug}
-    return Venue(id=new_id(), organisation_id=organisation_id, version=1, **fields)
+def _venue(organisation_id: UUID, venue_id: UUID, new: NewVenue, slug: str, photos: dict[str, object]) -> Venue:
+    fields: dict[str, Any] = msgspec.structs.asdict(new) | {"slug": slug} | photos
+    return Venue(id=venue_id, organisation_id=organisation_id, version=1, **fields)
 
 
 def _venue_faults(venue: Venue, country: str) -> list[rules.FieldError]:
