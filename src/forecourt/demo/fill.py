@@ -11,7 +11,7 @@ import argon2
 import asyncpg
 from argon2.low_level import Type, hash_secret
 
-from forecourt.demo import news, record, write
+from forecourt.demo import news, record, told, write
 from forecourt.demo.cast import PASSWORD
 from forecourt.demo.ids import Fate
 from forecourt.demo.many import fill_bookings
@@ -270,6 +270,7 @@ async def _months(
                     raise
     async with connection.transaction():
         await news.tell(connection, bookings, world.fate.dice("news", o.slug))
+        await told.tell_people(connection, world, bookings, world.fate.dice("told", o.slug))
         await progress.remember(f"finished {o.slug}", datetime.now(UTC))
 
 
