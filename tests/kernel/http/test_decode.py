@@ -59,7 +59,7 @@ def test_good_input_passes() -> None:
         (b'{"duration_min": 60, "parts": [{"name": "a", "at": "0001-01-01T00:00:00+14:00"}]}', "parts[0].at", "years"),
         (b'{"duration_min": 60, "parts": [{"name": "a", "at": "9999-12-31T23:59:59-12:00"}]}', "parts[0].at", "years"),
         (b'{"duration_min": 60, "note": "a\\u0000b"}', "note", "NUL"),
-        (b'{"duration_min": "60"}', "duration_min", "int"),
+        (b'{"duration_min": "60"}', "duration_min", "whole number"),
         (b"[]", "", "object"),
     ],
 )

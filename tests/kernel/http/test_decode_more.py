@@ -60,7 +60,7 @@ def fault_of(kind: object, raw: bytes) -> tuple[str, str]:
         (b'{"either": ["a", "\\u0000"]}', "either[1]", "NUL"),
         (b'{"either": "\\u0000"}', "either", "NUL"),
         (b'{"root": {"name": "\\u0000"}}', "root.name", "NUL"),
-        (b'{"numbers": [1, "2"]}', "numbers[1]", "int"),
+        (b'{"numbers": [1, "2"]}', "numbers[1]", "whole number"),
     ],
 )
 def test_a_fault_deep_inside_names_its_place(raw: bytes, path: str, says: str) -> None:

@@ -92,6 +92,15 @@ async def test_a_broken_address_is_said_to_be_broken(reader: Reader, club: Club,
     assert (await reader.look(f"/venues/{club.venue}?{query}")).status_code == 422
 
 
+async def test_a_length_that_is_not_offered_is_said_in_the_visitors_language(reader: Reader, ada: Person, club: Club) -> None:
+    reader.http.cookies.set("fc_locale", "pt")
+    answer = await reader.send("/book", **(wish(club) | {"duration_min": 17}))
+    assert answer.status_code == 422
+    assert "Duração: Court 1 reserva-se por 60" in text(answer)
+    reader.http.cookies.set("fc_locale", "ur")
+    assert "دورانیہ: Court 1 کی بکنگ 60" in text(await reader.send("/book", **(wish(club) | {"duration_min": 17})))
+
+
 async def test_what_others_add_to_the_address_is_passed_over(reader: Reader, club: Club) -> None:
     assert (await reader.look(f"/venues/{club.venue}?utm_source=letter&fbclid=1&date=2026-11-30")).status_code == 200
 

@@ -109,9 +109,12 @@ async def test_sessions_are_bounded_and_the_one_not_used_for_longest_makes_room(
 
 
 async def test_a_name_of_blanks_is_refused_and_nobody_has_no_sessions(world: World) -> None:
-    with pytest.raises(Invalid) as refused:
-        await world.identity.persons.register(STRANGER, NewAccount(world.address(), PASSWORD, "   "))
-    assert refused.value.errors[0].path == "name"
+    for unseen in ("   ", "\u200b\u2066\ufeff"):
+        with pytest.raises(Invalid) as refused:
+            await world.identity.persons.register(STRANGER, NewAccount(world.address(), PASSWORD, unseen))
+        assert refused.value.errors[0].path == "name"
+    turned = await world.identity.persons.register(STRANGER, NewAccount(world.address(), PASSWORD, "\u202eAda\u202c  L"))
+    assert turned.account.name == "Ada L"
     with pytest.raises(Unauthenticated):
         await world.identity.sessions.mine(STRANGER, 20, None)
     with pytest.raises(Unauthenticated):

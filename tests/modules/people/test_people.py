@@ -159,7 +159,12 @@ async def test_a_stale_edit_is_refused(people: PeopleService, directory: Directo
 
 @pytest.mark.parametrize(
     "patch",
-    [ProfilePatch(name="   "), ProfilePatch(handle="abcd\n"), ProfilePatch(sports=[PlayedSport("padel"), PlayedSport("padel")])],
+    [
+        ProfilePatch(name="   "),
+        ProfilePatch(name="\u200b\u2066"),
+        ProfilePatch(handle="abcd\n"),
+        ProfilePatch(sports=[PlayedSport("padel"), PlayedSport("padel")]),
+    ],
 )
 async def test_what_makes_no_sense_is_refused(people: PeopleService, directory: Directory, patch: ProfilePatch) -> None:
     with pytest.raises(Invalid):

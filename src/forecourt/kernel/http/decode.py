@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from forecourt.kernel.errors import BadRequest, FieldError, Invalid
+from forecourt.kernel.http.choices import words_at
 
 MAX_PARAMETERS = 200
 FIRST_YEAR, LAST_YEAR = 2000, 2100
@@ -25,8 +26,8 @@ _PLAIN = [
     (re.compile(r"^Expected `int` >= (\S+)$"), r"at least \1"),
     (re.compile(r"^Expected `int` <= (\S+)$"), r"at most \1"),
     (re.compile(r"^Expected `int` that's a multiple of (\S+)$"), r"a multiple of \1"),
-    (re.compile(r"^Expected `float` >= (\S+)$"), r"at least \1"),
-    (re.compile(r"^Expected `float` <= (\S+)$"), r"at most \1"),
+    (re.compile(r"^Expected `float` >= (\S+?)(?:\.0)?$"), r"at least \1"),
+    (re.compile(r"^Expected `float` <= (\S+?)(?:\.0)?$"), r"at most \1"),
     (re.compile(r"^Expected `str` of length <= (\d+)$"), r"at most \1 characters"),
     (re.compile(r"^Expected `str` of length >= 1$"), r"must not be empty"),
     (re.compile(r"^Expected `str` of length >= (\d+)$"), r"at least \1 characters"),
@@ -36,11 +37,19 @@ _PLAIN = [
     (re.compile(r"^Invalid RFC3339 encoded datetime$"), "not a time; write it like 2026-12-01T18:00:00Z"),
     (re.compile(r"^Invalid RFC3339 encoded date$"), "not a date; write it like 2026-12-01"),
     (re.compile(r"^Invalid UUID$"), "not an id"),
+    (re.compile(r"^Expected `int(?: \| null)?`, got .*$"), "is a whole number"),
+    (re.compile(r"^Expected `(?:float|int \| float|float \| int)(?: \| null)?`, got .*$"), "is a number"),
+    (re.compile(r"^Expected `str(?: \| null)?`, got .*$"), "is text"),
+    (re.compile(r"^Expected `bool(?: \| null)?`, got .*$"), "is true or false"),
+    (re.compile(r"^Expected `array(?: \| null)?`, got .*$"), "is a list"),
+    (re.compile(r"^Expected `object(?: \| null)?`, got .*$"), "is an object with named members"),
+    (re.compile(r"^Expected `str` matching regex '(.*)'$"), r"is not written as it should be: \1"),
 ]
+_NO_WORD = re.compile(r"^Invalid enum value (?P<word>.*)$", re.DOTALL)
 
 
-def fault(error: msgspec.ValidationError) -> Invalid:
-    """A validation error as the answer to it."""
+def fault(error: msgspec.ValidationError, kind: object = None) -> Invalid:
+    """A validation error as the answer to it. `kind` is what was decoded: of its closed sets the answer says the words."""
     match = _AT.match(str(error))
     what, where = (match["what"], match["where"] or "$") if match else (str(error), "$")
     path = where.removeprefix("$").lstrip(".")
@@ -50,6 +59,9 @@ def fault(error: msgspec.ValidationError) -> Invalid:
             path = f"{path}.{named['name']}" if path else named["name"]
             what = "is not known here" if pattern is _UNKNOWN else "is needed"
             return Invalid.field(path, what)
+    if _NO_WORD.match(what):
+        words = words_at(kind, path)
+        return Invalid.field(path, f"is one of {', '.join(words)}" if words else "is not a word that is known here")
     for pattern, plain in _PLAIN:
         if pattern.match(what):
             what = pattern.sub(plain, what)
@@ -62,6 +74,7 @@ class BodyDecoder:
 
     def __init__(self, kind: object) -> None:
         self._decode = msgspec.json.Decoder(kind).decode  # type: ignore[arg-type]
+        self._kind = kind
         self._check = checker(kind)
         self.optional = nothing_needed(kind)
         """True when every member may be left out: then the body may be, too."""
@@ -74,8 +87,10 @@ class BodyDecoder:
         try:
             value = self._decode(body)
         except msgspec.ValidationError as e:
-            raise fault(e) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            raise fault(e, self._kind) from None
+        except UnicodeDecodeError:
+            raise BadRequest("the body is not UTF-8") from None
+        except msgspec.DecodeError as e:
             raise BadRequest(f"not JSON: {e}") from None
         except RecursionError:
             raise BadRequest("nested too deeply") from None
@@ -136,7 +151,7 @@ class QueryDecoder:
         try:
             result = msgspec.convert(values | lists, self._kind, strict=False)
         except msgspec.ValidationError as e:
-            raise fault(e) from None
+            raise fault(e, self._kind) from None
         self._check(result, "")
         return result
 

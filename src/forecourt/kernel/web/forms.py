@@ -26,7 +26,7 @@ def read(kind: type[T], values: Mapping[str, object]) -> T:
     try:
         result = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as e:
-        raise fault(e) from None
+        raise fault(e, kind) from None
     check = checker(kind)
     if check is not None:
         check(result, "")

@@ -16,6 +16,7 @@ from forecourt.kernel.context import ActorKind, Context
 from forecourt.kernel.db import ModuleDatabase, constraint_of
 from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Unauthenticated
 from forecourt.kernel.events import emit
+from forecourt.kernel.names import tidy
 from forecourt.modules.identity.contract import Identity
 from forecourt.modules.media.contract import Audience, Media, MediaInUse, MediaKind, MediaOwner
 from forecourt.modules.people import queries, rules
@@ -272,7 +273,7 @@ def id_of(text: str) -> UUID:
 
 def refuse_bad(patch: ProfilePatch) -> None:
     """Raises Invalid for what types do not say."""
-    if isinstance(patch.name, str) and not patch.name.strip():
+    if isinstance(patch.name, str) and not tidy(patch.name):
         raise Invalid.field("name", "must not be empty")
     if isinstance(patch.handle, str):
         if patch.handle.endswith("\n"):  # `$` in a pattern lets one through
@@ -292,7 +293,7 @@ def edited(before: ProfileRow, patch: ProfilePatch) -> ProfileRow:
         if (value := getattr(patch, field)) is not UNSET
     }
     if isinstance(patch.name, str):
-        changes["display_name"] = patch.name.strip()
+        changes["display_name"] = tidy(patch.name)
     if not isinstance(patch.visibility, UnsetType):
         changes["visibility"] = {**before.visibility, **patch.visibility}
     return msgspec.structs.replace(before, version=before.version + 1, **changes)

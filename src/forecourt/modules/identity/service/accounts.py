@@ -16,6 +16,7 @@ from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.metrics import Metrics
+from forecourt.kernel.names import tidy
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.modules.identity import mails, rules
 from forecourt.modules.identity.addresses import fold, key_of, read_address
@@ -96,7 +97,7 @@ class Accounts:
 
     async def _register(self, ctx: Context, new: NewAccount, kind: SessionKind) -> tuple[AccountRow, Begun]:
         address = read_address(new.email)
-        name = " ".join(new.name.split())
+        name = tidy(new.name)
         if not name:
             raise Invalid.field("name", "must not be empty")
         await self._passwords.refuse_weak(new.password, address.email, name)
