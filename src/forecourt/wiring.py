@@ -255,6 +255,7 @@ def chat(house: House) -> Part:
     from forecourt.modules.chat.http import ChatApi
     from forecourt.modules.chat.names import Names
     from forecourt.modules.chat.service import ChatService
+    from forecourt.modules.chat.web import ChatPages
     from forecourt.modules.media.contract import Media
     from forecourt.modules.people.contract import People
     from forecourt.modules.venues.contract import Venues
@@ -270,9 +271,10 @@ def chat(house: House) -> Part:
     )
     house.board.provide(Chat, service)
     house.board.provide(ChatTopics, service)
+    pages = ChatPages(service, house.board.call(People), house.presences, house.surroundings)
     return Part(
         "chat",
-        operations=ChatApi(service).operations(),
+        operations=[*ChatApi(service).operations(), *pages.operations()],
         subscriptions=reactions.subscriptions(service),
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(),

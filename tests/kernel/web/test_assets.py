@@ -84,24 +84,28 @@ def test_a_file_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
 
 
 EVERY_PAGES = ("tokens.css", "forecourt.css", "js/app.js", "js/patch.js", "js/inbox.js", "vendor/htmx.min.js")
-GUESTS = ("js/countdown.js", "js/grid.js", "js/live.js", "js/map.js")
+GUESTS = ("js/chat-badge.js", "js/countdown.js", "js/grid.js", "js/live.js", "js/map.js")
 CONSOLES = ("console.css", "js/daysheet.js", "js/grid.js", "js/live.js")
+
+
+def belongs(path: str, module: str) -> bool:
+    return path in (f"{module}.css", "js/socket.js") or path.startswith(f"js/{module}-")
 
 
 def kinds_of_pages(assets: Assets) -> dict[str, set[str]]:
     """Styles, scripts and fonts by the kind of page that loads them, those of both scripts: more than any page of it asks for.
 
-    A module's own pages load `<module>.css` and `js/<module>/…` beside what the shell has.
+    A module's own pages load `<module>.css`, `js/<module>-….js` and the socket beside what the shell has; they
+    are held to the budget with the one font that every reader needs.
     """
     ours = [path for path in assets.paths() if path.endswith((".css", ".js"))]
     fonts = {path for path in assets.paths() if path.endswith(".woff2")}
     modules = {path.removesuffix(".css") for path in ours if "/" not in path} - {"tokens", "forecourt", "console"}
-    modules |= {path.split("/")[1] for path in ours if path.count("/") == 2 and path.startswith("js/")}
     every = {*EVERY_PAGES, *fonts}
     return {
         "guests'": {*every, *GUESTS},
         "the console's": {*every, *CONSOLES},
-        **{m: {*every, "console.css", *(p for p in ours if p == f"{m}.css" or p.startswith(f"js/{m}/"))} for m in modules},
+        **{m: {*every - {"fonts/vazirmatn-arabic.woff2"}, "console.css", *(p for p in ours if belongs(p, m))} for m in modules},
     }
 
 

@@ -191,8 +191,8 @@ class Town:
 @pytest.fixture
 def town(db: Database) -> Town:
     directory, wire, clock = Directory(), Wire(), FixedClock(datetime.now(UTC))
-    people = PeopleService(db.module("people"), clock, directory)  # type: ignore[arg-type]
     media, books = Files(), Books()
+    people = PeopleService(db.module("people"), clock, directory, media)  # type: ignore[arg-type]
     chat = ChatService(db.module("chat"), clock, wire, Names(people), media, books, books)  # type: ignore[arg-type]
     town = Town(chat, directory, people, wire, clock)
     town.media, town.books = media, books

@@ -46,6 +46,7 @@ STANDARD = Navigation(
             (
                 NavItem("nav.find", "/discover", "search"),
                 NavItem("nav.bookings", "/bookings", "calendar", "bookings"),
+                NavItem("nav.chat", "/chat", "chat", "chat"),
                 NavItem("nav.credits", "/credits", "wallet"),
                 NavItem("nav.orgs", "/orgs", "court"),
             ),
@@ -74,6 +75,7 @@ STANDARD = Navigation(
     person_tabs=(
         NavItem("tab.find", "/discover", "search"),
         NavItem("tab.bookings", "/bookings", "calendar", "bookings"),
+        NavItem("nav.chat", "/chat", "chat", "chat"),
         NavItem("tab.credits", "/credits", "wallet"),
         NavItem("nav.me", "/account", "user"),
     ),
