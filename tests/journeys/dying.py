@@ -34,6 +34,15 @@ SEAMS: dict[str, tuple[Any, str, bool]] = {
     "confirmation written": (booking_queries, "confirm", True),
     "confirmation committed": (BookingService, "_confirm", True),
     "answer kept": (Idempotency, "keep", True),
+    "setting aside written": (payments_queries, "add_authorisation", True),
+    "setting aside committed": (PaymentsService, "authorise", True),
+    "what is set aside noted": (BookingService, "note_authorised", True),
+    "capture written": (payments_queries, "end_authorisation", True),
+    "capture committed": (PaymentsService, "capture", True),
+    "refusal written": (booking_queries, "leave", True),
+    "refusal committed": (PaymentsService, "release", False),
+    "release committed": (PaymentsService, "release", True),
+    "release noted": (BookingService, "run_errand", True),
     "payment looked up": (PaymentsService, "status", True),
     "expiry written": (booking_queries, "leave", True),
     "expiry committed": (BookingService, "send_back", False),
@@ -67,15 +76,16 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """A request to book."""
+    """A request to book, or about a booking."""
 
     token: str
     key: str
     body: dict[str, Any]
+    path: str = "/v1/bookings"
 
     async def send(self, client: httpx.AsyncClient) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}", "Idempotency-Key": self.key}
-        return await client.post("/v1/bookings", json=self.body, headers=headers)
+        return await client.post(self.path, json=self.body, headers=headers)
 
 
 def visitor(house: House) -> httpx.AsyncClient:

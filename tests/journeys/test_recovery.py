@@ -81,7 +81,9 @@ class Shop:
         await work(self.house)
 
     async def books_add_up(self) -> None:
+        then, self.clock.by = self.clock.by, timedelta()  # the owner's token is older than the test, and the books know no time
         proof = (await self.club.owner.get(f"/v1/orgs/{self.club.id}/ledger/proof")).json()
+        self.clock.by = then
         assert (proof["GBP"]["sum"], proof["GBP"]["faults"]) == (0, []), proof
         assert proof["GBP"]["entries"] > 0
 
@@ -162,6 +164,68 @@ async def test_a_hold_whose_server_died_before_the_money_moved_runs_out(shop: Sh
     assert await shop.stands(guest) == ("expired", CREDITS)
     free = await Order(other.token, str(uuid4()), order.body).send(shop.world.client)
     assert free.status_code == 201, free.text
+    await shop.books_add_up()
+
+
+# --- a request that staff have to agree to -----------------------------------------------------------------------------------
+
+
+async def request(shop: Shop, guest: Person) -> Order:
+    order = await shop.order(guest)
+    return Order(order.token, order.key, order.body | {"purpose": "content"})
+
+
+@pytest.mark.parametrize(
+    ("step", "at_death", "settled"),
+    [
+        ("hold committed", CREDITS, ("cancelled", CREDITS)),
+        ("setting aside written", CREDITS, ("cancelled", CREDITS)),
+        ("setting aside committed", CREDITS - PRICE, ("pending_approval", CREDITS - PRICE)),
+        ("what is set aside noted", CREDITS - PRICE, ("pending_approval", CREDITS - PRICE)),
+    ],
+)
+async def test_a_server_that_dies_taking_a_request_leaves_it_whole_or_not_at_all(
+    shop: Shop, step: str, at_death: int, settled: tuple[str, int]
+) -> None:
+    guest = await shop.guest()
+    await server_dies(shop.place, shop.clock, step, await request(shop, guest))
+    assert await shop.stands(guest) == ("pending_approval", at_death)
+    await shop.settles_within_a_minute()
+    assert await shop.stands(guest) == settled
+    await shop.settles_within_a_minute()
+    assert await shop.stands(guest) == settled
+    await shop.books_add_up()
+
+
+@pytest.mark.parametrize(
+    ("step", "answer", "at_death", "settled"),
+    [
+        ("capture written", "approve", "pending_approval", ("pending_approval", CREDITS - PRICE)),
+        ("capture committed", "approve", "pending_approval", ("upcoming", CREDITS - PRICE)),
+        ("confirmation written", "approve", "pending_approval", ("upcoming", CREDITS - PRICE)),
+        ("confirmation committed", "approve", "upcoming", ("upcoming", CREDITS - PRICE)),
+        ("refusal written", "decline", "pending_approval", ("pending_approval", CREDITS - PRICE)),
+        ("refusal committed", "decline", "declined", ("declined", CREDITS)),
+        ("release committed", "decline", "declined", ("declined", CREDITS)),
+        ("release noted", "decline", "declined", ("declined", CREDITS)),
+    ],
+)
+async def test_a_server_that_dies_answering_a_request_takes_its_money_once_or_gives_it_back_once(
+    shop: Shop, step: str, answer: str, at_death: str, settled: tuple[str, int]
+) -> None:
+    guest = await shop.guest()
+    asked = await (await request(shop, guest)).send(shop.world.client)
+    assert asked.status_code == 201, asked.text
+    path = f"/v1/orgs/{shop.club.id}/bookings/{asked.json()['id']}/{answer}"
+    said = Order(shop.club.owner.token, str(uuid4()), {"reason": "no cameras"} if answer == "decline" else {}, path)
+    await server_dies(shop.place, shop.clock, step, said)
+    assert (await shop.stands(guest))[0] == at_death
+    await shop.settles_within_a_minute()
+    assert await shop.stands(guest) == settled
+    if settled[0] == "pending_approval":  # nothing came of it: staff say it again
+        again = await said.send(shop.world.client)
+        assert again.status_code == 200, again.text
+        assert await shop.stands(guest) == (("upcoming", CREDITS - PRICE) if answer == "approve" else ("declined", CREDITS))
     await shop.books_add_up()
 
 

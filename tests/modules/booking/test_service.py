@@ -329,7 +329,7 @@ async def test_time_begins_and_completes_bookings_and_gives_their_places_back(wo
 async def test_content_waits_for_staff_who_approve_it_or_say_why_not(world: Any) -> None:
     guest, staff = await world.rich(amount=10_000), world.staff
     asked = await world.book(guest, purpose=Purpose.CONTENT)
-    assert (asked.status, await world.balance(guest)) == (S.PENDING_APPROVAL, 10_000)
+    assert (asked.status, await world.balance(guest)) == (S.PENDING_APPROVAL, 8_000)
     with pytest.raises(SlotTaken):
         await world.hold(world.newcomer())
     approved = await world.service.approve(staff, asked.id)

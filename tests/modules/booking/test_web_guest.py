@@ -52,8 +52,8 @@ async def ada(reader: Reader, world: World, club: Club) -> Person:
     return ada
 
 
-def wish(club: Club, court: int = 0, hour: int = 18, minute: int = 0, duration_min: int = 60) -> dict[str, Any]:
-    return {"resource_id": club.courts[court], "start": at(hour, minute), "duration_min": duration_min}
+def wish(club: Club, court: int = 0, hour: int = 18, minute: int = 0, duration_min: int = 60, **more: Any) -> dict[str, Any]:
+    return {"resource_id": club.courts[court], "start": at(hour, minute), "duration_min": duration_min, **more}
 
 
 async def held(reader: Reader, club: Club, **more: Any) -> str:
@@ -429,3 +429,50 @@ GUEST_GROUPS = set("look taken book pay over ticket cancel change mine home find
 GAPS = (
     "place where day price length when org balance rest short pct email until refund city time km court left amount fee".split()
 )
+
+
+# ------------------------------------------------------------------------------------------------------------- requests
+
+
+async def test_a_request_reserves_credits_and_says_so_in_the_wallet_and_on_its_page(
+    reader: Reader, world: World, club: Club, ada: Person
+) -> None:
+    look = await reader.look(f"/book?resource_id={club.courts[0]}&start={at(18)}&duration_min=60&purpose=content")
+    assert "The place decides about this" in text(look)
+    path = await held(reader, club, purpose="content")
+    page = await reader.look(path)
+    assert "Waiting for an answer" in text(page)
+    assert "£20.00 of your credits are reserved" in text(page)
+    wallet = text(await reader.look("/credits"))
+    assert "Reserved for a request" in wallet
+    assert "Set aside for requests" in wallet
+    assert await world.balance(club, ada) == 3000
+    asked = (await ada.get(f"/v1{path}")).json()
+    assert asked["authorised"] == {"amount": 2000, "currency": "GBP"}
+    (mine,) = (await ada.get("/v1/wallets")).json()
+    assert (mine["balance"]["amount"], mine["reserved"]["amount"]) == (3000, 2000)
+    approved = await club.owner.post(f"/v1/orgs/{club.id}/bookings/{asked['id']}/approve")
+    assert approved.status_code == 200, approved.text
+    assert (approved.json()["status"], "authorised" in approved.json()) == ("upcoming", False)
+    assert "Booked and paid." in text(await reader.look(path))
+    assert "Set aside for requests" not in text(await reader.look("/credits"))
+
+
+async def test_a_request_without_enough_credits_is_paid_for_afterwards(reader: Reader, world: World, club: Club) -> None:
+    ben = await world.person("Ben")
+    await reader.sign_in(ben)
+    path = await held(reader, club, purpose="content")
+    assert "nothing is charged yet" in text(await reader.look(path))
+    assert "authorised" not in (await ben.get(f"/v1{path}")).json()
+    withdrawn = await ben.post(f"/v1{path}/cancel", {})
+    assert withdrawn.json()["status"] == "cancelled"
+
+
+async def test_who_withdraws_a_request_is_told_that_all_of_it_comes_back(
+    reader: Reader, world: World, club: Club, ada: Person
+) -> None:
+    path = await held(reader, club, purpose="content")
+    preview = (await ada.get(f"/v1{path}/refund-preview")).json()
+    assert preview["refund"]["amount"] == 2000
+    await ada.post(f"/v1{path}/cancel", {})
+    assert await world.balance(club, ada) == 5000

@@ -279,6 +279,8 @@ class BookingOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hold_expires_at: datetime | None = None
     payment: Payment | None = None
     access: Access | None = None
+    authorised: Money | None = None
+    """Set aside for a request that staff have not answered yet: taken when they approve, given back otherwise."""
     refund: Money | None = None
     """In the answer to a cancellation: what goes back."""
     note: str | None = None

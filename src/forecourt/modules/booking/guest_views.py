@@ -15,7 +15,8 @@ from forecourt.kernel.web import formats
 from forecourt.kernel.web.render import Language, OrgNav, Pages
 from forecourt.kernel.web.views import Choice, DayView, Fact, GridView, Link, PriceLine, QuoteView, TaxLine
 from forecourt.modules.booking.contract import BookingOut, BookingStatus
-from forecourt.modules.booking.service.pricing import Bill
+from forecourt.modules.booking.rules import needs_approval
+from forecourt.modules.booking.service.pricing import Bill, Plan
 from forecourt.modules.venues.contract import Policies, Resource, ResourceKind, VenueBook
 
 COURT_ART = ("art/court-dusk.svg", "art/court-top.svg", "art/net.svg", "art/court-day.svg")
@@ -281,9 +282,12 @@ def venue_facts(
     return facts
 
 
-def hold_words(say: Speaker, book: VenueBook, resource: Resource, start: datetime, now: datetime, *, signed_in: bool) -> str:
-    """What stands under the button: how long it is held, and until when cancelling is free."""
-    words = [say.t("look.under", n=book.policies.hold_min), free_until(say, book.policies, start, now)]
+def hold_words(say: Speaker, planned: Plan, now: datetime, *, signed_in: bool) -> str:
+    """What stands under the button: how long it is held or who decides about it, and until when cancelling is free."""
+    policies = planned.book.policies
+    asks = needs_approval(policies, planned.purpose)
+    first = say.t("look.under_approval") if asks else say.t("look.under", n=policies.hold_min)
+    words = [first, free_until(say, policies, planned.period.start, now)]
     if not signed_in:
         words.append(say.t("look.under_sign_in"))
     return " ".join(word for word in words if word)
@@ -313,6 +317,8 @@ def ticket_words(say: Speaker, booking: BookingOut) -> tuple[str, str]:
         due = booking.price - booking.paid
         text = say.t("ticket.due", price=say.money(due)) if due.amount > 0 else say.t("ticket.paid")
         return say.t("ticket.see_you", day=say.date(booking.start)), text
+    if booking.authorised is not None:
+        return say.t("ticket.asked_title"), say.t("ticket.asked_paid", price=say.money(booking.authorised))
     headline, text = PLAIN_WORDS[booking.status]
     return say.t(headline), say.t(text) if text else ""
 
@@ -322,6 +328,8 @@ def ticket_facts(say: Speaker, booking: BookingOut, cancel: str) -> list[Fact]:
     due = booking.price - booking.paid
     if booking.paid:
         facts.append(Fact(say.t("ticket.paid_fact"), say.money(booking.paid)))
+    elif booking.authorised is not None:
+        facts.append(Fact(say.t("ticket.authorised_fact"), say.money(booking.authorised)))
     elif booking.status not in (BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS):
         facts.append(Fact(say.t("ticket.price"), say.money(booking.price)))
     if due.amount > 0 and booking.status in (BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS):

@@ -57,6 +57,7 @@ class BookingRow(msgspec.Struct, frozen=True):
     paid_minor: int
     due_minor: int
     refunded_minor: int
+    authorised_minor: int
     pay_with: PayWith | None
     promo_code: str | None
     quote_id: UUID | None
@@ -88,7 +89,7 @@ class PartyRow(msgspec.Struct, frozen=True):
 _COLUMNS = (
     "b.organisation_id, b.id, b.venue_id, b.resource_id, b.account_id, b.guest_name, b.status, b.starts_at, b.ends_at,"
     " b.timezone, b.purpose, b.team_size, b.currency, b.list_minor, b.price_minor, b.paid_minor, b.due_minor, b.refunded_minor,"
-    " b.pay_with, b.promo_code, b.quote_id, b.note, b.hold_expires_at,"
+    " b.authorised_minor, b.pay_with, b.promo_code, b.quote_id, b.note, b.hold_expires_at,"
     " b.claimed, b.claim_starts_at, b.claim_ends_at, b.version, b.created_at, b.updated_at"
 )
 _SELECT = "select " + _COLUMNS + " from booking.booking b"
@@ -475,7 +476,8 @@ _TOLD = """
 
 ADVANCE = Query(
     BookingRow,
-    "with changed as (update booking.booking b set status = $4, version = b.version + 1, updated_at = $5, hold_expires_at = $11"
+    "with changed as (update booking.booking b set status = $4, version = b.version + 1, updated_at = $5, hold_expires_at = $11,"
+    " authorised_minor = 0"
     " where b.organisation_id = $1 and b.id = $2 and b.version = $3 returning b.*),"
     + _TOLD
     + " select "
@@ -485,7 +487,8 @@ ADVANCE = Query(
 # Gives the place back with the step.
 LEAVE = Query(
     BookingRow,
-    "with changed as (update booking.booking b set status = $4, version = b.version + 1, updated_at = $5, hold_expires_at = $11"
+    "with changed as (update booking.booking b set status = $4, version = b.version + 1, updated_at = $5, hold_expires_at = $11,"
+    " authorised_minor = 0"
     " where b.organisation_id = $1 and b.id = $2 and b.version = $3 returning b.*), released as ("
     " delete from booking.occupancy o where o.organisation_id = $1 and o.resource_id = any($13::uuid[]) and o.ends_at = $15"
     " and o.starts_at = $14 and o.booking_id = $2 and exists (select from changed)),"
@@ -504,7 +507,7 @@ SAID_WITH_CONFIRM: LiteralString = (
 CONFIRM = Query(
     int,
     "with changed as (update booking.booking b set status = $4, version = b.version + 1, updated_at = $5, hold_expires_at = $11,"
-    " paid_minor = $16, pay_with = $17, due_minor = $18, price_minor = $19"
+    " paid_minor = $16, pay_with = $17, due_minor = $18, price_minor = $19, authorised_minor = 0"
     " where b.organisation_id = $1 and b.id = $2 and b.version = $3 returning b.*), kept as ("
     " update booking.occupancy o set expires_at = null where o.organisation_id = $1 and o.resource_id = any($13::uuid[])"
     " and o.ends_at = $15 and o.starts_at = $14 and o.booking_id = $2 and exists (select from changed) returning 1),"
@@ -568,6 +571,22 @@ async def confirm(tx: Tx, step: Step, receipt: Receipt, event: Event) -> int | N
         receipt.price_minor,
         *emit_with(tx, event),
     )
+
+
+NOTE_AUTHORISED = Query(
+    BookingRow,
+    "with changed as (update booking.booking b set authorised_minor = $4, price_minor = $4, version = b.version + 1,"
+    " updated_at = $5 where b.organisation_id = $1 and b.id = $2 and b.version = $3 and b.status = 'pending_approval'"
+    " returning b.*), timed as (insert into booking.due (organisation_id, booking_id, at)"
+    " select b.organisation_id, b.id, b.starts_at from changed b"
+    " on conflict (organisation_id, booking_id) do update set at = excluded.at) select " + _COLUMNS + " from changed b",
+)
+
+
+async def note_authorised(tx: Tx, row: BookingRow, amount_minor: int, now: datetime) -> BookingRow | None:
+    """So much is set aside for the request, which now waits for staff until it would begin. None when somebody else changed the
+    booking first."""
+    return await tx.maybe(NOTE_AUTHORISED, row.organisation_id, row.id, row.version, amount_minor, now)
 
 
 CLAIM_HOLD = Statement(
@@ -680,7 +699,7 @@ DESK_PAID = Statement(
 )
 HURRY = Statement(
     "insert into booking.due as d (organisation_id, booking_id, at) select b.organisation_id, b.id, $3 from booking.booking b"
-    " where b.organisation_id = $1 and b.id = any($2::uuid[]) and (b.status = 'payment_pending'"
+    " where b.organisation_id = $1 and b.id = any($2::uuid[]) and (b.status in ('payment_pending', 'pending_approval')"
     "  or (b.status in ('expired', 'cancelled', 'declined') and b.paid_minor = 0 and b.due_minor = 0))"
     " on conflict (organisation_id, booking_id) do update set at = excluded.at where d.at > excluded.at"
 )
@@ -757,7 +776,7 @@ async def history(tx: Tx, organisation_id: UUID, booking_id: UUID) -> list[Trans
 
 
 class Errand(msgspec.Struct, frozen=True):
-    """Money on its way because of a change; `kind` is `charge`, `back` or `refund` (see booking.errand)."""
+    """Money on its way because of a change; `kind` is `charge`, `back`, `refund` or `release` (see booking.errand)."""
 
     id: UUID
     booking_id: UUID

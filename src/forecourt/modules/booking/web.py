@@ -63,7 +63,7 @@ from forecourt.modules.booking.guest_views import (
     what_of,
 )
 from forecourt.modules.booking.picking import Picked, Picker, Target
-from forecourt.modules.booking.rules import reprice, reschedule_fee
+from forecourt.modules.booking.rules import needs_approval, reprice, reschedule_fee
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.booking.service.pricing import Bill, Plan, plan
 from forecourt.modules.booking.service.reading import BookingsQuery
@@ -213,7 +213,7 @@ class BookingPages(Api):
             length=say.length(planned.period.duration_min),
             quote=quote_view(planned.bill),
             action=hold_label(say, planned.resource),
-            under=hold_words(say, planned.book, planned.resource, planned.period.start, now, signed_in=signed_in),
+            under=hold_words(say, planned, now, signed_in=signed_in),
             near=picked.near,
             href="" if signed_in else with_query("/book", wish),
             form="hold-form" if signed_in else "",
@@ -240,7 +240,7 @@ class BookingPages(Api):
             planned.period,
             planned.team_size,
             planned.bill,
-            under=hold_words(say, planned.book, planned.resource, planned.period.start, now, signed_in=True),
+            under=hold_words(say, planned, now, signed_in=True),
         )
         return self.pages.page(
             "booking/book.html",
@@ -277,13 +277,32 @@ class BookingPages(Api):
             note=form.note or None,
         )
         try:
-            held = await self.service.hold(visit.ctx, wish)
+            held = await self._held(visit, form, wish)
         except SlotTaken as taken:
             own = await self._own_at(visit, form.resource_id, form.start, form.duration_min)
             return Redirect(f"/bookings/{own}") if own else await self._taken_page(visit, form, taken)
         except MENDABLE as problem:
             return await self._book_page(visit, form, problem)
         return Redirect(f"/bookings/{held.id}")
+
+    async def _held(self, visit: Visit, form: Wish, wish: NewBooking) -> BookingOut:
+        """A place to pay for, or a request; when staff have to agree and one's credits cover it, they are set aside with it."""
+        planned, _ = await self._planned(visit, form)
+        person = visit.person
+        if not needs_approval(planned.book.policies, planned.purpose) or person is None or not person.confirmed:
+            return await self.service.hold(visit.ctx, wish)
+        price, balance = planned.bill.total, await self._balance(visit, planned.book)
+        if not price or balance < price:
+            return await self.service.hold(visit.ctx, wish)
+        return await self.service.book(visit.ctx, msgspec.structs.replace(wish, pay_with=PayWith.CREDITS))
+
+    async def _balance(self, visit: Visit, book: VenueBook) -> Money:
+        """One's credits at the organisation."""
+        zero = Money.zero(book.organisation.currency)
+        if visit.person is None:
+            return zero
+        wallets = await self.payments.balance(visit.ctx.within(None), visit.person.id)
+        return next((w.balance for w in wallets if w.organisation_id == book.organisation.id), zero)
 
     async def _own_at(self, visit: Visit, resource_id: UUID, start: datetime, duration_min: int) -> UUID | None:
         """One's own booking of just that: a form that was sent twice, or a step back in the browser."""
@@ -366,10 +385,7 @@ class BookingPages(Api):
     async def _ways(self, visit: Visit, found: Found) -> list[Choice]:
         """Credits when there are enough, and the desk; what cannot be had says why."""
         say, price = found.say, found.booking.price
-        balance = Money.zero(price.currency)
-        if visit.person is not None:
-            wallets = await self.payments.balance(visit.ctx.within(None), visit.person.id)
-            balance = next((w.balance for w in wallets if w.organisation_id == found.book.organisation.id), balance)
+        balance = await self._balance(visit, found.book)
         enough = price <= balance
         if enough:
             hint, reason = say.t("pay.credits_stays", balance=say.money(balance), rest=say.money(balance - price)), ""

@@ -20,6 +20,7 @@ from forecourt.modules.booking.contract import (
     BookingOut,
     BookingStatus,
     Payment,
+    PayWith,
     Purpose,
 )
 from forecourt.modules.booking.live import AVAILABILITY_CHANGED, availability_changed, availability_topic
@@ -163,11 +164,21 @@ def present(row: BookingRow, *, payment: Payment | None = None, refund: Money | 
         paid=paid_of(row),
         hold_expires_at=row.hold_expires_at,
         payment=payment,
+        authorised=Money(row.authorised_minor, row.currency) if row.authorised_minor else None,
         refund=refund,
         note=row.note,
         guest_name=row.guest_name,
         version=row.version,
     )
+
+
+def is_authorised_first(row: BookingRow) -> bool:
+    """Whether this request is paid for before staff answer it: its credits are set aside, or are about to be.
+
+    Without a way to pay, or to be paid at the desk, it is paid for afterwards.
+    """
+    asked = row.status is BookingStatus.PENDING_APPROVAL and row.pay_with is PayWith.CREDITS
+    return asked and row.account_id is not None and (row.price_minor > 0 or row.promo_code is not None)
 
 
 def paid_of(row: BookingRow) -> Money:

@@ -57,11 +57,12 @@ from forecourt.modules.booking.service.base import (
     READ_ANY,
     check_version,
     facts,
+    is_authorised_first,
     natural_due,
     present,
     price_of,
 )
-from forecourt.modules.booking.service.holding import DEADLOCK_TRIES, UNSURE, Holding, emit_cancelled
+from forecourt.modules.booking.service.holding import DEADLOCK_TRIES, UNSURE, Holding, emit_cancelled, release_errand
 from forecourt.modules.booking.service.pricing import Plan, plan, refuse_equipment
 from forecourt.modules.booking.service.till import derived
 from forecourt.modules.booking.slots import claimed_ids
@@ -102,7 +103,7 @@ class Changing(Holding):
         rules.advance(row.status, _A.CANCEL, actor)
         charged = _charged(row)
         if row.status not in (_S.UPCOMING, _S.IN_PROGRESS):
-            return RefundPreview(charged, 100)
+            return RefundPreview(charged + _set_aside(row), 100)
         book, _ = await self.place(row)
         return rules.refund_preview(book.policies, charged, row.starts_at, self.clock.now())
 
@@ -129,7 +130,7 @@ class Changing(Holding):
                 if errand is not None:
                     await self.run_errand(ctx, after, errand)
                     after = await self.reread(ctx, after)
-                return present(after, refund=refund)
+                return present(after, refund=refund + _set_aside(row))
             row = await self.reread(ctx, row)
         raise Overtaken
 
@@ -147,7 +148,9 @@ class Changing(Holding):
         """One transaction: the step, the place, the errand of the refund and the event. None when overtaken."""
         owed = refund.amount > 0 or (row.promo_code is not None and _charged(row).amount == 0 and row.status is _S.UPCOMING)
         errand = None
-        if owed:
+        if is_authorised_first(row):
+            owed, errand = True, release_errand(row)
+        elif owed:
             errand = Errand(derived(row.id, action.value), row.id, "refund", refund.amount, row.currency, reason or action.value)
         step = self.step(ctx, row, action, actor, detail=reason, due_at=self.soon() if owed else None)
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
@@ -169,8 +172,14 @@ class Changing(Holding):
     # --- approving
 
     async def approve(self, ctx: Context, booking_id: UUID) -> BookingOut:
-        """Staff say yes: the place waits for payment, or is paid for at once when the request said how."""
+        """Staff say yes: what was set aside is taken. A request without that waits for payment, or is paid for at once when it
+        said how. Raises InvalidTransition, Overtaken, NotFound."""
         row, actor = await self.find(ctx, booking_id, APPROVE)
+        rules.advance(row.status, _A.APPROVE, actor)
+        if is_authorised_first(row):
+            receipt = await self.till.capture(ctx, row)
+            if receipt is not None:
+                return present(await self.confirm_paid(ctx, row, receipt, actor))
         book, _ = await self.place(row)
         now = self.clock.now()
         expires = rules.hold_expiry(book.policies, now)
@@ -290,6 +299,8 @@ class Changing(Holding):
             asked = Repricing(planned.bill.total + fee, fee, Money.zero(row.currency), Money.zero(row.currency))
         else:
             asked = rules.reprice(planned.bill.total, charged, fee)
+        if is_authorised_first(row) and asked.price.amount != row.price_minor:
+            raise InvalidTransition("Its price is set aside already: withdraw the request and ask again.")
         if asked.due.amount == 0:
             return await self._move(ctx, row, actor, action, planned, asked, None, Receipt(0, 0, 0, None))
         return await self._charge_and_move(ctx, row, actor, action, planned, asked)
@@ -427,6 +438,10 @@ class Changing(Holding):
 
 async def _all_of(row: BookingRow) -> Money:
     return _charged(row)
+
+
+def _set_aside(row: BookingRow) -> Money:
+    return Money(row.authorised_minor, row.currency)
 
 
 def _charged(row: BookingRow) -> Money:

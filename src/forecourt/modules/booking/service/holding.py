@@ -6,9 +6,15 @@
 
 That is 3 round trips each, so with the 3 of a charge from credits a paid booking is 9.
 
+A request that staff have to agree to takes another way: hold (it waits for approval) · authorise (payments set the credits aside)
+· note it on the booking. Approving captures and confirms; declining, withdrawing and the passing of its time release.
+
 Recovery. Dead after *hold*: nobody paid, the hold runs out at its time. Dead after *charge*: `payment.captured` brings the
 booking's due time forward (reactions), and the keeper of time asks payments and confirms, within a minute. When the place was
 lost in between (the hold was over and somebody took it), the money goes back by an errand that is written before it moves.
+Dead around *authorise*: the request is due within a minute; the keeper asks payments and notes what is set aside, or gives the
+place back when nothing is. Dead around *capture*: `payment.captured` makes it due, and the keeper confirms. Whoever says no
+writes an errand with their step, and it releases; should the money have been captured at the same moment, it goes back.
 A retry with the same Idempotency-Key finds its own booking, whose id is the key's effect id, and goes on from where it is.
 """
 
@@ -59,6 +65,7 @@ from forecourt.modules.booking.service.base import (
     SETTLE_AFTER,
     Base,
     facts,
+    is_authorised_first,
     natural_due,
     paid_of,
     person,
@@ -68,7 +75,7 @@ from forecourt.modules.booking.service.pricing import Bill, Plan, plan
 from forecourt.modules.booking.service.till import Returned, derived, settled
 from forecourt.modules.booking.slots import claimed_ids
 from forecourt.modules.identity.contract import EmailUnconfirmed
-from forecourt.modules.payments.contract import PromoUse
+from forecourt.modules.payments.contract import Authorisation, AuthorisationEnded, AuthorisationStatus, PromoUse
 from forecourt.modules.venues.contract import VenueBook
 
 DEADLOCK_TRIES = 4
@@ -77,6 +84,7 @@ UNSURE = 500
 """From this status on a failure says nothing about whether the money moved."""
 
 _S, _A, _W = BookingStatus, BookingAction, BookingActor
+UNKEPT = (_S.EXPIRED, _S.CANCELLED, _S.DECLINED)
 
 
 class _Lost(Exception):
@@ -103,6 +111,8 @@ class Holding(Base):
             raise EmailUnconfirmed
         booking_id = ctx.idempotency_id or new_id()
         row = await self._again(ctx, booking_id, lambda: self._hold_wish(ctx, booking_id, account_id, wish))
+        if is_authorised_first(row):
+            return present(await self._authorise_or_release(ctx, row))
         if wish.pay_with is None or row.status is not _S.PAYMENT_PENDING:
             return present(row)
         return await self._pay_or_release(ctx, row, Pay(wish.pay_with))
@@ -113,6 +123,7 @@ class Holding(Base):
         if ctx.actor.platform_admin:
             raise AdminCannotBook
         booking_id = ctx.idempotency_id or new_id()
+        wish = msgspec.structs.replace(wish, pay_with=None)
         return present(await self._again(ctx, booking_id, lambda: self._hold_wish(ctx, booking_id, account_id, wish)))
 
     async def _again(self, ctx: Context, booking_id: UUID, make: Callable[[], Awaitable[BookingRow]]) -> BookingRow:
@@ -229,6 +240,8 @@ class Holding(Base):
             max_open=book.policies.max_open_bookings if actor is _W.CUSTOMER else NO_LIMIT,
         )
         row = _row(new, now)
+        if is_authorised_first(row):
+            new = msgspec.structs.replace(new, due_at=self.soon())  # should whoever asks die before anything is set aside
         within = ctx.within(new.organisation_id)
         for attempt in range(DEADLOCK_TRIES):
             try:
@@ -312,28 +325,90 @@ class Holding(Base):
     async def _release_unpaid(self, ctx: Context, row: BookingRow, why: str, *, refund: bool) -> None:
         """Gives a held place back because it was not paid for; `refund` when a part was."""
         for _ in range(DECISIONS):
-            if row.status is not _S.PAYMENT_PENDING:
+            if row.status not in (_S.PAYMENT_PENDING, _S.PENDING_APPROVAL):
                 return
-            step = self.step(ctx, row, _A.CANCEL, _W.HOUSE, detail=why, due_at=self.soon() if refund else None)
+            release = release_errand(row) if is_authorised_first(row) else None
+            owed = refund or release is not None
+            step = self.step(ctx, row, _A.CANCEL, _W.HOUSE, detail=why, due_at=self.soon() if owed else None)
             async with self.db.tx(ctx.within(row.organisation_id)) as tx:
                 after = await queries.leave(tx, step)
                 if after is not None:
+                    if release is not None:
+                        await queries.add_errand(tx, after, release, step.now)
                     emit_cancelled(tx, after, Money.zero(row.currency), _W.HOUSE, why)
                     self.announce(tx, row.venue_id, row.timezone, (row.claim_starts_at, row.claim_ends_at))
             if after is not None:
+                if release is not None:
+                    await self.run_errand(ctx, after, release)
                 if refund:
                     await self.send_back(ctx, after)
                 return
             row = await self.reread(ctx, row)
         raise Overtaken
 
+    # --- asking
+
+    async def _authorise_or_release(self, ctx: Context, row: BookingRow) -> BookingRow:
+        """Sets aside what the request costs, until staff answer. Refused, the place is given back."""
+        try:
+            held = await self.till.authorise(ctx, row)
+        except AuthorisationEnded:
+            return await self._answered(ctx, row)
+        except Problem as problem:
+            if problem.status < UNSURE:
+                await self._release_unpaid(ctx, row, problem.code, refund=False)
+            raise
+        return await self.note_authorised(ctx, row, held)
+
+    async def note_authorised(self, ctx: Context, row: BookingRow, held: Authorisation) -> BookingRow:
+        """The booking says what is set aside for it. When somebody has answered it meanwhile, their answer stands."""
+        for _ in range(DECISIONS):
+            if row.status is not _S.PENDING_APPROVAL:
+                return await self._answered(ctx, row)
+            if held.amount and held.amount.amount == row.authorised_minor:
+                return row  # a retry
+            async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+                after = await queries.note_authorised(tx, row, held.amount.amount, self.clock.now())
+            if after is not None:
+                return after
+            row = await self.reread(ctx, row)
+        raise Overtaken
+
+    async def _answered(self, ctx: Context, row: BookingRow) -> BookingRow:
+        """The booking as it stands after somebody answered it while its money was on its way to be set aside."""
+        row = await self.reread(ctx, row)
+        if row.status is not _S.PENDING_APPROVAL:
+            await self.till.release(ctx, row)
+        if row.status in UNKEPT:
+            raise InvalidTransition(f"The request is {row.status.value} already; nothing is set aside for it.")
+        return row
+
+    async def settle_request(self, ctx: Context, row: BookingRow) -> None:
+        """What becomes of a request whose money was on its way, whoever died there. Idempotent."""
+        if is_authorised_first(row):
+            held = await self.till.authorised(ctx, row)
+            if held is None:
+                await self._release_unpaid(ctx, row, "nothing was set aside for it", refund=False)
+                return
+            if held.status is AuthorisationStatus.CAPTURED:
+                receipt = await self.till.capture(ctx, row)
+                if receipt is not None:
+                    await self.confirm_paid(ctx, row, receipt)
+                return
+            if held.status is AuthorisationStatus.HELD:
+                row = await self.note_authorised(ctx, row, held)
+        async with self.db.tx(ctx) as tx:
+            await queries.set_due(tx, row.organisation_id, row.id, natural_due(row, row.status))
+
     # --- confirming
 
-    async def confirm_paid(self, ctx: Context, row: BookingRow, receipt: Receipt) -> BookingRow:
+    async def confirm_paid(
+        self, ctx: Context, row: BookingRow, receipt: Receipt, actor: BookingActor = BookingActor.HOUSE
+    ) -> BookingRow:
         """The place becomes the customer's. When it cannot, what was paid goes back. Raises HoldExpired, InvalidTransition."""
         for _ in range(DECISIONS):
             match row.status:
-                case _S.PAYMENT_PENDING:
+                case _S.PAYMENT_PENDING | _S.PENDING_APPROVAL:
                     pass
                 case _S.UPCOMING | _S.IN_PROGRESS | _S.COMPLETED | _S.NO_SHOW:
                     return row  # another request of the same moment confirmed it with the same money
@@ -343,7 +418,7 @@ class Holding(Base):
                         raise HoldExpired
                     raise InvalidTransition(f"The booking is {row.status.value}; what was paid goes back.")
             try:
-                confirmed = await self._confirm(ctx, row, receipt)
+                confirmed = await self._confirm(ctx, row, receipt, actor)
             except _Lost:
                 if await self._expire(ctx, row, receipt):
                     raise HoldExpired from None
@@ -354,15 +429,16 @@ class Holding(Base):
             row = await self.reread(ctx, row)
         raise Overtaken
 
-    async def _confirm(self, ctx: Context, row: BookingRow, receipt: Receipt) -> BookingRow | None:
+    async def _confirm(self, ctx: Context, row: BookingRow, receipt: Receipt, actor: BookingActor) -> BookingRow | None:
         """Raises _Lost when the place is somebody's by now; None when the booking changed meanwhile."""
-        step = self.step(ctx, row, _A.CONFIRM, _W.HOUSE)
+        step = self.step(ctx, row, _A.CONFIRM, actor)
         after = msgspec.structs.replace(
             row,
             status=step.to,
             version=row.version + 1,
             updated_at=step.now,
             hold_expires_at=None,
+            authorised_minor=0,
             price_minor=receipt.price_minor,
             paid_minor=receipt.paid_minor,
             due_minor=receipt.due_minor,
@@ -437,29 +513,42 @@ class Holding(Base):
 
     async def run_errand(self, ctx: Context, row: BookingRow, errand: Errand) -> None:
         """Gives money back and notes it. Repeating it has one effect; whoever is interrupted leaves the rest to the keeper."""
-        within = ctx.within(row.organisation_id)
-        if errand.kind == "charge":
-            async with self.db.tx(within) as tx:
-                if not await queries.turn_back(tx, row.organisation_id, errand.id):
+        match errand.kind:
+            case "release":
+                ended = await self.till.release(ctx, row)
+                if ended.status is AuthorisationStatus.CAPTURED:  # by somebody who approved at the same moment and came second
+                    await self.send_back(ctx, row)
+            case "refund":
+                back, waived = await self.till.give_back(ctx, row, errand.id, errand.amount_minor, errand.reason)
+                async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+                    locked = await queries.lock_booking(tx, row.organisation_id, row.id)
+                    await queries.end_refund(tx, row.organisation_id, errand.id, back, waived)
+                    await self._settled(tx, locked)
+                return
+            case _:
+                if not await self._turned_back(ctx, row, errand):
                     return
-        if errand.kind == "refund":
-            back, waived = await self.till.give_back(ctx, row, errand.id, errand.amount_minor, errand.reason)
-            async with self.db.tx(within) as tx:
-                await queries.end_refund(tx, row.organisation_id, errand.id, back, waived)
-                await self._settled(tx, row)
-            return
+        async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+            locked = await queries.lock_booking(tx, row.organisation_id, row.id)
+            await queries.drop_errand(tx, row.organisation_id, errand.id)
+            await self._settled(tx, locked)
+
+    async def _turned_back(self, ctx: Context, row: BookingRow, errand: Errand) -> bool:
+        """What was charged for a change that does not happen goes back. False when the change did happen."""
+        if errand.kind == "charge":
+            async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+                if not await queries.turn_back(tx, row.organisation_id, errand.id):
+                    return False
         state = await self.till.state(ctx, row)
         if state is not None and any(c.id == errand.id for c in state.charges):
             await self.till.give_back(ctx, row, derived(errand.id, "back"), errand.amount_minor, errand.reason)
-        async with self.db.tx(within) as tx:
-            await queries.drop_errand(tx, row.organisation_id, errand.id)
-            await self._settled(tx, row)
+        return True
 
-    async def _settled(self, tx: Tx, row: BookingRow) -> None:
-        """Back to what the booking's own course asks for, unless more money is on its way."""
-        now = await queries.booking_of(tx, row.organisation_id, row.id)
-        if not await queries.errands(tx, row.organisation_id, row.id):
-            await queries.set_due(tx, row.organisation_id, row.id, natural_due(now, now.status))
+    async def _settled(self, tx: Tx, locked: BookingRow) -> None:
+        """Back to what the booking's own course asks for, unless more money is on its way. The booking is locked: it comes before
+        its errands and its due time, for everybody, so that nobody waits in a circle."""
+        if not await queries.errands(tx, locked.organisation_id, locked.id):
+            await queries.set_due(tx, locked.organisation_id, locked.id, natural_due(locked, locked.status))
 
     # --- small things
 
@@ -550,6 +639,7 @@ def _row(new: NewRow, now: datetime) -> BookingRow:
         paid_minor=0,
         due_minor=0,
         refunded_minor=0,
+        authorised_minor=0,
         pay_with=new.pay_with,
         promo_code=new.promo_code,
         quote_id=new.quote_id,
@@ -562,6 +652,11 @@ def _row(new: NewRow, now: datetime) -> BookingRow:
         created_at=now,
         updated_at=now,
     )
+
+
+def release_errand(row: BookingRow) -> Errand:
+    """What is set aside for a request, or is about to be, goes back."""
+    return Errand(derived(row.id, "release"), row.id, "release", row.authorised_minor, row.currency, "The request was not kept")
 
 
 def emit_cancelled(tx: Tx, row: BookingRow, refund: Money, by: BookingActor, reason: str) -> None:

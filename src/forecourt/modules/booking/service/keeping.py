@@ -13,12 +13,12 @@ from forecourt.modules.booking.contract import BookingActor, BookingCompleted, B
 from forecourt.modules.booking.queries import MAX_DUE
 from forecourt.modules.booking.service.base import SETTLE_AFTER, facts, natural_due
 from forecourt.modules.booking.service.blocking import Blocking
+from forecourt.modules.booking.service.holding import UNKEPT
 
 log = structlog.get_logger("forecourt.booking")
 
 ROUNDS = 20
 _S = BookingStatus
-UNKEPT = (_S.EXPIRED, _S.CANCELLED, _S.DECLINED)
 
 
 class Keeping(Blocking):
@@ -69,6 +69,8 @@ class Keeping(Blocking):
                 await self.settle_payment(ctx, row)
             case _S.PENDING_APPROVAL if row.starts_at <= self.clock.now():
                 await self.decline_row(ctx, row, BookingActor.HOUSE, "Nobody decided in time")
+            case _S.PENDING_APPROVAL:
+                await self.settle_request(ctx, row)
             case _:
                 if row.status in UNKEPT and row.paid_minor == 0 and row.due_minor == 0:
                     # Money may have come all the same; whoever ended the booking, or took the money, died before it went back.

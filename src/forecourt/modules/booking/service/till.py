@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID, uuid5
 
 from forecourt.kernel.context import Context
@@ -10,6 +11,10 @@ from forecourt.kernel.money import Money
 from forecourt.modules.booking.contract import Pay, PayWith
 from forecourt.modules.booking.queries import BookingRow, Receipt
 from forecourt.modules.payments.contract import (
+    Authorisation,
+    AuthorisationEnded,
+    AuthorisationStatus,
+    Authorise,
     Charge,
     ChargeMismatch,
     PaymentResult,
@@ -20,6 +25,9 @@ from forecourt.modules.payments.contract import (
     Refund,
 )
 from forecourt.modules.payments.contract import PayWith as Means
+
+HELD_PAST_START = timedelta(hours=1)
+"""A request that nobody answered is declined when it would begin; what was set aside for it ends by itself so much later."""
 
 
 class Returned(Exception):
@@ -78,6 +86,46 @@ class Till:
             row.price_minor, first.paid.amount + second.paid.amount, first.due.amount + second.due.amount, pay.pay_with
         )
 
+    # --- requests that staff have to agree to
+
+    async def authorise(self, ctx: Context, row: BookingRow) -> Authorisation:
+        """Sets the price of a request aside. Repeating it has one effect. Raises what `Payments.authorise` raises."""
+        expires_at = row.starts_at + HELD_PAST_START
+        try:
+            charge = self._wish(row, row.list_minor, PayWith.CREDITS, promo=row.promo_code)
+            return await self.payments.authorise(ctx, Authorise(charge=charge, expires_at=expires_at))
+        except PromoRejected:
+            # A quote holds, even when its code has been used up since.
+            if row.quote_id is None:
+                raise
+            charge = self._wish(row, row.price_minor, PayWith.CREDITS)
+            return await self.payments.authorise(ctx, Authorise(charge=charge, expires_at=expires_at))
+        except ChargeMismatch:
+            # An earlier attempt went without the code, see above.
+            found = await self.authorised(ctx, row)
+            if found is None:
+                raise
+            return found
+
+    async def authorised(self, ctx: Context, row: BookingRow) -> Authorisation | None:
+        return await self.payments.authorisation(ctx, row.organisation_id, row.id)
+
+    async def capture(self, ctx: Context, row: BookingRow) -> Receipt | None:
+        """What was set aside becomes the payment; None when nothing is set aside, and from then on nothing will be."""
+        try:
+            return _receipt(await self.payments.capture(ctx, row.organisation_id, row.id), PayWith.CREDITS)
+        except (NotFound, AuthorisationEnded):
+            ended = await self.release(ctx, row)
+        if ended.status is AuthorisationStatus.CAPTURED:
+            return _receipt(await self.payments.capture(ctx, row.organisation_id, row.id), PayWith.CREDITS)
+        return None
+
+    async def release(self, ctx: Context, row: BookingRow) -> Authorisation:
+        """Gives back what was set aside, and refuses what is about to be."""
+        return await self.payments.release(ctx, row.organisation_id, row.id, row.currency)
+
+    # --- more and less
+
     async def charge_more(
         self, ctx: Context, row: BookingRow, amount_minor: int, pay_with: PayWith, charge_id: UUID
     ) -> PaymentResult:
@@ -94,18 +142,26 @@ class Till:
         promo: str | None = None,
         charge_id: UUID | None = None,
     ) -> PaymentResult:
+        return await self.payments.charge(ctx, self._wish(row, amount_minor, pay_with, promo=promo, charge_id=charge_id))
+
+    def _wish(
+        self,
+        row: BookingRow,
+        amount_minor: int,
+        pay_with: PayWith,
+        *,
+        promo: str | None = None,
+        charge_id: UUID | None = None,
+    ) -> Charge:
         use = None if promo is None else PromoUse(promo, row.venue_id, row.starts_at, row.period.duration_min)
-        return await self.payments.charge(
-            ctx,
-            Charge(
-                payment_id=row.id,
-                organisation_id=row.organisation_id,
-                account_id=row.account_id,
-                amount=Money(amount_minor, row.currency),
-                pay_with=Means(pay_with.value),
-                promo=use,
-                charge_id=charge_id,
-            ),
+        return Charge(
+            payment_id=row.id,
+            organisation_id=row.organisation_id,
+            account_id=row.account_id,
+            amount=Money(amount_minor, row.currency),
+            pay_with=Means(pay_with.value),
+            promo=use,
+            charge_id=charge_id,
         )
 
     async def state(self, ctx: Context, row: BookingRow) -> PaymentState | None:
