@@ -308,6 +308,8 @@ async def phone(world: World, guest: Person, word: str) -> None:
 MACHINERY = """
 insert into booking.errand (organisation_id, id, booking_id, kind, amount_minor, currency, created_at)
     select organisation_id, id, id, 'refund', 0, 'GBP', now() from booking.booking;
+insert into payments.authorisation (organisation_id, id, payment_id, account_id, currency, price, state, expires_at, created_at)
+    select organisation_id, id, id, account_id, 'GBP', 0, 'held', now(), now() from booking.booking;
 insert into media.doomed (holder_id, content_id, due_at) select holder_id, id, now() from media.content;
 insert into kernel.inbox (subscriber, event_id) values ('payments.heard', '{id}');
 insert into notifications.notice (organisation_id, id, account_id, kind, key, facts, created_at)
