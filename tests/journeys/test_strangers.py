@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import Counter
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +12,7 @@ import httpx
 import pytest
 from tests.journeys.world import Club, Person, World, at
 
+ABSENT = str(uuid4())
 BODY_AT = re.compile(r"\{(\w+)\}")
 
 
@@ -126,6 +129,65 @@ async def test_another_persons_booking_is_a_404_whatever_is_asked_of_it(
         tried += 1
     assert tried >= 6
     assert (await player.get(f"/v1/bookings/{ids['booking_id']}")).status_code == 200
+
+
+async def one_of_everything(world: World) -> tuple[Person, dict[str, dict[str, str]]]:
+    """A person, and by the beginning of its address the ids of what is theirs alone."""
+    club = await world.club()
+    pat = await world.person("Pat")
+    await world.credits(club, pat, 5_000)
+    wanted = {"resource_id": club.courts[0], "start": at(8, 12), "duration_min": 60, "pay_with": "credits"}
+    booking = (await pat.post("/v1/bookings", wanted)).json()
+    room = (await pat.post("/v1/rooms", {"kind": "group", "name": "Four on Friday", "member_ids": []})).json()
+    said = (await pat.post(f"/v1/rooms/{room['id']}/messages", {"client_id": str(uuid4()), "text": "Who brings balls?"})).json()
+    upload = (await pat.post("/v1/uploads/resumable", {"bytes": 1_000, "name": "court.jpg"})).json()
+    session = (await pat.get("/v1/me/sessions")).json()["items"][0]
+    async with asyncio.timeout(30):
+        while not (news := (await pat.get("/v1/notifications")).json()["items"]):
+            await asyncio.sleep(0.05)
+    return pat, {
+        "/v1/bookings/": {"id": booking["id"]},
+        "/v1/payments/": {"id": booking["id"]},
+        "/v1/rooms/": {"id": room["id"], "message_id": said["id"]},
+        "/v1/messages/": {"id": said["id"], "emoji": "👍"},
+        "/v1/uploads/": {"id": upload["id"]},
+        "/v1/me/sessions/": {"id": session["id"]},
+        "/v1/notifications/": {"id": news[0]["id"]},
+    }
+
+
+@pytest.mark.parametrize("who", ["another player", "the owner of another club"])
+async def test_what_is_somebodys_own_is_answered_as_what_does_not_exist(
+    world: World, client: httpx.AsyncClient, who: str
+) -> None:
+    """Every operation that takes the id of a person's own thing: word for word the answer that an absent id gets."""
+    pat, theirs = await one_of_everything(world)
+    stranger = await world.person("Sam") if who == "another player" else (await world.club()).owner
+    found, components = await operations(client)
+    statuses: Counter[tuple[str, int]] = Counter()
+    for method, path, op in found:
+        ids = next((ids for prefix, ids in theirs.items() if path.startswith(prefix + "{")), None)
+        if ids is None or {} in op["security"]:
+            continue
+
+        def filled(values: dict[str, str], path: str = path) -> str:
+            return BODY_AT.sub(lambda name: values.get(name[1], ABSENT), path)
+
+        body = body_of(op, components)
+        answer = await stranger.send(method, filled(ids), body)
+        absent = await stranger.send(method, filled(ids | {"id": ABSENT}), body)
+        assert answer.status_code == absent.status_code >= 400, (method, path, answer.text, absent.text)
+        assert told(answer) == told(absent), (method, path)
+        statuses[path.split("{")[0], answer.status_code] += 1
+    assert {prefix for prefix, status in statuses if status == 404} == set(theirs), statuses
+    assert sum(n for (_, status), n in statuses.items() if status == 404) >= 30, statuses
+    # The control: it is all there, for whom it belongs to.
+    for path in ("/v1/bookings/", "/v1/payments/", "/v1/rooms/", "/v1/uploads/"):
+        assert (await pat.get(path + theirs[path]["id"])).status_code == 200, path
+
+
+def told(answer: httpx.Response) -> dict[str, Any]:
+    return {k: v for k, v in answer.json().items() if k != "trace_id"}
 
 
 async def test_nobody_signed_in_is_told_to_sign_in(client: httpx.AsyncClient) -> None:
