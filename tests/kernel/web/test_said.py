@@ -16,6 +16,7 @@ import forecourt
 from forecourt.kernel.errors import FieldError, Invalid, Problem
 from forecourt.kernel.web.catalogue import LANGUAGES, OWN, SAID, Catalogue
 from forecourt.kernel.web.forms import faults
+from forecourt.modules.identity.addresses import read_address
 
 HOUSE = Path(forecourt.__file__).parent
 GUESTS_MODULES = ("booking", "identity", "payments", "people", "venues")
@@ -144,6 +145,17 @@ def test_why_a_password_is_weak_is_said_in_every_language(messages: Catalogue) -
         found = zxcvbn(password)["feedback"]
         for text in (found["warning"], *found["suggestions"]):
             assert not text or messages.said("ur", str(text)), text
+
+
+@pytest.mark.parametrize(
+    "email", ["nobody", "@example.org", "ada@", "ada@@x", "a b@example.org", "ada..l@example.org", "ada@x", "ada@exa mple.org",
+              ".ada@example.org", "ada@-x.org", "ada@example..org"],
+)  # fmt: skip
+def test_what_is_wrong_with_an_address_is_said_in_every_language(messages: Catalogue, email: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        read_address(email)
+    english = refused.value.errors[0].message
+    assert messages.said("ur", english) not in (None, english), english
 
 
 def _called(source: str) -> Iterator[list[str]]:
