@@ -93,6 +93,7 @@ def people(house: House) -> Part:
 def notifications(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.booking.contract import Bookings
+    from forecourt.modules.chat.contract import Chat
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.notifications import jobs, reactions
     from forecourt.modules.notifications.contract import InboxTopics, Mailer, Texter
@@ -107,7 +108,7 @@ def notifications(house: House) -> Part:
     service = Notifications(
         house.database.module("notifications"),
         house.clock,
-        Sources(call(Identity), call(People), call(Venues), call(Bookings)),
+        Sources(call(Identity), call(People), call(Venues), call(Bookings), call(Chat)),
         house.hub,
         house.settings,
     )

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import icalendar
+import msgspec
+import pytest
 from tests.journeys.world import Club, Person, World, at
 
 from forecourt.app import House
-from forecourt.kernel.context import Actor, ActorKind, Context
+from forecourt.kernel.context import Actor, ActorKind, Context, service_context
+from forecourt.kernel.errors import NotFound
+from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.topics import Position
-from forecourt.modules.notifications.contract import InboxTopics
+from forecourt.modules.notifications.channels.webhooks import signature
+from forecourt.modules.notifications.contract import NOBODYS, InboxTopics
+from forecourt.modules.notifications.jobs import DRAIN, Drain
 
 
 def of(person: Person) -> Context:
@@ -80,3 +88,265 @@ async def test_a_moved_booking_says_where_it_was(world: World) -> None:
     assert "Before: Court 1" in mail["text"]
     event = next(c for c in icalendar.Calendar.from_ical(mail["calendar"]).walk("VEVENT"))
     assert event["DTSTART"].dt.isoformat().replace("+00:00", "Z") == at(3, 15)
+
+
+# --- choices ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_looking_at_an_unsubscribe_link_does_nothing_and_one_click_ends_mails_of_the_topic(world: World) -> None:
+    club, ada = await world.club(), await world.person("Ada")
+    await booked(world, club, ada)
+    (mail,) = await mails_about(world, ada, "Booked")
+    path = "/v1/unsubscribe/" + mail["headers"]["List-Unsubscribe"].strip("<>").rsplit("/", 1)[1]
+    for _ in range(3):
+        assert (await world.client.get(path)).status_code == 200, "programs that look at mails open every link"
+    chosen = (await ada.get("/v1/me/notification-preferences")).json()
+    assert "email" in chosen["channels"]["bookings"]
+
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await world.client.post(path, content=b"List-Unsubscribe=One-Click", headers=form)
+    assert answer.status_code == 200
+    chosen = (await ada.get("/v1/me/notification-preferences")).json()
+    assert "email" not in chosen["channels"]["bookings"]
+    assert "in_app" in chosen["channels"]["bookings"]
+    assert "email" in chosen["channels"]["payments"], "the others go on"
+    assert (await world.client.post(path[:-2] + "xx", headers=form)).status_code == 410
+
+
+async def test_what_a_person_chose_is_kept_and_bad_choices_are_refused(world: World) -> None:
+    ada = await world.person("Ada")
+    wish = {
+        "channels": {"bookings": ["in_app"], "security": []},
+        "digest": "daily",
+        "quiet_hours": {"start": "22:00", "end": "07:00"},
+        "timezone": "Asia/Karachi",
+    }
+    kept = (await ada.send("PUT", "/v1/me/notification-preferences", wish)).json()
+    assert kept["channels"]["bookings"] == ["in_app"]
+    assert set(kept["channels"]["security"]) == {"in_app", "email", "web_push"}, "security always reaches"
+    assert kept["quiet_hours"] == {"start": "22:00", "end": "07:00"}
+    assert (await ada.get("/v1/me/preferences")).json()["timezone"] == "Asia/Karachi", "one clock for the whole house"
+    for bad in (
+        {"timezone": "Mars/Olympus"},
+        {"digest": "hourly"},
+        {"channels": {"bookings": ["webhook"]}},
+        {"channels": {"x": []}},
+    ):
+        assert (await ada.send("PUT", "/v1/me/notification-preferences", bad)).status_code == 422, bad
+
+
+async def test_who_wants_no_mails_gets_none_and_reads_it_in_the_inbox(world: World, house: House) -> None:
+    club, ada = await world.club(), await world.person("Ada")
+    await ada.send("PUT", "/v1/me/notification-preferences", {"channels": {"bookings": ["in_app"]}})
+    await booked(world, club, ada)
+    (entry,) = await entries(ada, 1)
+    assert entry["title"].startswith("Booked: Court 1")
+    log = (await club.owner.get(f"/v1/orgs/{club.id}/deliveries")).json()["items"]
+    assert [d["channel"] for d in log if d["kind"] == "booking.confirmed"] == ["in_app"]
+
+
+async def entries(person: Person, count: int) -> list[dict[str, Any]]:
+    for _ in range(400):
+        items = (await person.get("/v1/notifications")).json()["items"]
+        if len(items) >= count:
+            return items
+        await asyncio.sleep(0.05)
+    raise AssertionError(items)
+
+
+async def test_the_inbox_and_its_topic_agree_whatever_is_done(world: World, house: House) -> None:
+    """Stale state and the events since make the fresh state."""
+    club, ada, eve = await world.club(), await world.person("Ada"), await world.person("Eve")
+    topics = house.board.call(InboxTopics)
+    start = (await topics.follow(of(ada), "inbox", None)).position
+    for hour in (10, 12, 14):
+        await booked(world, club, ada, hour)
+    items = await entries(ada, 3)
+    assert (await ada.post("/v1/notifications/read", {"ids": [items[0]["id"]]})).json() == {"unread": 2}
+    assert (await ada.send("PATCH", f"/v1/notifications/{items[1]['id']}", {"archived": True})).status_code == 200
+    assert (await ada.send("DELETE", f"/v1/notifications/{items[2]['id']}")).status_code == 204
+    assert (await ada.send("PATCH", f"/v1/notifications/{items[0]['id']}", {"read": False})).json()["read_at"] is None
+    assert (await ada.post("/v1/notifications/read", {"all": True})).json() == {"unread": 0}
+
+    state: dict[str, dict[str, Any]] = {}
+    missed = await topics.follow(of(ada), "inbox", start)
+    assert missed.recovered
+    for event in missed.events:
+        data = msgspec.json.decode(event.data)
+        match event.type:
+            case "notification.created" | "notification.changed":
+                state[data["notification"]["id"]] = data["notification"]
+            case "notification.removed":
+                del state[data["id"]]
+            case "notification.all_read":
+                for n in state.values():
+                    n["read_at"] = n["read_at"] or ("now" if n["seq"] <= data["upto"] else None)
+    fresh = {
+        n["id"]: n for archived in (False, True) for n in (await ada.get("/v1/notifications", archived=archived)).json()["items"]
+    }
+    assert {(i, bool(n["read_at"]), bool(n["archived_at"])) for i, n in state.items()} == {
+        (i, bool(n["read_at"]), bool(n["archived_at"])) for i, n in fresh.items()
+    }
+    # Another person's: as if it were not there.
+    for method, path, body in (
+        ("PATCH", f"/v1/notifications/{items[0]['id']}", {"read": True}),
+        ("DELETE", f"/v1/notifications/{items[0]['id']}", None),
+    ):
+        assert (await eve.send(method, path, body)).status_code == 404
+    with pytest.raises(NotFound):
+        await topics.follow(of(eve), f"inbox:{ada.id}", None)
+    assert (await eve.post("/v1/notifications/read", {"ids": [items[0]["id"]]})).json() == {"unread": 0}
+
+
+# --- the organisation's side ------------------------------------------------------------------------------------------------
+
+
+def signed(key: str, id: str, body: bytes, at: datetime | None = None) -> dict[str, str]:
+    timestamp = int((at or datetime.now(UTC)).timestamp())
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature(b64decode(key.removeprefix("whsec_")), id, timestamp, body),
+    }
+
+
+async def test_a_provider_is_sealed_and_its_callbacks_count_once_and_only_when_signed(world: World) -> None:
+    club, ada = await world.club(), await world.person("Ada")
+    await booked(world, club, ada)
+    await mails_about(world, ada, "Booked")
+    org = f"/v1/orgs/{club.id}"
+    secret = "smtps://user:hunter2@mail.example.org"
+    made = (await club.owner.post(f"{org}/notification-providers", {"channel": "email", "name": "Ours", "url": secret})).json()
+    key, path = made["callback_key"], "/v1/" + made["provider"]["callback_url"].split("/v1/")[1]
+    listed = await club.owner.get(f"{org}/notification-providers")
+    assert "hunter2" not in listed.text
+    assert key not in listed.text
+
+    log = (await club.owner.get(f"{org}/deliveries", channel="email")).json()["items"]
+    (sent,) = [d for d in log if d["kind"] == "booking.confirmed"]
+    assert sent["recipient"] != ada.email, "masked"
+
+    async def status() -> str:
+        return (await club.owner.get(f"{org}/deliveries/{sent['id']}")).json()["delivery"]["status"]
+
+    body = msgspec.json.encode({"delivery_id": sent["id"], "status": "delivered"})
+    forged = signed("whsec_" + b64encode(b"x" * 32).decode(), "1", body)
+    old = signed(key, "1", body, datetime.now(UTC) - timedelta(minutes=6))
+    altered = signed(key, "1", body) | {"webhook-id": "2"}
+    for headers in (forged, old, altered, {"Content-Type": "application/json"}):
+        assert (await world.client.post(path, content=body, headers=headers)).status_code == 401
+    assert await status() == "sent"
+
+    headers = signed(key, "1", body)
+    for _ in range(2):
+        assert (await world.client.post(path, content=body, headers=headers)).status_code == 204
+    assert await status() == "delivered"
+    late = msgspec.json.encode({"delivery_id": sent["id"], "status": "failed"})
+    assert (await world.client.post(path, content=late, headers=signed(key, "2", late))).status_code == 204
+    assert await status() == "delivered", "what arrived has arrived"
+    elsewhere = msgspec.json.encode({"delivery_id": str(uuid4()), "status": "failed"})
+    assert (await world.client.post(path, content=elsewhere, headers=signed(key, "3", elsewhere))).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/", "https://2130706433/", "https://[::ffff:10.0.0.1]/", "https://localhost/"]
+)
+async def test_a_webhook_inside_our_network_is_refused(world: World, url: str) -> None:
+    club = await world.club()
+    answer = await club.owner.post(f"/v1/orgs/{club.id}/webhook-endpoints", {"url": url, "events": ["*"]})
+    assert answer.status_code == 422, answer.text
+
+
+async def test_an_organisations_own_words_are_used_from_then_on(world: World) -> None:
+    club, ada = await world.club(), await world.person("Ada")
+    org = f"/v1/orgs/{club.id}"
+    found = (await club.owner.get(f"{org}/templates", event="booking.confirmed", channel="email", locale="en")).json()["items"]
+    assert [t["shipped"] for t in found] == [True]
+    preview = (await club.owner.post(f"{org}/templates/{found[0]['id']}/preview", {"subject": "{{ place }} it is"})).json()
+    assert preview["subject"] == "Court 3 it is"
+    wish = {
+        "event": "booking.confirmed",
+        "channel": "email",
+        "locale": "en",
+        "subject": "See you: {{ place }}",
+        "text": "{{ when }}",
+    }
+    made = (await club.owner.post(f"{org}/templates", wish)).json()
+    assert (await club.owner.post(f"{org}/templates", wish)).status_code == 409
+    bad = await club.owner.send("PATCH", f"{org}/templates/{made['id']}", {"text": "{{ ''.__class__ }}"})
+    assert (bad.status_code, bad.json()["code"]) == (422, "template_invalid")
+    stale = await club.owner.send("PATCH", f"{org}/templates/{made['id']}", {"text": "x"}, If_Match='"7"')
+    assert stale.status_code == 412
+    await booked(world, club, ada)
+    (mail,) = await mails_about(world, ada, "See you: Court 1")
+    assert (await club.owner.post(f"{org}/templates/{made['id']}/test", {})).status_code == 202
+    await mails_about(world, club.owner, "See you: Court 3")
+    assert mail["headers"]["List-Unsubscribe"]
+
+
+async def test_a_reminder_of_a_moved_or_cancelled_booking_is_taken_back(world: World, house: House) -> None:
+    club, ada = await world.club(), await world.person("Ada")
+    booking = await booked(world, club, ada, days=4)
+    await mails_about(world, ada, "Booked")
+
+    async def waiting() -> set[tuple[str, str]]:
+        ctx = service_context("test", UUID(club.id))
+        async with house.database.module("notifications").read(ctx) as tx:
+            rows = await tx.connection.fetch(
+                "select n.kind, d.due_at from notifications.notice n join notifications.due d using (organisation_id, id)"
+                " where n.account_id = $1 and n.status = 'waiting'",
+                UUID(ada.id),
+            )
+        return {(r["kind"], r["due_at"].isoformat()[:16]) for r in rows}
+
+    assert await waiting() == {("booking.in_24_hours", at(3)[:16]), ("booking.in_2_hours", at(4, 10)[:16])}
+    await ada.post(f"/v1/bookings/{booking['id']}/reschedule", {"start": at(5, 9)})
+    await mails_about(world, ada, "Moved")
+    assert await waiting() == {("booking.in_24_hours", at(4, 9)[:16]), ("booking.in_2_hours", at(5, 7)[:16])}
+    await ada.post(f"/v1/bookings/{booking['id']}/cancel", {})
+    await mails_about(world, ada, "Cancelled")
+    assert await waiting() == set()
+
+
+async def hurry(house: House, account_id: str) -> None:
+    """The person's notices about chat are due now; returns when they were told, or came to nothing."""
+    module, ctx = house.database.module("notifications"), service_context("test", NOBODYS)
+    found = False
+    for _ in range(400):
+        async with module.tx(ctx) as tx:
+            waiting = await tx.connection.execute(
+                "update notifications.due d set due_at = now() - interval '1 second' from notifications.notice n"
+                " where n.organisation_id = d.organisation_id and n.id = d.id and n.account_id = $1 and n.kind like 'chat.%'"
+                " and d.lease is null",
+                UUID(account_id),
+            )
+            left = await tx.connection.fetchval(
+                "select count(*) from notifications.notice where account_id = $1 and status = 'waiting'", UUID(account_id)
+            )
+            if waiting != "UPDATE 0":
+                found = True
+                enqueue(tx, DRAIN, Drain())
+        if found and left == 0:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("nothing was told")
+
+
+async def test_who_is_away_hears_of_a_message_and_who_has_read_it_does_not(world: World, house: House) -> None:
+    ada, ben = await world.person("Ada"), await world.person("Ben")
+    for person in (ada, ben):
+        wish = {"channels": {"messages": ["in_app"], "mentions": ["in_app"]}}
+        assert (await person.send("PUT", "/v1/me/notification-preferences", wish)).status_code == 200
+    room = (await ada.post("/v1/rooms", {"kind": "direct", "member_ids": [ben.id]})).json()["id"]
+    sent = await ada.post(f"/v1/rooms/{room}/messages", {"client_id": "1", "text": "Court 3 at six?"})
+    assert sent.status_code == 201, sent.text
+    await hurry(house, ben.id)
+    (entry,) = await entries(ben, 1)
+    assert (entry["kind"], entry["title"], entry["body"]) == ("chat.message", "Ada wrote to you", "Court 3 at six?")
+    assert (await ada.get("/v1/notifications")).json()["items"] == [], "nobody is told what they wrote"
+
+    again = (await ben.post(f"/v1/rooms/{room}/messages", {"client_id": "2", "text": "Yes"})).json()
+    await ada.send("PUT", f"/v1/rooms/{room}/read", {"seq": again["seq"]})
+    await hurry(house, ada.id)
+    assert (await ada.get("/v1/notifications")).json()["items"] == []

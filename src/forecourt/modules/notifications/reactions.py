@@ -23,6 +23,7 @@ from forecourt.modules.booking.contract import (
     BookingHeld,
     BookingRescheduled,
 )
+from forecourt.modules.chat.contract import MessageSent
 from forecourt.modules.identity.contract import SecurityKind, SecurityNoted, StaffJoined
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
 from forecourt.modules.notifications.jobs import DRAIN, Drain
@@ -32,6 +33,9 @@ from forecourt.modules.payments.contract import PaymentDue, PaymentRefunded
 
 REMINDERS = {"booking.in_24_hours": timedelta(hours=24), "booking.in_2_hours": timedelta(hours=2)}
 TOLD_OF = frozenset({SecurityKind.NEW_DEVICE, SecurityKind.TOKEN_REUSED, SecurityKind.LOCKED_OUT})
+MENTION_WAITS = timedelta(seconds=20)
+MESSAGE_WAITS = timedelta(seconds=60)
+ROOM_PAUSE = timedelta(minutes=5)
 ASKED = "booking.approval_asked"
 STALE = timedelta(hours=12)
 """What happened longer ago is history, not news: a subscriber that is rebuilt, or a demo world, tells nobody."""
@@ -44,6 +48,7 @@ Told = (
     | BookingExpired
     | BookingHeld
     | BookingRescheduled
+    | MessageSent
     | PaymentDue
     | PaymentRefunded
     | SecurityNoted
@@ -57,6 +62,7 @@ _EVENTS: tuple[type[Event], ...] = (
     BookingExpired,
     BookingHeld,
     BookingRescheduled,
+    MessageSent,
     PaymentDue,
     PaymentRefunded,
     SecurityNoted,
@@ -94,6 +100,9 @@ class Reactions:
 
     async def _one(self, tx: Tx, organisation_id: UUID, envelope: Envelope[Told], now: datetime) -> None:
         event = envelope.event
+        if isinstance(event, MessageSent):
+            await queue.insert_notices(tx, organisation_id, _messages(envelope, event, now), now)
+            return
         if isinstance(event, BookingCancelled | BookingDeclined | BookingExpired | BookingRescheduled):
             await queue.void(tx, organisation_id, [event.booking_id], list(REMINDERS))
         notices = [*self._news(envelope, now), *self._reminders(envelope, now)]
@@ -108,7 +117,7 @@ class Reactions:
     def _news(self, envelope: Envelope[Told], now: datetime) -> list[NewNotice]:  # noqa: PLR0911 - one return per event
         """What the person it happened to hears of it. Who did it themselves in the app need not be told, but wants the mail."""
         event = envelope.event
-        if event.account_id is None:
+        if isinstance(event, MessageSent) or event.account_id is None:
             return []
         who = event.account_id
         match event:
@@ -176,6 +185,17 @@ class Reactions:
         await queue.queue(tx, organisation_id, "delivery", dict.fromkeys(ids, now))
         if ids:
             enqueue(tx, DRAIN, Drain())
+
+
+def _messages(envelope: Envelope[Any], event: MessageSent, now: datetime) -> list[NewNotice]:
+    """A message waits a moment for its reader: who is there reads it, and is told nothing. One room is told of at most every
+    few minutes, whoever writes how often; a mention always."""
+    facts: dict[str, object] = {"message_id": str(event.message_id), "seq": event.seq}
+    mentions = [_notice(envelope, who, "chat.mention", event.room_id, facts, now + MENTION_WAITS) for who in event.mentioned_ids]
+    stretch = int(envelope.at.timestamp() // ROOM_PAUSE.total_seconds())
+    others = [_notice(envelope, who, "chat.message", event.room_id, facts, now + MESSAGE_WAITS) for who in event.notify_ids]
+    key = f"chat.message {event.room_id} {stretch}"
+    return [*mentions, *(msgspec.structs.replace(n, key=key) for n in others)]
 
 
 def hears(wanted: list[str], name: str) -> bool:

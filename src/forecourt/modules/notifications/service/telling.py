@@ -22,6 +22,7 @@ from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.money import Money
 from forecourt.kernel.web import formats
 from forecourt.modules.booking.contract import BookingOut, Bookings, BookingStatus
+from forecourt.modules.chat.contract import Chat, MessagePreview
 from forecourt.modules.identity.contract import AccountCard, Identity
 from forecourt.modules.notifications import rules, wording
 from forecourt.modules.notifications.calendar import calendar_of
@@ -70,6 +71,14 @@ class Reader(Struct, frozen=True):
         return Quiet(time.fromisoformat(hours.start), time.fromisoformat(hours.end)) if hours else None
 
 
+class Said(Struct, frozen=True):
+    """A message of a room."""
+
+    sender: str
+    room: str
+    text: str
+
+
 class Scene(Struct, frozen=True):
     """What a batch of one organisation's notices is about."""
 
@@ -78,6 +87,8 @@ class Scene(Struct, frozen=True):
     bookings: Mapping[UUID, BookingOut]
     readers: Mapping[UUID, Reader]
     templates: Mapping[tuple[str, Channel, str], TemplateRow]
+    said: Mapping[UUID, Said]
+    """What was written, by the id of the notice; of messages that are gone or were read there is none."""
 
 
 class Plan(Struct, frozen=True):
@@ -99,6 +110,7 @@ class Sources(Struct, frozen=True):
     people: People
     venues: Venues
     bookings: Bookings
+    chat: Chat
 
 
 class Telling:
@@ -125,8 +137,9 @@ class Telling:
 
     async def _scene(self, ctx: Context, organisation_id: UUID, notices: Sequence[Notice]) -> Scene:
         readers = await self.readers(ctx, list(dict.fromkeys(n.account_id for n in notices)))
+        said = await self._said(ctx, notices)
         if organisation_id == NOBODYS:
-            return Scene(None, {}, {}, readers, {})
+            return Scene(None, {}, {}, readers, {}, said)
         organisation = await self._ask.venues.organisation(ctx, organisation_id)
         about = list(dict.fromkeys(n.about_id for n in notices if n.about_id is not None and n.kind.startswith("booking.")))
         bookings = await _some(about, lambda part: self._ask.bookings.bookings(ctx, part))
@@ -140,7 +153,24 @@ class Telling:
             {b.id: b for b in bookings},
             readers,
             {(t.event, t.channel, t.locale): t for t in templates if t.enabled},
+            said,
         )
+
+    async def _said(self, ctx: Context, notices: Sequence[Notice]) -> dict[UUID, Said]:
+        """The messages that these notices are about, where they were not read meanwhile."""
+        previews: dict[UUID, MessagePreview] = {}
+        groups: dict[tuple[UUID, UUID, int], list[Notice]] = {}
+        for n in notices:
+            if n.kind.startswith("chat.") and n.about_id is not None:
+                groups.setdefault((n.about_id, UUID(str(n.facts["message_id"])), int(str(n.facts["seq"]))), []).append(n)
+        for (room_id, message_id, seq), told in groups.items():
+            unread = set(await self._ask.chat.still_unread(ctx, room_id, seq, [n.account_id for n in told]))
+            preview = await self._ask.chat.preview(ctx, room_id, message_id) if unread else None
+            if preview is not None:
+                previews |= {n.id: preview for n in told if n.account_id in unread}
+        senders = list({p.sender_id for p in previews.values()})
+        names = {c.id: c.name for c in await _some(senders, lambda part: self._ask.people.cards(ctx, part))}
+        return {id: _said(p, names.get(p.sender_id, "")) for id, p in previews.items()}
 
     async def readers(self, ctx: Context, account_ids: list[UUID]) -> dict[UUID, Reader]:
         """These people; accounts that are gone or closed are left out."""
@@ -170,12 +200,17 @@ class Telling:
         nothing = Plan(notice, kind, [], {})
         if reader is None:
             return nothing
+        said = scene.said.get(notice.id)
+        if notice.kind.startswith("chat.") and said is None:
+            return nothing
         locale = wording.locale_for(reader.preferences.locale, scene.organisation.locale if scene.organisation else None)
         booking = scene.bookings.get(notice.about_id) if notice.about_id else None
         if notice.kind.startswith("booking.") and (booking is None or not _still_true(notice, booking)):
             return nothing
         book = scene.books.get(booking.venue_id) if booking else None
         values = self.values(notice, reader.card.name, locale, scene.organisation, booking, book)
+        if said is not None:
+            values |= {"sender": said.sender, "room": said.room, "text": said.text}
         return self._spread(scene, notice, kind, reader, locale, values, booking, book)
 
     def values(
@@ -198,7 +233,7 @@ class Telling:
         for field in ("amount", "paid"):
             if field in facts:
                 found[field] = _amount(locale, facts[field])
-        for field in ("sender", "room", "text", "role"):
+        for field in ("role",):
             if field in facts:
                 found[field] = _text(facts[field])
         if notice.kind == "security.noted":
@@ -397,6 +432,11 @@ def addresses(channel: Channel, reader: Reader) -> list[str]:
             return [str(browser.id) for browser in reader.browsers]
         case Channel.IN_APP | Channel.WEBHOOK:
             return []
+
+
+def _said(preview: MessagePreview, sender: str) -> Said:
+    """A room without a name is called by who wrote; a message without words shows that there is something."""
+    return Said(sender, preview.room_name or sender, preview.excerpt or "…")
 
 
 def _delivery(
