@@ -63,6 +63,11 @@ def _draw_mention(_: RendererHTML, tokens: list[Token], index: int, _options: An
     return f'<span class="mention" data-account="{token.meta["account_id"]}" dir="auto">@{escapeHtml(token.content)}</span>'
 
 
+def _is_elsewhere(url: str) -> bool:
+    """Whether a link says where it leads: a scheme of ours and all that follows, nothing relative."""
+    return url.lower().startswith(("http://", "https://", "mailto:"))
+
+
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("zero", {"linkify": True, "breaks": True, "html": False, "maxNesting": NESTING})
     parser.enable(
@@ -71,6 +76,7 @@ def _parser() -> MarkdownIt:
     )  # fmt: skip
     if parser.linkify is not None:  # it is: the option above asks for it
         parser.linkify.set({"fuzzy_email": False, "fuzzy_ip": False, "fuzzy_link": False})
+    parser.validateLink = _is_elsewhere
     parser.inline.ruler.before("emphasis", "mention", _mention)
     parser.inline.add_terminator_char("@")
     parser.add_render_rule("mention", _draw_mention)
