@@ -129,7 +129,9 @@ def test_a_missing_translation_falls_back_sentence_by_sentence_and_a_missing_key
 
 def test_a_translation_has_the_placeholders_of_the_english_and_a_form_for_every_number() -> None:
     catalogue = Catalogue()
-    names = ("name left length start end price rate shown total row column value place trace first last permission words pattern").split()
+    names = (
+        "name left length start end price rate shown total row column value place trace first last permission words pattern"
+    ).split()
     values = {name: f"<{name}>" for name in names}
     for language in LANGUAGES:
         for key in sorted(catalogue.keys(language)):
