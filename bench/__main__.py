@@ -1,4 +1,4 @@
-"""`python -m bench http|availability|search|events|contention|growth|start|all [--quick]`"""
+"""`python -m bench http|availability|search|events|notifications|contention|growth|start|all [--quick]`"""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ PROGRAMS = {
     "search": "10,000 venues: by text, by place, by free time; suggestions",
     "contention": "500 people want one slot",
     "events": "events per second, produced and handled, with one worker",
+    "notifications": "queued notifications drained per minute by one worker",
     "growth": "what ten times the bookings does to reads",
     "start": "`forecourt up`, fresh and again",
 }

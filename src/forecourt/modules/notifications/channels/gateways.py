@@ -112,7 +112,7 @@ class LogChannel:
     name = "log"
 
     async def carry(self, message: Message) -> None:
-        _log.debug("notification_logged", delivery=str(message.id), kind=message.kind)
+        _log.info("notification_logged", delivery=str(message.id), kind=message.kind)
 
 
 _log = structlog.get_logger("forecourt.notifications.log")
