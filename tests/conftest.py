@@ -95,6 +95,16 @@ async def clone(admin_url: str, name: str) -> str:
     return at_database(admin_url, name)
 
 
+async def make_empty(admin_url: str, name: str) -> str:
+    """A new database with nothing in it; returns the superuser's URL of it."""
+    connection = await asyncpg.connect(admin_url)
+    try:
+        await connection.execute(f"create database {name}")
+    finally:
+        await connection.close()
+    return at_database(admin_url, name)
+
+
 async def drop(admin_url: str, name: str) -> None:
     connection = await asyncpg.connect(admin_url)
     try:

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from forecourt import backups
 from forecourt.engines import EngineError, Engines, engines_running_in, start_engines
-from forecourt.kernel.errors import Misconfigured
+from forecourt.kernel.errors import Misconfigured, Problem
 from forecourt.kernel.log import configure
 from forecourt.kernel.settings import Settings, SettingsError
 
@@ -63,6 +63,8 @@ def main() -> None:
         refuse(str(e), SET_UP_WRONGLY)
     except EngineError as e:
         refuse(str(e))
+    except Problem as e:
+        refuse("\n".join([f"{e.title}. {e.detail}".strip(), *(f"  - {fault.path}: {fault.message}" for fault in e.errors)]))
     except KeyboardInterrupt:
         sys.exit(130)
 

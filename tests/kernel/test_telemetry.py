@@ -1,4 +1,4 @@
-"""Traces reach a collector over OTLP, one from the caller's header through a contract call; without a collector nothing happens."""
+"""Traces reach a collector over OTLP, one from the caller's header through a contract call; without one nothing happens."""
 
 from __future__ import annotations
 

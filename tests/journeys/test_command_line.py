@@ -1,0 +1,114 @@
+"""The command line as an operator meets it: what it does, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from tests.conftest import as_user, drop, make_empty
+from tests.journeys.conftest import environ_for
+from tests.journeys.world import PASSWORD
+
+from forecourt.gateway.routes import routing_table
+from forecourt.kernel.migrate import APP_ROLE
+from forecourt.layout import migration_folders
+from forecourt.process import SET_UP_WRONGLY
+
+pytestmark = pytest.mark.slow
+
+
+def forecourt(environ: dict[str, str], *arguments: str) -> tuple[int, str]:
+    """The exit status and everything that was said, in one line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "forecourt", *arguments], env=environ, check=False, capture_output=True, text=True, timeout=120
+    )
+    words = " ".join((done.stdout + done.stderr).split())
+    assert "Traceback" not in words, words
+    return done.returncode, words
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str]:
+    """Nothing but a data directory in which nothing runs."""
+    outer = {k: v for k, v in os.environ.items() if not k.startswith(("FORECOURT_", "DATABASE_", "VALKEY_"))}
+    return outer | {"FORECOURT_DATA": str(tmp_path / "var"), "COLUMNS": "200"}
+
+
+@pytest.fixture
+def here(house_database_url: str, house_admin_url: str, valkey_url: str, tmp_path: Path) -> dict[str, str]:
+    """The installation of the journeys."""
+    return environ_for(tmp_path, house_database_url, house_admin_url, valkey_url) | {"COLUMNS": "200"}
+
+
+@pytest.fixture
+def fresh(server_url: str, valkey_url: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An installation whose database is empty."""
+    name = f"c_{uuid4().hex[:12]}"
+    admin_url = asyncio.run(make_empty(server_url, name))
+    yield environ_for(tmp_path, as_user(admin_url, APP_ROLE), admin_url, valkey_url) | {"COLUMNS": "200"}
+    asyncio.run(drop(server_url, name))
+
+
+@pytest.mark.parametrize("duty", ["serve", "worker"])
+def test_a_process_that_finds_no_engines_says_what_to_do(bare: dict[str, str], duty: str) -> None:
+    status, words = forecourt(bare, duty)
+    assert status == 1
+    assert "DATABASE_URL and VALKEY_URL" in words and "forecourt up" in words
+
+
+def test_settings_that_cannot_be_right_are_all_named_at_once(bare: dict[str, str]) -> None:
+    wrong = {"FORECOURT_ENV": "production", "FORECOURT_PORT": "many", "FORECOURT_SECRET_KEY": "changeme"}
+    status, words = forecourt(bare | wrong, "serve")
+    assert status == SET_UP_WRONGLY
+    assert all(name in words for name in (*(wrong.keys() - {"FORECOURT_ENV"}), "FORECOURT_PUBLIC_URL")), words
+
+
+def test_a_module_that_nobody_answers_or_that_does_not_exist_is_named(here: dict[str, str]) -> None:
+    status, words = forecourt(here, "serve", "--port", "1024", "--modules", "booking")
+    assert status == SET_UP_WRONGLY and "nobody answers" in words and "FORECOURT_PEERS" in words
+    status, words = forecourt(here, "worker", "--modules", "bookings")
+    assert status == SET_UP_WRONGLY and "there is no module bookings" in words
+
+
+def test_migrations_are_listed_then_applied_then_nothing_is_left(fresh: dict[str, str]) -> None:
+    files = sum(len(list(folder.glob("*.sql"))) for _, folder in migration_folders())
+    assert f"{files} to apply" in forecourt(fresh, "migrate", "--dry-run")[1]
+    assert f"Applied {files}" in forecourt(fresh, "migrate")[1]
+    assert "Up to date." in forecourt(fresh, "migrate", "--dry-run")[1]
+
+
+async def test_an_administrator_made_here_may_look_at_every_account(here: dict[str, str], client: httpx.AsyncClient) -> None:
+    email = f"root.{uuid4().hex[:8]}@example.org"
+    environ = here | {"FORECOURT_ADMIN_PASSWORD": PASSWORD}
+    status, words = await asyncio.to_thread(forecourt, environ, "account", "create-admin", email, "Ada Root")
+    assert (status, f"{email} is a platform administrator." in words) == (0, True), words
+    tokens = (await client.post("/v1/auth/login", json={"email": email, "password": PASSWORD})).json()
+    as_admin = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert (await client.get("/v1/admin/accounts", headers=as_admin)).status_code == 200
+    status, words = await asyncio.to_thread(
+        forecourt, here | {"FORECOURT_ADMIN_PASSWORD": "short"}, "account", "create-admin", f"x{email}"
+    )
+    assert status != 0 and "password" in words.lower()
+
+
+def test_the_map_and_the_routing_table_tell_the_same_routes(bare: dict[str, str]) -> None:
+    status, table = forecourt(bare, "gateway", "routes")
+    assert status == 0
+    pairs = re.findall(r"(\^\S+\$) (\w+)", table)
+    assert pairs == [(route.pattern, route.module) for route in routing_table()]
+    status, shown = forecourt(bare, "check", "--map")
+    assert status == 0 and "in order" in shown
+    assert all(route.path in shown for route in routing_table() if route.path.startswith("/v1/"))
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(bare: dict[str, str]) -> None:
+    status, words = forecourt(bare | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}, "doctor")
+    assert status == 1 and "→" in words and "to mend" in words
