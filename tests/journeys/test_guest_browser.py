@@ -333,3 +333,38 @@ async def test_who_does_not_say_where_is_offered_a_city_instead(guests: Guests, 
     await tab.wait_for_selector("#near-denied:visible")
     assert "Pick a city instead" in await tab.inner_text("#near-denied")
     assert await tab.evaluate("document.activeElement.name") == "q"
+
+
+FIRST_LOAD_BYTES = 150_000
+"""Page, styles, scripts, fonts and pictures, compressed. Urdu has its second font on top, which is counted by itself."""
+
+
+async def weigh(browser: Any, url: str, language: str) -> dict[str, int]:
+    """What a first visit fetches, with nothing kept from before: bytes on the wire by address."""
+    context = await browser.new_context()
+    await context.add_cookies([{"name": "fc_locale", "value": language, "url": url}])
+    tab = await context.new_page()
+    wire = await context.new_cdp_session(tab)
+    await wire.send("Network.enable")
+    asked: dict[str, str] = {}
+    weights: dict[str, int] = {}
+    wire.on("Network.requestWillBeSent", lambda e: asked.__setitem__(e["requestId"], e["request"]["url"]))
+    wire.on("Network.loadingFinished", lambda e: weights.__setitem__(asked[e["requestId"]], int(e["encodedDataLength"])))
+    await tab.goto(url, wait_until="load")
+    await tab.evaluate("document.fonts.ready.then(() => true)")
+    await context.close()
+    return weights
+
+
+async def test_a_first_visit_weighs_less_than_150_kb_and_fetches_the_font_of_its_own_script(
+    browser: Any, server: Server, club: Club
+) -> None:
+    for path in ("/", f"/venues/{club.venue}", "/sign-up"):
+        english = await weigh(browser, server.url + path, "en")
+        assert any("instrument" in url for url in english), "or the sum proves nothing"
+        assert sum(english.values()) < FIRST_LOAD_BYTES, (path, english)
+        assert not [url for url in english if "arabic" in url], "the name of a language fetches no font"
+    urdu = await weigh(browser, server.url + "/", "ur")
+    fonts = [weight for url, weight in urdu.items() if "arabic" in url]
+    assert len(fonts) == 1
+    assert sum(urdu.values()) - fonts[0] < FIRST_LOAD_BYTES, urdu
