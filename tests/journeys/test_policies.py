@@ -266,6 +266,7 @@ async def furnish(world: World, club: Club, guest: Person, word: str) -> None:
     )
     held = await made(await guest.post("/v1/bookings", wish | {"start": at(3, 14), "pay_with": "credits"}))
     await made(await guest.post(f"/v1/bookings/{held['id']}/cancel", {}))
+    await made(await guest.post("/v1/bookings", wish | {"start": at(3, 18), "purpose": "content", "pay_with": "credits"}))
     await made(await guest.post("/v1/quotes", wish | {"start": at(3, 16)}))
     await made(await guest.post("/v1/me/calendar-feed"))
     await phone(world, guest, word)

@@ -15,6 +15,7 @@ const world = JSON.parse(fs.readFileSync(process.env.BENCH_WORLD, 'utf8'));
 const sql = world.statements;
 const tuned = process.env.TUNED === '1';
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const KEPT = '; set local plan_cache_mode = force_generic_plan';
 const DAY_MS = 864e5;
 const MAX_CLAIM_MS = 31 * DAY_MS;
 
@@ -144,10 +145,12 @@ app.get('/v1/venues/:id/availability', async (q, r) => {
   const first = Date.parse(`${from}T00:00:00Z`);
   const last = Date.parse(`${to}T00:00:00Z`);
   const now = Date.now();
-  // The same window as the product's: a day before, because a night belongs to the day it begins on, and two behind.
-  const window = [new Date(first - DAY_MS), new Date(last + 3 * DAY_MS + MAX_CLAIM_MS), new Date(last + 3 * DAY_MS)];
+  // The same window as the product's: until what begins at the last moment of the last day is over.
+  const until = last + DAY_MS + minutes * 6e4;
+  const window = [new Date(first), new Date(until + MAX_CLAIM_MS), new Date(until)];
   const { rows } = await transaction('fc_booking', club.organisation_id, q.user.sub, (run) =>
     run('busy', [club.organisation_id, [court], ...window, new Date(now), 50000]),
+    KEPT,
   );
   const days = [];
   for (let day = first; day <= last; day += DAY_MS) {
@@ -173,7 +176,6 @@ const told = (organisation, name, payload, person) =>
 const emit = (run, organisation, name, payload, person) =>
   run('event', told(organisation, name, payload, person).map((value) => [value]));
 
-const KEPT = '; set local plan_cache_mode = force_generic_plan';
 const lockOn = (organisation, person) =>
   `; select pg_advisory_xact_lock(${crypto.createHash('blake2b512').update(organisation + person).digest().readBigInt64BE()})`;
 

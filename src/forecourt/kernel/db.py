@@ -387,10 +387,10 @@ class ModuleDatabase:
             writes = lambda: self.database.remember_write(who)  # noqa: E731
         return Tx(self.database.primary, ctx, begin, writes)
 
-    def read(self, ctx: Context) -> Tx:
+    def read(self, ctx: Context, *, plans: Plans = Plans.BY_COST) -> Tx:
         """A read-only transaction; on a replica when there is one and `ctx`'s person has not just written something."""
         account = ctx.actor.account_id
-        begin = "begin read only; " + settings_sql(self.role, ctx.organisation_id, account)
+        begin = "begin read only; " + settings_sql(self.role, ctx.organisation_id, account) + plans.value
         replica = self.database.replica
         pool = self.database.primary if replica is None or self.database.wrote_lately(account) else replica
         return Tx(pool, ctx, begin, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
@@ -161,9 +162,32 @@ def test_availability_is_the_same_asked_for_one_date_or_for_many_in_any_order() 
     assert together == again and [s.start for s in together.days[1].resources[0].slots] == alone
 
 
-def test_the_time_that_can_matter_covers_the_dates_and_their_neighbours() -> None:
-    window = slots.busy_window(BOOK, DAY, DAY)
-    assert window.start <= datetime(2026, 6, 1, tzinfo=UTC) and window.end >= datetime(2026, 6, 4, tzinfo=UTC)
+def test_the_time_that_can_matter_is_the_day_with_the_buffers_and_the_length() -> None:
+    padded = court(buffer_before_min=30, buffer_after_min=15)
+    window = slots.busy_window(BOOK, [court(), padded], DAY, DAY, 90)
+    midnight = datetime(DAY.year, DAY.month, DAY.day, tzinfo=ZoneInfo("Europe/London"))
+    assert window == Period(midnight - timedelta(minutes=30), midnight + timedelta(days=1, minutes=105))
+
+
+@pytest.mark.parametrize("day", [DAY, date(2026, 3, 28), date(2026, 3, 29), date(2026, 10, 24), date(2026, 10, 25)])
+def test_a_claim_at_the_edge_of_that_time_matters_and_one_outside_it_does_not(day: date) -> None:
+    """Also around the nights in which the clocks change."""
+    padded = court(buffer_before_min=30, buffer_after_min=15, durations_min=[180])
+    book = make_book("Europe/London", [("00:00", "24:00")], [padded])
+    window = slots.busy_window(book, [padded], day, day, 180)
+    minute = timedelta(minutes=1)
+
+    def starts(busy: list[tuple[datetime, datetime]]) -> list[datetime]:
+        found = slots.free_slots(book, padded, day, duration_min=180, busy=busy, now=day_before(day))
+        return [s.start for s in found]
+
+    everything = starts([])
+    assert starts([(window.start - 60 * minute, window.start)]) == everything
+    assert starts([(window.end, window.end + 60 * minute)]) == everything
+    assert everything[0] not in starts([(window.start - 60 * minute, window.start + minute)])
+    claim_ends = everything[-1] + timedelta(minutes=195)
+    assert claim_ends <= window.end
+    assert everything[-1] not in starts([(claim_ends - minute, claim_ends + 60 * minute)])
 
 
 def test_instead_of_a_taken_time_come_only_places_like_it_and_no_more_than_asked() -> None:

@@ -125,12 +125,12 @@ class BookingService {
     const first = Date.parse(`${q.from}T00:00:00Z`);
     const last = Date.parse(`${q.to}T00:00:00Z`);
     const now = Date.now();
-    const until = new Date(last + 3 * DAY_MS);
+    const until = new Date(last + DAY_MS + q.duration_min * 6e4);
     const claims: { startsAt: Date; endsAt: Date }[] = await this.prisma.within('fc_booking', club.organisation_id, person, (tx) =>
       tx.occupancy.findMany({
         where: {
           organisationId: club.organisation_id, resourceId: { in: [q.resource_id] },
-          endsAt: { gt: new Date(first - DAY_MS), lte: new Date(until.getTime() + MAX_CLAIM_MS) }, startsAt: { lt: until },
+          endsAt: { gt: new Date(first), lte: new Date(until.getTime() + MAX_CLAIM_MS) }, startsAt: { lt: until },
           OR: [{ expiresAt: null }, { expiresAt: { gt: new Date(now) } }],
         },
         select: { resourceId: true, startsAt: true, endsAt: true }, orderBy: [{ resourceId: 'asc' }, { startsAt: 'asc' }], take: 50000,

@@ -79,7 +79,7 @@ class Showing:
     ) -> Availability:
         """Free starts of these dates, as if the claim `without` were not there. Raises Invalid for a range that is too long."""
         shown = list(resources)[:MAX_RESOURCES]
-        busy = await read_busy(self.db, ctx, book, shown, busy_window(book, first, last), self.clock)
+        busy = await read_busy(self.db, ctx, book, shown, busy_window(book, shown, first, last, duration_min), self.clock)
         if without is not None:
             own = (without.start, without.end)
             busy = {r: [claim for claim in claims if claim != own] for r, claims in busy.items()}
@@ -142,7 +142,7 @@ def _view(book: VenueBook, asked: StartsAsked) -> _View | None:
         return None
     first = local(book, asked.at).date()
     last = first + timedelta(days=1) if asked.tomorrow_too else first
-    return _View(BusyAsked(book, resources, busy_window(book, first, last)), first, last, duration_min)
+    return _View(BusyAsked(book, resources, busy_window(book, resources, first, last, duration_min)), first, last, duration_min)
 
 
 def _starts(view: _View, busy: Mapping[UUID, Busy], asked: StartsAsked, now: datetime) -> list[FreeStart]:

@@ -52,6 +52,7 @@ MAX_PLAN_BYTES = 48 * 1024 * 1024
 """What all day plans of a process may take together, by estimate."""
 _SLOT_BYTES = 320
 """Roughly what one slot takes in a plan: its JSON, its instant, its offset and its price."""
+MAX_PROFILES = 8_192
 _FIRST_YEAR, _LAST_YEAR = 2000, 2199
 
 _encoder = msgspec.json.Encoder()
@@ -79,6 +80,9 @@ class _Profile(msgspec.Struct, frozen=True):
     key: tuple[object, ...]
 
 
+_ProfileKey = tuple[UUID, int, UUID, int, Purpose, int]
+
+
 class _Plans:
     """Day plans by key, least recently used thrown out first, within a budget of bytes. Safe to share between threads."""
 
@@ -87,6 +91,8 @@ class _Plans:
         self._kept: OrderedDict[tuple[object, ...], DayPlan] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
+        self.profiles: OrderedDict[_ProfileKey, _Profile] = OrderedDict()
+        """By version of a book, resource, length and party; those made first go first."""
 
     def get(self, key: tuple[object, ...]) -> DayPlan | None:
         with self._lock:
@@ -103,8 +109,16 @@ class _Plans:
             while self._bytes > self._max_bytes:
                 self._bytes -= _size(self._kept.popitem(last=False)[1])
 
+    def keep_profile(self, key: _ProfileKey, profile: _Profile) -> _Profile:
+        with self._lock:
+            self.profiles[key] = profile
+            if len(self.profiles) > MAX_PROFILES:
+                self.profiles.popitem(last=False)
+        return profile
+
     def clear(self) -> None:
         with self._lock:
+            self.profiles.clear()
             self._kept.clear()
             self._bytes = 0
 
@@ -121,6 +135,8 @@ plans = _Plans(MAX_PLAN_BYTES)
 
 def claimed_ids(book: VenueBook, resource: Resource) -> list[UUID]:
     """The resources on which a claim of this one is stored: itself and all its parts, sorted, so that claims never deadlock."""
+    if not resource.part_ids:
+        return [resource.id]
     return sorted({resource.id} | parts_of(resource, book.resource))
 
 
@@ -143,6 +159,11 @@ def _grid(book: VenueBook, day: date, slot_min: int) -> Iterator[datetime]:
 
 
 def _profile(book: VenueBook, resource: Resource, duration_min: int, purpose: Purpose, team_size: int) -> _Profile:
+    key = (book.venue.id, book.version, resource.id, duration_min, purpose, team_size)
+    return plans.profiles.get(key) or plans.keep_profile(key, _make_profile(book, resource, duration_min, purpose, team_size))
+
+
+def _make_profile(book: VenueBook, resource: Resource, duration_min: int, purpose: Purpose, team_size: int) -> _Profile:
     ranked = ranked_rules(book, resource, purpose, team_size)
     position = {id(rule): i for i, rule in enumerate(book.rules)}
     rule_ids = tuple(position[id(rule)] for rule in ranked)
@@ -281,10 +302,12 @@ def check_window(from_date: date, to_date: date) -> list[date]:
     return [from_date + i * DAY for i in range((to_date - from_date).days + 1)]
 
 
-def busy_window(book: VenueBook, from_date: date, to_date: date) -> Period:
-    """The time whose claims availability of these dates can depend on: read every claim that overlaps it."""
+def busy_window(book: VenueBook, resources: Sequence[Resource], from_date: date, to_date: date, duration_min: int) -> Period:
+    """The time whose claims decide what of so long is free from starts on these dates: read every claim that overlaps it."""
     tz = zone(book.venue.timezone)
-    return Period(wall(tz, from_date - DAY, 0), wall(tz, to_date + 3 * DAY, 0))
+    before = timedelta(minutes=max((r.buffer_before_min for r in resources), default=0))
+    after = timedelta(minutes=max((r.buffer_after_min for r in resources), default=0) + duration_min)
+    return Period(wall(tz, from_date, 0) - before, wall(tz, to_date, 1440) + after)
 
 
 _Answer = list[tuple[DayPlan, list[tuple[int, int]]]]

@@ -13,7 +13,7 @@ import msgspec
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context, service_context
-from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.db import ModuleDatabase, Plans
 from forecourt.kernel.period import Period
 from forecourt.modules.booking import queries, slots
 from forecourt.modules.booking.contract import Alternative
@@ -55,7 +55,8 @@ class Alternatives:
         now = self._clock.now()
         alike = [r for r in book.resources if r.active and r.kind is planned.resource.kind and r.sport == planned.resource.sport]
         about = service_context("booking.alternatives", book.venue.organisation_id, ctx.trace_id)
-        busy = await read_busy(self._db, about, book, alike, busy_window(book, day, day), self._clock)
+        window = busy_window(book, alike, day, day, planned.period.duration_min)
+        busy = await read_busy(self._db, about, book, alike, window, self._clock)
         return slots.alternatives(
             book,
             planned.resource,
@@ -73,7 +74,7 @@ async def read_busy(
     """What makes each resource busy inside `window`: claims on itself and on its parts. One read."""
     lies_on = {r.id: claimed_ids(book, r) for r in resources}
     wanted = sorted({i for ids in lies_on.values() for i in ids})
-    async with db.read(ctx.within(book.venue.organisation_id)) as tx:
+    async with db.read(ctx.within(book.venue.organisation_id), plans=Plans.KEPT) as tx:
         claims = await queries.busy(tx, book.venue.organisation_id, wanted, window, clock.now())
     return by_resource(lies_on, claims)
 

@@ -40,6 +40,8 @@ from forecourt.modules.venues.contract import VenueBook
 from forecourt.modules.venues.contract.calendar import local
 
 MAX_CLAIMS = 10_000
+LONGEST_MIN = 1440
+"""No booking lasts longer than a day."""
 MAX_HITS = 100
 MAX_DAYS_OF_MOVES = 20
 MOVES = 3
@@ -210,8 +212,8 @@ class Blocking(Desk):
     async def _busy_with(self, ctx: Context, draft: _Draft, day: date) -> dict[UUID, Busy]:
         """What is taken on that day, the block included."""
         book = draft.book
-        window = busy_window(book, day, day)
         resources = [r for r in book.resources if r.active]
+        window = busy_window(book, resources, day, day, LONGEST_MIN)
         busy = await read_busy(self.db, ctx, book, resources, window, self.clock)
         mine = [(p.start, p.end) for p in draft.times if p.overlaps(window)]
         blocked = set(draft.claimed)

@@ -230,7 +230,8 @@ def _check_days(ask: Free) -> None:
 
 
 def _busy_asked(book: VenueBook, ask: Free) -> BusyAsked:
-    return BusyAsked(book, _asked(book, ask), busy_window(book, ask.from_date, ask.to_date))
+    resources = _asked(book, ask)
+    return BusyAsked(book, resources, busy_window(book, resources, ask.from_date, ask.to_date, ask.duration_min))
 
 
 def _answer(asked: BusyAsked, ask: Free, busy: Mapping[UUID, Busy], now: datetime) -> bytes:
