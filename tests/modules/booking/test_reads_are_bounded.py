@@ -90,7 +90,8 @@ async def test_what_is_taken_on_a_day_is_read_from_that_day_on(old_club: Any) ->
     """Claims of later days are never older than 31 days: the index is left there."""
     await old_club.sql(
         "insert into booking.occupancy (organisation_id, resource_id, during, booking_id)"
-        " select b.organisation_id, b.resource_id, tstzrange(b.starts_at, b.ends_at, '[)'), b.id from booking.booking b where b.organisation_id = $1",
+        " select b.organisation_id, b.resource_id, tstzrange(b.starts_at, b.ends_at, '[)'), b.id from booking.booking b"
+        " where b.organisation_id = $1",
         old_club.organisation_id,
     )
     for days_in in (3, DAYS - 40):
