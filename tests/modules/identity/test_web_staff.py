@@ -208,6 +208,20 @@ async def test_somebody_invited_joins_and_may_what_the_role_says_and_no_more(
     assert "/keys" not in (await other.look(f"/orgs/{club.id}/day")).text, "what may not be opened is not offered"
 
 
+async def test_who_opens_a_place_or_is_invited_is_spoken_to_in_their_language(reader: Reader, world: World) -> None:  # noqa: F811
+    reader.http.cookies.set("fc_locale", "ur")
+    await reader.sign_in(await world.person("Ada"))
+    english = re.compile(r"\b(You|Open|Join|Country|Three letters|Sign in)\b")
+    for path, words in (
+        ("/orgs", "آپ ابھی کوئی جگہ نہیں چلاتے"),
+        ("/orgs/new", "جم"),
+        ("/staff-invitations/x", "عملے میں شامل ہوں"),
+    ):
+        page = await reader.look(path)
+        assert words in page.text, path
+        assert not english.search(text(page)), path
+
+
 async def test_a_member_is_limited_to_hours_and_networks_and_let_go_again(reader: Reader, other: Reader, world: World) -> None:  # noqa: F811
     club, ada = await world.club(), await world.person("Ada")
     assert (await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": ada.id, "role": "agent"})).status_code == 201

@@ -106,6 +106,10 @@ class Surroundings:
         """A page that knows nobody: for what programs and browsers read at the same address."""
         return Html(self.pages.render(name, PageContext(now=self._clock.now(), env=self._env), **values))
 
+    def text(self, visit: Visit, key: str, /, **values: object) -> str:
+        """A sentence of the catalogue in the visitor's language."""
+        return self.pages.text(cast("Language", visit.locale), key, **values)
+
     def faults(self, visit: Visit, problem: Problem, fields: Mapping[str, str] | None = None) -> Faults:
         """What a problem means for a form, in the visitor's language. `fields` renames paths to the form's own names.
 

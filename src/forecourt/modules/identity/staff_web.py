@@ -153,7 +153,9 @@ class StaffPages(Api):
         except Problem as problem:
             wrong = self._pages.faults(visit, problem)
             return self._pages.page("identity/invitation.html", visit, status=wrong.status, token=token, wrong=wrong)
-        return Redirect(_front(place.organisation_id, place.permissions), toast=f"You are in, as {place.role}")
+        return Redirect(
+            _front(place.organisation_id, place.permissions), toast=self._pages.text(visit, "invitation.in", role=place.role)
+        )
 
     # --- people
 

@@ -294,7 +294,7 @@ class VenueForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def _degrees(message: str) -> str:
-    return "write degrees, such as 51.5072" if message.startswith("Expected") else message
+    return "write degrees, such as 51.5072" if message == "is a number" else message
 
 
 class HoursForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

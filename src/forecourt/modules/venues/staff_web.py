@@ -216,8 +216,9 @@ class StaffVenuePages(Api):
         try:
             organisation = await self._venues.found(visit.ctx, form.new())
         except Problem as problem:
-            return self._new_organisation(visit, form, faults(problem))
-        return Redirect(f"/orgs/{organisation.id}/places/new", toast=f"{organisation.name} is yours. Now its first place.")
+            return self._new_organisation(visit, form, self._pages.faults(visit, problem))
+        done = self._pages.text(visit, "neworg.done", name=organisation.name)
+        return Redirect(f"/orgs/{organisation.id}/places/new", toast=done)
 
     def _new_organisation(self, visit: Visit, form: OrganisationForm, wrong: Faults) -> Html:
         return self._pages.page(
@@ -226,7 +227,7 @@ class StaffVenuePages(Api):
             status=wrong.status,
             form=form,
             wrong=wrong,
-            kinds=[Choice(label=kind.value.capitalize(), value=kind.value) for kind in OrganisationKind],
+            kinds=[Choice(label=self._pages.text(visit, f"orgkind.{kind}"), value=kind.value) for kind in OrganisationKind],
             zones=ZONES,
         )
 
