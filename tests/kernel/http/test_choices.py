@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Literal
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from msgspec import Meta
 
 from forecourt.kernel.errors import BadRequest, Invalid
 from forecourt.kernel.http.choices import MOST, words_at
-from forecourt.kernel.http.decode import BodyDecoder, QueryDecoder
+from forecourt.kernel.http.decode import BodyDecoder, PageQueryDecoder, QueryDecoder
 
 
 class Means(StrEnum):
@@ -28,6 +29,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"pay_": "pay"}):
     pay_: Means | None = None
+    id: UUID | None = None
     rules: Annotated[list[Annotated[Rule, Meta(description="a rule")]], Meta(max_length=3)] = []
     by_day: dict[str, list[Means]] = {}
     many: Many | None = None
@@ -74,6 +76,24 @@ def test_a_query_is_answered_in_the_same_words() -> None:
         with pytest.raises(Invalid) as refused:
             QueryDecoder(Wanted)(query)
         assert refused.value.errors[0].message == message
+
+
+def test_a_page_passes_over_names_it_does_not_know_and_a_program_is_told_of_them() -> None:
+    class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        limit: int = 20
+
+    query = b"utm_source=letter&limit=5&utm_source=again"
+    assert PageQueryDecoder(Wanted)(query) == Wanted(5)
+    with pytest.raises(Invalid) as refused:
+        QueryDecoder(Wanted)(query)
+    assert refused.value.errors[0].path == "utm_source"
+    with pytest.raises(Invalid):
+        PageQueryDecoder(Wanted)(b"limit=5&limit=6")
+
+
+def test_what_has_no_words_of_ours_is_said_as_the_reader_says_it() -> None:
+    path, message = said(b'{"id": 7}')
+    assert path == "id" and "uuid" in message
 
 
 def test_what_is_no_text_at_all_is_said_to_be_none() -> None:
