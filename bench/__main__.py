@@ -18,6 +18,7 @@ PROGRAMS = {
     "events": "events per second, produced and handled, with one worker",
     "notifications": "queued notifications drained per minute by one worker",
     "growth": "what ten times the bookings does to reads",
+    "live": "fan-out in one room, beside Socket.IO and python-socketio; idle sockets; a storm of reconnections",
     "start": "`forecourt up`, fresh and again",
 }
 

@@ -30,6 +30,7 @@ class Peer(msgspec.Struct, frozen=True):
 EXPRESS = Peer("Express + pg", "express", "app.js")
 EXPRESS_TUNED = Peer("Express + pg, tuned", "express", "app.js", tuned=True)
 NEST = Peer("NestJS + Prisma", "nest", "dist/main.js")
+SOCKETIO = Peer("Socket.IO", "socketio", "sio.js")
 
 
 class PeerMissing(Exception):

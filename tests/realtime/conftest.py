@@ -28,6 +28,12 @@ from forecourt.realtime.server import Realtime
 ORIGIN = "https://app.example.org"
 
 
+def bound() -> tuple[socket.socket, int]:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    return listener, listener.getsockname()[1]
+
+
 class Node:
     """One realtime server: what a process is, as far as others can tell."""
 
@@ -42,14 +48,12 @@ class Node:
     async def start(self) -> None:
         await self.hub.start()
         await self.realtime.start()
-        listener = socket.socket()
-        listener.bind(("127.0.0.1", 0))
-        self.port = listener.getsockname()[1]
+        listener, self.port = bound()
         door = socket_door(self.realtime, f"http://127.0.0.1:{self.port}", [ORIGIN], ["127.0.0.1"])
         config = uvicorn.Config(_hello, http=Http, ws=door, lifespan="off", log_config=None, timeout_graceful_shutdown=2)  # type: ignore[arg-type]
         self._server = uvicorn.Server(config)
-        self._server.capture_signals = _no_signals  # type: ignore[method-assign]
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        # Not `serve`, which would take the test run's signals.
+        self._serving = asyncio.create_task(self._server._serve([listener]))
         while not self._server.started:
             await asyncio.sleep(0.001)
 
@@ -65,12 +69,6 @@ class Node:
 
     async def open(self, person: Person | str, **more: object) -> Socket:
         return await Socket.open(self.port, person if isinstance(person, str) else person.token, **more)  # type: ignore[arg-type]
-
-
-def _no_signals() -> object:
-    import contextlib
-
-    return contextlib.nullcontext()
 
 
 async def _hello(scope: dict, receive: Callable[[], Awaitable[dict]], send: Callable[[dict], Awaitable[None]]) -> None:

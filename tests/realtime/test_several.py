@@ -224,6 +224,8 @@ class Follower:
             case "reset":
                 self.resets += 1
                 await self._read()
+            case "error":
+                raise AssertionError(frame)
             case "event":
                 assert self.position is not None
                 # What the state contained already is told again when it happened in between: it is passed over by its number.

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -151,9 +151,7 @@ class Hub:
 
     async def stop(self) -> None:
         self.hang_up()
-        for task in [*self._tasks, *self._errands]:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._errands, return_exceptions=True)
+        await end([*self._tasks, *self._errands])
         await self._valkey.aclose()
 
     # --- telling
@@ -392,6 +390,15 @@ class Hub:
     def _hand(self, topic: str, data: bytes | None) -> None:
         for queue in self._listeners.get(topic, ()):
             _tell(queue, data)
+
+
+async def end(tasks: Iterable[asyncio.Future[None]]) -> None:
+    """Cancels until they have ended: a cancellation that meets an answer in `wait_for` is lost (Python 3.11)."""
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.5)
 
 
 def _keys(topic: str) -> list[str]:

@@ -60,7 +60,7 @@ class Presences:
     """Reads presence. What Valkey cannot say is `offline`, last seen never: nobody's page fails for it."""
 
     def __init__(self, valkey_url: str) -> None:
-        self._valkey = Valkey.from_url(valkey_url, socket_timeout=READ_S, socket_connect_timeout=READ_S)
+        self._valkey = Valkey.from_url(valkey_url, socket_timeout=None, socket_connect_timeout=READ_S)
 
     async def close(self) -> None:
         await self._valkey.aclose()

@@ -141,8 +141,13 @@ class Channel:
             return
         self._spoken_at = time.monotonic()
         joined = frames[0] if len(frames) == 1 else b"".join(frames)
+        dirty = self._server.dirty_clients
         for client in self.clients:
-            client.queue(joined)
+            if not client.closing:
+                out = client.out
+                if not out:
+                    dirty.append(client)
+                out.append(joined)
         self._server.delivered(len(frames) * len(self.clients))
 
     def rest(self, now: float) -> None:

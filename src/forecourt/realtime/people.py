@@ -19,7 +19,7 @@ import structlog
 from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
-from forecourt.kernel.live import Announcer
+from forecourt.kernel.live import Announcer, end
 from forecourt.kernel.presence import DEAD_S, NODES, SEEN_S, State, here_key, seen_key
 from forecourt.kernel.topics import TopicEvent
 
@@ -135,7 +135,7 @@ class People:
     def __init__(self, valkey_url: str, announcer: Announcer, moment: Callable[[float], str]) -> None:
         """`moment` writes seconds since the epoch as the API writes times."""
         self.node = uuid4().hex
-        self._valkey = Valkey.from_url(valkey_url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
+        self._valkey = Valkey.from_url(valkey_url, socket_timeout=None, socket_connect_timeout=ANSWER_S)
         self._write = self._valkey.register_script(_WRITE)
         self._bury = self._valkey.register_script(_BURY)
         self._claim = self._valkey.register_script(_CLAIM)
@@ -158,9 +158,7 @@ class People:
 
     async def stop(self) -> None:
         """Dead from now on, by its own word: its sockets do not count. Whoever comes back elsewhere in time never left."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         try:
             async with asyncio.timeout(ANSWER_S):
                 await self._valkey.zadd(NODES, {self.node: self._clock_ms() - DEAD_S * 1000 - 1})

@@ -27,7 +27,7 @@ from forecourt.kernel.errors import (
     Unavailable,
 )
 from forecourt.kernel.http.gate import AccountClosed, Gate, Pass
-from forecourt.kernel.live import Hub
+from forecourt.kernel.live import Hub, end
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.presence import State
 from forecourt.kernel.topics import MAX_TOPIC, Subscription, TopicSource
@@ -87,7 +87,8 @@ class Realtime:
         self.people = People(valkey_url, hub, _rfc3339)
         self._clients: set[Client] = set()
         self._channels: dict[str, Channel] = {}
-        self._dirty: list[Client] = []
+        self.dirty_clients: list[Client] = []
+        """Those for whom this turn of the loop has something."""
         self._speaking: list[Channel] = []
         self._flush_planned = False
         self._number = 0
@@ -124,9 +125,7 @@ class Realtime:
         self._draining = True
         for client in list(self._clients):
             client.cut()
-        for task in [*self._tasks, *self._errands]:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._errands, return_exceptions=True)
+        await end([*self._tasks, *self._errands])
         self._hub.detach(self)
         await self.people.stop()
 
@@ -418,7 +417,7 @@ class Realtime:
     # --- out, once per turn of the loop
 
     def dirty(self, client: Client) -> None:
-        self._dirty.append(client)
+        self.dirty_clients.append(client)
         self._plan_flush()
 
     def speaking(self, channel: Channel) -> None:
@@ -434,7 +433,7 @@ class Realtime:
         speaking, self._speaking = self._speaking, []
         for channel in speaking:
             channel.flush()
-        dirty, self._dirty = self._dirty, []
+        dirty, self.dirty_clients = self.dirty_clients, []
         self._flush_planned = False
         for client in dirty:
             client.flush()

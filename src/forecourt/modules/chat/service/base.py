@@ -16,7 +16,6 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import msgspec
-from msgspec import Raw
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import ActorKind, Context
@@ -148,18 +147,18 @@ class Base:
 
         def announce() -> None:
             for seq, kind, data, _ in told:
-                self.announcer.publish(topic, epoch, TopicEvent(seq, kind, Raw(data.encode())))
+                self.announcer.publish(topic, epoch, TopicEvent(seq, kind, data.encode()))
 
         turn.tx.after_commit(announce)
 
     def whisper(self, tx: Tx, room_id: UUID, kind: str, what: msgspec.Struct) -> None:
         """After the commit, something that is not kept: how far somebody has read."""
-        event = TopicEvent(None, kind, Raw(msgspec.json.encode(what)))
+        event = TopicEvent(None, kind, msgspec.json.encode(what))
         tx.after_commit(lambda: self.announcer.publish(topic_of(room_id), "", event))
 
     def call(self, tx: Tx, room_id: UUID, seq: int, account_ids: list[UUID]) -> None:
         """After the commit, pages of these people show that something waits. A hint: the counts are exact anyway."""
-        event = TopicEvent(None, "chat.waiting", Raw(msgspec.json.encode(Waiting(room_id, seq))))
+        event = TopicEvent(None, "chat.waiting", msgspec.json.encode(Waiting(room_id, seq)))
 
         def announce() -> None:
             for account_id in account_ids:

@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import Tx
@@ -63,7 +63,7 @@ class Topics(Messages, Reading):
         last = rows[-1].seq if rows else since.seq
         if last < now.last_seq or len(rows) != last - since.seq or len(rows) > MAX_CATCH_UP:
             return Subscription(topic, place, recovered=False, presence=True)
-        events = [TopicEvent(row.seq, row.type, Raw(row.data.encode())) for row in rows]
+        events = [TopicEvent(row.seq, row.type, row.data.encode()) for row in rows]
         return Subscription(topic, Position(place.epoch, last), recovered=True, events=events, presence=True)
 
     async def heads(self, ctx: Context, topics: list[str]) -> list[Head]:
@@ -80,7 +80,7 @@ class Topics(Messages, Reading):
             await queries.open_as_the_house(tx, room_id)
             return await queries.those_who_are_members(tx, room_id, account_ids[:MAX_TOPICS])
 
-    async def perform(self, ctx: Context, topic: str, op: str, body: Raw) -> Ack | None:
+    async def perform(self, ctx: Context, topic: str, op: str, body: bytes) -> Ack | None:
         room_id = room_of(topic)
         match op:
             case "send":
@@ -114,7 +114,7 @@ def room_of(topic: str) -> UUID:
     return room_id
 
 
-def _decoded(body: Raw, shape: type[S]) -> S:
+def _decoded(body: bytes, shape: type[S]) -> S:
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as e:
