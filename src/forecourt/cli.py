@@ -29,6 +29,8 @@ from forecourt.kernel.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from forecourt.app import House
+    from forecourt.demo.fill import Made
+    from forecourt.demo.show import Report
     from forecourt.modules.audit.contract import Proof
 
 app = App(name="forecourt", help="The platform for places people book, play and stay at.", version="0.1.0")
@@ -332,7 +334,7 @@ def demo(
 
     Example: forecourt demo --scale 1000000
     """
-    from forecourt.demo import LOG_INS, PASSWORD, fill
+    from forecourt.demo import LOG_INS, PASSWORD
     from forecourt.demo.show import progress
     from forecourt.kernel.pool import is_lost
     from forecourt.process import die_with_parent
@@ -347,7 +349,7 @@ def demo(
             migrate_now(settings, running, _unheard)
         try:
             with progress(out) as report:
-                made = asyncio.run(fill(admin_url(settings, running), seed=seed, scale=scale, report=report))
+                made = asyncio.run(_fill(settings, admin_url(settings, running), seed, scale, report))
         except Exception as e:
             if not is_lost(e):
                 raise
@@ -356,6 +358,14 @@ def demo(
     if not quiet_end:
         for login in LOG_INS:
             out.print(f"    {login.email:<28} [dim]{login.what}; password {PASSWORD}[/]")
+
+
+async def _fill(settings: Settings, url: str, seed: int, scale: int, report: Report) -> Made:
+    from forecourt.demo import fill
+    from forecourt.wiring import media_alone
+
+    async with media_alone(settings, url) as media:
+        return await fill(url, seed=seed, scale=scale, report=report, media=media)
 
 
 @app.command

@@ -7,7 +7,8 @@ in another process.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import secrets
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, cast
 
 from forecourt.kernel.events import registered_events
@@ -16,6 +17,11 @@ from forecourt.kernel.topics import TopicSource
 
 if TYPE_CHECKING:
     from forecourt.app import House, Part
+    from forecourt.kernel.clock import Clock
+    from forecourt.kernel.db import Database
+    from forecourt.kernel.settings import Settings
+    from forecourt.modules.media.contract import Media
+    from forecourt.modules.media.service import MediaService
 
 
 def gate(house: House) -> Gate:
@@ -228,17 +234,8 @@ def media(house: House) -> Part:
     from forecourt.modules.media import jobs
     from forecourt.modules.media.contract import Media
     from forecourt.modules.media.http import MediaApi
-    from forecourt.modules.media.service import MediaService, Quotas
-    from forecourt.modules.media.store import open_store
 
-    settings = house.settings.media
-    service = MediaService(
-        house.database.module("media"),
-        house.clock,
-        open_store(settings.url, house.settings.data),
-        Quotas(settings.account_bytes, settings.organisation_bytes),
-        house.secret,
-    )
+    service = _files(house.settings, house.database, house.clock, house.secret)
     house.board.provide(Media, service)
     return Part(
         "media",
@@ -246,6 +243,29 @@ def media(house: House) -> Part:
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(),
     )
+
+
+def _files(settings: Settings, database: Database, clock: Clock, secret: bytes) -> MediaService:
+    from forecourt.modules.media.service import MediaService, Quotas
+    from forecourt.modules.media.store import open_store
+
+    quotas = Quotas(settings.media.account_bytes, settings.media.organisation_bytes)
+    return MediaService(database.module("media"), clock, open_store(settings.media.url, settings.data), quotas, secret)
+
+
+@contextlib.asynccontextmanager
+async def media_alone(settings: Settings, database_url: str) -> AsyncGenerator[Media]:
+    """Media without a house around it, for what fills one. It opens nothing that is not public."""
+    from forecourt.kernel.clock import SystemClock
+    from forecourt.kernel.db import Database
+
+    database = await Database.connect(database_url, None, 2, "forecourt demo")
+    service = _files(settings, database, SystemClock(), secrets.token_bytes(32))
+    try:
+        yield service
+    finally:
+        service.close()
+        await database.close()
 
 
 def chat(house: House) -> Part:

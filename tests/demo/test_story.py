@@ -11,7 +11,6 @@ from uuid import UUID
 
 import pytest
 
-from forecourt.demo import directory
 from forecourt.demo.story import Booked, Chronicle
 from forecourt.demo.weather import Weather
 from forecourt.demo.world import World, build
@@ -20,7 +19,7 @@ from forecourt.modules.booking import rules as booking_rules
 from forecourt.modules.booking.contract import OCCUPYING, BookingStatus
 from forecourt.modules.booking.service.pricing import bill
 from forecourt.modules.booking.slots import claimed_ids
-from forecourt.modules.venues import listing, rules
+from forecourt.modules.venues import rules
 from forecourt.modules.venues.contract import calendar
 
 NOW = datetime(2026, 11, 19, 14, 12, tzinfo=UTC)
@@ -185,13 +184,3 @@ def test_something_is_going_on_wherever_doors_are_open_at_any_hour(hour: int) ->
         if opened:
             assert any(b.status is BookingStatus.IN_PROGRESS for b in here), (site.place.slug, minute)
         assert any(b.status is BookingStatus.PAYMENT_PENDING for b in here), site.place.slug
-
-
-def test_the_directory_knows_venues_as_the_program_would(world: World) -> None:
-    for site in world.sites:
-        wanted = listing.listing_of(site.book)
-        assert directory.venue_words(site.book) == wanted.words
-        assert directory.sports(site.book) == wanted.card.sports
-        assert directory.fold(site.book.venue.city or "") == wanted.city_key
-        for word in wanted.words:
-            assert directory.forms_of(word) == listing.forms_of(word)

@@ -10,12 +10,12 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from forecourt.demo import directory
 from forecourt.demo.crowd import LANGUAGES, LOCALES, MONEY, OWN_ROLES, PLAYERS, TIMEZONES, Person
 from forecourt.demo.ids import Fate
 from forecourt.demo.world import Site, World, owner_email
 from forecourt.modules.people.contract import Preferences
 from forecourt.modules.venues.contract import VenueBook
+from forecourt.modules.venues.contract.folding import fold, forms_of, sports_of, venue_words, words_of
 from forecourt.modules.venues.contract.tariff import from_price
 
 if TYPE_CHECKING:
@@ -64,14 +64,15 @@ async def places(
     await copy(
         connection,
         "venues.venue",
-        "organisation_id id name slug address city region lat lon timezone opening_hours amenities description house_rules",
+        "organisation_id id name slug address city region lat lon timezone opening_hours amenities description house_rules"
+        " photo_ids photos",
         [_venue(b) for b in books],
     )
     await copy(
         connection,
         "venues.resource",
         "organisation_id venue_id id name kind sport surface indoor capacity people slot_min durations_min buffer_before_min"
-        " buffer_after_min part_ids position",
+        " buffer_after_min part_ids position photo_ids photos",
         [row for b in books for row in _resources(b)],
     )
     await copy(
@@ -131,6 +132,8 @@ def _venue(book: VenueBook) -> Row:
         v.amenities,
         v.description,
         v.house_rules,
+        v.photo_ids,
+        to_json(v.photos),
     )
 
 
@@ -153,6 +156,8 @@ def _resources(book: VenueBook) -> Iterable[Row]:
             r.buffer_after_min,
             r.part_ids,
             r.position,
+            r.photo_ids,
+            to_json(r.photos),
         )
 
 
@@ -164,9 +169,9 @@ def _closures(book: VenueBook) -> Iterable[Row]:
 
 LIST = (
     "insert into venues.listing (organisation_id, venue_id, listed, name, slug, address, city, timezone, lat, lon, sports,"
-    " amenities, indoor, outdoor, from_price_minor, currency, name_key, city_key, words, name_lexemes, lexemes, book_version)"
-    " values ($1, $2, true, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18::text[],"
-    " array_to_tsvector($19::text[]), array_to_tsvector($18::text[]), 1)"
+    " amenities, indoor, outdoor, from_price_minor, currency, name_key, city_key, words, name_lexemes, lexemes, book_version,"
+    " photo, cover) values ($1, $2, true, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18::text[],"
+    " array_to_tsvector($19::text[]), array_to_tsvector($18::text[]), 1, $20, $21::jsonb)"
 )
 ADD_WORDS = (
     "insert into venues.search_word (form, word) select w.form, w.word from unnest($1::text[], $2::text[]) as w (form, word)"
@@ -178,7 +183,7 @@ async def _list(connection: Connection, books: Sequence[VenueBook]) -> None:
     rows: list[Row] = []
     words: dict[str, None] = {}
     for book in books:
-        v, name_words, all_words = book.venue, directory.words_of(book.venue.name), directory.venue_words(book)
+        v, name_words, all_words = book.venue, words_of(book.venue.name), venue_words(book)
         price = from_price(book)
         words |= dict.fromkeys(all_words)
         rows.append(
@@ -192,20 +197,22 @@ async def _list(connection: Connection, books: Sequence[VenueBook]) -> None:
                 v.timezone,
                 v.location.lat,
                 v.location.lon,
-                directory.sports(book),
+                sports_of(book),
                 v.amenities,
                 any(r.indoor is True for r in book.resources),
                 any(r.indoor is False for r in book.resources),
                 None if price is None else price.amount,
                 book.organisation.currency,
                 " ".join(name_words),
-                directory.fold(v.city or ""),
+                fold(v.city or ""),
                 all_words,
                 name_words,
+                v.photo_ids[0] if v.photo_ids else None,
+                to_json(v.photos[0]) if v.photos else None,
             )
         )
     await connection.executemany(LIST, rows)
-    forms = [(form, word) for word in words for form in directory.forms_of(word)]
+    forms = [(form, word) for word in words for form in forms_of(word)]
     await connection.execute(ADD_WORDS, [form for form, _ in forms], [word for _, word in forms])
 
 

@@ -7,40 +7,13 @@ itself or the word without one letter, so that candidates are found by equality 
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from forecourt.modules.venues.contract import OrganisationStatus, VenueBook, VenueCard
+from forecourt.modules.venues.contract.folding import fold, forms_of, sports_of, venue_words, words_of
 from forecourt.modules.venues.contract.tariff import from_price
 from forecourt.modules.venues.queries import Listing
 
-MAX_WORDS = 60
-MAX_WORD_CHARS = 40
 MAX_TYPED_WORDS = 8
-SHORTEST_WORD_WITH_TYPO = 3
-
-_WORD = re.compile(r"\w+")
-
-
-def fold(text: str) -> str:
-    """Lower case, without accents: `Café Île` → `cafe ile`."""
-    parts = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in parts if not unicodedata.combining(c) and c != "\x00")
-
-
-def words_of(*texts: str) -> list[str]:
-    """The different words of the texts, folded, in order of appearance; bounded in number and length."""
-    found: dict[str, None] = {}
-    for text in texts:
-        for word in _WORD.findall(fold(text).replace("_", " ")):
-            found[word[:MAX_WORD_CHARS]] = None
-    return list(found)[:MAX_WORDS]
-
-
-def forms_of(word: str) -> list[str]:
-    """The word and every form of it that lacks one letter; short words and numbers have no other forms."""
-    if len(word) < SHORTEST_WORD_WITH_TYPO or word.isdigit():
-        return [word]
-    return list(dict.fromkeys([word, *(word[:i] + word[i + 1 :] for i in range(len(word)))]))
 
 
 def one_typo_apart(a: str, b: str) -> bool:
@@ -70,7 +43,6 @@ def tsquery(alternatives: list[list[str]], *, prefix: bool) -> str:
 
 def card_of(book: VenueBook) -> VenueCard:
     venue = book.venue
-    active = [r for r in book.resources if r.active]
     return VenueCard(
         id=venue.id,
         organisation_id=venue.organisation_id,
@@ -80,7 +52,7 @@ def card_of(book: VenueBook) -> VenueCard:
         city=venue.city,
         location=venue.location,
         timezone=venue.timezone,
-        sports=sorted({r.sport for r in active if r.sport is not None}),
+        sports=sports_of(book),
         amenities=venue.amenities,
         listed=venue.listed and book.organisation.status is OrganisationStatus.ACTIVE,
         from_price=from_price(book),
@@ -102,7 +74,7 @@ def listing_of(book: VenueBook) -> Listing:
         name_key=" ".join(name_words),
         city_key=fold(card.city or ""),
         name_words=name_words,
-        words=words_of(card.name, card.city or "", *card.sports, card.address, *card.amenities),
+        words=venue_words(book),
         book_version=book.version,
     )
 
@@ -111,3 +83,16 @@ def slug_of(name: str) -> str:
     """A short name for addresses: `Café 1900!` → `cafe-1900`. Two to fifty characters; `place` when nothing is left."""
     slug = re.sub(r"[^a-z0-9]+", "-", fold(name).encode("ascii", "ignore").decode())[:50].strip("-")
     return slug if len(slug) >= 2 else "place"
+
+
+__all__ = [
+    "MAX_TYPED_WORDS",
+    "card_of",
+    "fold",
+    "forms_of",
+    "listing_of",
+    "one_typo_apart",
+    "slug_of",
+    "tsquery",
+    "words_of",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta
@@ -132,6 +132,15 @@ def span(text: str, path: str) -> tuple[int, int] | None:
     return int(ends[0]), int(ends[-1])
 
 
+P = TypeVar("P", bound=msgspec.Struct)
+
+
+def emptied(patch: P, *names: str) -> P:
+    """The patch of a form: what was emptied in it is taken away, not left alone."""
+    nothing: dict[str, Any] = {name: None for name in names if getattr(patch, name) is UNSET}
+    return msgspec.structs.replace(patch, **nothing)
+
+
 def gathered(*errors: Invalid) -> None:
     """Raises one Invalid with every fault of several."""
     found: list[FieldError] = [fault for error in errors for fault in error.errors]
@@ -213,16 +222,9 @@ class PoliciesForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         given["cancellation"] = sorted(tiers, key=lambda tier: -tier.before_h)
         given["requires_health_form"] = bool(self.requires_health_form)
         given["approval_purposes"] = self.approval_purposes
-        patch = read(PoliciesPatch, given)
-        return msgspec.structs.replace(
-            patch,
-            weather_refund_pct=read(_Weather, {"weather_refund_pct": self.weather_refund_pct}).weather_refund_pct,
-            quiet_hours=(quiet[0][0], quiet[0][1]) if quiet else None,
-        )
-
-
-class _Weather(msgspec.Struct):
-    weather_refund_pct: Annotated[int, Meta(ge=0, le=100)] | None = None
+        given["weather_refund_pct"] = self.weather_refund_pct
+        patch = emptied(read(PoliciesPatch, given), "weather_refund_pct")
+        return msgspec.structs.replace(patch, quiet_hours=(quiet[0][0], quiet[0][1]) if quiet else None)
 
 
 # --- venues ---
@@ -415,10 +417,7 @@ class ResourceForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         if not self.name.strip():
             raise Invalid.field("name", "is needed")
         given = self._given()
-        patch = read(ResourcePatch, given)
-        # What was emptied is taken away, not left alone.
-        emptied = {n: None for n in ("sport", "surface", "indoor", "lead_min", "horizon_days") if getattr(patch, n) is UNSET}
-        return msgspec.structs.replace(patch, **emptied)
+        return emptied(read(ResourcePatch, given), "sport", "surface", "indoor", "lead_min", "horizon_days")
 
     @classmethod
     def of(cls, r: Resource) -> ResourceForm:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Annotated, cast
@@ -23,7 +22,7 @@ from forecourt.kernel.web.render import Language
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice, Place, Point
 from forecourt.modules.booking.contract import FreeStart, FreeTimes, StartsAsked
-from forecourt.modules.venues.contract import DurationMin, Location, OpenTime, Photo, Tag, VenueCard
+from forecourt.modules.venues.contract import DurationMin, Location, OpenTime, Photo, Tag, VenueCard, read_point
 from forecourt.modules.venues.queries import Wanted
 from forecourt.modules.venues.service import VenuesService
 from forecourt.modules.venues.service.search import FreeTime, Sort
@@ -38,7 +37,6 @@ DAYS_OFFERED = 14
 LENGTHS_MIN = (60, 90, 120)
 NEAR_KM = 25.0
 MAP_DEGREES = 1.0
-_POINT = re.compile(r"^(-?[0-9]{1,3}(?:\.[0-9]{1,12})?),\s*(-?[0-9]{1,3}(?:\.[0-9]{1,12})?)$")
 
 
 class AtHome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -383,10 +381,9 @@ def _wanted(query: Seek) -> tuple[Wanted, Location | None]:
     """The search, and the point it is near to. Raises Invalid for what is not a point."""
     here = None
     if query.near is not None:
-        match = _POINT.match(query.near)
-        if match is None or abs(float(match[1])) > 90 or abs(float(match[2])) > 180:
+        here = read_point(query.near)
+        if here is None:
             raise Invalid.field("near", "is a latitude and a longitude, such as 51.5,-0.12")
-        here = Location(float(match[1]), float(match[2]))
     wanted = Wanted(
         near=here,
         radius_km=NEAR_KM if here is not None else None,
