@@ -233,7 +233,7 @@ function enliven(scope) {
   scope.querySelectorAll("[data-guess-zone]").forEach((el) => { el.value ||= Intl.DateTimeFormat().resolvedOptions().timeZone ?? ""; });
   scope.querySelectorAll("[data-toast]:not([data-watched])").forEach((el) => { el.dataset.watched = ""; watchToast(el); });
   for (const [what, where] of wanted) {
-    if (scope.querySelector(what) || scope.matches?.(what)) import(where).then((m) => m.start(scope));
+    if (scope.querySelector(what) || scope.matches?.(what)) import(where).then((m) => m.start?.(scope));
   }
   scrollIn(scope);
 }

@@ -128,8 +128,8 @@ function system(line) {
 // --- what happens ----------------------------------------------------------------------------------------------------
 
 async function happened({ type, data }) {
-  if (type === "typing") { if (data.account_id !== me) typing(data.account_id); return; }
-  if (type === "read") { if (data.account_id !== me) { readers.set(data.account_id, Math.max(readers.get(data.account_id) ?? 0, data.seq)); receipts(); } return; }
+  if (type === "typing") { if (data.account_id !== me) { here(data.account_id); typing(data.account_id); } return; }
+  if (type === "read") { if (data.account_id !== me) { here(data.account_id); readers.set(data.account_id, Math.max(readers.get(data.account_id) ?? 0, data.seq)); receipts(); } return; }
   if (type === "presence.changed") { present(data); return; }
   const stay = nearEnd(), fresh = type === "message.created" && !scene.messages.has(data.message.id);
   if (type === "message.created") await meet([data.message.sender_id]);
@@ -138,7 +138,7 @@ async function happened({ type, data }) {
   const touched = after(scene, type, data);
   if (type === "message.created") {
     if (data.message.sender_id === me) settle(data.message.client_id);
-    else hush(data.message.sender_id);
+    else { hush(data.message.sender_id); here(data.message.sender_id); }
   }
   redraw(touched);
   if (fresh) arrived(data.message, stay);
@@ -225,6 +225,8 @@ function present({ account_id: id, state }) {
   for (const node of document.querySelectorAll(`[data-state="${id}"]`)) node.textContent = texts[dot];
   hereNow();
 }
+/** Who does something is here, whatever was heard of them before. */
+function here(id) { if (!["on", "away", "dnd"].includes(people.get(id)?.presence)) present({ account_id: id, state: "online" }); }
 function hereNow() {
   if (boot.kind === "direct") {
     const other = [...scene.members.keys()].find((id) => id !== me);
