@@ -2,8 +2,7 @@
 import { say, send } from "./app.js";
 
 const TOPIC = "inbox", LEAST_MS = 1000, MOST_MS = 30_000;
-const bells = document.querySelectorAll("[data-bell]");
-let newest = null, soon = 0;
+let newest = null, soon = 0, begun = false;
 
 async function refresh() {
   soon = 0;
@@ -13,7 +12,7 @@ async function refresh() {
   const doc = new DOMParser().parseFromString(await answer.text(), "text/html");
   const count = doc.querySelector("[data-bell-count]");
   if (!count) return;
-  for (const bell of bells) {
+  for (const bell of document.querySelectorAll("[data-bell]")) {
     bell.querySelector("[data-bell-count]")?.replaceWith(count.cloneNode(true));
     bell.setAttribute("aria-label", count.dataset.label);
   }
@@ -61,9 +60,16 @@ function follow(release) {
 }
 function tell() { changed(); tabs?.postMessage("changed"); }
 
-refresh();
-if (navigator.locks) navigator.locks.request("forecourt-inbox", () => new Promise(follow));
-else follow(() => {});
+/** Once for a page, whatever is patched into it later. */
+export function start() {
+  if (begun) return;
+  begun = true;
+  refresh();
+  if (navigator.locks) navigator.locks.request("forecourt-inbox", () => new Promise(follow));
+  else follow(() => {});
+  const box = document.querySelector("[data-push]");
+  if (box) push(box);
+}
 
 // A notice that is followed counts as read.
 document.addEventListener("click", (e) => {
@@ -75,9 +81,6 @@ document.addEventListener("click", (e) => {
 
 // --- pushes to this browser
 
-const box = document.querySelector("[data-push]");
-if (box) push(box);
-
 async function push(el) {
   const input = el.querySelector("input"), show = (what) => { el.querySelector(`[data-push-${what}]`).hidden = false; input.disabled = true; };
   if (!("serviceWorker" in navigator) || !("PushManager" in self)) { show("none"); return; }
@@ -88,7 +91,7 @@ async function push(el) {
   input.addEventListener("change", async () => {
     input.disabled = true;
     try {
-      if (input.checked) await start(worker, el.dataset.pushKey); else await stop(worker);
+      if (input.checked) await allow(worker, el.dataset.pushKey); else await end(worker);
     } catch {
       input.checked = false;
       if (Notification.permission === "denied") { show("denied"); return; }
@@ -97,14 +100,14 @@ async function push(el) {
   });
 }
 
-async function start(worker, key) {
+async function allow(worker, key) {
   const bytes = Uint8Array.from(atob(key.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
   const made = (await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytes })).toJSON();
   const { ok } = await send("/account/notifications/push", { endpoint: made.endpoint, ...made.keys });
   if (!ok) throw new Error("not kept");
 }
 
-async function stop(worker) {
+async function end(worker) {
   const made = await worker.pushManager.getSubscription();
   if (!made) return;
   await made.unsubscribe();
