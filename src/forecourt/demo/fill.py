@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
@@ -11,7 +12,7 @@ import argon2
 import asyncpg
 from argon2.low_level import Type, hash_secret
 
-from forecourt.demo import news, record, talk, told, write
+from forecourt.demo import news, pictures, record, talk, told, write
 from forecourt.demo.cast import PASSWORD
 from forecourt.demo.ids import Fate
 from forecourt.demo.many import fill_bookings
@@ -25,7 +26,8 @@ from forecourt.demo.weather import Weather
 from forecourt.demo.world import PAST_DAYS, World, build
 from forecourt.demo.write import Connection
 from forecourt.engines import EngineError
-from forecourt.modules.venues.contract import Organisation
+from forecourt.modules.media.contract import Media
+from forecourt.modules.venues.contract import Organisation, VenueBook
 
 LOCK = 0x44454D4F  # "DEMO": one fill at a time in a database
 SUBSCRIBER = "demo.world-"
@@ -159,11 +161,19 @@ async def begun(admin_url: str) -> bool:
 
 
 async def fill(
-    admin_url: str, *, seed: int, scale: int, report: Report, now: datetime | None = None, past_days: int = PAST_DAYS
+    admin_url: str,
+    *,
+    seed: int,
+    scale: int,
+    report: Report,
+    now: datetime | None = None,
+    past_days: int = PAST_DAYS,
+    media: Media | None = None,
 ) -> Made:
     """Makes the world of this seed as of `now`, goes on with one that was interrupted, or leaves a finished one alone.
 
     With a `scale`: about so many bookings for benchmarks instead. `past_days`: how far back the ordinary world goes.
+    `media`: who keeps pictures of its places; without it they have none.
     Raises HouseInUse, MayNotFill, OtherSize.
     """
     connection = await asyncpg.connect(admin_url, server_settings={"application_name": "forecourt demo"})
@@ -175,7 +185,7 @@ async def fill(
         if scale:
             await _benchmark(connection, seed, scale, report, now or datetime.now(UTC))
         else:
-            await _ordinary(connection, seed, report, now or datetime.now(UTC), past_days)
+            await _ordinary(connection, seed, report, now or datetime.now(UTC), past_days, media)
         return Made(*(await connection.fetchrow(COUNT) or ()))
     finally:
         await connection.close()
@@ -198,7 +208,9 @@ async def _benchmark(connection: Connection, seed: int, scale: int, report: Repo
     await fill_bookings(connection, seed, scale, report, begun_at or now)
 
 
-async def _ordinary(connection: Connection, seed: int, report: Report, now: datetime, past_days: int) -> None:
+async def _ordinary(
+    connection: Connection, seed: int, report: Report, now: datetime, past_days: int, media: Media | None
+) -> None:
     progress = await Progress.read(connection, seed)
     if progress.begun_at is None:
         if await connection.fetchval(KNOWN, Fate(seed).id("organisation", HOUSES[0].slug)):
@@ -208,17 +220,20 @@ async def _ordinary(connection: Connection, seed: int, report: Report, now: date
     world = build(seed, progress.begun_at or now, past_days)
     if progress.begun_at is None:
         report(PLACES, 0, 1)
-        await _places_and_people(connection, world, progress)
+        books = write.site_books(world.sites)
+        if media is not None:
+            books = [await pictures.hang(media, world.fate, book) for book in books]
+        await _places_and_people(connection, world, books, progress)
     report(PLACES, 1, 1)
     if not progress.has("finished"):
         await _history(connection, world, progress, report)
 
 
-async def _places_and_people(connection: Connection, world: World, progress: Progress) -> None:
+async def _places_and_people(connection: Connection, world: World, books: Sequence[VenueBook], progress: Progress) -> None:
     async with connection.transaction():
         founders = write.founders(world)
         await write.people(connection, world, password_hash(world.fate))
-        await write.places(connection, write.site_books(world.sites), founders)
+        await write.places(connection, books, founders)
         await write.promo_codes(connection, world)
         await talk.talk(connection, world)
         for site in world.sites:
