@@ -176,6 +176,7 @@ def booking(house: House) -> Part:
     from forecourt.modules.booking.live import Topics
     from forecourt.modules.booking.service import BookingService
     from forecourt.modules.booking.showing import Showing
+    from forecourt.modules.booking.staff_calendar import StaffCalendarPages
     from forecourt.modules.booking.staff_web import StaffBookingPages
     from forecourt.modules.booking.web import BookingPages
     from forecourt.modules.identity.contract import Identity
@@ -200,9 +201,10 @@ def booking(house: House) -> Part:
         service, showing, house.board.call(Payments), house.surroundings, house.hub, house.settings.http.public_url
     )
     console = StaffBookingPages(service, house.board.call(Venues), house.board.call(Identity), house.surroundings, house.hub)
+    calendars = StaffCalendarPages(service, house.surroundings, house.settings.http.public_url)
     return Part(
         "booking",
-        operations=[*BookingApi(service).operations(), *guests.operations(), *console.operations()],
+        operations=[*BookingApi(service).operations(), *guests.operations(), *console.operations(), *calendars.operations()],
         subscriptions=reactions.subscriptions(service),
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(service),

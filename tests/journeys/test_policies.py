@@ -66,6 +66,7 @@ OPEN_ON_PURPOSE = {
     "chat.position numbers_alone using": "where each room's numbering is, for the server that forwards; numbers alone",
     "audit.chain every_chain using": "who verifies every chain asks which there are; an end says nothing about what happened",
     "booking.feed presented using": "a token opens its calendar to who presents it: whoever reads knows the digest already",
+    "booking.resource_feed presented using": "a token of staff opens its calendar to who presents it, who knows the digest already",
     "payments.book known_to_all using": "which organisations keep books, for the sweeps; no tenant's data",
     "media.locator known_by_id using": "from an id to its holder, before that is known; ids are random",
     "people.profile anybody_may_look using": "profiles are looked at by everybody, field by field as `people.rules` decides",
@@ -83,6 +84,7 @@ MAY = {
     ("audit.chain", "*", "look"): OPEN_ON_PURPOSE["audit.chain every_chain using"],
     ("booking.due", NOBODY, "look"): "the keeper of time looks after everybody's bookings; ids and times alone",
     ("booking.feed", "*", "look"): OPEN_ON_PURPOSE["booking.feed presented using"],
+    ("booking.resource_feed", "*", "look"): OPEN_ON_PURPOSE["booking.resource_feed presented using"],
     ("payments.book", "*", "look"): OPEN_ON_PURPOSE["payments.book known_to_all using"],
     ("media.locator", "*", "look"): OPEN_ON_PURPOSE["media.locator known_by_id using"],
     ("media.doomed", NOBODY, "look"): "the sweeper looks after everybody's objects; ids and times alone",
@@ -269,6 +271,7 @@ async def furnish(world: World, club: Club, guest: Person, word: str) -> None:
     await made(await guest.post("/v1/bookings", wish | {"start": at(3, 18), "purpose": "content", "pay_with": "credits"}))
     await made(await guest.post("/v1/quotes", wish | {"start": at(3, 16)}))
     await made(await guest.post("/v1/me/calendar-feed"))
+    await made(await owner.post(f"{org}/resources/{club.courts[0]}/calendar-feed"))
     await phone(world, guest, word)
     await made(await guest.send("PUT", "/v1/me/preferences", {}))
     await made(await guest.send("PATCH", "/v1/me/profile", {"bio": "Plays"}))
@@ -309,8 +312,6 @@ async def phone(world: World, guest: Person, word: str) -> None:
 MACHINERY = """
 insert into booking.errand (organisation_id, id, booking_id, kind, amount_minor, currency, created_at)
     select organisation_id, id, id, 'refund', 0, 'GBP', now() from booking.booking;
-insert into payments.authorisation (organisation_id, id, payment_id, account_id, currency, price, state, expires_at, created_at)
-    select organisation_id, id, id, account_id, 'GBP', 0, 'held', now(), now() from booking.booking;
 insert into media.doomed (holder_id, content_id, due_at) select holder_id, id, now() from media.content;
 insert into kernel.inbox (subscriber, event_id) values ('payments.heard', '{id}');
 insert into notifications.notice (organisation_id, id, account_id, kind, key, facts, created_at)

@@ -75,3 +75,46 @@ async def test_an_unchanged_feed_is_not_sent_again(world: Any) -> None:
     assert (first.status, (await api.feed(VISITOR, query, asking(tag))).status) == (200, 304)
     await world.service.cancel(guest, booked.id, Cancel())
     assert (await api.feed(VISITOR, query, asking(tag))).status == 200
+
+
+# --- of a resource, for staff
+
+
+async def test_a_resources_address_shows_who_comes_also_through_the_whole_it_is_a_part_of(world: Any, words: Any) -> None:
+    guest = await world.rich("Ada Lovelace")
+    token = await world.service.make_resource_feed(world.staff, world.left.id)
+    booked = await world.book(guest, resource_id=world.left.id)
+    whole = await world.book(guest, resource_id=world.hall.id, start=words.TEN + timedelta(hours=2))
+    await world.book(guest, resource_id=world.right.id)
+    await world.book(guest, resource_id=world.court.id)
+    seen = events(await world.service.resource_feed(VISITOR, token))
+    assert [e["uid"] for e in seen] == [f"{b.id}@forecourt" for b in (booked, whole)]
+    assert [str(e["summary"]) for e in seen] == ["Ada Lovelace, 1 · Left half", "Ada Lovelace, 1 · Hall"]
+    await world.service.cancel(guest, booked.id, Cancel())
+    assert events(await world.service.resource_feed(VISITOR, token))[0]["status"] == "CANCELLED"
+
+
+async def test_a_resources_address_is_replaced_and_closed(world: Any) -> None:
+    staff = world.staff
+    assert not await world.service.has_resource_feed(staff, world.court.id)
+    old = await world.service.make_resource_feed(staff, world.court.id)
+    new = await world.service.make_resource_feed(staff, world.court.id)
+    assert await world.service.has_resource_feed(staff, world.court.id)
+    for closed in (old, "invented", await world.service.make_feed(world.newcomer())):
+        with pytest.raises(NotFound):
+            await world.service.resource_feed(VISITOR, closed)
+    await world.service.resource_feed(VISITOR, new)
+    await world.service.end_resource_feed(staff, world.court.id)
+    with pytest.raises(NotFound):
+        await world.service.resource_feed(VISITOR, new)
+
+
+async def test_staff_of_another_house_neither_make_nor_close_it(world: Any, make_world: Any, db: Any) -> None:
+    other = await make_world(db)
+    token = await world.service.make_resource_feed(world.staff, world.court.id)
+    with pytest.raises(NotFound):
+        await other.service.make_resource_feed(other.staff, world.court.id)
+    with pytest.raises(NotFound):
+        await other.service.has_resource_feed(other.staff, world.court.id)
+    await other.service.end_resource_feed(other.staff, world.court.id)
+    await world.service.resource_feed(VISITOR, token)

@@ -348,3 +348,23 @@ async def with_other(desk: Reader, london: Club) -> None:
         rows = re.search(r'data-rows="(\d+)"', page.text)
         assert rows
         assert int(rows[1]) == hours * 4
+
+
+async def test_a_court_has_a_calendar_address_that_is_shown_once_and_can_be_closed(
+    desk: Reader,
+    club: Club,
+    world: World,  # noqa: F811
+) -> None:
+    here = f"/orgs/{club.id}/places/{club.venue}/resources/{club.courts[0]}/calendar"
+    assert here in (await desk.look(f"/orgs/{club.id}/places/{club.venue}/resources?edit={club.courts[0]}")).text
+    assert "Make an address" in text(await desk.look(here))
+    made = await desk.send(here)
+    path = re.search(r"/v1/resources/calendar\.ics\?token=[\w-]+", made.text)
+    assert path is not None
+    content = await world.client.get(path[0])
+    assert (content.status_code, content.headers["content-type"]) == (200, "text/calendar; charset=utf-8")
+    again = await world.client.get(path[0], headers={"If-None-Match": content.headers["etag"]})
+    assert again.status_code == 304
+    assert path[0] not in (await desk.look(here)).text
+    assert toast(await desk.follow(await desk.send(f"{here}/close"))) == "The address is closed"
+    assert (await world.client.get(path[0])).status_code == 404

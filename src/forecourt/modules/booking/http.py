@@ -136,7 +136,7 @@ class DayQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Feed(msgspec.Struct, frozen=True):
-    """`path` is the private address of a person's calendar: who knows it can read it."""
+    """`path` is the private address of a calendar: who knows it can read it."""
 
     token: str
     path: str
@@ -144,6 +144,14 @@ class Feed(msgspec.Struct, frozen=True):
 
 class History(msgspec.Struct, frozen=True):
     items: list[TransitionRow]
+
+
+def _calendar(content: bytes, request: Request) -> Raw:
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if tag in request.header("if-none-match"):
+        return Raw(b"", CONTENT_TYPE, status=304, headers=headers)
+    return Raw(content, CONTENT_TYPE, headers=headers)
 
 
 class BookingApi(Api):
@@ -239,12 +247,7 @@ class BookingApi(Api):
     @get("/v1/me/calendar.ics", access=PUBLIC, content_type=CONTENT_TYPE)
     async def feed(self, ctx: Context, query: FeedQuery, request: Request) -> Raw:
         """The calendar behind a private address, for calendar programs."""
-        content = await self.service.feed(ctx, query.token)
-        tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-        if tag in request.header("if-none-match"):
-            return Raw(b"", CONTENT_TYPE, status=304, headers=headers)
-        return Raw(content, CONTENT_TYPE, headers=headers)
+        return _calendar(await self.service.feed(ctx, query.token), request)
 
     @post("/v1/me/calendar-feed", status=201)
     async def make_feed(self, ctx: Context) -> Feed:
@@ -256,6 +259,22 @@ class BookingApi(Api):
     async def end_feed(self, ctx: Context) -> None:
         """Close the private address of your calendar."""
         await self.service.end_feed(ctx)
+
+    @get("/v1/resources/calendar.ics", access=PUBLIC, content_type=CONTENT_TYPE)
+    async def resource_feed(self, ctx: Context, query: FeedQuery, request: Request) -> Raw:
+        """What occupies a court, a room or a table, behind a private address of staff, for calendar programs."""
+        return _calendar(await self.service.resource_feed(ctx, query.token), request)
+
+    @post("/v1/orgs/{org_id}/resources/{resource_id}/calendar-feed", status=201, access=staff(READ_ANY))
+    async def make_resource_feed(self, ctx: Context, org_id: UUID, resource_id: UUID) -> Feed:
+        """Make the private address of a resource's calendar. The one before stops working."""
+        token = await self.service.make_resource_feed(ctx, resource_id)
+        return Feed(token, f"/v1/resources/calendar.ics?token={token}")
+
+    @delete("/v1/orgs/{org_id}/resources/{resource_id}/calendar-feed", status=204, access=staff(READ_ANY))
+    async def end_resource_feed(self, ctx: Context, org_id: UUID, resource_id: UUID) -> None:
+        """Close the private address of a resource's calendar."""
+        await self.service.end_resource_feed(ctx, resource_id)
 
     # --- staff: bookings
 

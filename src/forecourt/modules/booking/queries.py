@@ -1114,3 +1114,56 @@ async def end_feed(tx: Tx, account_id: UUID) -> None:
 async def feed_owner(tx: Tx, token_hash: bytes) -> UUID:
     """Whose calendar a token opens. Raises NotFound."""
     return await tx.one(FEED_OWNER, token_hash)
+
+
+class ResourceFeed(msgspec.Struct, frozen=True):
+    """What a token of staff opens."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    resource_id: UUID
+
+
+SET_RESOURCE_FEED = Statement(
+    "insert into booking.resource_feed (organisation_id, resource_id, venue_id, token_hash, made_by, created_at)"
+    " values ($1, $2, $3, $4, $5, $6) on conflict (organisation_id, resource_id) do update"
+    " set token_hash = excluded.token_hash, made_by = excluded.made_by, created_at = excluded.created_at"
+)
+END_RESOURCE_FEED = Statement("delete from booking.resource_feed where organisation_id = $1 and resource_id = $2")
+HAS_RESOURCE_FEED = Query(
+    bool, "select exists (select from booking.resource_feed f where f.organisation_id = $1 and f.resource_id = $2)"
+)
+RESOURCE_FEED = Query(
+    ResourceFeed, "select f.organisation_id, f.venue_id, f.resource_id from booking.resource_feed f where f.token_hash = $1"
+)
+# Also what was booked as a part of something larger, or as a whole of which this is a part.
+RESOURCE_BOOKINGS = Query(
+    BookingRow,
+    _SELECT + " where b.organisation_id = $1 and b.venue_id = $2 and b.starts_at > $4 and b.status = any($5::text[])"
+    " and b.claimed && $3::uuid[] order by b.starts_at, b.id limit $6",
+)
+
+
+async def set_resource_feed(tx: Tx, feed: ResourceFeed, token_hash: bytes, made_by: UUID | None, now: datetime) -> None:
+    await tx.run(SET_RESOURCE_FEED, feed.organisation_id, feed.resource_id, feed.venue_id, token_hash, made_by, now)
+
+
+async def end_resource_feed(tx: Tx, organisation_id: UUID, resource_id: UUID) -> None:
+    await tx.run(END_RESOURCE_FEED, organisation_id, resource_id)
+
+
+async def has_resource_feed(tx: Tx, organisation_id: UUID, resource_id: UUID) -> bool:
+    return await tx.one(HAS_RESOURCE_FEED, organisation_id, resource_id)
+
+
+async def resource_feed(tx: Tx, token_hash: bytes) -> ResourceFeed:
+    """What a token opens. Raises NotFound."""
+    return await tx.one(RESOURCE_FEED, token_hash)
+
+
+async def resource_bookings(
+    tx: Tx, feed: ResourceFeed, claimed: Sequence[UUID], since: datetime, statuses: Sequence[BookingStatus], limit: int
+) -> list[BookingRow]:
+    """Bookings that have a claim on any of `claimed`."""
+    values = [s.value for s in statuses]
+    return await tx.all(RESOURCE_BOOKINGS, feed.organisation_id, feed.venue_id, list(claimed), since, values, limit)
