@@ -19,6 +19,7 @@ from forecourt.kernel.http.operation import PUBLIC, Api, Html, Operation, Raw, R
 from forecourt.kernel.http.reference import Chapter, chapters
 from forecourt.kernel.metrics import CONTENT_TYPE
 from forecourt.kernel.web.gallery import gallery
+from forecourt.realtime.document import with_socket
 
 if TYPE_CHECKING:
     from forecourt.app import House
@@ -105,8 +106,11 @@ class SystemApi(Api):
 
     @get("/asyncapi.json", access=PUBLIC)
     async def asyncapi(self) -> Raw:
-        """The events of the house as an AsyncAPI document."""
-        return Raw(msgspec.json.encode(asyncapi(VERSION)), "application/json", headers={"Cache-Control": "max-age=60"})
+        """The events of the house and the frames of its socket, as an AsyncAPI document."""
+        from forecourt.wiring import topics
+
+        doc = with_socket(asyncapi(VERSION), topics(self._house), self._house.settings.http.public_url)
+        return Raw(msgspec.json.encode(doc), "application/json", headers={"Cache-Control": "max-age=60"})
 
     @file("/static/{tree}/{path}")
     async def static(self, request: Request, tree: str, path: str) -> Raw:

@@ -1,0 +1,40 @@
+"""The AsyncAPI document has the socket, and nothing in it points nowhere."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+from forecourt.realtime.document import HEARD, SENT
+from forecourt.realtime.frames import decode_op
+
+
+async def test_the_document_has_the_socket_beside_the_events(client: httpx.AsyncClient) -> None:
+    document: Any = (await client.get("/asyncapi.json")).json()
+    assert "booking.confirmed.v1" in document["channels"]
+    socket = document["channels"]["socket"]
+    assert socket["address"] == "/v1/socket"
+    assert all(f"`{p}`" in socket["description"] for p in ("room", "inbox", "booking", "venue"))
+    assert len(socket["messages"]) == len(SENT) + len(HEARD)
+    assert {m.rsplit(".", 1)[1] for m in socket["messages"]} >= {"subscribe", "send", "event", "reset", "bye"}
+    for reference in _references(document):
+        place = document
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+    assert len(document["operations"]["socket.hear"]["messages"]) == len(HEARD)
+
+
+def test_what_the_document_says_clients_send_is_understood() -> None:
+    examples = {"topic": "room:x", "client_id": "c", "seq": 1, "state": "away", "token": "t"}
+    for kind in SENT:
+        frame = {"op": kind.__struct_config__.tag} | {f: examples[f] for f in kind.__struct_fields__ if f in examples}
+        assert decode_op(json.dumps(frame)).op == kind.__struct_config__.tag
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        found = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return found + [r for value in node.values() for r in _references(value)]
+    return [r for value in node for r in _references(value)] if isinstance(node, list) else []
