@@ -66,7 +66,7 @@ OPEN_ON_PURPOSE = {
     "chat.position numbers_alone using": "where each room's numbering is, for the server that forwards; numbers alone",
     "audit.chain every_chain using": "who verifies every chain asks which there are; an end says nothing about what happened",
     "booking.feed presented using": "a token opens its calendar to who presents it: whoever reads knows the digest already",
-    "booking.resource_feed presented using": "a token of staff opens its calendar to who presents it, who knows the digest already",
+    "booking.resource_feed presented using": "a token of staff opens its calendar to who presents it, knowing the digest",
     "payments.book known_to_all using": "which organisations keep books, for the sweeps; no tenant's data",
     "media.locator known_by_id using": "from an id to its holder, before that is known; ids are random",
     "people.profile anybody_may_look using": "profiles are looked at by everybody, field by field as `people.rules` decides",
@@ -339,14 +339,16 @@ insert into notifications.template_version (organisation_id, template_id, versio
 insert into notifications.inbox (account_id, epoch, seq, changed_at)
     select account_id, 'machinery', 1, now() from people.preferences on conflict do nothing;
 insert into notifications.entry (account_id, id, seq, kind, topic, urgency, place_id, delivery_id, title, body, href, created_at)
-    select account_id, account_id, 1, 'booking.confirmed', 'bookings', 'normal', account_id, account_id, 'machinery', '', '', now()
+    select account_id, account_id, 1, 'booking.confirmed', 'bookings', 'normal', account_id, account_id,
+        'machinery', '', '', now()
     from people.preferences;
 insert into notifications.inbox_event (account_id, seq, type, data, at)
     select account_id, 2000000, 'notification.created', '{}', now() from people.preferences;
 insert into notifications.preference (account_id, chosen, updated_at)
     select account_id, '{}', now() from people.preferences on conflict do nothing;
 insert into notifications.push_subscription (account_id, id, endpoint, p256dh, auth, agent, created_at)
-    select account_id, account_id, 'https://push.example.org', repeat('x', 87), repeat('x', 22), '', now() from people.preferences;
+    select account_id, account_id, 'https://push.example.org', repeat('x', 87), repeat('x', 22), '', now()
+        from people.preferences;
 insert into notifications.digest_item (account_id, id, topic, title, href, at)
     select account_id, account_id, 'payments', 'machinery', '', now() from people.preferences;
 insert into kernel.job (entrypoint, payload) values ('payments.work', '');
