@@ -10,7 +10,7 @@ import { day, localise, sameDay, time } from "./chat-times.js";
 const boot = JSON.parse(document.getElementById("boot").textContent);
 const { texts, me } = boot, roomId = boot.room_id, topic = `room:${roomId}`;
 const $ = (id) => document.getElementById(id);
-const log = $("log"), scroller = $("scroll"), form = $("say"), text = $("text"), main = $("main"), threadLog = $("thread-log");
+const log = $("log"), scroller = $("scroll"), form = $("compose"), text = $("text"), main = $("main"), threadLog = $("thread-log");
 const TOGETHER_MS = 300_000, TYPING_MS = 5_000, TOLD_MS = 3_000, NEAR_PX = 80, PAGE = 50;
 const EMOJI = ["👍", "❤️", "😂", "🎾", "🙏", "🎉", "👀", "✅", "😮", "😢"];
 const KEPT = `chat-unsent-${roomId}`;
@@ -638,6 +638,7 @@ if (markedAt) {
   const first = $("new").nextElementSibling;
   if (first?.dataset.at) $("new").querySelector("span").textContent = fill(texts.new_since, { time: sameDay(first.dataset.at, Date.now()) ? time(first.dataset.at) : day(first.dataset.at, texts) });
 }
+here(me);
 for (const [id, seq] of readers) if (id === me) readSeq = Math.max(readSeq, seq);
 hereNow();
 jump();

@@ -1,0 +1,182 @@
+"""Two people in two browsers on two server processes, one of which dies in mid-conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from tests.journeys.conftest import Server, environ_for
+from tests.journeys.test_chat import group, say
+from tests.journeys.world import PASSWORD, Person, World
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium: the browser tests did not run"),
+]
+LONG_MS = 30_000
+
+
+@pytest.fixture
+def other(server: Server, house_database_url: str, house_admin_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Server]:
+    """A second process on the same database, with a port of its own."""
+    other = Server(environ_for(tmp_path, house_database_url, house_admin_url, valkey_url), tmp_path / "other.log")
+    other.start("serve")
+    yield other
+    other.stop()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Any]:
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield chromium
+        await chromium.close()
+
+
+class Tab:
+    """One person's browser at one server, in one room."""
+
+    def __init__(self, page: Any, server: Server) -> None:
+        self.page, self.server, self.complaints = page, server, list[str]()
+        page.on("pageerror", lambda e: self.complaints.append(str(e)))
+        page.on("console", lambda m: self.complaints.append(m.text) if "Content Security Policy" in m.text else None)
+
+    @classmethod
+    async def open(cls, browser: Any, server: Server, who: Person, path: str, width: int = 1440) -> Tab:
+        context = await browser.new_context(viewport={"width": width, "height": 900}, locale="en-GB", base_url=server.url)
+        tab = cls(await context.new_page(), server)
+        await tab.page.goto("/sign-in")
+        await tab.page.fill('[name="email"]', who.email)
+        await tab.page.fill('[name="password"]', PASSWORD)
+        async with tab.page.expect_navigation():
+            await tab.page.press('[name="password"]', "Enter")
+        await tab.page.goto(path)
+        await tab.page.wait_for_selector("html[data-chat=ready]", state="attached", timeout=LONG_MS)
+        return tab
+
+    async def write(self, words: str) -> None:
+        await self.page.fill("#text", words)
+        await self.page.press("#text", "Enter")
+
+    async def sees(self, words: str, *, state: str = "visible") -> None:
+        await self.page.locator(".msg .said", has_text=words).last.wait_for(state=state, timeout=LONG_MS)
+
+    async def arrived(self, words: str) -> None:
+        """It has its number: the server has it."""
+        await self.page.locator(".msg[data-seq]:not([data-state]) .said", has_text=words).wait_for(timeout=LONG_MS)
+
+    async def said(self) -> list[str]:
+        return [s.strip() for s in await self.page.locator("#log .msg .said").all_inner_texts()]
+
+
+async def test_two_people_on_two_servers_talk_on_when_one_of_them_dies(server: Server, other: Server, browser: Any) -> None:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        world = World(client)
+        ada, ben = await world.person("Ada"), await world.person("Ben")
+        room = await group(ada, ben)
+        await say(ada, room, "zero")
+        a = await Tab.open(browser, server, ada, f"/chat/{room}")
+        b = await Tab.open(browser, other, ben, f"/chat/{room}")
+
+        await a.write("one")
+        await b.sees("one")
+        # Each sees the other typing, across processes, and who is here.
+        await b.page.locator("#text").press_sequentially("tw")
+        await a.page.locator("#typing", has_text="Ben is typing").wait_for(timeout=LONG_MS)
+        await a.page.locator("#room-sub", has_text="2 here now").wait_for(timeout=LONG_MS)
+        await b.write("two")
+        await a.sees("two")
+        await a.page.locator(".receipt", has_text="Read by 1").first.wait_for(timeout=LONG_MS)
+
+        other.kill("serve")
+        await b.page.locator("#offline:not([hidden])").wait_for(timeout=LONG_MS)
+        await b.write("three, said into nothing")
+        await b.page.locator('.msg[data-state="failed"]').wait_for(timeout=LONG_MS)
+        for words in ("four", "five"):
+            await a.write(words)
+            await a.arrived(words)
+        other.start("serve")
+        await b.page.locator("#offline[hidden]").wait_for(state="attached", timeout=LONG_MS)
+        await b.sees("five")
+        await b.arrived("three, said into nothing")
+        await a.sees("three, said into nothing")
+        await b.write("six")
+        await a.sees("six")
+
+        expected = ["zero", "one", "two", "four", "five", "three, said into nothing", "six"]
+        kept = (await ada.get(f"/v1/rooms/{room}/messages")).json()["items"]
+        assert [m["text"] for m in kept] == expected
+        assert await a.said() == expected
+        assert await b.said() == expected
+        assert a.complaints == b.complaints == []
+
+
+async def test_a_message_whose_announcement_was_lost_comes_by_itself(server: Server, other: Server, browser: Any) -> None:
+    """A process that dies between its commit and the announcement: the row is there, nobody was told."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        world = World(client)
+        ada, ben = await world.person("Ada"), await world.person("Ben")
+        room = await group(ada, ben)
+        a = await Tab.open(browser, server, ada, f"/chat/{room}")
+        other.stop()
+        # This process announces to a Valkey of nobody's, so what it writes is committed and never heard of.
+        other.environ = other.environ | {"VALKEY_URL": "unix:///nowhere/valkey.sock"}
+        other.start("serve")
+        async with httpx.AsyncClient(base_url=other.url, timeout=30) as unheard:
+            sent = await unheard.post(
+                f"/v1/rooms/{room}/messages", json={"client_id": str(uuid4()), "text": "unheard"}, headers=ben.headers
+            )
+            assert sent.status_code == 201, sent.text
+        await a.arrived("unheard")
+        assert a.complaints == []
+
+
+async def test_reading_is_noted_and_what_is_new_is_marked(server: Server, browser: Any) -> None:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        world = World(client)
+        ada, ben = await world.person("Ada"), await world.person("Ben")
+        room, aside = await group(ada, ben), await group(ada, ben, name="Elsewhere")
+        for n in range(3):
+            await say(ada, room, f"early {n}")
+        b = await Tab.open(browser, server, ben, f"/chat/{room}", width=390)
+        await b.page.locator("#new").wait_for(timeout=LONG_MS)
+
+        async def unread(wanted: int) -> None:
+            for _ in range(200):
+                found = {r["id"]: r["unread"] for r in (await ben.get("/v1/rooms")).json()["items"]}
+                if found[room] == wanted:
+                    return
+                await asyncio.sleep(0.05)
+            raise AssertionError(found)
+
+        await unread(0)
+        # What comes elsewhere shows in the bar, live.
+        await say(ada, aside, "over here")
+        await b.page.locator('.tabbar a[href="/chat"] .count', has_text="1").wait_for(timeout=LONG_MS)
+        # Reacting, answering, editing with ↑, deleting: each is seen at once.
+        await b.page.locator(".msg", has_text="early 2").first.hover()
+        await b.page.locator(".msg", has_text="early 2").locator("[data-act=react]").click()
+        await b.page.locator(".picker button").first.click()
+        await b.page.locator(".msg", has_text="early 2").locator('.react[aria-pressed="true"]').wait_for(timeout=LONG_MS)
+        await b.write("mistke")
+        await b.arrived("mistke")
+        await b.page.press("#text", "ArrowUp")
+        assert await b.page.input_value("#text") == "mistke"
+        await b.write("mistake")
+        await b.sees("mistake")
+        await b.page.locator(".edited").wait_for(timeout=LONG_MS)
+        kept = (await ada.get(f"/v1/rooms/{room}/messages")).json()["items"]
+        assert [m["text"] for m in kept] == ["early 0", "early 1", "early 2", "mistake"]
+        assert [r["emoji"] for r in kept[2]["reactions"]] == ["👍"]
+        assert b.complaints == []
