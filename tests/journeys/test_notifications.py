@@ -7,6 +7,7 @@ from base64 import b64decode, b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import icalendar
 import msgspec
@@ -350,3 +351,26 @@ async def test_who_is_away_hears_of_a_message_and_who_has_read_it_does_not(world
     await ada.send("PUT", f"/v1/rooms/{room}/read", {"seq": again["seq"]})
     await hurry(house, ada.id)
     assert (await ada.get("/v1/notifications")).json()["items"] == []
+
+
+async def test_mails_that_can_wait_come_together_in_the_morning(world: World, house: House) -> None:
+    ada, clubs = await world.person("Ada"), [await world.club(), await world.club()]
+    wish = {"digest": "daily", "channels": {"team": ["email", "in_app"]}, "timezone": "Asia/Karachi"}
+    assert (await ada.send("PUT", "/v1/me/notification-preferences", wish)).status_code == 200
+    for club in clubs:
+        assert (await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": ada.id, "role": "viewer"})).status_code == 201
+    await entries(ada, 2)
+    module, ctx = house.database.module("notifications"), service_context("test", NOBODYS)
+    async with module.tx(ctx) as tx:
+        morning = await tx.connection.fetchval(
+            "select due_at from notifications.due where organisation_id = $1 and id = $2 and what = 'digest'",
+            NOBODYS,
+            UUID(ada.id),
+        )
+        assert morning.astimezone(ZoneInfo("Asia/Karachi")).strftime("%H:%M") == "08:00"
+        await tx.connection.execute("update notifications.due set due_at = now() where id = $1", UUID(ada.id))
+        enqueue(tx, DRAIN, Drain())
+    (mail,) = await mails_about(world, ada, "What happened since yesterday")
+    assert mail["text"].count("You work for Riverside now") == 2
+    alone = (await world.client.get("/dev/outbox", params={"to": ada.email}, headers={"Accept": "application/json"})).json()
+    assert not [m for m in alone["items"] if m["subject"].startswith("You work for")]
