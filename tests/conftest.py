@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -58,6 +60,28 @@ def pytest_configure_node(node: object) -> None:
     admin_url, valkey_url = addresses(node.config)  # type: ignore[attr-defined]
     node.workerinput["forecourt_admin_url"] = admin_url  # type: ignore[attr-defined]
     node.workerinput["forecourt_valkey_url"] = valkey_url  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """Tests of one `xdist_group` go to one worker. xdist itself hides a test's group in its id, where this pytest does not look
+    for it: a group would silently be none, and each worker would make what its tests share."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(config.rootpath / nodeid.split("::", 1)[0]) or nodeid
+
+    return ByGroup(config, log)  # type: ignore[arg-type]
+
+
+@functools.cache
+def group_of(file: Path) -> str:
+    """The group that a file of tests says it is; empty when it says none."""
+    found = re.search(r'xdist_group\("(\w+)"\)', file.read_text()) if file.is_file() else None
+    return found[1] if found else ""
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -23,7 +23,7 @@ from forecourt.kernel.clock import Clock, SystemClock
 from forecourt.kernel.contracts import KeyRing, Switchboard
 from forecourt.kernel.db import Database
 from forecourt.kernel.doorbell import Doorbell, install
-from forecourt.kernel.errors import Misconfigured, Problem
+from forecourt.kernel.errors import Internal, Misconfigured, Problem
 from forecourt.kernel.events import Dispatcher as EventDispatcher
 from forecourt.kernel.events import Subscription
 from forecourt.kernel.http.dispatch import Door
@@ -172,7 +172,13 @@ class House:
         await self.doorbell.start()
         await self.cache.start()
         await self.hub.start()
-        await self.gate.start()
+        try:
+            await self.gate.start()
+        except Internal as e:
+            if not self.settings.topology.peers:
+                raise
+            words = "the process that keeps accounts does not take our calls: give all processes the same FORECOURT_CONTRACT_KEYS"
+            raise Misconfigured(words) from e
 
     async def start_work(self) -> None:
         """Runs events and jobs in this process."""

@@ -78,7 +78,7 @@ class Server:
             self.await_ready()
 
     def await_ready(self) -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             if self.processes["serve"].poll() is not None:
                 raise AssertionError(self.log.read_text()[-3000:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -78,11 +79,9 @@ def children(pid: int) -> dict[int, str]:
     """The children of a process and the commands they run."""
     found: dict[int, str] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            try:
+        with contextlib.suppress(OSError):  # a thread, or a child, that has ended meanwhile
+            for child in (task / "children").read_text().split():
                 found[int(child)] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ").strip()
-            except OSError:
-                continue
     return found
 
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from tests.journeys.world import World, at
 from tests.topology.conftest import SplitHouse
 
 from forecourt.gateway.routes import routing_table
+from forecourt.process import SET_UP_WRONGLY
 from forecourt.wiring import MODULES
 
 pytestmark = [pytest.mark.xdist_group("split"), pytest.mark.slow]
@@ -49,6 +52,21 @@ async def test_no_process_answers_a_call_between_modules_that_is_not_signed(spli
             for path in ("/_contract/identity.Identity/status", "/_contract/none", "/_contract/"):
                 answer = await client.post(f"{server.url}{path}", content=b"\x80")
                 assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
+async def test_a_process_with_another_key_is_told_so_and_does_not_start(split_house: SplitHouse) -> None:
+    environ = split_house.servers[1].environ | {"FORECOURT_CONTRACT_KEYS": "first:of-another-house-altogether-77c1b0"}
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "forecourt", "worker"],
+        env=environ,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == SET_UP_WRONGLY, done.stderr
+    assert "FORECOURT_CONTRACT_KEYS" in done.stderr and "Traceback" not in done.stdout
 
 
 async def test_the_calls_did_go_over_the_network(world: World, split_house: SplitHouse) -> None:
