@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forecourt.modules.notifications import rules, wording
@@ -54,6 +54,7 @@ def test_an_end_that_comes_twice_in_autumn_is_the_second_one() -> None:
     assert rules.quiet_until(quiet, NEW_YORK, end) is None
 
 
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.times(timezones=st.none()),
     st.times(timezones=st.none()),
