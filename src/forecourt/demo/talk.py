@@ -166,7 +166,7 @@ async def parties(connection: Connection, world: World, bookings: Iterable[Booke
         if MAHNOOR not in people:
             continue  # theirs are made as the events of their bookings are heard
         local = b.starts_at.astimezone(b.site.tz)
-        lines = tuple(said for said in PARTY if said.who in people) if people[0] == MAHNOOR else ()
+        lines = PARTY if {MAHNOOR, AYESHA, KWAME, HINA} <= set(people) else ()
         told = Talk(RoomKind.BOOKING, f"{b.resource.name}, {local:%d %b %H:%M}", people, lines, {MAHNOOR: 1} if lines else {})
         await _room(connection, world, room_of_booking(b.id), told, b.site.organisation_id, b.id, b.created_at)
 
@@ -208,10 +208,11 @@ async def _lines(connection: Connection, world: World, room_id: UUID, told: Talk
     messages: list[Row] = []
     mentions: list[Row] = []
     for n, line in enumerate(told.lines):
-        drawn = markup.render(line.text, names, handles)
+        text = line.text.replace("@mahnoor", f"@{world.person(MAHNOOR).handle}")
+        drawn = markup.render(text, names, handles)
         answered = None if line.answers is None else ids[line.answers]
         messages.append(
-            (room_id, n + 1, ids[n], people[line.who].id, f"demo-{n}", line.text, drawn.html, answered, answered,
+            (room_id, n + 1, ids[n], people[line.who].id, f"demo-{n}", text, drawn.html, answered, answered,
              sum(other.answers == n for other in told.lines), to_json([]), drawn.mentioned, at[n],
              at[n] if line.pinned else None, people[line.who].id if line.pinned else None)
         )  # fmt: skip
