@@ -25,6 +25,7 @@ WITHOUT_ROW_SECURITY = {
 
 KEYS_WITHOUT_ORGANISATION = {
     "chat.room room_pkey": "a room may be of people alone; it is what its messages lie by, and ids are random",
+    "booking.resource_feed resource_feed_token": "read by its digest, before the organisation is known",
     "kernel.event event_pkey": "the log of all organisations in one order; read by the kernel alone",
     "kernel.dead_letter dead_letter_pkey": "the kernel's own number",
     "kernel.dead_letter dead_letter_subscriber_event_id_key": "an event dies once per subscriber, whosever it was",
