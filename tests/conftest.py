@@ -30,7 +30,7 @@ FAST = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
-    "max_connections": "200",
+    "max_connections": "600",  # every test module may keep a house of its own
     "autovacuum_naptime": "5s",
 }
 ADDRESSES = pytest.StashKey[tuple[str, str]]()

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeVar, cast
 
 GUARD = Path(__file__).with_name("_guard.py")
 NAMESPACE_REFUSED = 77  # the guard's exit status
 UNPRIVILEGED_USER = 65534
 POLL_S = 0.01
+NOTICE_S = 0.05
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOG_TAIL_LINES = 12
 
@@ -143,7 +144,13 @@ class Hand:
                 answer.put((False, error))
 
         self._asked.put(attempt)
-        well, outcome = answer.get()
+        while True:
+            # Not for ever at once: a Ctrl-C that comes just before the wait begins is noticed only between two instructions.
+            try:
+                well, outcome = answer.get(timeout=NOTICE_S)
+                break
+            except Empty:
+                continue
         if well:
             return cast("T", outcome)
         raise cast("BaseException", outcome)

@@ -48,6 +48,7 @@ class Site:
         tab.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
         tab.on("pageerror", lambda e: self.complaints.append(str(e)))
         await tab.route("**/*", self._serve)
+        await tab.route_web_socket("**/v1/socket", lambda _: None)  # the bell's: it is heard, and nothing happens
         await tab.goto(SITE + path)
         await tab.wait_for_load_state("networkidle")
         return tab
@@ -67,6 +68,8 @@ class Site:
                 await route.fulfill(status=404)
             else:
                 await route.fulfill(body=asset.body, content_type=asset.content_type)
+        elif url.path == "/notifications/bell":
+            await route.fulfill(body="<span data-bell-count></span>", content_type="text/html; charset=utf-8")
         elif url.path in self.streams:
             await route.fulfill(body=self.streams[url.path], content_type="text/event-stream")
         elif url.path in self.html:

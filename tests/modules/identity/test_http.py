@@ -135,7 +135,7 @@ async def test_serve_with_another_secret_says_so_in_plain_words_and_ends(
     process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=asyncio.subprocess.PIPE)
     _, said = await asyncio.wait_for(process.communicate(), 60)
     text = said.decode()
-    assert process.returncode == 1 and "The signing keys in this database were sealed with another FORECOURT_SECRET_KEY" in text
+    assert process.returncode == 78 and "The signing keys in this database were sealed with another FORECOURT_SECRET_KEY" in text
     assert "Traceback" not in text
 
 

@@ -50,11 +50,15 @@ class BrowserKeys(Struct, frozen=True, forbid_unknown_fields=True):
     auth: KeyText
 
 
-class NewPushSubscription(Struct, frozen=True):
-    """What `PushSubscription.toJSON()` gives; more members than these are passed over."""
+class NewPushSubscription(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"expiration_time": "expirationTime"}
+):
+    """What `PushSubscription.toJSON()` gives, in the browser's own words."""
 
     endpoint: Endpoint
     keys: BrowserKeys
+    expiration_time: Annotated[int, Meta(ge=0, le=10**15)] | None = None
+    """Unix milliseconds. The push service says when it is over; nothing is kept of this."""
 
 
 class PushSubscriptionRef(Struct, frozen=True, forbid_unknown_fields=True):
