@@ -39,6 +39,10 @@ async def test_every_chapter_of_the_reference_can_be_read(client: httpx.AsyncCli
     assert (await client.get("/docs/nothing", headers=HTML)).status_code == 404
 
 
+SAID_BY_OTHERS = {"/v1/notifications/callbacks/{provider}"}
+"""Bodies whose form is a provider's: it may add to them what it likes."""
+
+
 async def test_every_object_of_the_document_refuses_unknown_members_and_every_operation_names_its_refusals(
     client: httpx.AsyncClient,
 ) -> None:
@@ -50,7 +54,7 @@ async def test_every_object_of_the_document_refuses_unknown_members_and_every_op
         for method, operation in methods.items():
             assert any(status.startswith("4") for status in operation["responses"]), (method, path)
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-            if body and "$ref" in body:
+            if body and "$ref" in body and path not in SAID_BY_OTHERS:
                 assert schemas[body["$ref"].rsplit("/", 1)[1]].get("additionalProperties") is False, (method, path)
             for parameter in operation.get("parameters", ()):
                 schema = parameter["schema"]
