@@ -11,7 +11,7 @@ import pytest
 
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, ActorKind, Context
-from forecourt.kernel.db import Database
+from forecourt.kernel.db import Database, in_transaction
 from forecourt.kernel.errors import NotFound
 from forecourt.kernel.money import Money
 from forecourt.kernel.topics import Position, TopicEvent
@@ -110,6 +110,11 @@ class Book:
         return Resource("Court 3")
 
 
+def refuse_in_transaction() -> None:
+    """As the real contracts do: another module may be in another process."""
+    assert not in_transaction(), "a contract was called inside a transaction"
+
+
 class Books:
     """The bookings of the tests and their parties."""
 
@@ -131,14 +136,17 @@ class Books:
         self.kept[id] = msgspec.structs.replace(self.kept[id], status=status)
 
     async def booking(self, ctx: Context, booking_id: UUID) -> BookingOut:
+        refuse_in_transaction()
         if booking_id not in self.kept or ctx.organisation_id != self.kept[booking_id].organisation_id:
             raise NotFound
         return self.kept[booking_id]
 
     async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
+        refuse_in_transaction()
         return self.parties[booking_id]
 
     async def book(self, ctx: Context, venue_id: UUID) -> Book:
+        refuse_in_transaction()
         return Book()
 
 
