@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+import asyncpg
 import httpx
 import msgspec
 import pytest
@@ -75,6 +76,8 @@ class House:
                 raise TooManyRequests("slow", retry_after_s=7)
             case "sleep":
                 await asyncio.sleep(30)
+            case "database":
+                raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
             case "broken":
                 raise RuntimeError("the password is hunter2")
             case _:
@@ -184,6 +187,14 @@ async def test_an_unknown_error_tells_nothing(served, where: str) -> None:
     with pytest.raises(Internal) as caught:
         await courts.fail(CTX, "broken")
     assert "hunter2" not in str(caught.value.document(""))
+
+
+@pytest.mark.parametrize("where", ["local", "remote"])
+async def test_a_database_that_went_away_is_no_fault_of_the_service(served, where: str) -> None:
+    server, url, client = served
+    courts = local(Courts, server.house) if where == "local" else remote(Courts, url, KeyRing([NEW]), client)
+    with pytest.raises(Unavailable):
+        await courts.fail(CTX, "database")
 
 
 def test_a_problem_that_is_not_loaded_here_keeps_status_and_code() -> None:

@@ -15,7 +15,7 @@ from forecourt.kernel import pool as pool_module
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import Database, Query
 from forecourt.kernel.errors import Unavailable
-from forecourt.kernel.http.dispatch import as_problem
+from forecourt.kernel.faults import as_problem
 from forecourt.kernel.pool import CONNECTION_LOST, Pool, is_lost
 
 ONE = Query(int, "select 1")

@@ -98,6 +98,25 @@ async def test_who_follows_nothing_in_common_hears_nothing(nodes: Nodes, presenc
     assert (await watching.recv())["type"] == "entry.written"
 
 
+async def test_followers_hear_of_who_was_here_already(nodes: Nodes, presences: Presences, ada: Person, ben: Person) -> None:
+    """Another page of theirs, or the same one a moment later, is where they follow: nothing changed but for these followers."""
+    node = await nodes(presence=True)
+    topic = await node.diary.make(UUID(ada.id), UUID(ben.id))
+    watching, page = await node.open(ada), await node.open(ben)
+    await becomes(presences, ben, State.ONLINE)
+    await asyncio.sleep(0.3)  # by now it was written, and told to nobody
+    await watching.ask({"op": "subscribe", "topic": topic})
+    assert (await watching.recv())["data"]["account_id"] == ada.id
+    await page.ask({"op": "subscribe", "topic": topic})
+    assert (await watching.recv())["data"] == {"account_id": ben.id, "state": "online", "last_seen": None}
+    # From page to page nobody is told again.
+    await page.ask({"op": "unsubscribe", "topic": topic})
+    await page.ask({"op": "subscribe", "topic": topic})
+    await asyncio.sleep(0.2)
+    await node.diary.write(topic, "nothing came before this")
+    assert (await watching.recv())["type"] == "entry.written"
+
+
 async def test_coming_back_within_the_grace_is_not_leaving(
     nodes: Nodes, ada: Person, ben: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,11 @@ class Socket:
         return first & 0x0F, payload
 
     async def recv(self) -> dict[str, Any]:
+        """The next message. Pings on the way are answered, but do not make the wait longer."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._message()
+
+    async def _message(self) -> dict[str, Any]:
         while True:
             opcode, payload = await self.frame()
             if opcode == CLOSE:

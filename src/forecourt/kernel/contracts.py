@@ -35,6 +35,7 @@ from forecourt.kernel.clock import Clock, SystemClock
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import in_transaction
 from forecourt.kernel.errors import DeadlineExceeded, FieldError, Internal, Problem, Unavailable
+from forecourt.kernel.faults import as_problem
 from forecourt.kernel.settings import ContractKey
 
 P = TypeVar("P")
@@ -290,7 +291,7 @@ class _Local:
         return method.decode_result(_encode(result))
 
     async def answer(self, method: Method, ctx: Context, arguments: msgspec.Struct) -> object:
-        """Runs the method within `ctx`'s deadline. Raises Problems only: anything else is logged and becomes Internal."""
+        """Runs the method within `ctx`'s deadline. Raises Problems only: anything else is logged, and becomes one."""
         function: Callable[..., Awaitable[object]] = getattr(self._implementation, method.name)
         named = {name: getattr(arguments, name) for name in method.names}
         try:
@@ -301,7 +302,7 @@ class _Local:
             raise
         except Exception as e:
             _log.exception("contract_failed", contract=method.contract, method=method.name)
-            raise Internal from e
+            raise as_problem(e) from e
 
 
 async def _within(deadline: datetime, clock: Clock, work: Awaitable[object]) -> object:

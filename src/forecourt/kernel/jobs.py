@@ -179,6 +179,8 @@ class Started(msgspec.Struct, frozen=True):
 
 STARTED = Query(Started, "select starts, attempts from kernel.job where id = $1")
 COUNT_START = Statement("update kernel.job set starts = starts + 1 where id = $1")
+ACQUIT = Statement("update kernel.job set starts = attempts where id = $1")
+"""Forgets the starts that ended in nobody's failure, in a worker's death."""
 BURY = Statement(
     "insert into kernel.dead_job (id, kind, payload, headers, dedupe_key, starts, error, enqueued_at)"
     " select id, entrypoint, payload, coalesce(headers, '{}'::jsonb), dedupe_key, starts, $2, created"
@@ -287,8 +289,16 @@ class Executor(AbstractEntrypointExecutor):
         if before is None:
             return  # finished by another worker, which had taken it for dead
         suspect = before.starts - before.attempts >= DEATHS_BEFORE_SOLITUDE
-        async with self._company.alone() if suspect else self._company.together():
+        if not suspect:
+            async with self._company.together():
+                await self._run(job, before.starts + 1)
+            return
+        async with self._company.alone():
             await self._run(job, before.starts + 1)
+            # That it is done is noted a little later, with others. Should the next suspect kill the worker before, this one is
+            # started again, and must not be buried for it.
+            async with self._kernel.tx(service) as tx:
+                await tx.run(ACQUIT, job.id)
 
     async def _run(self, job: models.Job, start: int) -> None:
         kind = self._handler.kind

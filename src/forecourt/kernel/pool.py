@@ -28,13 +28,16 @@ KEPT_OPEN = 2
 """So many connections stay open however quiet it is."""
 IDLE_S = 300.0
 """Beyond those, a connection that nobody wanted for so long is closed."""
-CONNECTION_LOST = (
+SESSION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # the server is shutting down, or somebody ended the session
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the goodbye of a closed session came, its end not yet
-    OSError,
+    ConnectionError,
 )
+"""What the driver says when the server went away."""
+CONNECTION_LOST = (*SESSION_LOST, OSError)
+"""The same where nothing but the driver can fail."""
 
 
 def is_lost(error: BaseException) -> bool:

@@ -37,10 +37,11 @@ ANSWER_S = 1.0
 BATCH = 100
 FORGET_NODE_S = 600
 
-# A state's rank, the fields of dead processes left out; tells the topics when the state is another than the one told last.
+# A state's rank, the fields of dead processes left out; tells the topics when the state is another than the one told last, and
+# else the fresh ones, whose followers were told nothing of this person yet.
 _SETTLE = """
 local rank = {offline = 1, away = 2, online = 3, dnd = 4}
-local function settle(key, seen, now, dead, topics)
+local function settle(key, seen, now, dead, topics, fresh)
   local best = 'offline'
   local fields = redis.call('hgetall', key)
   for i = 1, #fields, 2 do
@@ -50,7 +51,10 @@ local function settle(key, seen, now, dead, topics)
     if kind == 's' and not dead[node] and rank[fields[i + 1]] > rank[best] then best = fields[i + 1] end
   end
   local said = redis.call('hget', key, 'said') or 'offline'
-  if best == said then return {} end
+  if best == said then
+    if best == 'offline' or not fresh[1] then return {} end
+    return {best, now, unpack(fresh)}
+  end
   redis.call('hset', key, 'said', best)
   if best == 'offline' then redis.call('set', seen, now, 'ex', ARGV[1]) end
   local told = {best, now}
@@ -62,11 +66,13 @@ end
 _WRITE = f"""{_SETTLE}
 local now, node = ARGV[3], ARGV[4]
 local at = 7
-local dead, topics = {{}}, {{}}
+local dead, topics, had, fresh = {{}}, {{}}, {{}}, {{}}
 for i = 1, tonumber(ARGV[5]) do at = at + 1; dead[ARGV[at]] = true end
 local fields = redis.call('hkeys', KEYS[1])
 local mine = node .. ':'
 for _, field in ipairs(fields) do
+  local kind, whose, rest = string.match(field, '^([st]):([^:]+):(.*)$')
+  if kind == 't' and not dead[whose] then had[rest] = true end
   if string.sub(field, 3, 2 + #mine) == mine then
     if string.sub(field, 1, 1) == 't' then topics[string.sub(field, 3 + #mine)] = true end
     redis.call('hdel', KEYS[1], field)
@@ -76,15 +82,19 @@ for i = 1, tonumber(ARGV[6]) do
   redis.call('hset', KEYS[1], 's:' .. mine .. ARGV[at + 1], ARGV[at + 2])
   at = at + 2
 end
-for i = 1, tonumber(ARGV[7]) do at = at + 1; redis.call('hset', KEYS[1], 't:' .. mine .. ARGV[at], '1') end
-local told = settle(KEYS[1], KEYS[2], now, dead, topics)
+for i = 1, tonumber(ARGV[7]) do
+  at = at + 1
+  redis.call('hset', KEYS[1], 't:' .. mine .. ARGV[at], '1')
+  if not had[ARGV[at]] then fresh[#fresh + 1] = ARGV[at] end
+end
+local told = settle(KEYS[1], KEYS[2], now, dead, topics, fresh)
 redis.call('expire', KEYS[1], ARGV[2])
 return told
 """
 _BURY = f"""{_SETTLE}
 local dead = {{}}
 dead[ARGV[3]] = true
-return settle(KEYS[1], KEYS[2], ARGV[2], dead, {{}})
+return settle(KEYS[1], KEYS[2], ARGV[2], dead, {{}}, {{}})
 """
 # A place among the account's sockets, unless those of living processes fill it.
 _CLAIM = """
@@ -113,11 +123,13 @@ return {now, last or '0', redis.call('zrangebyscore', KEYS[1], '-inf', now - ARG
 class Person:
     """One account in this process."""
 
-    __slots__ = ("due", "sockets", "topics", "written_at")
+    __slots__ = ("due", "left", "sockets", "topics", "written_at")
 
     def __init__(self) -> None:
         self.sockets: dict[int, State] = {}
         self.topics: Counter[str] = Counter()
+        self.left: dict[str, float] = {}
+        """Topics no socket follows any more, and until when they count as followed: the next page may follow them again."""
         self.due: float | None = None
         """When what is here has to be written; None: it has been."""
         self.written_at = 0.0
@@ -205,7 +217,7 @@ class People:
         person = self._people.get(account_id)
         if person is not None:
             person.topics[topic] += 1
-            if person.topics[topic] == 1:
+            if person.topics[topic] == 1 and person.left.pop(topic, None) is None:
                 self._touch(account_id, person, 0.0)
 
     def unfollows(self, account_id: UUID, topic: str) -> None:
@@ -215,7 +227,8 @@ class People:
         person.topics[topic] -= 1
         if not person.topics[topic]:
             del person.topics[topic]
-            self._touch(account_id, person, 0.0 if person.sockets else GRACE_S)
+            person.left[topic] = time.monotonic() + GRACE_S
+            self._touch(account_id, person, GRACE_S)
 
     def rewrite(self) -> None:
         """Valkey may have been wiped: everything is written again."""
@@ -224,8 +237,8 @@ class People:
 
     def _touch(self, account_id: UUID, person: Person, delay_s: float) -> None:
         at = time.monotonic() + delay_s
-        # Whoever comes back before the grace is over is written at once, as here; whoever leaves in stages, at the end.
-        person.due = at
+        # Whoever comes back before the grace is over is written at once; whoever leaves in stages, at the end.
+        person.due = min(person.due, at) if person.sockets and person.due is not None else at
         self._due.add(account_id)
 
     # --- writing
@@ -258,7 +271,7 @@ class People:
                 person.due = None
                 person.written_at = time.monotonic()
                 sockets = [x for socket, state in person.sockets.items() for x in (str(socket), state.value)]
-                topics = list(person.topics) if person.sockets else []
+                topics = self._topics_of(account_id, person)
                 counts = [len(self._dead), len(person.sockets), len(topics)]
                 await self._write(
                     keys=[here_key(account_id), seen_key(account_id)],
@@ -278,6 +291,17 @@ class People:
             person = self._people[account_id]
             if not person.sockets and person.due is None:
                 del self._people[account_id]
+
+    def _topics_of(self, account_id: UUID, person: Person) -> list[str]:
+        """Those followed now or a moment ago; looked at again when the first of the latter is over."""
+        if not person.sockets:
+            person.left.clear()
+            return []
+        now = time.monotonic()
+        person.left = {topic: until for topic, until in person.left.items() if until > now}
+        if person.left:
+            self._touch(account_id, person, min(person.left.values()) - now)
+        return [*person.topics, *person.left]
 
     def _tell(self, account_id: UUID, told: list[bytes]) -> None:
         if not told:

@@ -17,7 +17,6 @@ from typing import Any, Protocol, cast
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -25,17 +24,15 @@ from forecourt.kernel import telemetry
 from forecourt.kernel.context import ANONYMOUS, Actor, ActorKind, Context
 from forecourt.kernel.errors import (
     BadRequest,
-    DeadlineExceeded,
     Forbidden,
-    Internal,
     Invalid,
     NotFound,
     Problem,
     TooLarge,
     Unauthenticated,
-    Unavailable,
     UnsupportedMedia,
 )
+from forecourt.kernel.faults import as_problem
 from forecourt.kernel.http.decode import BodyDecoder, PageQueryDecoder, QueryDecoder
 from forecourt.kernel.http.gate import AccountClosed, Gate, KnownVisitor
 from forecourt.kernel.http.operation import (
@@ -523,31 +520,10 @@ def visitor(known: KnownVisitor) -> Actor:
     )
 
 
-GONE = (
-    asyncpg.ConnectionDoesNotExistError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server's last word came, and the driver did not expect any
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    ConnectionError,
-)
-"""The database went away in the middle of a request."""
-
-
 def allowance_headers(spent: Sequence[Allowance]) -> list[Header]:
     """`RateLimit` and `RateLimit-Policy` of the limit with the least left: the one that a client meets first."""
     tightest = min(spent, key=lambda allowance: allowance.remaining)
     return [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in tightest.headers().items()]
-
-
-def as_problem(error: Exception) -> Problem:
-    """What a caller is told about an exception that is not a problem itself."""
-    if isinstance(error, (asyncpg.QueryCanceledError, TimeoutError)):
-        return DeadlineExceeded()
-    if isinstance(error, GONE):
-        return Unavailable("the database does not answer right now")
-    return Internal()
 
 
 def encode_result(result: object, status: int, request: Request) -> tuple[int, list[Header], Body]:
@@ -790,7 +766,6 @@ __all__ = [
     "Dispatcher",
     "Door",
     "EmailUnconfirmed",
-    "as_problem",
     "passer_by",
     "preferred_language",
     "set_cookie",
