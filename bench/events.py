@@ -1,8 +1,9 @@
 """Events per second, written by transactions and handled by a subscriber, with one worker.
 
 Producers and the worker share this process and its event loop. Each transaction writes twenty events, as an import or a draw
-of a tournament does; the second line has one event a transaction, where the rate is that of commits. A commit of the
-production settings waits for the disk.
+of a tournament does. First as many as go through; then ten thousand a second, steadily, which is what the promised lag is
+about: producers that write faster than anyone reads make any lag. The last lines have one event a transaction, where the rate
+is that of commits. A commit of the production settings waits for the disk.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from forecourt.kernel.events import Dispatcher, Envelope, Event, Subscription, e
 
 PRODUCERS = 8
 ORGANISATIONS = 20
+STEADY_PER_S = 10_000
 
 
 class Passed(Event, name="bench.passed"):
@@ -48,16 +50,23 @@ def measure(options: Options) -> None:
     seconds = 4.0 if options.quick else 15.0
     with installation() as at:
         many = uvloop.run(_run(at.at.database_url, seconds, 20))
+        steady = uvloop.run(_run(at.at.database_url, seconds, 20, STEADY_PER_S))
         single = uvloop.run(_run(at.at.database_url, seconds / 2, 1))
     report.add("handled, 20 a transaction", many.handled_per_s, "/s", at_least(10_000), f"{many.events:,} events")
-    report.add("worst lag meanwhile", many.worst_lag_s, "s", below(1), f"{many.left_s * 1000:.0f} ms after the last commit")
+    report.add(
+        "worst lag meanwhile", many.worst_lag_s, "s", None, f"all were handled {many.left_s * 1000:.0f} ms after the last commit"
+    )
+    note = f"{steady.left_s * 1000:.0f} ms after the last commit"
+    report.add("handled, 10,000 a second wanted", steady.handled_per_s, "/s", at_least(STEADY_PER_S * 0.98))
+    report.add("worst lag at that rate", steady.worst_lag_s, "s", below(1), note)
     report.add("handled, one a transaction", single.handled_per_s, "/s", None, f"{PRODUCERS} producers")
     report.add("worst lag meanwhile (one)", single.worst_lag_s, "s", below(1))
-    report.details = {"many": many, "single": single}
+    report.details = {"many": many, "steady": steady, "single": single}
     report.finish()
 
 
-async def _run(url: str, seconds: float, per_transaction: int) -> Run:
+async def _run(url: str, seconds: float, per_transaction: int, per_s: float | None = None) -> Run:
+    """`per_s`: how many events are written each second; None: as many as go."""
     db = await Database.connect(url, None, 16)
     bell = doorbell.Doorbell(db)
     await bell.start()
@@ -76,11 +85,14 @@ async def _run(url: str, seconds: float, per_transaction: int) -> Run:
 
     async def produce(org: UUID) -> None:
         nonlocal written
-        while time.perf_counter() - began < seconds:
+        while (passed := time.perf_counter() - began) < seconds:
+            if per_s is not None and written >= per_s * passed:
+                await asyncio.sleep(0.001)
+                continue
+            written += per_transaction
             async with db.module("kernel").tx(service_context("bench", org)) as tx:
                 for n in range(per_transaction):
                     emit(tx, Passed(organisation_id=org, booking_id=orgs[0], amount_minor=n))
-            written += per_transaction
 
     async def watch() -> None:
         while time.perf_counter() - began < seconds:

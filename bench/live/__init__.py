@@ -4,6 +4,9 @@ Each serves from one process on one core, fans out through the same Valkey, and 
 per core are deliveries over what the server's own process used of the processor; rounds of the three follow each other, and
 ratios are of such rounds. With one message in flight every delivery is a write of its own; with eight, ours joins what falls into
 one turn of the loop, and Socket.IO does not. A room's database is left out: the peers keep nothing.
+
+With one message in flight most of the time is the kernel's, whoever asks: `floor.c` only writes, and its figure is what a server
+that writes once per delivery can reach at most.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ IN_FLIGHT = (1, 8)
 IDLE = 5000
 STORM = 2000
 CALM_PER_S = 10_000
+FRAME_BYTES = 340
+"""A message of the load program as our clients get it."""
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -54,13 +59,19 @@ class Load:
     """The load program, built once."""
 
     def __init__(self, folder: Path, tokens: Path) -> None:
-        self.program = folder / "wsload"
+        self.program, self._floor = _compiled(folder, "wsload"), _compiled(folder, "floor")
         self.tokens = tokens
-        done = subprocess.run(
-            ["cc", "-O2", "-o", str(self.program), str(HERE / "wsload.c")], capture_output=True, text=True, check=False
+
+    def floor(self, members: int, seconds: float) -> float:
+        """Writes per second of one core's time by a program that does nothing else."""
+        said = subprocess.run(
+            [str(self._floor), str(members), str(FRAME_BYTES), str(seconds)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         )
-        if done.returncode != 0:
-            raise PeerMissing(f"no C compiler: {done.stderr[-200:]}")
+        return float(said.stdout.split()[1])
 
     def start(self, server: Server, members: int, mode: str, parameter: float, seconds: float) -> subprocess.Popen[str]:
         kind = "ours" if server.name == OURS else "sio"
@@ -69,16 +80,26 @@ class Load:
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+def _compiled(folder: Path, name: str) -> Path:
+    program = folder / name
+    command = ["cc", "-O2", "-o", str(program), str(HERE / f"{name}.c")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PeerMissing(f"no C compiler: {done.stderr[-200:]}")
+    return program
+
+
 def measure(options: Options) -> None:
     report = Report.begin("live", "Fan-out in one room, deliveries per second of one core", options)
     with installation() as at:
         tokens, keys = _tokens(at.data)
         load = Load(at.data, tokens)
         with servers(at, keys) as (started, missing):
+            floor = {members: load.floor(members, 2.0) for members in MEMBERS}
             done = _rounds(started, load, options)
             idle = {s.name: _idle(s, load, options) for s in started if s.name != PYTHON or not options.quick}
         storm = _storms(at, keys, load, options)
-    _tell(report, done, missing, idle, storm)
+    _tell(report, done, floor, missing, idle, storm)
 
 
 # --- servers
@@ -226,7 +247,14 @@ def _storms(at: Installation, keys: Path, load: Load, options: Options) -> list[
     return found
 
 
-def _tell(report: Report, done: list[Round], missing: list[str], idle: dict[str, float], storm: list[float]) -> None:
+def _tell(
+    report: Report,
+    done: list[Round],
+    floor: dict[int, float],
+    missing: list[str],
+    idle: dict[str, float],
+    storm: list[float],
+) -> None:
     lines: list[list[object]] = []
     for members in MEMBERS:
         for in_flight in (*IN_FLIGHT, 0):
@@ -249,11 +277,19 @@ def _tell(report: Report, done: list[Round], missing: list[str], idle: dict[str,
                 report.add(f"{members} members, {in_flight} in flight, × Socket.IO", ratio, "×", at_least(bound), note)
             if ratio := _ratio(done, members, in_flight, PYTHON):
                 report.add(f"{members} members, {in_flight} in flight, × python-socketio", ratio, "×")
+        mine = [r.per_core for r in done if (r.server, r.members, r.in_flight) == (OURS, members, 1)]
+        report.add(
+            f"{members} members, of what bare writes reach",
+            100 * median(mine) / floor[members],
+            "%",
+            None,
+            f"{floor[members]:,.0f}/s",
+        )
     calm = [r.p99_ms for r in done if r.server == OURS and r.in_flight == 0]
     report.add("p99 at 10,000 deliveries/s", median(calm), "ms", below(10))
     report.add("idle socket, of 5,000", idle[OURS], "KiB", below(20), "follows a room")
     report.add("2,000 clients back after a storm", median(storm), "s", below(5))
-    report.details = {"rounds": done, "idle_kib": idle, "storm_s": storm, "missing": missing}
+    report.details = {"rounds": done, "floor": floor, "idle_kib": idle, "storm_s": storm, "missing": missing}
     report.finish()
 
 
