@@ -7,6 +7,7 @@ files, the reference) is answered by every process alike.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -44,3 +45,102 @@ def module_of(api: type[Api]) -> str:
 
 def _rank(path: str) -> list[tuple[bool, str]]:
     return [(bool(_PARAMETER.fullmatch(part)), part) for part in path.split("/")]
+
+
+# --- the same table, short ---------------------------------------------------------------------------------------------------
+
+ASK_PATTERNS = "?"
+
+
+class Table(msgspec.Struct, frozen=True):
+    """The routes of a house by service, for a proxy that finds the longest beginning at once but tries patterns in turn.
+
+    Both are about a path with a slash behind it. A beginning whose place is `ASK_PATTERNS` leads on to the patterns.
+    """
+
+    beginnings: dict[str, str]
+    patterns: list[tuple[str, str]]
+    """Regular expression and service, to be tried from the top."""
+
+    def service(self, path: str) -> str | None:
+        """Who answers a path; None when nobody claims it."""
+        key = path + "/"
+        begins = max((b for b in self.beginnings if key.startswith(b)), key=len, default="")
+        found = self.beginnings.get(begins)
+        if found != ASK_PATTERNS:
+            return found
+        return next((service for pattern, service in self.patterns if re.match(pattern, key)), None)
+
+
+class _Place:
+    """A place in the tree of paths."""
+
+    def __init__(self) -> None:
+        self.words: dict[str, _Place] = {}
+        self.any: _Place | None = None
+        """Where a parameter stands."""
+        self.owner: str | None = None
+
+    def at(self, path: str) -> _Place:
+        place = self
+        for part in path.split("/")[1:]:
+            if not _PARAMETER.search(part):
+                place = place.words.setdefault(part, _Place())
+            else:
+                place.any = place.any or _Place()
+                place = place.any
+        return place
+
+    def below(self) -> set[str]:
+        """Every service here and further down."""
+        found = {self.owner} if self.owner else set[str]()
+        for place in (*self.words.values(), *([self.any] if self.any else [])):
+            found |= place.below()
+        return found
+
+
+def shortened(owners: Mapping[str, str]) -> Table:
+    """The table of `owners`, path as declared → service. What belongs to one service as a whole is one line."""
+    root = _Place()
+    for path, service in owners.items():
+        root.at(path).owner = service
+    table = Table({}, [])
+    for word, place in sorted(root.words.items()):
+        _shorten(place, f"/{word}/", table)
+    return table
+
+
+def _shorten(place: _Place, begins: str, table: Table) -> None:
+    if len(place.below()) == 1:
+        table.beginnings[begins] = next(iter(place.below()))
+        return
+    for word, further in sorted(place.words.items()):
+        _shorten(further, f"{begins}{word}/", table)
+    own = ({place.owner} if place.owner else set[str]()) | (place.any.below() if place.any else set[str]())
+    if len(own) == 1:
+        table.beginnings[begins] = next(iter(own))
+    elif own:
+        table.beginnings[begins] = ASK_PATTERNS
+        stem = "^" + re.escape(begins)
+        if place.any is not None:
+            table.patterns.extend(_patterns(place.any, stem + "[^/]+/"))
+        if place.owner is not None:
+            table.patterns.append((stem + "$", place.owner))
+
+
+def _patterns(place: _Place, stem: str) -> list[tuple[str, str]]:
+    if len(place.below()) == 1:
+        return [(stem, next(iter(place.below())))]
+    found: list[tuple[str, str]] = []
+    together: dict[str, list[str]] = {}
+    for word, further in sorted(place.words.items()):
+        if len(further.below()) == 1:
+            together.setdefault(next(iter(further.below())), []).append(re.escape(word))
+        else:
+            found += _patterns(further, f"{stem}{re.escape(word)}/")
+    found += [(f"{stem}(?:{'|'.join(words)})/", service) for service, words in together.items()]
+    if place.any is not None:
+        found += _patterns(place.any, stem + "[^/]+/")
+    if place.owner is not None:
+        found.append((stem + "$", place.owner))
+    return found

@@ -1,0 +1,252 @@
+"""HAProxy under our supervision: written, checked, started, brought back, reloaded without a refused connection, stopped.
+
+    async with Gateway(plan, data / "gateway") as gateway:
+        ...                                             # serves
+        await gateway.runtime.weigh("booking", ["v2=10%"])
+        await gateway.runtime.drain("booking", "v1.1")  # before that server is stopped
+        await gateway.reload(another_plan)
+
+While it runs it asks identity for the public keys of access tokens every few seconds, and reloads when they have changed.
+The next key is published a day before it signs, so no token is refused on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from asyncio.subprocess import Process
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from forecourt.engines import EngineError
+from forecourt.engines.process import Owner, guarded
+from forecourt.gateway.config import Rendered, render
+from forecourt.gateway.keys import Keys, KeySource
+from forecourt.gateway.plan import Plan
+from forecourt.gateway.runtime import Runtime, socket_of
+from forecourt.kernel.errors import Problem
+from forecourt.kernel.settings import SettingsError
+
+__all__ = ["Gateway", "Rendered", "check", "haproxy_program", "render", "serve"]
+
+KEYS_EVERY_S = 5.0
+START_LIMIT_S = 15.0
+CHECK_LIMIT_S = 15.0
+GRACE_S = 10.0
+"""What is under way may take so long when the gateway stops."""
+POLL_S = 0.02
+PAUSE_S = 1.0
+KEPT_KEYS = "keys.json"
+
+log = structlog.get_logger("forecourt.gateway")
+
+
+def haproxy_program() -> str:
+    """Where HAProxy is. Raises EngineError."""
+    found = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise EngineError("HAProxy is not installed.", "Install version 2.6 or later, such as with `apt-get install haproxy`.")
+    return found
+
+
+async def check(config: Path) -> None:
+    """Raises EngineError with HAProxy's own words when it would refuse a configuration."""
+    process = await asyncio.create_subprocess_exec(
+        haproxy_program(), "-c", "-q", "-f", str(config), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(CHECK_LIMIT_S):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise EngineError("HAProxy does not come to an end with its configuration.", f"Look at {config}.") from None
+    if process.returncode != 0:
+        raise EngineError(f"HAProxy refuses {config}.", said.decode(errors="replace").strip())
+
+
+class Gateway:
+    """A running HAProxy. Everything of its own lies in `folder`: configuration, keys, weights, the runtime socket."""
+
+    def __init__(self, plan: Plan, folder: Path, *, prefix: Sequence[str] = (), output: Path | None = None) -> None:
+        """`prefix` stands before the program's name, such as `ip netns exec gateway`. What HAProxy says goes to `output`, or
+        where our own output goes."""
+        self.plan = plan
+        self.folder = folder.absolute()
+        self.runtime = Runtime(self.folder)
+        self._prefix = list(prefix)
+        self._output = output
+        self._keys: Keys | None = None
+        self._process: Process | None = None
+        self._leaving: set[Process] = set()
+        self._tending: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+
+    async def __aenter__(self) -> Gateway:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Returns when connections are taken. Raises EngineError with HAProxy's reason when it cannot run like this."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        socket_of(self.folder).parent.mkdir(mode=0o700, exist_ok=True)
+        source = self._source()
+        self._keys = await source.ask() or source.last()
+        async with self._changing:
+            await self._begin(await self._written())
+        self._tending = asyncio.create_task(self._tend(), name="gateway")
+
+    async def stop(self) -> None:
+        """Takes no more connections, finishes what is under way, and ends."""
+        if self._tending is not None:
+            self._tending.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._tending
+        processes = [p for p in (self._process, *self._leaving) if p is not None and p.returncode is None]
+        self._process = None
+        await asyncio.gather(*(_end(process) for process in processes))
+
+    async def reload(self, plan: Plan | None = None) -> None:
+        """Goes on with another plan, or with the same and a new certificate. Raises EngineError; then nothing has changed."""
+        async with self._changing:
+            before = self.plan
+            self.plan = plan or before
+            try:
+                await self._begin(await self._written())
+            except EngineError:
+                self.plan = before
+                raise
+
+    async def refresh_keys(self) -> bool:
+        """Asks for the keys now; whether they had changed, and are in use. Raises EngineError."""
+        keys = await self._source().ask()
+        if keys is None or keys == self._keys:
+            return False
+        before, self._keys = self._keys, keys
+        try:
+            await self.reload()
+        except EngineError:
+            self._keys = before
+            raise
+        log.info("gateway_keys_changed", keys=len(keys))
+        return True
+
+    @property
+    def pid(self) -> int:
+        """The process that takes connections."""
+        if self._process is None:
+            raise RuntimeError("the gateway does not run")
+        return self._process.pid
+
+    # --- pieces ---
+
+    def _source(self) -> KeySource:
+        return KeySource(self.plan, self.folder / KEPT_KEYS)
+
+    async def _written(self) -> Path:
+        made = render(self.plan, self.folder, keys=self._keys, weights=self.runtime.weights(), runtime=socket_of(self.folder))
+        config = made.write(self.folder)
+        await check(config)
+        return config
+
+    async def _begin(self, config: Path) -> None:
+        """Starts HAProxy; one that runs hands over its listening sockets and finishes what it has under way."""
+        command = [haproxy_program(), "-db", "-q", "-f", str(config)]
+        old = self._process if self._process is not None and self._process.returncode is None else None
+        if old is not None:
+            command += ["-x", str(socket_of(self.folder)), "-sf", str(old.pid)]
+        new = await self._spawn(command)
+        try:
+            await self._await_ready(new)
+        except BaseException:
+            await _end(new)
+            raise
+        self._process = new
+        if old is not None:
+            self._leaving = {p for p in self._leaving if p.returncode is None} | {old}
+
+    async def _spawn(self, command: Sequence[str]) -> Process:
+        # In a session of its own: a terminal's Ctrl-C is for us, and we stop it in good order.
+        whole = [*self._prefix, *guarded(command, Owner("self", os.geteuid()), signal.SIGTERM)]
+        with contextlib.ExitStack() as stack:
+            output = None if self._output is None else stack.enter_context(self._output.open("ab"))
+            return await asyncio.create_subprocess_exec(
+                *whole, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+
+    async def _await_ready(self, process: Process) -> None:
+        try:
+            async with asyncio.timeout(START_LIMIT_S):
+                while process.returncode is None:
+                    with contextlib.suppress(EngineError):
+                        if await self.runtime.pid() == process.pid:
+                            return
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise EngineError(f"HAProxy did not answer within {START_LIMIT_S:.0f} s.", f"Look at {self.folder}.") from None
+        raise EngineError(
+            f"HAProxy ended while starting (exit status {process.returncode}).",
+            f"It says why above or in its log. Is one of {', '.join((*self.plan.listen, self.plan.internal))} taken?",
+        )
+
+    async def _died(self) -> bool:
+        async with self._changing:  # an old process that ends after a reload has a successor
+            return self._process is not None and self._process.returncode is not None
+
+    async def _tend(self) -> None:
+        """Brings HAProxy back when it died, and keeps the keys fresh."""
+        while True:
+            process = self._process
+            assert process is not None  # noqa: S101 - started before
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), KEYS_EVERY_S)
+            try:
+                if await self._died():
+                    log.warning("gateway_died", code=process.returncode)
+                    await asyncio.sleep(PAUSE_S)
+                    await self.reload()
+                else:
+                    await self.refresh_keys()
+            except (EngineError, Problem, OSError) as e:
+                log.error("gateway_trouble", error=str(e))
+                await asyncio.sleep(PAUSE_S)
+
+
+async def _end(process: Process) -> None:
+    for number, patience_s in ((signal.SIGUSR1, GRACE_S), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)):
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), patience_s)
+            return
+
+
+async def serve(read: Callable[[], Plan], folder: Path, ready: Callable[[Gateway], None]) -> None:
+    """A gateway until SIGINT or SIGTERM. SIGHUP reads the plan anew; one that is wrong is told of and changes nothing."""
+    loop = asyncio.get_running_loop()
+    stop, again = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, again.set)
+    async with Gateway(read(), folder) as gateway:
+        ready(gateway)
+        while not stop.is_set():
+            waits = [asyncio.create_task(event.wait()) for event in (stop, again)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            if again.is_set() and not stop.is_set():
+                again.clear()
+                try:
+                    await gateway.reload(read())
+                    log.info("gateway_reloaded")
+                except (EngineError, SettingsError) as e:
+                    log.error("gateway_not_reloaded", error=str(e))
