@@ -24,7 +24,7 @@ from forecourt.kernel.contracts import _traceparent
 
 telemetry.start("forecourt", sys.argv[1])
 assert telemetry.enabled()
-with telemetry.span("POST /v1/bookings", "00-{TRACE}-{PARENT}-01", courts=2):
+with telemetry.span("POST /v1/bookings", "00-{TRACE}-{PARENT}-01", more={{"courts": 2}}):
     with telemetry.span("booking.hold", _traceparent(Context())):
         pass
 telemetry.stop()
@@ -88,7 +88,7 @@ def test_one_trace_runs_from_the_callers_header_through_a_call_to_the_collector(
 def test_without_a_collector_a_span_is_nothing() -> None:
     telemetry.start("forecourt", None)
     assert not telemetry.enabled()
-    with telemetry.span("x", courts=1):
+    with telemetry.span("x", more={"courts": 1}):
         pass
     telemetry.stop()
 

@@ -20,7 +20,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
@@ -30,12 +31,15 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from forecourt.kernel import telemetry
 from forecourt.kernel.clock import Clock, SystemClock
 from forecourt.kernel.context import Actor, ActorKind, Context, service_context
 from forecourt.kernel.db import Database, Query, Statement, Tx, module_role
 from forecourt.kernel.doorbell import Topic, listen, ring
 from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.ids import new_id
+from forecourt.kernel.log import TRACE
+from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.pool import is_lost
 
 log = structlog.get_logger("forecourt.events")
@@ -196,7 +200,7 @@ def _row(event: Event, context: Context) -> tuple[object, ...]:
         actor.account_id,
         actor.key_id,
         next(iter(actor.scopes), "") if actor.kind is ActorKind.SERVICE else "",
-        context.trace_id,
+        telemetry.here() or context.trace_id,
         context.address,
     )
 
@@ -310,6 +314,7 @@ class Written(msgspec.Struct, frozen=True):
     key_id: UUID | None
     service: str
     trace_id: str
+    """Of the span that wrote it, its mark: trace and span."""
     address: str
 
 
@@ -391,10 +396,16 @@ HEAD = Query(
 )
 
 
+MOST_COUNTED = 2_000
+"""Whether two thousand wait or two million: that much is too much, and no more is read to know it."""
+
+
 class Lag(msgspec.Struct, frozen=True):
     subscriber: str
     behind_s: float
     """Age of the oldest event the subscriber has not looked at; 0 when there is none."""
+    waiting: int
+    """Events it has not looked at, wanted or not; counted up to MOST_COUNTED."""
     attempts: int
     dead_letters: int
 
@@ -402,8 +413,10 @@ class Lag(msgspec.Struct, frozen=True):
 LAG = Query(
     Lag,
     "select c.subscriber, coalesce(extract(epoch from clock_timestamp() - (select e.at from kernel.event e"
-    " where (e.xid, e.id) > (c.xid, c.id) order by e.xid, e.id limit 1)), 0)::float8, c.attempts,"
-    " (select count(*)::int from kernel.dead_letter d where d.subscriber = c.subscriber)"
+    " where (e.xid, e.id) > (c.xid, c.id) order by e.xid, e.id limit 1)), 0)::float8,"
+    " (select count(*)::int from (select from kernel.event e where (e.xid, e.id) > (c.xid, c.id)"
+    "  order by e.xid, e.id limit $1) w), c.attempts,"
+    " (select count(*)::int from (select from kernel.dead_letter d where d.subscriber = c.subscriber limit $1) d)"
     " from kernel.cursor c order by c.subscriber",
 )
 
@@ -424,7 +437,7 @@ def envelope_of(row: Written) -> Envelope[Event]:
         row.version,
         row.organisation_id,
         actor,
-        row.trace_id,
+        telemetry.trace_of(row.trace_id),
         row.address,
         decode(kind, row.version, row.payload),
     )
@@ -432,16 +445,43 @@ def envelope_of(row: Written) -> Envelope[Event]:
 
 async def serve(tx: Tx, subscription: Subscription, rows: Sequence[Written]) -> None:
     """Hands `rows` to the subscriber: per organisation, under its module's role; afterwards the kernel's role is back."""
-    groups: dict[UUID | None, list[Envelope[Any]]] = {}
+    groups: dict[UUID | None, list[Written]] = {}
     for row in rows:
-        groups.setdefault(row.organisation_id, []).append(envelope_of(row))
+        groups.setdefault(row.organisation_id, []).append(row)
     outside = tx.context
-    for organisation_id, envelopes in groups.items():
+    for organisation_id, group in groups.items():
+        envelopes = [envelope_of(row) for row in group]
         await tx.become(module_role(subscription.module), organisation_id)
-        tx.context = service_context(subscription.subscriber, organisation_id, envelopes[0].trace_id)
-        await subscription.handle(tx, envelopes)
+        with _following(subscription.subscriber, group) as trace_id:
+            tx.context = service_context(subscription.subscriber, organisation_id, trace_id)
+            await subscription.handle(tx, envelopes)
     tx.context = outside
     await tx.become(module_role("kernel"), None)
+
+
+@contextmanager
+def _following(subscriber: str, rows: Sequence[Written]) -> Generator[str, None, None]:
+    """What is done for `rows` belongs to the trace that wrote the first of them; gives its id.
+
+    Each other trace gets a span that links to where its events were handled too.
+    """
+    marks = list(dict.fromkeys(row.trace_id for row in rows if telemetry.parent_of(row.trace_id))) if telemetry.enabled() else []
+    trace_id = telemetry.trace_of(marks[0] if marks else rows[0].trace_id)
+    told = TRACE.set(trace_id)
+    try:
+        if not marks:
+            yield trace_id
+            return
+        where = ""
+        about: telemetry.Attributes = {"messaging.system": "forecourt", "messaging.batch.message_count": len(rows)}
+        with telemetry.span(subscriber, telemetry.parent_of(marks[0]), side=telemetry.Side.CONSUMER, more=about):
+            where = telemetry.here()
+            yield trace_id
+        for mark in marks[1:]:
+            with telemetry.span(subscriber, telemetry.parent_of(mark), side=telemetry.Side.CONSUMER, links=(where,)):
+                pass
+    finally:
+        TRACE.reset(told)
 
 
 class Turn(Enum):
@@ -461,9 +501,15 @@ class Dispatcher:
     """Brings events to subscribers. Any number may run, in any processes: a subscriber is served by one at a time."""
 
     def __init__(
-        self, database: Database, url_for_listen: str, subscriptions: Sequence[Subscription], clock: Clock | None = None
+        self,
+        database: Database,
+        url_for_listen: str,
+        subscriptions: Sequence[Subscription],
+        clock: Clock | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._database = database
+        self._metrics = metrics or Metrics()
         self._kernel = database.module("kernel")
         self._url = url_for_listen
         self._clock = clock or SystemClock()
@@ -476,7 +522,7 @@ class Dispatcher:
         self._begun: dict[str, Position] = {}
         """Subscribers that this process is at work for, and the place before which it wrote that it begins."""
         self.handled: dict[str, int] = dict.fromkeys(self._subscriptions, 0)
-        """Events handled by this process, per subscriber. For metrics."""
+        """Events handled by this process, per subscriber."""
 
     async def run(self) -> None:
         """Serves until `stop`. A database that goes away is waited for."""
@@ -526,7 +572,7 @@ class Dispatcher:
     async def lag(self) -> list[Lag]:
         """How far behind each subscriber is. For metrics and health."""
         async with self._kernel.read(service_context("kernel.events")) as tx:
-            return await tx.all(LAG)
+            return await tx.all(LAG, MOST_COUNTED)
 
     def _heard(self, topic: Topic) -> None:
         if topic is Topic.EVENTS:
@@ -601,6 +647,7 @@ class Dispatcher:
                 raise  # nobody's fault, or that of an event which ends its session each time: then its starts tell
             return await self._failed(subscription, rows, describe(e))
         self.handled[name] += len(rows)
+        self._metrics.events_handled.labels(name).inc(len(rows))
         return Turn.MORE
 
     def _has_begun(self, name: str, cursor: Cursor) -> bool:
@@ -633,6 +680,7 @@ class Dispatcher:
     async def _failed(self, subscription: Subscription, rows: list[Written], error: str) -> Turn:
         """Everything of the batch was rolled back. Find the event that fails, let it pause, in the end set it aside."""
         name, row = subscription.subscriber, rows[0]
+        self._metrics.event_failures.labels(name).inc()
         async with self._kernel.tx(service_context(name)) as tx:
             cursor = await tx.maybe(LOCK_CURSOR, name)
             if cursor is None or (cursor.xid, cursor.id) >= (row.xid, row.id):

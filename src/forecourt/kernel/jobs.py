@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -37,10 +38,13 @@ from pgqueuer.domain.settings import DBSettings
 from pgqueuer.domain.types import Channel, QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
+from forecourt.kernel import telemetry
 from forecourt.kernel.clock import Clock, SystemClock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import Database, ModuleDatabase, Query, Statement, Tx
 from forecourt.kernel.doorbell import JOBS_CHANNEL, Topic, ring
+from forecourt.kernel.log import TRACE
+from forecourt.kernel.metrics import Metrics
 
 log = structlog.get_logger("forecourt.jobs")
 
@@ -96,6 +100,8 @@ class Headers(msgspec.Struct, frozen=True, omit_defaults=True):
 
     organisation_id: UUID | None = None
     trace_id: str = ""
+    mark: str = ""
+    """Of the span that enqueued it, when that was recorded."""
 
 
 # --- enqueueing ------------------------------------------------------------------------------------------------------
@@ -131,7 +137,7 @@ def enqueue(tx: Tx, kind: JobKind[P], payload: P, *, at: datetime | None = None,
 
     While a job with the same `key` waits or runs, another is not added.
     """
-    headers = msgspec.json.encode(Headers(tx.context.organisation_id, tx.context.trace_id)).decode()
+    headers = msgspec.json.encode(Headers(tx.context.organisation_id, tx.context.trace_id, telemetry.here())).decode()
     tx.buffer(JobBuffer).add(kind.name, msgspec.json.encode(payload), headers, f"{kind.name} {key}" if key else None, at)
 
 
@@ -270,7 +276,7 @@ class Company:
 class Executor(AbstractEntrypointExecutor):
     """Runs jobs of one kind for pgqueuer: counts the start, keeps the time limit, decides what a failure means."""
 
-    def __init__(self, kernel: ModuleDatabase, handler: JobHandler[Any], company: Company) -> None:
+    def __init__(self, kernel: ModuleDatabase, handler: JobHandler[Any], company: Company, metrics: Metrics) -> None:
         async def body(job: models.Job) -> None:
             await self._start(job)
 
@@ -278,6 +284,7 @@ class Executor(AbstractEntrypointExecutor):
         self._kernel = kernel
         self._handler = handler
         self._company = company
+        self._metrics = metrics
 
     async def execute(self, job: models.Job, context: models.Context) -> None:
         await self._start(job)
@@ -307,20 +314,35 @@ class Executor(AbstractEntrypointExecutor):
             return
         async with self._kernel.tx(service_context(kind.name)) as tx:
             await tx.run(COUNT_START, job.id)
+        began = time.perf_counter()
         try:
-            headers = msgspec.convert(job.headers or {}, Headers)
-            payload = kind.decoder.decode(job.payload or b"{}")
-            context = service_context(kind.name, headers.organisation_id, headers.trace_id)
-            async with asyncio.timeout(kind.timeout_s):
-                await self._handler.run(context, payload)
+            await self._do(job)
         except Exception as e:
             error = f"{type(e).__name__}: {e}"[:500]
             if start >= kind.attempts:
                 await self._bury(job, start, error)
+                self._metrics.ran(kind.name, "buried", time.perf_counter() - began)
                 return
+            self._metrics.ran(kind.name, "failed", time.perf_counter() - began)
             pause = pause_after(start)
             log.warning("job_failed", kind=kind.name, job=job.id, start=start, again_in_s=pause.total_seconds(), error=error)
             raise RetryRequested(delay=pause, reason=error) from e
+        self._metrics.ran(kind.name, "done", time.perf_counter() - began)
+
+    async def _do(self, job: models.Job) -> None:
+        """The work itself, in the trace of what enqueued it; by the clock, in one of its own."""
+        kind = self._handler.kind
+        headers = msgspec.convert(job.headers or {}, Headers)
+        payload = kind.decoder.decode(job.payload or b"{}")
+        trace_id = headers.trace_id or telemetry.trace_id_of(None)
+        above, about = telemetry.parent_of(headers.mark), telemetry.Attributes(job_id=int(job.id))
+        told = TRACE.set(trace_id)
+        try:
+            with telemetry.span(kind.name, above, side=telemetry.Side.CONSUMER, trace_id=trace_id, more=about):
+                async with asyncio.timeout(kind.timeout_s):
+                    await self._handler.run(service_context(kind.name, headers.organisation_id, trace_id), payload)
+        finally:
+            TRACE.reset(told)
 
     async def _bury(self, job: models.Job, starts: int, error: str) -> None:
         log.error("job_buried", kind=job.entrypoint, job=job.id, starts=starts, error=error)
@@ -346,14 +368,15 @@ class Worker:
         handlers: Sequence[JobHandler[Any]],
         schedules: Sequence[Schedule] = (),
         clock: Clock | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._database = database
         self._kernel = database.module("kernel")
         self._url = url
         self._clock = clock or SystemClock()
         self._schedules = schedules
-        company = Company()
-        self._executors = {h.kind.name: Executor(self._kernel, h, company) for h in handlers}
+        company, metrics = Company(), metrics or Metrics()
+        self._executors = {h.kind.name: Executor(self._kernel, h, company, metrics) for h in handlers}
         if len(self._executors) != len(handlers):
             raise ValueError("two handlers for one kind of job")
         missing = {s.kind.name for s in schedules} - self._executors.keys()

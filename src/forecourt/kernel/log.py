@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Generator, Mapping, MutableMapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TextIO, cast
 
 import msgspec
@@ -36,11 +37,21 @@ _VALUE = re.compile(
     r"|\b(?:\d[ -]?){13,19}\b(?<=\d)",  # a card number
     re.IGNORECASE,
 )
+TRACE: ContextVar[str] = ContextVar("trace", default="")
+"""The trace of what is being done: every event logged meanwhile carries it as `trace_id`."""
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return cast("structlog.stdlib.BoundLogger", structlog.get_logger(name))
+
+
+def add_trace(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor that says to which trace an event belongs."""
+    trace_id = TRACE.get()
+    if trace_id:
+        event.setdefault("trace_id", trace_id)
+    return event
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -100,6 +111,7 @@ def configure(level: str, *, console: bool | None = None, stream: TextIO | None 
     pretty = out.isatty() if console is None else console
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_trace,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections.abc import Iterable
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
 from forecourt.kernel.money import Money
@@ -10,8 +13,17 @@ from forecourt.kernel.money import Money
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_CHILDREN = 5_000
 """Label sets per metric that are remembered; beyond it, everything counts as `other`."""
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Any other method counts as `other`: its name is the client's to choose."""
 
 _LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0)
+_JOB_S = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0)
+
+
+class Source(Protocol):
+    """What is only looked up when somebody asks: sizes, ages, sums that are kept elsewhere."""
+
+    def collect(self) -> Iterable[Metric]: ...
 
 
 class Metrics:
@@ -19,13 +31,12 @@ class Metrics:
 
     def __init__(self) -> None:
         r = self.registry = CollectorRegistry()
+        ProcessCollector(registry=r)
         self._requests = Counter("http_requests", "Requests answered", ("method", "route", "status"), registry=r)
         self._duration = Histogram(
             "http_request_duration_seconds", "Time to answer", ("method", "route"), buckets=_LATENCY_S, registry=r
         )
         self.users_registered = Counter("users_registered", "Accounts made", registry=r)
-        self.bookings_created = Counter("bookings_created", "Bookings made", registry=r)
-        self.bookings_cancelled = Counter("bookings_cancelled", "Bookings cancelled", registry=r)
         self._revenue = Counter("revenue_minor", "Money taken, in minor units", ("currency",), registry=r)
         self._cache_hits = Counter("cache_hits", "Values found, by tier", ("tier",), registry=r)
         self._cache_misses = Counter("cache_misses", "Values not found, by tier", ("tier",), registry=r)
@@ -36,12 +47,13 @@ class Metrics:
         self.pool_size = Gauge("db_pool_connections", "Open database connections", registry=r)
         self.pool_idle = Gauge("db_pool_idle_connections", "Database connections that nobody uses", registry=r)
         self.pool_limit = Gauge("db_pool_limit", "Database connections at most", registry=r)
-        self.event_lag = Gauge("event_lag_seconds", "Age of the oldest event not yet handled", ("subscriber",), registry=r)
-        self.event_waiting = Gauge("event_waiting", "Events not yet handled", ("subscriber",), registry=r)
-        self.job_age = Gauge("job_oldest_age_seconds", "How long the oldest due job has waited", registry=r)
-        self.job_waiting = Gauge("job_waiting", "Jobs that are due", registry=r)
-        self.job_failures = Counter("job_failures", "Runs of jobs that failed", ("job",), registry=r)
-        self.job_runs = Counter("job_runs", "Runs of jobs", ("job",), registry=r)
+        self.job_runs = Counter("job_runs", "Runs of jobs, by how they ended", ("kind", "outcome"), registry=r)
+        self.job_duration = Histogram("job_duration_seconds", "How long runs of jobs took", ("kind",), buckets=_JOB_S, registry=r)
+        self.events_handled = Counter("events_handled", "Events brought to a subscriber", ("subscriber",), registry=r)
+        self.event_failures = Counter("event_failures", "Times a subscriber failed over an event", ("subscriber",), registry=r)
+        self.deliveries = Counter(
+            "notification_deliveries", "Deliveries tried, by what came of them", ("channel", "outcome"), registry=r
+        )
         self.sockets = Gauge("sockets_open", "Open WebSockets", registry=r)
         self.socket_events = Counter("socket_events", "Events written to sockets", registry=r)
         self._socket_closes = Counter("socket_closes", "Sockets closed by the server", ("why",), registry=r)
@@ -53,7 +65,7 @@ class Metrics:
         """One request. `route` is the template (`/v1/bookings/{id}`), never the path: labels must be few."""
         children = self._answered.get((method, route, status))
         if children is None:
-            children = self._children(method, route, status)
+            children = self._children(method if method in METHODS else "other", route, status)
         children[0].inc()
         children[1].observe(seconds)
 
@@ -61,7 +73,8 @@ class Metrics:
         if len(self._answered) >= MAX_CHILDREN:
             return self._requests.labels("other", "other", str(status)), self._duration.labels("other", "other")
         found = self._requests.labels(method, route, str(status)), self._duration.labels(method, route)
-        self._answered[(method, route, status)] = found
+        if method != "other":
+            self._answered[(method, route, status)] = found
         return found
 
     def cache_lookup(self, tier: str, *, hit: bool) -> None:
@@ -71,6 +84,15 @@ class Metrics:
     def took(self, money: Money) -> None:
         """Money received. Refunds are not subtracted: a counter only grows."""
         self._revenue.labels(money.currency).inc(money.amount)
+
+    def ran(self, kind: str, outcome: str, seconds: float) -> None:
+        """One run of a job. `outcome` is `done`, `failed` (it is tried again) or `buried`."""
+        self.job_runs.labels(kind, outcome).inc()
+        self.job_duration.labels(kind).observe(seconds)
+
+    def tell(self, source: Source) -> None:
+        """Adds what `source` finds out to every rendering."""
+        self.registry.register(source)  # pyright: ignore[reportArgumentType] - it asks no more of a collector
 
     def socket_closed(self, why: str) -> None:
         """`why` is the name of a close code."""

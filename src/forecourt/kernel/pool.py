@@ -61,6 +61,11 @@ class Pool:
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._aside: set[asyncio.Task[None]] = set()
         self._closing = False
+        self.waits = 0
+        """How often somebody had to wait for a connection, or for one to be opened …"""
+        self.refusals = 0
+        """… and how often in vain."""
+        self.slow_statements = 0
 
     @classmethod
     async def connect(cls, url: str, size: int, application: str) -> Pool:
@@ -77,10 +82,12 @@ class Pool:
         connection = self._take()
         if connection is not None:
             return connection
+        self.waits += 1
         try:
             async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
                 return await self._open_or_wait()
         except TimeoutError as e:
+            self.refusals += 1
             raise Unavailable("every database connection is busy") from e
         except (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError, asyncpg.TooManyConnectionsError) as e:
             raise Unavailable("the database does not answer") from e
@@ -227,6 +234,14 @@ class Pool:
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
 
+    def cut_off(self) -> None:
+        """Ends every connection at once. Who waits for an answer on one is told that it is lost; new ones may be opened."""
+        for connection, _ in self._idle:
+            connection.terminate()
+        self._idle.clear()
+        for connection in self._lent:
+            connection.terminate()  # its borrower gives it back
+
     async def close(self) -> None:
         """Lends nothing more, waits a little for what is lent, and closes all."""
         self._closing = True
@@ -253,6 +268,11 @@ class Pool:
     @property
     def idle(self) -> int:
         return len(self._idle)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a connection now."""
+        return sum(not waiter.done() for waiter in self._waiting)
 
     @property
     def limit(self) -> int:

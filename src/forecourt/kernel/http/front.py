@@ -11,9 +11,11 @@ from typing import Any
 import msgspec
 import structlog
 
+from forecourt.kernel import telemetry
 from forecourt.kernel.errors import Internal
-from forecourt.kernel.metrics import Metrics
-from forecourt.kernel.telemetry import trace_id_of
+from forecourt.kernel.log import TRACE
+from forecourt.kernel.metrics import METHODS, Metrics
+from forecourt.kernel.telemetry import Side, trace_id_of
 
 log = structlog.get_logger("forecourt.http")
 
@@ -81,7 +83,7 @@ class Front:
         if strict_transport:
             self._fixed.append((b"strict-transport-security", b"max-age=63072000; includeSubDomains"))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0912 - one pass over the headers
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0912, PLR0915 - one pass over the headers
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -121,8 +123,12 @@ class Front:
                 message["headers"] = [*message.get("headers", ()), *more]
             await send(message)
 
+        told = TRACE.set(trace_id)
         try:
-            await self._app(scope, receive, answer)
+            if telemetry.enabled():
+                await self._traced(scope, receive, answer, traceparent)
+            else:
+                await self._app(scope, receive, answer)
         except Exception as e:
             log.error("request_escaped", path=scope["path"], error=type(e).__name__, exc_info=e)
             if status == 0:
@@ -137,6 +143,20 @@ class Front:
             self._metrics.answered(scope["method"], route, status, took)
             if took > SLOW_S and not route.endswith("/live"):
                 log.warning("request_slow", route=route, method=scope["method"], status=status, took_ms=round(took * 1000))
+            TRACE.reset(told)
+
+    async def _traced(self, scope: Scope, receive: Receive, send: Send, traceparent: bytes | None) -> None:
+        """The same with a span around it, named by the route once that is known: a path may hold what is nobody's business."""
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        above = traceparent.decode("latin-1") if traceparent else ""
+        with telemetry.span(method, above, side=Side.SERVER, trace_id=scope["fc.trace"]) as span:
+
+            async def answer(message: dict[str, Any]) -> None:
+                if message["type"] == "http.response.start" and span is not None:
+                    telemetry.answered(span, method, scope.get("fc.route", "other"), message["status"])
+                await send(message)
+
+            await self._app(scope, receive, answer)
 
     def _address(self, scope: Scope, forwarded: bytes | None) -> str:
         client = scope.get("client")
