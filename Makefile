@@ -18,7 +18,7 @@ ARGS ?=
 RUNTIME := $(VENV)/.runtime-installed
 TOOLS := $(VENV)/.tools-installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
-PYTHONS := $(wildcard src tests tools bench)
+PYTHONS := $(wildcard src tests tools bench clients/python)
 
 .PHONY: help
 help: ## List the targets
@@ -59,8 +59,8 @@ test: $(TOOLS) ## Run the tests on the real engines, with coverage (ARGS='tests/
 .PHONY: check
 check: lint test ## Everything CI runs: lint and tests
 
-.PHONY: lint lint-format lint-code lint-types lint-boundaries lint-migrations lint-program
-lint: lint-format lint-code lint-types lint-boundaries lint-migrations lint-program ## Format, style, types, boundaries, migrations
+.PHONY: lint lint-format lint-code lint-types lint-boundaries lint-migrations lint-program lint-clients
+lint: lint-format lint-code lint-types lint-boundaries lint-migrations lint-program lint-clients ## Format, style, types, boundaries, migrations
 
 lint-format: $(TOOLS)
 	$(BIN)/ruff format --check $(PYTHONS)
@@ -83,6 +83,14 @@ lint-migrations: $(TOOLS)
 # import contracts, so that a checkout without make hears of a broken boundary too.
 lint-program: $(TOOLS)
 	$(BIN)/forecourt check
+
+# Clients say what the OpenAPI document says; `make clients` writes them anew.
+lint-clients: $(TOOLS)
+	$(BIN)/python -m tools.generate_client --check
+
+.PHONY: clients
+clients: $(TOOLS) ## Write clients/ anew from the OpenAPI document
+	$(BIN)/python -m tools.generate_client
 
 # What decides about money, access and time is covered to the last branch; everything together to nine tenths.
 DECIDES := */rules.py,*/booking/slots.py,*/venues/contract/calendar.py,*/venues/contract/tariff.py,*/venues/contract/terms.py,$(strip \
@@ -110,7 +118,7 @@ clean: ## Remove what the tools made; data under var/ stays
 
 .PHONY: lock
 lock: $(BIN)/uv ## Write both locks from pyproject.toml (ARGS=--upgrade takes newer versions)
-	$(BIN)/uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(ARGS) -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra build --extra dev --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(ARGS) -o requirements-dev.lock
+	$(BIN)/uv pip compile pyproject.toml --extra build --extra engines --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(ARGS) -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra build --extra engines --extra dev --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(ARGS) -o requirements-dev.lock
 
 $(BIN)/uv: | $(TOOLS)

