@@ -11,13 +11,13 @@ A transaction's role is its module's: it can touch that module's schema and noth
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import re
 import time
 import types
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from enum import Enum
 from typing import (
@@ -39,16 +39,21 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+import structlog
 
+from forecourt.kernel import telemetry
 from forecourt.kernel.context import Context
-from forecourt.kernel.errors import NotFound
-from forecourt.kernel.pool import CONNECTION_LOST, Pool, is_cut_off
+from forecourt.kernel.errors import NotFound, Unavailable
+from forecourt.kernel.pool import CONNECTION_LOST, Pool, is_cut_off, is_lost
+from forecourt.kernel.replica import Replica, writer_of
 
 Row = TypeVar("Row")
+T = TypeVar("T")
 B = TypeVar("B", bound="Pending")
 
-READ_YOUR_WRITES_S = 5.0
-"""For this long after a write, the writer's own reads go to the primary (as does everyone's when there is no replica)."""
+SLOW_S = 1.0
+"""A statement that takes longer is written down (without its values) and counted."""
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("forecourt.db")
 
 _ROLE = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
 _open_transactions: ContextVar[int] = ContextVar("open_transactions", default=0)
@@ -182,7 +187,7 @@ class Tx:
 
     __slots__ = ("_after", "_begin", "_buffers", "_connection", "_pool", "_token", "context", "writes")
 
-    def __init__(self, pool: Pool, context: Context, begin: str, writes: Callable[[], None] | None) -> None:
+    def __init__(self, pool: Pool, context: Context, begin: str, writes: Callable[[], Awaitable[None]] | None = None) -> None:
         self._pool = pool
         self._begin = begin
         self._buffers: dict[type, Pending] = {}
@@ -211,23 +216,26 @@ class Tx:
         finally:
             self._leave()
         if kind is None:
-            if self.writes is not None:
-                self.writes()
             for buffer in self._buffers.values():
                 buffer.committed()
             for call in self._after:
                 call()
+            if self.writes is not None:
+                await self.writes()
 
     async def _commit(self) -> None:
         try:
             for buffer in self._buffers.values():
                 await buffer.flush(self)
             # A transaction in which a statement failed answers a commit with a rollback, and no error.
-            if await self._connection.execute("commit") != "COMMIT":
+            if await self._end() != "COMMIT":
                 raise TransactionLost("a statement failed and its error was swallowed: nothing was written")
         except (asyncpg.PostgresError, TransactionLost):
             await self._roll_back()
             raise
+
+    async def _end(self) -> str:
+        return await self._connection.execute("commit")
 
     async def _roll_back(self) -> None:
         """Never hides the error that led here: a connection that cannot roll back is broken, and its transaction gone.
@@ -251,27 +259,49 @@ class Tx:
         return self._connection
 
     async def all(self, query: Query[Row], *args: object) -> list[Row]:
-        records = await self._connection.fetch(query.sql, *args)
+        began = time.perf_counter()
+        try:
+            records = await self._connection.fetch(query.sql, *args)
+        finally:
+            if time.perf_counter() - began > SLOW_S:
+                self._was_slow(query.sql, began)
         make = query.make
         return [make(r) for r in records]
 
     async def maybe(self, query: Query[Row], *args: object) -> Row | None:
         """The first row, or None."""
-        record = await self._connection.fetchrow(query.sql, *args)
+        record = await self._row(query.sql, args)
         return None if record is None else query.make(record)
 
     async def one(self, query: Query[Row], *args: object) -> Row:
         """The first row. Raises NotFound when there is none: absent and not yours look the same."""
-        record = await self._connection.fetchrow(query.sql, *args)
+        record = await self._row(query.sql, args)
         if record is None:
             raise NotFound
         return query.make(record)
 
+    async def _row(self, sql: str, args: tuple[object, ...]) -> asyncpg.Record | None:
+        began = time.perf_counter()
+        try:
+            return await self._connection.fetchrow(sql, *args)
+        finally:
+            if time.perf_counter() - began > SLOW_S:
+                self._was_slow(sql, began)
+
     async def run(self, statement: Statement, *args: object) -> int:
         """Runs a statement; returns how many rows it touched."""
-        status: str = await self._connection.execute(statement.sql, *args)
+        began = time.perf_counter()
+        try:
+            status: str = await self._connection.execute(statement.sql, *args)
+        finally:
+            if time.perf_counter() - began > SLOW_S:
+                self._was_slow(statement.sql, began)
         last = status.rsplit(" ", 1)[-1]
         return int(last) if last.isdigit() else 0
+
+    def _was_slow(self, sql: str, began: float) -> None:
+        self._pool.slow_statements += 1
+        _log.warning("statement_slow", sql=sql[:500], took_ms=round((time.perf_counter() - began) * 1000))
 
     async def become(self, role: str, organisation_id: UUID | None, account_id: UUID | None = None) -> None:
         """Changes role and tenant inside the transaction. For the event dispatcher, which serves many tenants in one batch."""
@@ -287,6 +317,102 @@ class Tx:
     def after_commit(self, call: Callable[[], None]) -> None:
         """Runs `call` once the commit is certain. It must be quick and must not raise."""
         self._after.append(call)
+
+
+class TracedTx(Tx):
+    """A transaction whose statements are spans, while traces are exported."""
+
+    __slots__ = ()
+
+    async def all(self, query: Query[Row], *args: object) -> list[Row]:
+        with telemetry.statement(query.sql):
+            return await super().all(query, *args)
+
+    async def _row(self, sql: str, args: tuple[object, ...]) -> asyncpg.Record | None:
+        with telemetry.statement(sql):
+            return await super()._row(sql, args)
+
+    async def run(self, statement: Statement, *args: object) -> int:
+        with telemetry.statement(statement.sql):
+            return await super().run(statement, *args)
+
+    async def _end(self) -> str:
+        with telemetry.statement("commit"):
+            return await super()._end()
+
+
+class ReplicaTx(TracedTx):
+    """A read-only transaction on the replica, or on the primary when the replica must not answer.
+
+    When the replica goes away in the middle of it, or has to let go of what is read because the primary has removed it, what was
+    asked until then is asked again on the primary, in the same order and under the same role, and nobody notices. `connection`
+    has no such protection.
+    """
+
+    __slots__ = ("_asked", "_primary", "_replica", "_there")
+
+    def __init__(self, primary: Pool, replica: Replica, context: Context, begin: str) -> None:
+        super().__init__(primary, context, begin)
+        self._primary = primary
+        self._replica = replica
+        self._there = False
+        self._asked: list[Callable[[], Awaitable[object]]] = []
+
+    async def __aenter__(self) -> Self:
+        self._there = await self._replica.may_answer(self.context)
+        if self._there:
+            self._pool = self._replica.pool
+            try:
+                return await super().__aenter__()
+            except Unavailable:
+                self._replica.failed()
+                self._there, self._pool = False, self._primary
+        return await super().__aenter__()
+
+    async def _commit(self) -> None:
+        try:
+            await super()._commit()
+        except CONNECTION_LOST:
+            if not self._there:
+                raise
+            self._connection.terminate()  # it was read; there is nothing to lose
+
+    async def all(self, query: Query[Row], *args: object) -> list[Row]:
+        return await self._ask(lambda: TracedTx.all(self, query, *args))
+
+    async def maybe(self, query: Query[Row], *args: object) -> Row | None:
+        return await self._ask(lambda: TracedTx.maybe(self, query, *args))
+
+    async def one(self, query: Query[Row], *args: object) -> Row:
+        return await self._ask(lambda: TracedTx.one(self, query, *args))
+
+    async def run(self, statement: Statement, *args: object) -> int:
+        return await self._ask(lambda: TracedTx.run(self, statement, *args))
+
+    async def become(self, role: str, organisation_id: UUID | None, account_id: UUID | None = None) -> None:
+        await self._ask(lambda: TracedTx.become(self, role, organisation_id, account_id))
+
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        if not self._there:
+            return await ask()
+        self._asked.append(ask)
+        try:
+            return await ask()
+        except (*CONNECTION_LOST, asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as e:
+            if isinstance(e, CONNECTION_LOST) and not is_lost(e):
+                raise  # it took too long, there as anywhere
+            await self._move()
+        return await ask()
+
+    async def _move(self) -> None:
+        """Begins on the primary, and asks what had been answered: a setting or a role may have been among it."""
+        self._there = False
+        self._pool.give_back(self._connection)
+        self._pool = self._primary
+        self._connection = await self._pool.begin(self._begin)
+        for ask in self._asked[:-1]:
+            with contextlib.suppress(NotFound):
+                await ask()
 
 
 class Plans(Enum):
@@ -333,15 +459,23 @@ def settings_sql(role: str, organisation_id: UUID | None, account_id: UUID | Non
 class Database:
     """The pools of one process, and a door for each module."""
 
-    def __init__(self, primary: Pool, replica: Pool | None = None) -> None:
+    def __init__(self, primary: Pool, replica: Replica | None = None) -> None:
         self.primary = primary
         self.replica = replica
-        self._wrote: OrderedDict[UUID, float] = OrderedDict()
 
     @classmethod
-    async def connect(cls, url: str, replica_url: str | None, size: int, application: str = "forecourt") -> Database:
+    async def connect(
+        cls, url: str, replica_url: str | None, size: int, application: str = "forecourt", valkey_url: str | None = None
+    ) -> Database:
+        """Raises when the primary does not answer; a replica that does not is waited for while its readers use the primary.
+
+        `valkey_url` is where processes tell each other who wrote. Without it each knows of its own writers only.
+        """
         primary = await Pool.connect(url, size, application)
-        replica = await Pool.connect(replica_url, size, application) if replica_url else None
+        if not replica_url:
+            return cls(primary)
+        replica = Replica(url, replica_url, size, application, valkey_url)
+        await replica.start()
         return cls(primary, replica)
 
     async def close(self) -> None:
@@ -352,18 +486,6 @@ class Database:
     def module(self, name: str) -> ModuleDatabase:
         """The database as one module sees it: under its own role, which can touch its own schema only."""
         return ModuleDatabase(self, module_role(name))
-
-    def remember_write(self, account_id: UUID) -> None:
-        self._wrote[account_id] = time.monotonic()
-        self._wrote.move_to_end(account_id)
-        while len(self._wrote) > 50_000:
-            self._wrote.popitem(last=False)
-
-    def wrote_lately(self, account_id: UUID | None) -> bool:
-        if account_id is None:
-            return False
-        at = self._wrote.get(account_id)
-        return at is not None and time.monotonic() - at < READ_YOUR_WRITES_S
 
 
 class ModuleDatabase:
@@ -377,23 +499,22 @@ class ModuleDatabase:
 
     def tx(self, ctx: Context, *, lock: Lock | None = None, plans: Plans = Plans.BY_COST) -> Tx:
         """A read-write transaction on the primary, about `ctx`'s organisation and person. All of its beginning is one message."""
-        account = ctx.actor.account_id
-        begin = "begin; " + settings_sql(self.role, ctx.organisation_id, account) + plans.value
+        begin = "begin; " + settings_sql(self.role, ctx.organisation_id, ctx.actor.account_id) + plans.value
         if lock is not None:
             begin += lock.sql
-        writes = None
-        if account is not None and self.database.replica is not None:
-            who = account
-            writes = lambda: self.database.remember_write(who)  # noqa: E731
-        return Tx(self.database.primary, ctx, begin, writes)
+        replica = self.database.replica
+        if replica is None:
+            return Tx(self.database.primary, ctx, begin)
+        writer = writer_of(ctx)
+        return Tx(self.database.primary, ctx, begin, None if writer is None else lambda: replica.wrote(writer))
 
     def read(self, ctx: Context, *, plans: Plans = Plans.BY_COST) -> Tx:
-        """A read-only transaction; on a replica when there is one and `ctx`'s person has not just written something."""
-        account = ctx.actor.account_id
-        begin = "begin read only; " + settings_sql(self.role, ctx.organisation_id, account) + plans.value
+        """A read-only transaction; on a replica when there is one and it holds what `ctx` has to see (`kernel/replica.py`)."""
+        begin = "begin read only; " + settings_sql(self.role, ctx.organisation_id, ctx.actor.account_id) + plans.value
         replica = self.database.replica
-        pool = self.database.primary if replica is None or self.database.wrote_lately(account) else replica
-        return Tx(pool, ctx, begin, None)
+        if replica is None:
+            return Tx(self.database.primary, ctx, begin)
+        return ReplicaTx(self.database.primary, replica, ctx, begin)
 
 
 def module_role(name: str) -> str:
