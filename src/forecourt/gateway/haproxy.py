@@ -32,7 +32,7 @@ from forecourt.gateway.runtime import Runtime, socket_of
 from forecourt.kernel.errors import Problem
 from forecourt.kernel.settings import SettingsError
 
-__all__ = ["Gateway", "Rendered", "check", "haproxy_program", "render", "serve"]
+__all__ = ["Gateway", "Rendered", "check", "find_haproxy", "haproxy_program", "render", "serve"]
 
 KEYS_EVERY_S = 5.0
 START_LIMIT_S = 15.0
@@ -46,9 +46,14 @@ KEPT_KEYS = "keys.json"
 log = structlog.get_logger("forecourt.gateway")
 
 
+def find_haproxy() -> str | None:
+    """Where HAProxy is; None when it is not installed."""
+    return shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
 def haproxy_program() -> str:
     """Where HAProxy is. Raises EngineError."""
-    found = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    found = find_haproxy()
     if found is None:
         raise EngineError("HAProxy is not installed.", "Install version 2.6 or later, such as with `apt-get install haproxy`.")
     return found

@@ -26,6 +26,8 @@ from forecourt.kernel.settings import SettingsError
 from forecourt.layout import module_names
 
 MIB = 1024 * 1024
+SOCKETS = "realtime"
+"""What FORECOURT_PEERS calls the process that has the sockets. It is no module."""
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,40}$")
 _VERSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")
 _HOST = re.compile(r"^[A-Za-z0-9.:_-]{1,253}$")
@@ -37,13 +39,17 @@ class Service(msgspec.Struct, frozen=True):
 
     name: str
     modules: tuple[str, ...]
-    """Empty: all that no other service serves."""
+    """Empty: all that no other service serves; for a service of `sockets`, nothing but them."""
     versions: dict[str, tuple[str, ...]]
     """Version → addresses, `http://host:port`. The first version gets every request, unless `weights` say otherwise."""
     weights: dict[str, int] = {}
     """Version → percent of the requests. 100 in all; a version that is not named gets none."""
     sockets: bool = False
     """WebSockets go here. Without such a service they go where everything unclaimed goes."""
+
+    @property
+    def takes_the_rest(self) -> bool:
+        return not self.modules and not self.sockets
 
     @property
     def shares(self) -> dict[str, int]:
@@ -123,11 +129,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of_peers(cls, peers: Mapping[str, str], modules: Sequence[str] | None = None) -> Plan:
-        """A service for each address of `FORECOURT_PEERS`, named for its first module. Raises SettingsError."""
-        homes: dict[str, list[str]] = {}
-        for module, url in peers.items():
-            homes.setdefault(url, []).append(module)
-        services = tuple(Service(at[0], tuple(at), {"v1": (url,)}) for url, at in homes.items())
+        """A service for each address (or group of them) of `FORECOURT_PEERS`, named for its first module; what is called
+        `realtime` there has the sockets. Raises SettingsError."""
+        homes: dict[tuple[str, ...], list[str]] = {}
+        for module, urls in peers.items():
+            homes.setdefault(tuple(urls), []).append(module)
+        services = tuple(
+            Service(at[0], tuple(m for m in at if m != SOCKETS), {"v1": urls}, sockets=SOCKETS in at)
+            for urls, at in homes.items()
+        )
         return cls(services=services).checked(modules)
 
     def checked(self, modules: Sequence[str] | None = None) -> Plan:
@@ -144,7 +154,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def rest(self) -> Service:
         """Answers what belongs to no module: static files, the reference, health."""
-        return next((s for s in self.services if not s.modules), self.services[0])
+        without = next((s for s in self.services if s.takes_the_rest), None)
+        return without or next((s for s in self.services if s.modules), self.services[0])
 
     @property
     def sockets(self) -> Service:
@@ -193,7 +204,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         for module, found in homes.items():
             if len(found) > 1:
                 yield f"{module} is served by {' and '.join(found)}: a module has one service, with as many servers as it needs"
-        rest = [service.name for service in self.services if not service.modules]
+        rest = [service.name for service in self.services if service.takes_the_rest]
         if len(rest) > 1:
             yield f"{' and '.join(rest)} name no modules: only one service can serve all the rest"
         alone = [module for module, found in homes.items() if not found]
