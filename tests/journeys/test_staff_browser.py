@@ -190,3 +190,47 @@ async def test_pages_of_the_console_fit_and_obey_the_content_policy(desk: Desk, 
         assert answer.status == 200, path
         assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         assert await tab.locator("h1").count() == 1, path
+
+
+async def test_the_record_is_saved_whole_with_its_progress_and_a_broken_one_is_not_saved(desk: Desk) -> None:
+    await desk.book("Zainab", 10)
+    tab = await desk.open()
+    page = f"/orgs/{desk.club.id}/audit"
+    csv = tab.locator("[data-export]").first
+    answer = await tab.goto(page)
+    for _ in range(100):  # the record follows events
+        if await csv.count():
+            break
+        answer = await tab.goto(page)
+    assert answer.status == 200
+    async with tab.expect_download() as saved:
+        await csv.click()
+    file = await saved.value
+    lines = Path(await file.path()).read_text().splitlines()
+    assert file.suggested_filename.endswith(".csv")
+    assert lines[0].startswith("seq,at,action")
+    told = await tab.wait_for_function("document.getElementById('say').textContent")
+    assert await told.json_value() == f"Saved: {len(lines) - 1} entries"
+
+    # One that takes long shows how far it is, and can be stopped.
+    await tab.evaluate(
+        """() => { window.fetch = async (_, { signal }) => new Response(new ReadableStream({
+            start(to) { to.enqueue(new TextEncoder().encode("seq\\n1\\n2\\n"));
+                signal.addEventListener("abort", () => to.error(signal.reason)); } }),
+            { headers: { "Content-Type": "text/csv", "X-Total-Count": "9" } }); }"""
+    )
+    await csv.click()
+    await tab.wait_for_selector("[data-export-stop]:visible")
+    assert await tab.locator("[data-export-state] progress").evaluate("bar => [bar.value, bar.max]") == [2, 9]
+    await tab.click("[data-export-stop]")
+    await tab.locator("[data-export-stop]").wait_for(state="hidden")
+    assert await tab.inner_text("[data-export-fault]") == "", "who stops it knows"
+
+    # One that breaks off is not saved.
+    await tab.evaluate("""() => { window.fetch = async () => new Response(new ReadableStream({
+        pull(to) { to.error(new Error("cut")); } }), { headers: { "Content-Type": "text/csv", "X-Total-Count": "9" } }); }""")
+    files: list[object] = []
+    tab.on("download", lambda file: files.append(file))  # noqa: PLW0108 - a bound method of a list takes no attributes
+    await csv.click()
+    await tab.wait_for_function("document.querySelector('[data-export-fault]').textContent.includes('nothing was saved')")
+    assert files == []

@@ -6,9 +6,11 @@ import asyncio
 import re
 from collections import Counter
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
+import msgspec
 import pytest
 from tests.journeys.world import Club, Person, World, at
 
@@ -203,3 +205,32 @@ async def test_nobody_signed_in_is_told_to_sign_in(client: httpx.AsyncClient) ->
         assert answer.json()["code"] == "unauthenticated"
         tried += 1
     assert tried > 40
+
+
+async def test_a_record_is_taken_out_by_who_may_read_it_and_by_nobody_else(world: World, client: httpx.AsyncClient) -> None:
+    club, player, _ = await things(world)
+    elsewhere = await world.club()
+    rival = elsewhere.owner
+    export = f"/v1/orgs/{club.id}/audit/export"
+    key = {"name": "till", "permissions": ["booking.read_any"]}
+    till = (await club.owner.post(f"/v1/orgs/{club.id}/api-keys", key)).json()["key"]
+    for who in (player, rival):
+        assert (await who.get(export)).status_code == 404
+    assert (await client.get(export, headers={"X-API-Key": till})).status_code == 403
+    async with asyncio.timeout(30):
+        while (await club.owner.get(f"/v1/orgs/{club.id}/audit", action="booking")).json()["items"] == []:
+            await asyncio.sleep(0.05)
+    mine = await club.owner.get(export, format="jsonl", action="booking")
+    assert (mine.status_code, mine.headers["content-type"]) == (200, "application/jsonl")
+    entries = [msgspec.json.decode(line) for line in mine.content.splitlines()]
+    assert {e["action"] for e in entries} >= {"booking.held"}
+    assert mine.headers["x-total-count"] == str(len(entries))
+    assert {e["details"]["organisation_id"] for e in entries} == {club.id}
+    table = await club.owner.get(export)
+    assert table.headers["content-disposition"].endswith('.csv"')
+    assert table.text.startswith("seq,at,action,")
+    assert club.id not in (await rival.get(f"/v1/orgs/{elsewhere.id}/audit/export")).text
+    too_long = {"from": "2024-01-01T00:00:00Z", "to": at(0)}
+    for wrong in ({"format": "xls"}, {"from": at(0), "to": at(-1)}, too_long, {"limit": "5"}):
+        assert (await club.owner.send("GET", f"{export}?{urlencode(wrong)}")).status_code == 422
+    assert (await club.owner.send("HEAD", export)).status_code == 405

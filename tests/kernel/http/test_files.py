@@ -21,7 +21,7 @@ from forecourt.kernel.errors import BadRequest, Problem, TooLarge, TooSlow, Unsu
 from forecourt.kernel.http import dispatch, sent
 from forecourt.kernel.http.dispatch import VISIT_COOKIE
 from forecourt.kernel.http.openapi import document
-from forecourt.kernel.http.operation import PUBLIC, Api, Download, Html, Keyed, Request, SentFile, action, get, post
+from forecourt.kernel.http.operation import PUBLIC, Api, Download, Html, Keyed, Request, SentFile, Streamed, action, get, post
 from forecourt.kernel.http.sent import MAX_FIELDS, MAX_FIELDS_BYTES, MAX_FILES, Sent, Spool, plain_name, read_form
 from forecourt.kernel.http.site import site
 
@@ -236,6 +236,11 @@ class Shelf(Api):
         """Ten bytes, one way or another."""
         return Download(self._chunks(how), 10, "text/plain", 206 if how == "part" else 200, {"X-Shelf": how})
 
+    @get("/v1/shelf/{how}/made", access=PUBLIC, content_type="text/plain, text/csv")
+    async def make(self, how: str) -> Streamed:
+        """The same ten bytes, when nobody knows that they are ten."""
+        return Streamed(self._chunks(how), "text/csv; charset=utf-8", {"X-Shelf": how})
+
     @post("/v1/shelf/keyed", access=PUBLIC, keyed=Keyed.YES)
     async def keyed(self) -> Download:
         """A download under a key, which cannot be."""
@@ -316,6 +321,27 @@ async def test_a_download_that_breaks_is_not_taken_for_whole(client: httpx.Async
     with pytest.raises(OSError, match="disk is gone"):
         await client.get("/v1/shelf/broken")
     assert shelf.closed.is_set()
+
+
+async def test_bytes_sent_as_they_are_made_have_no_length_and_break_when_their_source_does(
+    client: httpx.AsyncClient, shelf: Shelf
+) -> None:
+    answer = await client.get("/v1/shelf/whole/made")
+    assert (answer.content, answer.headers["x-shelf"]) == (b"0123456789", "whole")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert "content-length" not in answer.headers
+    assert shelf.closed.is_set()
+    with pytest.raises(OSError, match="the disk is gone"):
+        await client.get("/v1/shelf/broken/made")
+    head = await client.head("/v1/shelf/whole/made")
+    assert (head.status_code, head.content) == (200, b"")
+
+
+def test_the_document_names_every_type_that_made_bytes_may_have(shelf: Shelf) -> None:
+    paths = document(shelf.operations(), version="1", server="http://x")["paths"]
+    assert set(paths["/v1/shelf/{how}/made"]["get"]["responses"]["200"]["content"]) == {"text/plain", "text/csv"}
+    assert "206" not in paths["/v1/shelf/{how}/made"]["get"]["responses"]
+    assert "206" in paths["/v1/shelf/{how}"]["get"]["responses"], "which a file with a length has"
 
 
 async def run(desk: Desk, shelf: Shelf, send: Any, receive: Any) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from forecourt.kernel.clock import FixedClock
@@ -16,7 +19,9 @@ from forecourt.kernel.db import Database
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.events import Dispatcher, Event, emit
 from forecourt.kernel.ids import new_id
-from forecourt.modules.audit.contract import HOUSE, AuditObject
+from forecourt.modules.audit import service as audit_service
+from forecourt.modules.audit.contract import HOUSE, AuditExported, AuditObject, ExportedEntry, ExportFormat, ExportTooLarge
+from forecourt.modules.audit.leaving import COLUMNS, file_name, written
 from forecourt.modules.audit.reactions import subscriptions
 from forecourt.modules.audit.service import AuditService
 
@@ -28,6 +33,7 @@ class LampSwitched(Event, name="lamp.switched", frozen=True, kw_only=True):
     lamp_id: UUID
     room_ids: tuple[UUID, ...] = ()
     on: bool = True
+    word: str = ""
 
 
 class DoorOpened(Event, name="door.opened", frozen=True, kw_only=True):
@@ -46,7 +52,7 @@ class House:
         self.org = new_id()
         self.rival = new_id()
         self.person = new_id()
-        self.dispatcher = Dispatcher(db, fresh.url, subscriptions(self.audit, [LampSwitched, DoorOpened]))
+        self.dispatcher = Dispatcher(db, fresh.url, subscriptions(self.audit, [LampSwitched, DoorOpened, AuditExported]))
 
     @property
     def ctx(self) -> Context:
@@ -61,6 +67,14 @@ class House:
             for _ in range(times):
                 emit(tx, LampSwitched(organisation_id=org or self.org, lamp_id=lamp or new_id(), room_ids=(new_id(),)))
         await self.dispatcher.drain()
+
+    async def exported(self, org: UUID | None = None, **asked: Any) -> list[ExportedEntry]:
+        """The whole of an export, as it leaves."""
+        export = await self.audit.export(self.of(org or self.org), ExportFormat.JSONL, **asked)
+        lines = b"".join([part async for part in written(export, ExportFormat.JSONL)])
+        entries = msgspec.json.Decoder(ExportedEntry).decode_lines(lines)
+        assert len(entries) == export.entries, "what was announced is what came"
+        return entries
 
     async def tamper(self, statement: str, *args: object) -> None:
         """As the superuser, whom no policy stops."""
@@ -207,3 +221,96 @@ async def test_the_programs_own_role_can_neither_change_nor_remove_an_entry(hous
             async with module.tx(house.ctx) as tx:
                 await tx.connection.execute(sql)
     assert (await house.audit.verify(house.ctx)).entries == 1
+
+
+# --- taken out
+
+
+async def test_an_export_is_the_organisations_own_record_in_the_order_of_the_chain(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_service, "STRETCH", 2)  # several portions
+    await house.switch(5)
+    await house.switch(2, org=house.rival)
+    entries = await house.exported()
+    assert [e.seq for e in entries] == [1, 2, 3, 4, 5]
+    assert all(e.intact for e in entries)
+    read = {e.seq: e.hash for e in (await house.audit.entries(house.ctx, limit=10)).items}
+    assert {e.seq: e.hash for e in entries} == read, "the same entries as on the page"
+    assert [e.seq for e in await house.exported(house.rival)] == [1, 2]
+    assert await house.exported(new_id()) == []
+
+
+async def test_an_export_is_recorded_itself_with_what_was_asked_for(house: House) -> None:
+    await house.switch(2)
+    head = (await house.audit.verify(house.ctx)).head
+    await house.exported(action="lamp", actor=house.person)
+    await house.dispatcher.drain()
+    newest = (await house.audit.entries(house.ctx, limit=1)).items[0]
+    assert (newest.action, newest.actor.account_id) == ("audit.exported", house.person)
+    told = msgspec.json.decode(bytes(newest.details), type=AuditExported)
+    assert (told.entries, told.action, told.by, told.head) == (2, "lamp", str(house.person), head)
+    assert (await house.audit.entries(house.of(house.rival), limit=5)).items == []
+
+
+async def test_an_export_takes_the_filters_of_the_page(house: House) -> None:
+    lamp = new_id()
+    await house.switch(2)
+    await house.switch(lamp=lamp)
+    (found,) = await house.exported(about=AuditObject("lamp", lamp))
+    assert (found.seq, found.intact) == (3, True), "its seal is checked although the entry before it is not asked for"
+    assert await house.exported(about=AuditObject("door", lamp)) == []
+    assert await house.exported(actor=new_id()) == []
+    assert await house.exported(action="lam") == []
+    assert [e.seq for e in await house.exported(end=found.at, start=found.at - timedelta(days=1), action="lamp")] == [1, 2]
+
+
+async def test_an_export_that_is_too_long_is_refused_and_not_recorded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.switch(3)
+    now = datetime.now(UTC)
+    for start, end in ((now, now), (now - timedelta(days=367), now)):
+        with pytest.raises(Invalid):
+            await house.exported(start=start, end=end)
+    monkeypatch.setattr(audit_service, "MAX_EXPORTED", 2)
+    with pytest.raises(ExportTooLarge):
+        await house.exported()
+    await house.dispatcher.drain()
+    assert (await house.audit.entries(house.ctx, action="audit", limit=5)).items == []
+    monkeypatch.setattr(audit_service, "MAX_EXPORTED", 3)
+    assert len(await house.exported()) == 3
+
+
+@pytest.mark.parametrize(
+    ("what", "kept", "broken"),
+    [
+        ("update audit.entry set details = replace(details, 'true', 'false') where seq = 3 and organisation_id = $1", 5, {3}),
+        ("delete from audit.entry where seq = 3 and organisation_id = $1", 4, {4}),
+        ("update audit.entry set hash = sha256('x') where seq = 2 and organisation_id = $1", 5, {2, 3}),
+        ("update audit.chain set seq = 4 where organisation_id = $1", 5, {5}),
+    ],
+)
+async def test_an_export_says_which_entries_were_tampered_with(house: House, what: str, kept: int, broken: set[int]) -> None:
+    await house.switch(5)
+    assert all(e.intact for e in await house.exported(action="lamp")), "or the test proves nothing"
+    await house.tamper(what, house.org)
+    entries = await house.exported(action="lamp")
+    assert len(entries) == kept
+    assert {e.seq for e in entries if not e.intact} == broken
+
+
+async def test_a_csv_export_has_a_row_for_each_entry_and_no_cell_that_a_spreadsheet_runs(house: House) -> None:
+    formula = '=HYPERLINK("http://evil.example/","click")'
+    bad = Actor(kind=ActorKind.SERVICE, scopes=frozenset({formula}))
+    async with house.db.module("audit").tx(msgspec.structs.replace(house.ctx, actor=bad)) as tx:
+        emit(tx, LampSwitched(organisation_id=house.org, lamp_id=new_id(), word='a "quoted",\nline'))
+    await house.dispatcher.drain()
+    export = await house.audit.export(house.ctx, ExportFormat.CSV)
+    text = b"".join([part async for part in written(export, ExportFormat.CSV)]).decode()
+    head, row = csv.reader(io.StringIO(text, newline=""))
+    assert tuple(head) == COLUMNS
+    cells = dict(zip(head, row, strict=True))
+    assert cells["actor_service"] == f"'{formula}"
+    assert msgspec.json.decode(cells["details"])["word"] == 'a "quoted",\nline'
+    assert (cells["seq"], cells["action"], cells["intact"]) == ("1", "lamp.switched", "yes")
+    assert not [cell for cell in row if cell[:1] in {"=", "+", "-", "@", "\t", "\r"}]
+    assert file_name(export, ExportFormat.CSV) == "audit-2025-11-01-to-2026-11-02.csv"

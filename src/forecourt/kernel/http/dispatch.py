@@ -20,7 +20,6 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from forecourt.kernel import telemetry
 from forecourt.kernel.context import ANONYMOUS, Actor, ActorKind, Context
 from forecourt.kernel.errors import (
     BadRequest,
@@ -50,6 +49,7 @@ from forecourt.kernel.http.operation import (
     Redirect,
     Reply,
     Request,
+    Streamed,
     Visit,
 )
 from forecourt.kernel.http.sent import Spool, read_form
@@ -74,7 +74,7 @@ LANGUAGES = ("en", "pt", "ur")
 COMPRESS_FROM_BYTES = 1024
 STALLED_S = 60.0
 """A client that takes nothing of a download for so long is left."""
-Body = bytes | EventStream | Download
+Body = bytes | EventStream | Download | Streamed
 MAX_COOKIE_BYTES = 8192
 
 _encode = msgspec.json.Encoder().encode
@@ -205,10 +205,11 @@ class Dispatcher:
         if isinstance(body, EventStream):
             await _stream(body, status, headers, receive, send)
             return
-        headers.append((b"content-length", str(body.length if isinstance(body, Download) else len(body)).encode()))
+        if not isinstance(body, Streamed):
+            headers.append((b"content-length", str(body.length if isinstance(body, Download) else len(body)).encode()))
         if scope["method"] == "HEAD":
             body = b""
-        if isinstance(body, Download):
+        if isinstance(body, Download | Streamed):
             await _send_download(body, status, headers, receive, send)
             return
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -282,12 +283,7 @@ class Dispatcher:
     ) -> tuple[int, list[Header], Body]:
         if "ctx" in op.wants:
             arguments["ctx"] = ctx
-        if telemetry.enabled():
-            with telemetry.span(f"{op.method} {op.path}", request.header("traceparent")):
-                result = await op.call(**arguments)
-        else:
-            result = await op.call(**arguments)
-        return encode_result(result, op.declared.status, request)
+        return encode_result(await op.call(**arguments), op.declared.status, request)
 
     async def _keyed(
         self, op: Operation, request: Request, ctx: Context, arguments: dict[str, Any], raw_key: bytes
@@ -557,7 +553,7 @@ def encode_result(result: object, status: int, request: Request) -> tuple[int, l
             headers.append((b"set-cookie", f"{TOAST_COOKIE}={said}; Path=/; HttpOnly; SameSite=Lax; Max-Age=30".encode()))
         headers.extend((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in result.headers.items())
         return 200 if b"hx-request" in request.headers else result.status, headers, b""
-    if isinstance(result, Download | EventStream):
+    if isinstance(result, Download | EventStream | Streamed):
         return _encode_stream(result, headers)
     if result is None:
         return (204 if status == 200 else status), headers, b""
@@ -571,13 +567,13 @@ def encode_result(result: object, status: int, request: Request) -> tuple[int, l
     return status, headers, _encode(result)
 
 
-def _encode_stream(result: Download | EventStream, headers: list[Header]) -> tuple[int, list[Header], Body]:
+def _encode_stream(result: Download | EventStream | Streamed, headers: list[Header]) -> tuple[int, list[Header], Body]:
     if isinstance(result, EventStream):
         headers += [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
         return 200, headers, result
     headers.append((b"content-type", result.content_type.encode("latin-1")))
     headers.extend((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in result.headers.items())
-    return result.status, headers, result
+    return result.status if isinstance(result, Download) else 200, headers, result
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -722,7 +718,7 @@ async def _stream(stream: EventStream, status: int, headers: list[Header], recei
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _send_download(download: Download, status: int, headers: list[Header], receive: Receive, send: Send) -> None:
+async def _send_download(download: Download | Streamed, status: int, headers: list[Header], receive: Receive, send: Send) -> None:
     """Sends bytes as they are read, until the last or until the client leaves. Raises what the source raises: then the
     connection breaks, which is the only way to say that what was sent is not all."""
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -27,7 +27,19 @@ from forecourt.kernel.errors import (
     UnsupportedMedia,
 )
 from forecourt.kernel.http.decode import nothing_needed
-from forecourt.kernel.http.operation import AccessKind, Download, Html, Keyed, Kind, Operation, Raw, Redirect, reply_body
+from forecourt.kernel.http.operation import (
+    AccessKind,
+    Download,
+    Html,
+    Keyed,
+    Kind,
+    Operation,
+    Raw,
+    Redirect,
+    Streamed,
+    reply_body,
+    shown_body,
+)
 
 MULTIPART = "multipart/form-data"
 REF = "#/components/schemas/{name}"
@@ -98,8 +110,12 @@ _PROBLEM: Document = {
 def _types(api: Sequence[Operation]) -> list[tuple[str, Any]]:
     found: dict[str, Any] = {}
     for op in api:
-        for kind in (op.body, op.query, op.form, reply_body(op.returns)):
-            if kind is not None and not any(kind is k for k in (Raw, Html, Redirect, Download)) and not _is_stream(kind):
+        for kind in (op.body, op.query, op.form, shown_body(op)):
+            if (
+                kind is not None
+                and not any(kind is k for k in (Raw, Html, Redirect, Download, Streamed))
+                and not _is_stream(kind)
+            ):
                 found.setdefault(_key(kind), kind)
     return list(found.items())
 
@@ -135,7 +151,7 @@ def _operation(op: Operation, schemas: dict[str, Any], components: dict[str, Any
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x20-\\x7e]+$"},
             }
         )
-    if reply_body(op.returns) is Download:
+    if shown_body(op) is Download:
         parameters.append(
             {
                 "name": "Range",
@@ -223,11 +239,13 @@ def _query_parameters(schema: Document, components: dict[str, Any]) -> list[Docu
 
 def _responses(op: Operation, schemas: dict[str, Any]) -> Document:
     declared = op.declared
-    kind = reply_body(op.returns)
+    kind = shown_body(op)
     status = declared.status
     out: Document = {}
     if kind is None or kind is type(None):
         out[str(204 if status == 200 else status)] = {"description": "Done"}
+    elif kind is Streamed:
+        out[str(status)] = {"description": "Done", "content": {media: {} for media in declared.content_type.split(", ")}}
     elif kind is Raw or kind is Html or _is_stream(kind):
         media = "text/event-stream" if _is_stream(kind) else declared.content_type
         out[str(status)] = {"description": "Done", "content": {media: {}}}
@@ -268,7 +286,7 @@ def _problems(op: Operation) -> list[type[Problem]]:
         found.append(NotFound)  # ids come in paths, bodies and queries alike
     if "files" in op.wants:
         found.append(TooSlow)
-    if reply_body(op.returns) is Download:
+    if shown_body(op) is Download:
         found.append(RangeNotSatisfiable)
     if op.declared.method != "GET":
         found += [TooLarge, UnsupportedMedia]

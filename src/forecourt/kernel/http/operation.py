@@ -150,6 +150,18 @@ class Download(msgspec.Struct):
     headers: dict[str, str] = {}
 
 
+class Streamed(msgspec.Struct):
+    """Bytes that are sent as they are made; how many, nobody knows yet. Ends when the client leaves.
+
+    A source that raises breaks the connection, which is the only way to say that what was sent is not all. An operation that may
+    answer several types declares them together: `content_type="text/csv, application/jsonl"`.
+    """
+
+    chunks: AsyncIterator[bytes]
+    content_type: str
+    headers: dict[str, str] = {}
+
+
 # --- the declaration -------------------------------------------------------------------------------------------------
 
 
@@ -177,6 +189,8 @@ class Declared(msgspec.Struct, frozen=True):
     content_type: str
     takes: str = ""
     """The media type of a body that the operation reads itself, from `request`."""
+    shows: object | None = None
+    """What the JSON is that the operation answers as bytes."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -219,8 +233,9 @@ def _declare(
     max_body_bytes: int,
     content_type: str,
     takes: str = "",
+    shows: object | None = None,
 ) -> Callable[[F], F]:
-    declared = Declared(method, path, kind, access, status, keyed, problems, limits, max_body_bytes, content_type, takes)
+    declared = Declared(method, path, kind, access, status, keyed, problems, limits, max_body_bytes, content_type, takes, shows)
 
     def mark(function: F) -> F:
         function.__operation__ = declared  # type: ignore[attr-defined]
@@ -236,9 +251,10 @@ def get(
     problems: tuple[type[Problem], ...] = (),
     limits: tuple[Limit, ...] = (),
     content_type: str = "application/json",
+    shows: object | None = None,
 ) -> Callable[[F], F]:
-    """A read."""
-    return _declare("GET", path, Kind.API, access, 200, Keyed.NO, problems, limits, 0, content_type)
+    """A read. `shows` is the type of what it answers, when it answers bytes that are JSON already."""
+    return _declare("GET", path, Kind.API, access, 200, Keyed.NO, problems, limits, 0, content_type, shows=shows)
 
 
 def _writer(method: str) -> Callable[..., Callable[[F], F]]:
@@ -325,6 +341,11 @@ class Api:
             wants=frozenset(set(hints) & _SPECIAL),
             returns=returns,
         )
+
+
+def shown_body(operation: Operation) -> object:
+    """What the document shows for an operation's answer."""
+    return reply_body(operation.returns) if operation.declared.shows is None else operation.declared.shows
 
 
 def bare_type(annotation: object) -> type:
@@ -425,6 +446,7 @@ __all__ = [
     "Reply",
     "Request",
     "SentFile",
+    "Streamed",
     "Visit",
     "action",
     "bare_type",
@@ -436,5 +458,6 @@ __all__ = [
     "post",
     "put",
     "reply_body",
+    "shown_body",
     "staff",
 ]

@@ -1,11 +1,15 @@
-"""What other modules and the outside may know of audit: an entry, and what a check of a chain found."""
+"""What other modules and the outside may know of audit: an entry, what a check of a chain found, an export."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 import msgspec
+
+from forecourt.kernel.errors import Invalid
+from forecourt.kernel.events import Event
 
 HOUSE = UUID(int=0)
 """The chain of what happened to no organisation: accounts and sessions."""
@@ -43,6 +47,38 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 over this entry and the hash before it, in hexadecimal."""
 
 
+class ExportedEntry(AuditEntry, frozen=True, kw_only=True):
+    """An entry that leaves the house. `intact`: neither it nor the entry before it was changed or is gone."""
+
+    intact: bool
+
+
+class ExportFormat(StrEnum):
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+class ExportTooLarge(Invalid):
+    code = "export_too_large"
+    title = "That is too much for one export"
+
+
+class AuditExported(Event, name="audit.exported", frozen=True, kw_only=True):
+    """Somebody took entries of the record out of the house: which, in which form, and where the chain ended then."""
+
+    organisation_id: UUID
+    format: ExportFormat
+    start: datetime
+    end: datetime
+    about: str = ""
+    """`booking:<id>` when only what mentions one object was asked for."""
+    by: str = ""
+    """The person's or key's id when only their entries were."""
+    action: str = ""
+    entries: int
+    head: str
+
+
 class Fault(msgspec.Struct, frozen=True):
     """Where a chain is broken, and how."""
 
@@ -60,4 +96,15 @@ class Proof(msgspec.Struct, frozen=True):
     fault: Fault | None = None
 
 
-__all__ = ["HOUSE", "AuditActor", "AuditEntry", "AuditObject", "Fault", "Proof"]
+__all__ = [
+    "HOUSE",
+    "AuditActor",
+    "AuditEntry",
+    "AuditExported",
+    "AuditObject",
+    "ExportFormat",
+    "ExportTooLarge",
+    "ExportedEntry",
+    "Fault",
+    "Proof",
+]

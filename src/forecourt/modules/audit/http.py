@@ -1,4 +1,4 @@
-"""GET /v1/orgs/{org_id}/audit and its proof."""
+"""GET /v1/orgs/{org_id}/audit, its proof, and its export."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import msgspec
 from msgspec import Meta
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.http.operation import Api, get, staff
+from forecourt.kernel.errors import MethodNotAllowed
+from forecourt.kernel.http.operation import Api, By, Limit, Request, Streamed, get, staff
 from forecourt.kernel.paging import Page, Paged
-from forecourt.modules.audit.contract import AuditEntry, AuditObject, Proof
+from forecourt.modules.audit.contract import AuditEntry, AuditObject, ExportFormat, ExportTooLarge, Proof
+from forecourt.modules.audit.leaving import TYPES, file_name, written
 from forecourt.modules.audit.service import AuditService
+
+EXPORTS = (Limit("60/hour", By.ACCOUNT),)
 
 Instant = Annotated[datetime, Meta(tz=True)]
 ObjectRef = Annotated[
@@ -42,6 +46,15 @@ class ProofQuery(msgspec.Struct, forbid_unknown_fields=True):
     ) = None
 
 
+class ExportQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
+    format: ExportFormat = ExportFormat.CSV
+    object: ObjectRef | None = None
+    actor: UUID | None = None
+    action: Action | None = None
+    from_: Instant | None = None
+    to: Instant | None = None
+
+
 class AuditApi(Api):
     tag = "Audit"
 
@@ -64,6 +77,41 @@ class AuditApi(Api):
             limit=query.limit,
             cursor=query.cursor,
         )
+
+    @get(
+        "/v1/orgs/{org_id}/audit/export",
+        access=staff("audit.read"),
+        problems=(ExportTooLarge,),
+        limits=EXPORTS,
+        content_type="text/csv, application/jsonl",
+    )
+    async def export(self, ctx: Context, request: Request, org_id: UUID, query: ExportQuery) -> Streamed:
+        """The entries as a file: CSV for a spreadsheet, or JSON lines.
+
+        Oldest first, at most 366 days and 100,000 entries; without `from` and `to`, the last 366 days. `intact` says of each
+        entry whether it is as it was sealed; a number that is left out in an export without filters is an entry that is gone.
+        `X-Total-Count` says how many there are, `X-Audit-Head` where the chain ends. A file that breaks off breaks the
+        connection. In CSV a cell that a spreadsheet would run has an apostrophe in front; JSON lines are exact. The export is
+        an entry itself.
+        """
+        if request.scope["method"] == "HEAD":
+            raise MethodNotAllowed("every export is recorded, so none is begun for its headers alone")
+        export = await self._service.export(
+            ctx,
+            query.format,
+            about=object_of(query.object) if query.object else None,
+            actor=query.actor,
+            action=query.action or "",
+            start=query.from_,
+            end=query.to,
+        )
+        headers = {
+            "Content-Disposition": f'attachment; filename="{file_name(export, query.format)}"',
+            "Cache-Control": "no-store",
+            "X-Total-Count": str(export.entries),
+            "X-Audit-Head": export.head,
+        }
+        return Streamed(written(export, query.format), TYPES[query.format], headers)
 
     @get("/v1/orgs/{org_id}/audit/proof", access=staff("audit.read"))
     async def proof(self, ctx: Context, org_id: UUID, query: ProofQuery) -> Proof:

@@ -20,6 +20,13 @@ class Head(msgspec.Struct, frozen=True):
     hash: bytes
 
 
+class Sealed(msgspec.Struct, frozen=True):
+    """The seal of an entry."""
+
+    seq: int
+    hash: bytes
+
+
 BEGIN_CHAIN = Statement("insert into audit.chain (organisation_id, hash) values ($1, $2) on conflict do nothing")
 HOLD_CHAIN = Query(Head, "select c.seq, c.hash from audit.chain c where c.organisation_id = $1 for update")
 CHAIN = Query(Head, "select c.seq, c.hash from audit.chain c where c.organisation_id = $1")
@@ -68,6 +75,42 @@ LATEST_ABOUT = Query(
     " and ($5::uuid is null or e.account_id = $5 or e.key_id = $5) and ($6 = '' or e.name = $6 or starts_with(e.name, $6 || '.'))"
     " order by m.seq desc limit $7",
 )
+FOLLOWING = Query(
+    Entry,
+    "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
+    " e.address, e.trace_id, e.object_kind, e.object_id, e.details, e.hash"
+    " from audit.entry e where e.organisation_id = $1 and (e.seq, e.at) > ($2, $3) and e.seq <= $4 and e.at >= $5 and e.at < $6"
+    " and ($7::uuid is null or e.account_id = $7 or e.key_id = $7) and ($8 = '' or e.name = $8 or starts_with(e.name, $8 || '.'))"
+    " order by e.seq, e.at limit $9",
+)
+FOLLOWING_ABOUT = Query(
+    Entry,
+    "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
+    " e.address, e.trace_id, e.object_kind, e.object_id, e.details, e.hash"
+    " from (select distinct m.seq, m.at from audit.mention m where m.organisation_id = $1 and m.object_id = $10"
+    " and ($11 = '' or m.object_kind = $11) and (m.seq, m.at) > ($2, $3) and m.seq <= $4 and m.at >= $5 and m.at < $6) m"
+    " join audit.entry e on e.organisation_id = $1 and e.seq = m.seq and e.at = m.at"
+    " where ($7::uuid is null or e.account_id = $7 or e.key_id = $7)"
+    " and ($8 = '' or e.name = $8 or starts_with(e.name, $8 || '.'))"
+    " order by e.seq, e.at limit $9",
+)
+FITTING = Query(
+    int,
+    "select count(*)::int from (select 1 from audit.entry e where e.organisation_id = $1 and (e.seq, e.at) > ($2, $3)"
+    " and e.seq <= $4 and e.at >= $5 and e.at < $6 and ($7::uuid is null or e.account_id = $7 or e.key_id = $7)"
+    " and ($8 = '' or e.name = $8 or starts_with(e.name, $8 || '.')) limit $9) f",
+)
+FITTING_ABOUT = Query(
+    int,
+    "select count(*)::int from (select 1 from (select distinct m.seq, m.at from audit.mention m where m.organisation_id = $1"
+    " and m.object_id = $10 and ($11 = '' or m.object_kind = $11) and (m.seq, m.at) > ($2, $3) and m.seq <= $4 and m.at >= $5"
+    " and m.at < $6) m join audit.entry e on e.organisation_id = $1 and e.seq = m.seq and e.at = m.at"
+    " where ($7::uuid is null or e.account_id = $7 or e.key_id = $7)"
+    " and ($8 = '' or e.name = $8 or starts_with(e.name, $8 || '.')) limit $9) f",
+)
+HASHES = Query(
+    Sealed, "select e.seq, e.hash from audit.entry e where e.organisation_id = $1 and e.seq = any($2::bigint[]) limit $3"
+)
 TOP = Query(int, "select coalesce(max(e.seq), 0) from audit.entry e where e.organisation_id = $1")
 MAKE_PARTITIONS = Query(int, "select audit.make_entry_partitions(1)")
 
@@ -76,6 +119,17 @@ class Wanted(msgspec.Struct, frozen=True):
     """Which entries: all bounds hold. `before_seq` is the page's cursor."""
 
     before_seq: int
+    start: datetime
+    end: datetime
+    actor: UUID | None
+    action: str
+    about: AuditObject | None
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """Which entries leave the house: all bounds hold, `last_seq` included."""
+
+    last_seq: int
     start: datetime
     end: datetime
     actor: UUID | None
@@ -134,6 +188,28 @@ async def latest(tx: Tx, organisation_id: UUID, wanted: Wanted, limit: int) -> l
     if wanted.about is None:
         return await tx.all(LATEST, *bounds)
     return await tx.all(LATEST_ABOUT, *bounds, wanted.about.id, wanted.about.kind)
+
+
+async def following(tx: Tx, organisation_id: UUID, cut: Cut, after: tuple[int, datetime], limit: int) -> list[Entry]:
+    """Entries of `cut` after the number and time `after`, oldest first."""
+    bounds = (organisation_id, *after, cut.last_seq, cut.start, cut.end, cut.actor, cut.action, limit)
+    if cut.about is None:
+        return await tx.all(FOLLOWING, *bounds)
+    return await tx.all(FOLLOWING_ABOUT, *bounds, cut.about.id, cut.about.kind)
+
+
+async def fitting(tx: Tx, organisation_id: UUID, cut: Cut, after: tuple[int, datetime], limit: int) -> int:
+    """How many entries `cut` has after the number and time `after`, counted up to `limit`."""
+    bounds = (organisation_id, *after, cut.last_seq, cut.start, cut.end, cut.actor, cut.action, limit)
+    if cut.about is None:
+        return await tx.one(FITTING, *bounds)
+    return await tx.one(FITTING_ABOUT, *bounds, cut.about.id, cut.about.kind)
+
+
+async def hashes(tx: Tx, organisation_id: UUID, numbers: Sequence[int]) -> dict[int, bytes]:
+    """The seals of the entries with these numbers, as far as they are there."""
+    found = await tx.all(HASHES, organisation_id, list(numbers), 2 * len(numbers))
+    return {sealed.seq: sealed.hash for sealed in found}
 
 
 async def make_partitions(tx: Tx) -> int:

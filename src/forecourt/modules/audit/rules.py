@@ -14,6 +14,8 @@ from forecourt.modules.audit.contract import AuditObject, Fault
 START = hashlib.sha256(b"forecourt audit chain 1").digest()
 """What the first entry follows."""
 MAX_MENTIONS = 50
+FORMULA_SIGNS = "=+-@\t\r\n＝＋－＠"
+"""What a spreadsheet takes for the beginning of a formula, full-width forms too."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -64,6 +66,16 @@ def break_in(entries: Iterable[Entry], seq: int, before: bytes) -> Fault | None:
             return Fault(entry.seq, "does not match its seal: it, or the entry before it, was changed")
         seq, before = entry.seq, entry.hash
     return None
+
+
+def follows(entry: Entry, before: bytes | None) -> bool:
+    """Whether `entry` is as it was sealed behind an entry with the hash `before`; None when that entry is not there."""
+    return before is not None and seal(entry, before) == entry.hash
+
+
+def as_cell(text: str) -> str:
+    """`text` as a cell that no spreadsheet runs: one that looks like a formula gets an apostrophe in front."""
+    return f"'{text}" if text.startswith(tuple(FORMULA_SIGNS)) else text
 
 
 def mentions(details: Mapping[str, object]) -> list[AuditObject]:

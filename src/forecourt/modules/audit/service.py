@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,22 +12,48 @@ import msgspec
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import ModuleDatabase, Tx
-from forecourt.kernel.events import Envelope
+from forecourt.kernel.errors import Invalid
+from forecourt.kernel.events import Envelope, emit
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.modules.audit import queries
-from forecourt.modules.audit.contract import HOUSE, AuditActor, AuditEntry, AuditObject, Fault, Proof
-from forecourt.modules.audit.queries import Head, Wanted
-from forecourt.modules.audit.rules import START, Entry, break_in, link, mentions, subject
+from forecourt.modules.audit.contract import (
+    HOUSE,
+    AuditActor,
+    AuditEntry,
+    AuditExported,
+    AuditObject,
+    ExportedEntry,
+    ExportFormat,
+    ExportTooLarge,
+    Fault,
+    Proof,
+)
+from forecourt.modules.audit.queries import Cut, Head, Wanted
+from forecourt.modules.audit.rules import START, Entry, break_in, follows, link, mentions, subject
 
 STRETCH = 1_000
 """So many entries are verified at a time: a chain of any length fits in memory."""
 CHAINS_AT_ONCE = 500
+MAX_EXPORTED = 100_000
+"""So many entries one export holds; a longer record is taken out piece by piece, by time."""
+MAX_EXPORT_SPAN = timedelta(days=366)
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 END = datetime(2200, 1, 1, tzinfo=UTC)
 LAST_SEQ = 2**62
+FROM_THE_FIRST = (0, BEGINNING)
 
 ENTRIES = Keyset("audit", int)
 _encode = msgspec.json.Encoder().encode
+
+
+class Export(msgspec.Struct, frozen=True):
+    """Entries on their way out of the house, oldest first, in portions. `head` is the chain's end when the export began."""
+
+    start: datetime
+    end: datetime
+    entries: int
+    head: str
+    portions: AsyncIterator[list[ExportedEntry]]
 
 
 class AuditService:
@@ -99,6 +125,70 @@ class AuditService:
             rows = await queries.latest(tx, ctx.organisation_id or HOUSE, wanted, limit + 1)
         return ENTRIES.page(rows, limit, lambda row: row.seq).map(shown)
 
+    # --- taking out
+
+    async def export(
+        self,
+        ctx: Context,
+        format: ExportFormat,
+        *,
+        about: AuditObject | None = None,
+        actor: UUID | None = None,
+        action: str = "",
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> Export:
+        """Entries of `ctx`'s organisation in the order of the chain, up to now; says so in the record itself.
+
+        Times are `[start, end)`: without an end, up to now; without a start, the 366 days before the end. What is written while
+        the export runs is not in it. Raises Invalid for a span that is longer or empty, ExportTooLarge beyond MAX_EXPORTED.
+        """
+        organisation_id = ctx.organisation_id or HOUSE
+        until = end or self._clock.now()
+        start = start or until - MAX_EXPORT_SPAN
+        if not start < until:
+            raise Invalid.field("to", "must come after `from`")
+        if until - start > MAX_EXPORT_SPAN:
+            raise Invalid.field("from", "at most 366 days before `to`")
+        async with self._db.tx(ctx) as tx:
+            # An entry added outside the chain has a number beyond its end. It is shown too, as what it is.
+            top = await queries.top(tx, organisation_id)
+            head = await queries.chain(tx, organisation_id)
+            cut = Cut(max(top, head.seq), start, end or END, actor, action, about)
+            entries = await queries.fitting(tx, organisation_id, cut, FROM_THE_FIRST, MAX_EXPORTED + 1)
+            if entries > MAX_EXPORTED:
+                raise ExportTooLarge(f"at most {MAX_EXPORTED:,} entries; choose a shorter time")
+            emit(
+                tx,
+                AuditExported(
+                    organisation_id=organisation_id,
+                    format=format,
+                    start=start,
+                    end=until,
+                    about=f"{about.kind}:{about.id}" if about else "",
+                    by=str(actor or ""),
+                    action=action,
+                    entries=entries,
+                    head=head.hash.hex(),
+                ),
+            )
+        return Export(start, until, entries, head.hash.hex(), self._portions(ctx, organisation_id, cut, head.seq))
+
+    async def _portions(self, ctx: Context, organisation_id: UUID, cut: Cut, head_seq: int) -> AsyncIterator[list[ExportedEntry]]:
+        """Each portion in a transaction of its own: nothing is held while a slow reader reads, and entries do not change."""
+        after = FROM_THE_FIRST
+        while True:
+            async with self._db.read(ctx) as tx:
+                rows = await queries.following(tx, organisation_id, cut, after, STRETCH)
+                before = {row.seq: row.hash for row in rows} | {0: START}
+                others = [row.seq - 1 for row in rows if row.seq - 1 not in before]
+                before |= await queries.hashes(tx, organisation_id, others) if others else {}
+            if rows:
+                yield [_leaving(row, intact=row.seq <= head_seq and follows(row, before.get(row.seq - 1))) for row in rows]
+                after = (rows[-1].seq, rows[-1].at)
+            if len(rows) < STRETCH:
+                return
+
     # --- verifying
 
     async def verify(self, ctx: Context, *, noted: str = "") -> Proof:
@@ -152,6 +242,10 @@ class AuditService:
         """The partitions of this year and the next."""
         async with self._db.tx(ctx) as tx:
             await queries.make_partitions(tx)
+
+
+def _leaving(entry: Entry, *, intact: bool) -> ExportedEntry:
+    return ExportedEntry(**msgspec.structs.asdict(shown(entry)), intact=intact)
 
 
 def shown(entry: Entry) -> AuditEntry:

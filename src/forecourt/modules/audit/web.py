@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -12,8 +13,8 @@ from forecourt.kernel.http.operation import Api, Html, Redirect, Visit, action, 
 from forecourt.kernel.paging import Paged
 from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
-from forecourt.kernel.web.views import Choice
-from forecourt.modules.audit.contract import AuditEntry
+from forecourt.kernel.web.views import Choice, Link
+from forecourt.modules.audit.contract import AuditEntry, ExportFormat
 from forecourt.modules.audit.http import Action, ObjectRef, object_of
 from forecourt.modules.audit.service import AuditService
 from forecourt.modules.identity.contract import Identity
@@ -66,13 +67,15 @@ class AuditPages(Api):
         """Who did what, newest first."""
         organisation = await self._venues.organisation(visit.ctx, org_id)
         tz = ZoneInfo(organisation.timezone)
+        start = _midnight(query.from_, tz)
+        end = _midnight(query.to + timedelta(days=1), tz) if query.to else None
         found = await self._service.entries(
             visit.ctx,
             about=object_of(query.object) if query.object else None,
             actor=query.actor,
             action=query.action or "",
-            start=_midnight(query.from_, tz),
-            end=_midnight(query.to + timedelta(days=1), tz) if query.to else None,
+            start=start,
+            end=end,
             limit=SHOWN,
             cursor=query.cursor,
         )
@@ -96,16 +99,19 @@ class AuditPages(Api):
             ],
             next_href=_href(here, query, action=query.action, cursor=found.next_cursor) if found.next_cursor else "",
             clear_href=here,
+            exports=[_export(org_id, query, format, start, end) for format in ExportFormat],
             narrowed=bool(query.object or query.actor or query.action or query.from_ or query.to),
         )
 
     @action("/orgs/{org_id}/audit/verify", access=READ)
     async def verify(self, visit: Visit, org_id: UUID) -> Redirect:
         """Recomputes the chain and says whether it is intact."""
-        proof = await self._service.verify(visit.ctx)
+        proof, say = await self._service.verify(visit.ctx), partial(self._pages.text, visit)
         if proof.fault is not None:
-            return Redirect(f"/orgs/{org_id}/audit", toast=f"Broken: entry {proof.fault.seq} {proof.fault.what}")
-        return Redirect(f"/orgs/{org_id}/audit", toast=f"Intact: {proof.entries} entries, ending with {proof.head[:12]}")
+            toast = say("audit.broken", seq=proof.fault.seq, what=proof.fault.what)
+        else:
+            toast = say("audit.is_intact", n=proof.entries, head=proof.head[:12])
+        return Redirect(f"/orgs/{org_id}/audit", toast=toast)
 
 
 def _midnight(day: date | None, tz: ZoneInfo) -> datetime | None:
@@ -115,6 +121,13 @@ def _midnight(day: date | None, tz: ZoneInfo) -> datetime | None:
 def _href(here: str, query: AuditPageQuery, *, action: str | None, cursor: str | None = None) -> str:
     values = {"object": query.object, "actor": query.actor, "action": action, "from": query.from_, "to": query.to}
     return with_query(here, {**values, "cursor": cursor})
+
+
+def _export(org_id: UUID, query: AuditPageQuery, format: ExportFormat, start: datetime | None, end: datetime | None) -> Link:
+    """What the page shows, all its pages together, as a file."""
+    narrowed = {"object": query.object, "actor": query.actor, "action": query.action, "from": start, "to": end}
+    href = with_query(f"/v1/orgs/{org_id}/audit/export", {"format": format, **narrowed})
+    return Link({ExportFormat.CSV: "CSV", ExportFormat.JSONL: "JSON Lines"}[format], href)
 
 
 def _line(entry: AuditEntry, names: dict[UUID, str], here: str) -> Line:
