@@ -30,6 +30,7 @@ from forecourt.kernel.http.gate import AccountClosed, Gate, Pass
 from forecourt.kernel.live import Hub, end
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.presence import State
+from forecourt.kernel.replica import newest
 from forecourt.kernel.topics import MAX_TOPIC, Subscription, TopicSource
 from forecourt.realtime.channel import Channel
 from forecourt.realtime.client import Client, Credentials
@@ -277,7 +278,8 @@ class Realtime:
     async def _work(self, client: Client, message: bytes) -> None:
         op = decode_op(message)
         try:
-            await self._do(client, op, message)
+            with newest():  # whoever is on a socket was just told of something
+                await self._do(client, op, message)
         except Problem as problem:
             client.queue(failed(problem, op))
         except Exception as e:
