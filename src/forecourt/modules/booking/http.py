@@ -17,6 +17,7 @@ from forecourt.kernel.paging import Page
 from forecourt.modules.booking.calendar import CONTENT_TYPE
 from forecourt.modules.booking.contract import (
     AdminCannotBook,
+    Availability,
     Block,
     BlockPreview,
     BookingOut,
@@ -146,6 +147,12 @@ class History(msgspec.Struct, frozen=True):
     items: list[TransitionRow]
 
 
+class Availabilities(msgspec.Struct, frozen=True):
+    """The free times of several venues."""
+
+    items: list[Availability]
+
+
 def _calendar(content: bytes, request: Request) -> Raw:
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
@@ -162,12 +169,12 @@ class BookingApi(Api):
 
     # --- free times and prices
 
-    @get("/v1/venues/{venue_id}/availability", access=PUBLIC)
+    @get("/v1/venues/{venue_id}/availability", access=PUBLIC, shows=Availability)
     async def availability(self, ctx: Context, venue_id: UUID, query: AvailabilityQuery) -> Raw:
         """Free starts at a venue, with prices. At most 31 days and 100 things at once."""
         return Raw(await self.service.availability(ctx, venue_id, query.ask()), "application/json")
 
-    @get("/v1/availability", access=PUBLIC)
+    @get("/v1/availability", access=PUBLIC, shows=Availabilities)
     async def availabilities(self, ctx: Context, query: ManyQuery) -> Raw:
         """Free starts at several venues, named or near a point.
 
