@@ -185,7 +185,7 @@ def shared_memory() -> Finding:
 
 
 def program(name: str, find: Callable[[], Path]) -> Finding:
-    cure = "Install Forecourt again with all its packages, on a system with glibc (not Alpine)."
+    cure = "Install `forecourt[engines]`, on a system with glibc (not Alpine)."
     try:
         done = subprocess.run([find(), "--version"], check=False, capture_output=True, text=True, timeout=30)  # noqa: S603
     except EngineError as error:
