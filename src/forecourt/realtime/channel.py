@@ -144,10 +144,11 @@ class Channel:
         dirty = self._server.dirty_clients
         for client in self.clients:
             if not client.closing:
-                out = client.out
-                if not out:
+                if client.out:
+                    client.out += joined
+                else:
                     dirty.append(client)
-                out.append(joined)
+                    client.out = joined
         self._server.delivered(len(frames) * len(self.clients))
 
     def rest(self, now: float) -> None:

@@ -31,6 +31,7 @@ RATE_PER_S = 50.0
 LINGER_S = 5.0
 """How long a closed socket may take to read what it was sent."""
 
+_write = os.write
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 _PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
 
@@ -86,7 +87,7 @@ class Client(WSListener):
         self._transport: WSTransport | None = None
         self._wire: asyncio.Transport | None = None
         self._fd = -1
-        self.out: list[bytes] = []
+        self.out = b""
         """What this turn of the loop has for the client."""
         self._waiting: deque[bytes] | None = None
         self._working = False
@@ -100,21 +101,22 @@ class Client(WSListener):
         """Whole frames, written at the end of this turn of the loop together with what else it has for this client."""
         if self.closing:
             return
-        if not self.out:
+        if self.out:
+            self.out += frames
+        else:
             self._server.dirty(self)
-        self.out.append(frames)
+            self.out = frames
 
     def flush(self) -> None:
-        out = self.out
+        data = self.out
         wire = self._wire
-        if wire is None or not out:
+        if wire is None or not data:
             return
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
+        self.out = b""
         # Straight to the kernel while nothing waits before it: half the cost of a write through the loop's transport.
         if not wire.get_write_buffer_size() and not wire.is_closing():
             try:
-                sent = os.write(self._fd, data)
+                sent = _write(self._fd, data)
             except OSError:
                 sent = 0  # full, or broken: the transport finds out which
             if sent == len(data):
@@ -163,7 +165,7 @@ class Client(WSListener):
         self.closing = True
         self._transport = self._wire = None
         self._waiting = None
-        self.out.clear()
+        self.out = b""
         self._server.gone(self)
 
     def pause_writing(self) -> None:
