@@ -1,8 +1,8 @@
 """What ten times the bookings does to reads: a hundred thousand, measured; a million, measured again.
 
 The same clubs and the same people get their past: years of completed bookings with their claims. So every table, every index
-and every person's list is ten times as long, and nothing else has changed. Answers are as long as before: a page of five of one's own
-bookings, which almost everybody has from the beginning.
+and every person's list is ten times as long, and nothing else has changed. Answers are as long as before: a page of one's own
+bookings has five, which almost everybody has from the beginning.
 """
 
 from __future__ import annotations
