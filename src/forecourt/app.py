@@ -100,6 +100,8 @@ class House:
         self.assets = Assets()
         self.pages = Pages(self.assets, template_folders(), reload=False)
         self.surroundings = Surroundings(self.pages, settings.env.value, clock)
+        self.draining = False
+        """Set when the process has been told to stop: `/readyz` says so, and nobody new should come."""
         self.parts: list[Part] = []
         self._work: list[asyncio.Task[None]] = []
         self._dispatcher: EventDispatcher | None = None

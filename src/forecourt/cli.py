@@ -17,12 +17,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 from uuid import UUID
 
+import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
 from forecourt import backups
 from forecourt.engines import EngineError, Engines, engines_running_in, start_engines
+from forecourt.gateway import command as gateways
 from forecourt.kernel.errors import Misconfigured, Problem
 from forecourt.kernel.log import configure
 from forecourt.kernel.settings import Settings, SettingsError
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from forecourt.demo.fill import Made
     from forecourt.demo.show import Report
     from forecourt.modules.audit.contract import Proof
+    from forecourt.process import Crew
+    from forecourt.split import SplitHouse
 
 app = App(name="forecourt", help="The platform for places people book, play and stay at.", version="0.1.0")
 account = App(name="account", help="Accounts, from the command line.")
@@ -41,6 +45,7 @@ audit = App(name="audit", help="The record of what was done.")
 app.command(audit)
 gateway = App(name="gateway", help="What stands in front of a house of several processes.")
 app.command(gateway)
+gateways.add_to(gateway)
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -52,6 +57,8 @@ Modules = Annotated[str, Parameter(help="Only these modules, separated by commas
 
 TEND_S = 1.0
 READY_PAUSE_S = 0.05
+ASKING_S = 0.5
+"""For a process that has just been started to say that it is ready."""
 FILLING_GRACE_S = 10
 
 
@@ -99,14 +106,27 @@ def up(
     data: Data = None,
     demo: Annotated[bool, Parameter(help="Fill a fresh installation with the demo world.")] = True,
     workers: Annotated[int, Parameter(help="Processes that serve; from 2 on, one more does the background work.")] = 1,
+    split: Annotated[
+        bool, Parameter(negative="", help="Every module in a process of its own, behind a gateway (HAProxy).")
+    ] = False,
+    groups: Annotated[str, Parameter(help="With --split: modules that share a process. The rest get one each.")] = "",
     archive: Annotated[Path | None, Parameter(help="A directory on another disk that gets every change as it happens.")] = None,
 ) -> None:
     """Start everything on this machine: PostgreSQL, Valkey, the pages, the API and the background work.
 
     Example: forecourt up --port 8080 --data ~/forecourt
+
+    Example: forecourt up --split --groups venues+booking+payments,identity+people+notifications
     """
     began = time.perf_counter()
     settings = read_settings(data, host, port)
+    if split:
+        if workers > 1:
+            refuse("--workers and --split do not go together: --split says how many processes there are.")
+        _up_split(settings, groups, Opening(began, fill=demo and not settings.production, archive=archive))
+        return
+    if groups:
+        refuse("--groups says how --split divides the modules: give both.")
     listener = listening(settings)
     with steps() as report, engines(settings, report, archive) as running:
         migrate_now(settings, running, report)
@@ -125,6 +145,112 @@ def up(
         out.print("Stopping.")
 
 
+class Opening(msgspec.Struct, frozen=True):
+    """How a house is opened."""
+
+    began: float
+    fill: bool
+    archive: Path | None
+
+
+def _up_split(settings: Settings, groups: str, opening: Opening) -> None:
+    """Everything in processes of their own behind a gateway, tended until Ctrl-C."""
+    from forecourt.process import Crew, CrewLost
+    from forecourt.split import SplitHouse, groups_of
+
+    require_haproxy()
+    house = SplitHouse(groups_of(groups), os.environ)
+    listening(settings).close()  # somebody who has the port is better heard of now
+    lost: CrewLost | None = None
+    with steps() as report, engines(settings, report, opening.archive) as running:
+        migrate_now(settings, running, report)
+        greeting = Greeting(settings, running, opening.began, fill=opening.fill)
+        supervise(running)
+        crew = Crew(house.children(), child_environ(settings, running), _told)
+        stop = _stopped_by_signals()
+        try:
+            _open_split(settings, house, crew, stop, report)
+            if crew.opened:
+                report("Opening the doors")
+                asyncio.run(greeting(None))
+                tell_processes(crew)
+            while not stop.wait(TEND_S):
+                crew.tend()
+            out.print("Stopping.")
+        except CrewLost as e:
+            lost = e
+        finally:
+            crew.stop()
+            house.close()
+            greeting.stop_filling()  # while its database is still there
+    if lost is not None:
+        refuse(str(lost), lost.status)
+
+
+def _open_split(settings: Settings, house: SplitHouse, crew: Crew, stop: threading.Event, report: Callable[[str], None]) -> None:
+    """Starts everybody, and the gateway when all that it leads to are there. Leaves `crew.opened` unset when told to stop."""
+    from forecourt.split import GATEWAY
+
+    crew.start()
+    if _all_answer(house.urls, crew, stop, report):
+        crew.add(house.gateway(f"{settings.http.host}:{settings.http.port}", settings.data / "gateway"))
+        crew.opened = _all_answer({GATEWAY: _own_url(settings)}, crew, stop, report)
+
+
+def _all_answer(urls: dict[str, str], crew: Crew, stop: threading.Event, report: Callable[[str], None]) -> bool:
+    """Waits until everybody is ready; False when told to stop meanwhile."""
+    report(f"Starting {', '.join(urls)}")
+    ready: set[str] = set()
+    while len(ready) < len(urls):
+        if stop.wait(READY_PAUSE_S):
+            return False
+        crew.tend()
+        for name, url in urls.items():
+            if name not in ready and _answers(url):
+                ready.add(name)
+                report(f"{len(ready)} of {len(urls)} answer: {name}")
+    return True
+
+
+def require_haproxy() -> None:
+    """Raises EngineError, with what to do, when the gateway's engine is not installed."""
+    from forecourt.gateway.haproxy import haproxy_program
+
+    try:
+        haproxy_program()
+    except EngineError as e:
+        raise EngineError(
+            f"A split house needs HAProxy as its one door. {e.happened}", f"{e.cure} Or start `forecourt up` without --split."
+        ) from None
+
+
+def _told(text: str) -> None:
+    err.print(f"[yellow]{text}[/]", soft_wrap=True)
+
+
+def tell_processes(crew: Crew) -> None:
+    """Who runs, and what each takes of the machine's memory."""
+    from forecourt.split import memory_bytes
+
+    takes = {name: memory_bytes(pid) // 2**20 for name, pid in crew.running().items()}
+    each = "  ".join(f"{name} {mib}" for name, mib in takes.items())
+    out.print(f"  {len(takes)} processes take {sum(takes.values()):,} MiB of memory, beside the engines:", style="dim")
+    out.print(f"    {each}", style="dim", soft_wrap=True)
+    out.print()
+
+
+def _stopped_by_signals() -> threading.Event:
+    """Set by Ctrl-C or SIGTERM."""
+    stop = threading.Event()
+
+    def finish(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, finish)
+    return stop
+
+
 class Greeting:
     """Says that the house is open, and where; then fills a fresh one with the demo world, beside the server."""
 
@@ -135,7 +261,7 @@ class Greeting:
         self._fill = fill
         self._filling: subprocess.Popen[bytes] | None = None
 
-    async def __call__(self, house: House) -> None:
+    async def __call__(self, _house: House | None) -> None:
         from forecourt.demo import LOG_INS, PASSWORD, begun
 
         if self._fill and not await begun(admin_url(self._settings, self._running)):
@@ -173,42 +299,41 @@ class Greeting:
 
 def _crew(settings: Settings, running: Engines, descriptor: int, workers: int, greeting: Greeting) -> None:
     """Several servers on one socket and one worker, tended until Ctrl-C."""
-    from forecourt.process import Crew, CrewLost
+    from forecourt.process import GRACE_S, Child, Crew, CrewLost
 
     me = [sys.executable, "-m", "forecourt"]
-    commands = [[*me, "serve", "--fd", str(descriptor)] for _ in range(workers)]
-    crew = Crew([*commands, [*me, "worker"]], child_environ(settings, running), [descriptor])
-    stop = threading.Event()
-
-    def finish(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, finish)
+    serving = [Child("`forecourt serve`", [*me, "serve", "--fd", str(descriptor)], fds=[descriptor]) for _ in range(workers)]
+    crew = Crew([*serving, Child("`forecourt worker`", [*me, "worker"])], child_environ(settings, running), _told)
+    stop = _stopped_by_signals()
     crew.start()
     lost: CrewLost | None = None
     try:
         while not (crew.opened or stop.wait(READY_PAUSE_S)):
             crew.tend()
-            crew.opened = _is_ready(settings)
+            crew.opened = _answers(_own_url(settings))
         if crew.opened:
-            asyncio.run(greeting(None))  # type: ignore[arg-type]
+            asyncio.run(greeting(None))
         while not stop.wait(TEND_S):
             crew.tend()
     except CrewLost as e:
         lost = e
     finally:
-        crew.stop()
+        crew.stop(settings.http.drain_s + GRACE_S + 5)
     if lost is not None:
         refuse(str(lost), lost.status)
 
 
-def _is_ready(settings: Settings) -> bool:
+def _own_url(settings: Settings) -> str:
+    host = "127.0.0.1" if settings.http.host == "0.0.0.0" else settings.http.host  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.http.port}"
+
+
+def _answers(url: str) -> bool:
+    """Whether the process there is ready."""
     import httpx
 
-    host = "127.0.0.1" if settings.http.host == "0.0.0.0" else settings.http.host  # noqa: S104
     try:
-        return httpx.get(f"http://{host}:{settings.http.port}/readyz", timeout=2).status_code == 200
+        return httpx.get(f"{url}/readyz", timeout=ASKING_S).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -16,11 +16,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Flag, auto
 from typing import Any
 
+import msgspec
 import structlog
 import uvicorn
 import uvloop
 
 from forecourt.app import Addresses, House
+from forecourt.engines.process import Owner, guarded, kill_group
+from forecourt.kernel.contracts import LEAVING, PREFIX
 from forecourt.kernel.http.front import App, Receive, Send
 from forecourt.kernel.settings import Settings
 
@@ -100,6 +103,28 @@ def sockets_only(app: App) -> App:
     return serve
 
 
+def parting(app: App, house: House) -> App:
+    """Once the process has been told to stop, answers end their connection, and other processes of the house hear that it leaves:
+    when its door closes, nobody has a connection left on which a next request might be lost."""
+
+    async def last(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        more = [(b"connection", b"close")]
+        if scope["path"].startswith(PREFIX):
+            more.append((LEAVING.encode(), b"1"))
+
+        async def answer(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *more]
+            await send(message)
+
+        await app(scope, receive, answer)
+
+    def serve(scope: dict[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
+        return last(scope, receive, send) if house.draining and scope["type"] == "http" else app(scope, receive, send)
+
+    return serve
+
+
 async def live(
     settings: Settings,
     at: Addresses,
@@ -107,12 +132,20 @@ async def live(
     listener: socket.socket | None,
     ready: Callable[[House], Awaitable[None]] | None = None,
 ) -> None:
-    """One process's life: open, serve and work until told to stop, then finish what is under way and close."""
+    """One process's life: open, serve and work until told to stop, then finish what is under way and close.
+
+    Told to stop, a server goes on for `drain_s` while `/readyz` answers 503, so that whoever leads requests to it looks elsewhere
+    first. Told a second time, it does not wait.
+    """
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def told_to_stop() -> None:
+        (hurry if stop.is_set() else stop).set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told_to_stop)
     house = await House.open(settings, at)
     try:
         if Duty.WORK in duty:
@@ -123,7 +156,8 @@ async def live(
             from forecourt.realtime.protocol import Http
 
             config = uvicorn.Config(
-                house.app if Duty.SERVE in duty else sockets_only(house.app),  # type: ignore[arg-type]
+                parting(house.app if Duty.SERVE in duty else sockets_only(house.app), house),  # type: ignore[arg-type]
+                interface="asgi3",
                 http=Http,
                 ws=await house.open_sockets(),  # type: ignore[arg-type] - uvicorn hands it to picows
                 lifespan="off",
@@ -150,6 +184,10 @@ async def live(
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({waiting, *([serving] if serving else [])}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
+        if listener is not None and settings.http.drain_s and stop.is_set():
+            house.draining = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(hurry.wait(), settings.http.drain_s)
         house.hub.hang_up()
         if house.realtime is not None:
             await house.realtime.drain()
@@ -172,25 +210,46 @@ def run(
         runner.run(live(settings, at, duty, listener, ready))
 
 
-class _Post:
-    """One place in the crew: what runs there, since when, and how often it ended at once."""
+class Child(msgspec.Struct, frozen=True):
+    """One process of a crew: how people call it, and how it is started."""
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self.command = list(command)
-        self.child: subprocess.Popen[bytes] | None = None
+    name: str
+    command: Sequence[str]
+    """The program by its whole path, and its arguments."""
+    environ: Mapping[str, str] = {}
+    """Beside what all of the crew have."""
+    fds: Sequence[int] = ()
+    """What it inherits beside its standard streams, such as a listening socket."""
+    goes_first: bool = False
+    """It is stopped, and has ended, before anybody else is told: the door before what lies behind it."""
+    quiet: bool = False
+    """What it says on standard output is for nobody; what goes wrong it says on standard error."""
+
+
+class _Post:
+    """One place in the crew: who belongs there, who runs there, since when, and how often it ended at once."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.process: subprocess.Popen[bytes] | None = None
         self.at = 0.0
-        """When the child was started; without one, when the next is due."""
+        """When the process was started; without one, when the next is due."""
         self.quick_deaths = 0
 
 
 class Crew:
-    """Child processes that share a listening socket. One that dies is started again, after a pause that grows with every quick
-    death; one that cannot run as it is set up, or does not stay before the house was ever open, ends the crew."""
+    """Processes that make up a house together. One that dies is started again, after a pause that grows with every quick death;
+    one that cannot run as it is set up, or does not stay before the house was ever open, ends the crew.
 
-    def __init__(self, commands: Sequence[Sequence[str]], environ: Mapping[str, str], pass_fds: Sequence[int]) -> None:
-        self._posts = [_Post(command) for command in commands]
+    Start and tend it from the main thread, which lives as long as the program: whoever was started gets SIGTERM when that thread
+    ends, also when the program is killed. The terminal's Ctrl-C does not reach them; `stop` does.
+    """
+
+    def __init__(self, children: Sequence[Child], environ: Mapping[str, str], say: Callable[[str], None] | None = None) -> None:
+        """`say` hears, in plain words, who died and when it is started again."""
+        self._posts = [_Post(child) for child in children]
         self._environ = dict(environ)
-        self._fds = tuple(pass_fds)
+        self._say = say
         self.opened = False
         """Set it once the house has been open: from then on nobody is given up, whatever the database goes through."""
 
@@ -198,46 +257,78 @@ class Crew:
         for post in self._posts:
             self._spawn(post)
 
+    def add(self, child: Child) -> None:
+        """One more, who is started at once."""
+        post = _Post(child)
+        self._posts.append(post)
+        self._spawn(post)
+
+    def running(self) -> dict[str, int]:
+        """Who runs, by name, and its process id."""
+        return {post.child.name: post.process.pid for post in self._posts if post.process is not None}
+
     def _spawn(self, post: _Post) -> None:
-        post.child = subprocess.Popen(post.command, env=self._environ, pass_fds=self._fds, stdin=subprocess.DEVNULL)  # noqa: S603
+        owner = Owner("self", os.geteuid())
+        post.process = subprocess.Popen(  # noqa: S603
+            guarded(post.child.command, owner, signal.SIGTERM),
+            env=self._environ | dict(post.child.environ),
+            pass_fds=post.child.fds,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if post.child.quiet else None,
+            start_new_session=True,
+        )
         post.at = time.monotonic()
 
     def tend(self) -> None:
         """Starts again whoever died. Call it about once a second. Raises CrewLost."""
         now = time.monotonic()
         for post in self._posts:
-            if post.child is None:
+            if post.process is None:
                 if post.at <= now:
                     self._spawn(post)
-            elif post.child.poll() is not None:
-                self._bury(post, post.child.returncode, now)
+            elif post.process.poll() is not None:
+                self._bury(post, post.process.returncode, now)
 
     def _bury(self, post: _Post, status: int, now: float) -> None:
-        post.child = None
+        post.process = None
         post.quick_deaths = post.quick_deaths + 1 if now - post.at < QUICK_S else 0
-        name = next((duty for duty in ("serve", "worker") if duty in post.command), post.command[-1])
-        log.warning("process_died", command=name, code=status, quick_deaths=post.quick_deaths)
+        name = post.child.name
+        log.warning("process_died", name=name, code=status, quick_deaths=post.quick_deaths)
         if status == SET_UP_WRONGLY:
-            raise CrewLost(f"`forecourt {name}` cannot run as it is set up; it says why above.", status)
+            raise CrewLost(f"{name} cannot run as it is set up; it says why above.", status)
         if post.quick_deaths >= QUICK_DEATHS and not self.opened:
             times = f"ended {post.quick_deaths} times within seconds of its start (exit status {status})"
-            raise CrewLost(f"`forecourt {name}` {times}; its last words are above.", 1)
-        post.at = now + min(RESTART_PAUSE_S * 2 ** max(0, post.quick_deaths - 1), LONGEST_PAUSE_S)
+            raise CrewLost(f"{name} {times}; its last words are above.", 1)
+        pause_s = min(RESTART_PAUSE_S * 2 ** max(0, post.quick_deaths - 1), LONGEST_PAUSE_S)
+        post.at = now + pause_s
+        if self._say is not None:
+            self._say(f"{name} {_ended(status)} and is started again in {pause_s:.0f} s.")
 
-    def stop(self) -> None:
-        children = [post.child for post in self._posts if post.child is not None]
-        for child in children:
+    def stop(self, patience_s: float = GRACE_S + 5) -> None:
+        """Ends everybody; who has not ended after `patience_s` is killed."""
+        for first in (True, False):
+            self._end([post for post in self._posts if post.child.goes_first is first], patience_s)
+
+    def _end(self, posts: Sequence[_Post], patience_s: float) -> None:
+        processes = [post.process for post in posts if post.process is not None]
+        for process in processes:
             with contextlib.suppress(ProcessLookupError):
-                child.send_signal(signal.SIGTERM)
-        until = time.monotonic() + GRACE_S + 5
-        for child in children:
+                process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + patience_s
+        for process in processes:
             try:
-                child.wait(max(0.1, until - time.monotonic()))
+                process.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-        for post in self._posts:
-            post.child = None
+                kill_group(process.pid)
+                process.wait()
+        for post in posts:
+            post.process = None
+
+
+def _ended(status: int) -> str:
+    if status >= 0:
+        return f"ended with exit status {status}"
+    return f"was killed by signal {-status} ({signal.strsignal(-status) or 'unknown'})"
 
 
 def die_with_parent() -> None:

@@ -20,30 +20,18 @@ from forecourt.kernel.http.reference import Chapter, chapters
 from forecourt.kernel.metrics import CONTENT_TYPE
 from forecourt.kernel.web.gallery import gallery
 from forecourt.realtime.document import with_socket
+from forecourt.status import CHECK_TIMEOUT_S, DATABASE, KEPT_S, VALKEY, Dependency, HouseStatus, Lookout, Readiness, took_ms
 
 if TYPE_CHECKING:
     from forecourt.app import House
 
 VERSION = "0.1.0"
-CHECK_TIMEOUT_S = 2.0
 
 _ALIVE = Query(int, "select 1")
 
 
 class Health(msgspec.Struct, frozen=True):
     status: str
-
-
-class Dependency(msgspec.Struct, frozen=True):
-    name: str
-    ok: bool
-    took_ms: float
-    detail: str = ""
-
-
-class Readiness(msgspec.Struct, frozen=True):
-    status: str
-    dependencies: list[Dependency]
 
 
 class SystemApi(Api):
@@ -53,6 +41,8 @@ class SystemApi(Api):
         self._house = house
         self._openapi = b""
         self._chapters: list[Chapter] = []
+        modules = [part.name for part in house.parts]
+        self._lookout = Lookout(modules, house.settings.topology.peers, self._readiness, house.peers, house.clock)
 
     def describe(self, operations: list[Operation]) -> None:
         """Prepares the documents of everything that this process serves."""
@@ -67,11 +57,25 @@ class SystemApi(Api):
 
     @get("/readyz", access=PUBLIC)
     async def ready(self) -> Reply[Readiness]:
-        """The process and what it needs work; 503 when something does not."""
-        found = await asyncio.gather(self._check("database", self._database()), self._check("valkey", self._valkey()))
+        """The process and what it needs work; 503 when something does not, or when the process is about to end."""
+        found = await self._readiness()
+        return Reply(found, 200 if found.status == "ready" else 503)
+
+    @get("/api/status", access=PUBLIC)
+    async def status(self) -> Reply[HouseStatus]:
+        """How every service is, and what all of them need.
+
+        Always 200: `status` says it. In a house of several processes each of them is asked; the answer is up to two seconds old.
+        """
+        return Reply(await self._lookout.look(), headers={"Cache-Control": f"public, max-age={KEPT_S:.0f}"})
+
+    async def _readiness(self) -> Readiness:
+        found = await asyncio.gather(self._check(DATABASE, self._database()), self._check(VALKEY, self._valkey()))
+        if self._house.draining:
+            return Readiness("draining", list(found))
         # Valkey may vanish at any moment: slower, but ready.
-        ok = all(d.ok for d in found if d.name != "valkey")
-        return Reply(Readiness("ready" if ok else "not ready", list(found)), 200 if ok else 503)
+        ok = all(d.ok for d in found if d.name != VALKEY)
+        return Readiness("ready" if ok else "not ready", list(found))
 
     async def _check(self, name: str, probe: object) -> Dependency:
         began = time.perf_counter()
@@ -79,8 +83,8 @@ class SystemApi(Api):
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 await probe  # type: ignore[misc]
         except (OSError, TimeoutError, ValkeyError, Problem) as e:
-            return Dependency(name, False, _ms(began), type(e).__name__)
-        return Dependency(name, True, _ms(began))
+            return Dependency(name, False, took_ms(began), type(e).__name__)
+        return Dependency(name, True, took_ms(began))
 
     async def _database(self) -> None:
         async with self._house.database.module("kernel").read(service_context("readyz")) as tx:
@@ -161,7 +165,3 @@ class SystemApi(Api):
         if self._house.settings.production:
             raise NotFound
         return self._house.surroundings.page("dev/ui.html", visit, values=gallery(self._house.clock.now()))
-
-
-def _ms(began: float) -> float:
-    return round((time.perf_counter() - began) * 1000, 2)

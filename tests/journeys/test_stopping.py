@@ -23,7 +23,7 @@ from tests.journeys.world import PASSWORD, World
 
 from forecourt import process
 from forecourt.kernel.migrate import APP_ROLE
-from forecourt.process import QUICK_DEATHS, SET_UP_WRONGLY, Crew, CrewLost
+from forecourt.process import QUICK_DEATHS, SET_UP_WRONGLY, Child, Crew, CrewLost
 
 IN_FLIGHT = 8
 PATIENCE_S = 60
@@ -141,7 +141,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def crew_of(script: str, tmp_path: Path) -> Crew:
     """A crew of one who writes down each start."""
-    return Crew([["sh", "-c", f"echo >> {tmp_path}/starts; {script}"]], os.environ, [])
+    return Crew([Child("somebody", ["/bin/sh", "-c", f"echo >> {tmp_path}/starts; {script}"])], os.environ)
 
 
 def tend_until(crew: Crew, holds: Callable[[], bool]) -> None:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from forecourt.app import House
+from forecourt.wiring import MODULES
 
 HTML = {"Accept": "text/html"}
 
@@ -15,6 +16,30 @@ async def test_the_house_says_that_it_lives_and_what_it_needs(client: httpx.Asyn
     ready = await client.get("/readyz")
     assert ready.status_code == 200
     assert {d["name"]: d["ok"] for d in ready.json()["dependencies"]} == {"database": True, "valkey": True}
+
+
+async def test_one_process_tells_everybody_how_each_of_its_modules_is(client: httpx.AsyncClient, house: House) -> None:
+    answer = await client.get("/api/status")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "public, max-age=2")
+    told = answer.json()
+    assert told["status"] == "ok"
+    assert {s["name"]: s["status"] for s in told["services"]} == dict.fromkeys(MODULES, "ok")
+    assert {d["name"]: d["status"] for d in told["dependencies"]} == {"database": "ok", "valkey": "ok"}
+    assert all(s["took_ms"] > 0 for s in told["services"])
+    assert house.at.database_url not in answer.text and house.at.valkey_url not in answer.text
+    document = (await client.get("/openapi.json")).json()
+    shown = document["paths"]["/api/status"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert shown == {"$ref": "#/components/schemas/HouseStatus"}
+
+
+async def test_a_process_that_is_about_to_end_says_so(client: httpx.AsyncClient, house: House) -> None:
+    house.draining = True
+    try:
+        leaving = await client.get("/readyz")
+    finally:
+        house.draining = False
+    assert (leaving.status_code, leaving.json()["status"]) == (503, "draining")
+    assert (await client.get("/readyz")).json()["status"] == "ready"
 
 
 async def test_requests_are_counted_by_route_and_not_by_path(client: httpx.AsyncClient) -> None:

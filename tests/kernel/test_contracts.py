@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -91,6 +92,7 @@ class Server:
         self.house = House()
         self.exchange = serve(Courts, self.house, KeyRing([NEW, OLD]))
         self.break_next = 0
+        self.leaving = False
 
     async def app(self, scope, receive, send) -> None:
         if scope["type"] != "http":
@@ -107,24 +109,52 @@ class Server:
         else:
             given = {k.decode(): v.decode() for k, v in scope["headers"]}
             status, headers, answer = await self.exchange.handle(scope["path"], given, body)
+        if self.leaving:
+            headers = {**headers, contracts.LEAVING: "1"}
         fields = [(k.encode(), v.encode()) for k, v in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": answer})
 
 
-@pytest.fixture
-async def served() -> AsyncIterator[tuple[Server, str, httpx.AsyncClient]]:
-    server = Server()
+@asynccontextmanager
+async def serving(server: Server) -> AsyncIterator[str]:
+    """Where it can be called."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         s.listen()
         program = uvicorn.Server(uvicorn.Config(server.app, log_level="error", lifespan="off", interface="asgi3"))
         program.install_signal_handlers = lambda: None
         task = asyncio.create_task(program._serve(sockets=[s]))
-        async with httpx.AsyncClient() as client:
-            yield server, f"http://127.0.0.1:{s.getsockname()[1]}", client
+        yield f"http://127.0.0.1:{s.getsockname()[1]}"
         program.should_exit = True
         await task
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[Server, str, httpx.AsyncClient]]:
+    server = Server()
+    async with serving(server) as url, httpx.AsyncClient() as client:
+        yield server, url, client
+
+
+class Pair:
+    """Two processes that answer the same contract, and a board that knows both."""
+
+    def __init__(self, servers: tuple[Server, Server], urls: tuple[str, str], client: httpx.AsyncClient) -> None:
+        self.one, self.other = servers
+        self.urls = urls
+        self.board = Switchboard({contracts.module_of(Courts): urls}, KeyRing([NEW]), client)
+        self.courts = self.board.call(Courts)
+
+    def calls(self) -> tuple[int, int]:
+        return self.one.house.calls, self.other.house.calls
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    one, other = Server(), Server()
+    async with serving(one) as a, serving(other) as b, httpx.AsyncClient() as client:
+        yield Pair((one, other), (a, b), client)
 
 
 async def no_pause(_: float) -> None:
@@ -262,6 +292,50 @@ async def test_only_idempotent_methods_are_tried_again(served) -> None:
     server.break_next = 3
     with pytest.raises(Unavailable):
         await courts.cards(CTX, [])
+
+
+async def test_processes_that_answer_the_same_contract_are_called_in_turn(pair: Pair) -> None:
+    for _ in range(4):
+        await pair.courts.cards(CTX, [])
+    assert pair.calls() == (2, 2)
+
+
+async def test_one_that_does_not_answer_costs_nobody_a_call(pair: Pair) -> None:
+    pair.one.break_next = 2
+    for _ in range(6):
+        assert await pair.courts.cards(CTX, []) == []
+    assert sum(pair.calls()) == 6
+    assert pair.one.house.calls > 0, "it is asked again"
+
+
+async def test_one_that_said_it_leaves_is_left_alone(pair: Pair) -> None:
+    pair.one.leaving = True
+    for _ in range(6):
+        await pair.courts.cards(CTX, [])
+    assert pair.calls() == (1, 5), "the call in whose answer it said so was its last"
+
+
+async def test_one_that_leaves_is_called_all_the_same_when_it_is_the_only_one(served) -> None:
+    server, url, client = served
+    server.leaving = True
+    courts = remote(Courts, url, KeyRing([NEW]), client)
+    for _ in range(3):
+        assert await courts.cards(CTX, []) == []
+    assert server.house.calls == 3
+
+
+async def test_when_none_of_several_answers_the_call_ends_after_three_tries(pair: Pair) -> None:
+    pair.one.break_next = pair.other.break_next = 10
+    with pytest.raises(Unavailable):
+        await pair.courts.cards(CTX, [])
+    assert pair.one.break_next + pair.other.break_next == 20 - contracts.TRIES
+
+
+async def test_a_call_that_may_have_arrived_is_not_sent_to_another_process(pair: Pair) -> None:
+    pair.one.break_next = pair.other.break_next = 1
+    with pytest.raises(Unavailable):
+        await pair.courts.fail(CTX, "taken")
+    assert pair.one.break_next + pair.other.break_next == 1
 
 
 def test_a_breaker_opens_probes_and_closes() -> None:

@@ -47,6 +47,20 @@ def test_every_fault_is_named_at_once() -> None:
     assert all(any(name in fault for fault in caught.value.faults) for name in names)
 
 
+def test_a_peer_may_have_several_addresses() -> None:
+    environ = {"FORECOURT_PEERS": "venues=http://a:8000/|http://b:8000,people=http://c:8000", "FORECOURT_MODULES": "booking"}
+    peers = Settings.read(environ | {"FORECOURT_CONTRACT_KEYS": STRONG, "FORECOURT_SECRET_KEY": STRONG}).topology.peers
+    assert peers == {"venues": ("http://a:8000", "http://b:8000"), "people": ("http://c:8000",)}
+    for wrong in ("venues=http://a:8000|", "venues=http://a:8000|b:8000", "venues=|"):
+        with pytest.raises(SettingsError, match="FORECOURT_PEERS"):
+            Settings.read(environ | {"FORECOURT_PEERS": wrong})
+
+
+@pytest.mark.parametrize(("given", "drain_s"), [({}, 5), ({"FORECOURT_DRAIN_S": "0"}, 0), ({"FORECOURT_DRAIN_S": "20"}, 20)])
+def test_a_server_in_production_leaves_slowly_unless_told_otherwise(given: dict[str, str], drain_s: int) -> None:
+    assert Settings.read(PRODUCTION | given).http.drain_s == drain_s
+
+
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text(STRONG + "\n")

@@ -18,13 +18,11 @@ import asyncio
 import hashlib
 import hmac
 import inspect
-import secrets
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast, get_type_hints
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -36,6 +34,7 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.db import in_transaction
 from forecourt.kernel.errors import DeadlineExceeded, FieldError, Internal, Problem, Unavailable
 from forecourt.kernel.faults import as_problem
+from forecourt.kernel.log import TRACE
 from forecourt.kernel.settings import ContractKey
 
 P = TypeVar("P")
@@ -55,6 +54,10 @@ FAULT = "application/vnd.forecourt.fault+msgpack"
 
 _H_KEY, _H_TIME, _H_SIGNATURE = "x-forecourt-key", "x-forecourt-time", "x-forecourt-signature"
 _H_CONTEXT, _H_BUDGET, _H_TRACE = "x-forecourt-context", "x-forecourt-budget-ms", "traceparent"
+LEAVING = "x-forecourt-leaving"
+"""In the answers of a process that is about to end: callers who know another go there from now on."""
+LEAVING_S = 15.0
+"""So long they do; by then it has ended, or it is back."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("forecourt.contracts")
 _encode = msgspec.msgpack.Encoder().encode
@@ -285,7 +288,11 @@ class _Local:
     async def carry(self, method: Method, ctx: Context, arguments: msgspec.Struct) -> object:
         sent = method.decode_arguments(_encode(arguments))
         try:
-            result = await self.answer(method, ctx, sent)
+            if telemetry.enabled():
+                with telemetry.span(f"{method.contract}.{method.name}"):
+                    result = await self.answer(method, ctx, sent)
+            else:
+                result = await self.answer(method, ctx, sent)
         except Problem as problem:
             raise decode_problem(encode_problem(problem)) from problem
         return method.decode_result(_encode(result))
@@ -407,42 +414,77 @@ class Breaker:
 # --- remote ------------------------------------------------------------------------------------------------------------
 
 
+class Target:
+    """One process that answers calls: where it is, whether it answers, and whether it said that it leaves."""
+
+    def __init__(self, base_url: str, breaker: Breaker | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.base = base_url.rstrip("/")
+        self.breaker = breaker or Breaker()
+        self._monotonic = monotonic
+        self._back_at = 0.0
+
+    @property
+    def leaving(self) -> bool:
+        return self._monotonic() < self._back_at
+
+    def leaves(self) -> None:
+        """It said so in an answer."""
+        self._back_at = self._monotonic() + LEAVING_S
+
+
 class _Remote:
+    """Calls the processes that answer a protocol in turn; one that does not answer, or is about to leave, only when it must."""
+
     def __init__(
         self,
-        base_url: str,
+        targets: Sequence[Target],
         keys: KeyRing,
         client: httpx.AsyncClient,
-        breaker: Breaker,
         clock: Clock,
         pause: Callable[[float], Awaitable[object]],
     ) -> None:
-        self._base = base_url.rstrip("/")
-        self._prefix = urlsplit(self._base).path
+        self._targets = list(targets)
+        self._turn = 0
         self._keys = keys
         self._client = client
-        self._breaker = breaker
         self._clock = clock
         self._pause = pause
 
     async def carry(self, method: Method, ctx: Context, arguments: msgspec.Struct) -> object:
         body = _encode(arguments)
         pause_s = BACKOFF_S
+        tried: set[Target] = set()
         for tries_left in range(TRIES - 1, -1, -1):
             left_s = self._left_s(ctx)
-            if not self._breaker.admit():
+            target = self._choose(tried)
+            if target is None:
                 raise Unavailable(f"{method.contract} does not answer")
+            tried.add(target)
+            # Whom nobody has asked yet may be asked at once.
+            wait_s = pause_s if len(tried) == len(self._targets) else 0.0
             try:
-                answer = await self._post(method, ctx, body, min(CALL_TIMEOUT_S, left_s))
+                answer = await self._post(target, method, ctx, body, min(CALL_TIMEOUT_S, left_s))
             except _NoAnswer as e:
                 may_retry = (method.idempotent or not e.sent) and tries_left > 0
-                if self._left_s(ctx) <= pause_s or not may_retry:
+                if self._left_s(ctx) <= wait_s or not may_retry:
                     raise Unavailable(f"{method.contract} does not answer") from e
             else:
                 return self._result(method, answer)
-            await self._pause(pause_s)
-            pause_s *= BACKOFF_FACTOR
+            if wait_s:
+                await self._pause(pause_s)
+                pause_s *= BACKOFF_FACTOR
         raise Unavailable(f"{method.contract} does not answer")
+
+    def _choose(self, tried: set[Target]) -> Target | None:
+        """Whom to call now, each in turn; None when nobody may be called."""
+        if len(self._targets) == 1:
+            only = self._targets[0]
+            return only if only.breaker.admit() else None
+        self._turn = (self._turn + 1) % len(self._targets)
+        in_turn = self._targets[self._turn :] + self._targets[: self._turn]
+        # Sorting keeps turns among those that are alike.
+        in_turn.sort(key=lambda t: (t in tried, t.leaving))
+        return next((t for t in in_turn if t.breaker.admit()), None)
 
     def _left_s(self, ctx: Context) -> float:
         if ctx.deadline is None:
@@ -452,23 +494,29 @@ class _Remote:
             raise DeadlineExceeded
         return left_s
 
-    async def _post(self, method: Method, ctx: Context, body: bytes, timeout_s: float) -> httpx.Response:
+    async def _post(self, target: Target, method: Method, ctx: Context, body: bytes, timeout_s: float) -> httpx.Response:
+        with telemetry.span(f"{method.contract}.{method.name}", side=telemetry.Side.CLIENT):
+            return await self._send(target, method, ctx, body, timeout_s)
+
+    async def _send(self, target: Target, method: Method, ctx: Context, body: bytes, timeout_s: float) -> httpx.Response:
         headers = self._headers(method, ctx, body, timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self._client.post(self._base + method.path, content=body, headers=headers, timeout=timeout_s)
+                answer = await self._client.post(target.base + method.path, content=body, headers=headers, timeout=timeout_s)
         except (TimeoutError, httpx.TimeoutException) as e:
             # A caller in a hurry proves nothing about the target.
             if timeout_s >= 1:
-                self._breaker.failed()
+                target.breaker.failed()
             raise _NoAnswer(sent=not isinstance(e, httpx.ConnectTimeout)) from e
         except httpx.TransportError as e:
-            self._breaker.failed()
+            target.breaker.failed()
             raise _NoAnswer(sent=not isinstance(e, httpx.ConnectError)) from e
         if answer.status_code in (502, 503, 504) and answer.headers.get("content-type") != FAULT:
-            self._breaker.failed()
+            target.breaker.failed()
             raise _NoAnswer(sent=True)
-        self._breaker.succeeded()
+        target.breaker.succeeded()
+        if LEAVING in answer.headers:
+            target.leaves()
         return answer
 
     def _headers(self, method: Method, ctx: Context, body: bytes, timeout_s: float) -> dict[str, str]:
@@ -477,7 +525,7 @@ class _Remote:
             _H_TIME: f"{self._clock.now().timestamp():.3f}",
             _H_CONTEXT: b64encode(_encode(ctx)).decode(),
             _H_BUDGET: str(max(1, int(timeout_s * 1000))),
-            _H_TRACE: _traceparent(ctx),
+            _H_TRACE: telemetry.traceparent(ctx.trace_id),
         }
         headers[_H_KEY], headers[_H_SIGNATURE] = self._keys.sign(_message(method.path, headers, body))
         return headers
@@ -504,17 +552,6 @@ class _NoAnswer(Exception):
         self.sent = sent
 
 
-def _traceparent(ctx: Context) -> str:
-    if telemetry.enabled():
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-        carrier: dict[str, str] = {}
-        TraceContextTextMapPropagator().inject(carrier)
-        if "traceparent" in carrier:
-            return carrier["traceparent"]
-    return f"00-{ctx.trace_id}-{secrets.token_hex(8)}-01" if len(ctx.trace_id) == 32 else ""
-
-
 def remote(
     protocol: type[P],
     base_url: str,
@@ -530,7 +567,7 @@ def remote(
     Calls raise the Problems that the implementation raises, Unavailable when nothing answers, DeadlineExceeded when `ctx`'s
     time is over. Give proxies of one target the same `breaker`.
     """
-    return _proxy(protocol, _Remote(base_url, keys, client, breaker or Breaker(), clock or SystemClock(), pause))
+    return _proxy(protocol, _Remote([Target(base_url, breaker)], keys, client, clock or SystemClock(), pause))
 
 
 # --- serving -----------------------------------------------------------------------------------------------------------
@@ -580,12 +617,16 @@ class Exchange:
             return _faulty(Internal())
         # The caller sends how long it waits, not until when: two machines need not agree on the time to the millisecond.
         ctx = msgspec.structs.replace(ctx, deadline=self._clock.now() + timedelta(milliseconds=budget_ms))
+        told = TRACE.set(ctx.trace_id)
         try:
-            with telemetry.span(f"{method.contract}.{method.name}", headers.get(_H_TRACE, "")):
+            above = headers.get(_H_TRACE, "")
+            with telemetry.span(f"{method.contract}.{method.name}", above, side=telemetry.Side.SERVER, trace_id=ctx.trace_id):
                 result = await implementation.answer(method, ctx, arguments)
             return 200, {"content-type": MSGPACK}, _encode(result)
         except Problem as problem:
             return _faulty(problem)
+        finally:
+            TRACE.reset(told)
 
     def _signed(self, path: str, headers: Mapping[str, str], body: bytes) -> bool:
         if not self._fresh(headers):
@@ -619,11 +660,12 @@ class Switchboard:
 
     def __init__(
         self,
-        peers: Mapping[str, str] | None = None,
+        peers: Mapping[str, Sequence[str]] | None = None,
         keys: KeyRing | None = None,
         client: httpx.AsyncClient | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """`peers`: for each module that lives elsewhere the addresses of the processes that serve it."""
         if peers and (keys is None or client is None):
             raise ValueError("peers need keys and an HTTP client")
         self._peers = dict(peers or {})
@@ -632,7 +674,7 @@ class Switchboard:
         self._clock: Clock = clock or SystemClock()
         self._local: dict[type, _Local] = {}
         self._asked: dict[type, None] = {}
-        self._breakers: dict[str, Breaker] = {}
+        self._targets: dict[str, Target] = {}
         self.exchange: Exchange | None = Exchange(keys, self._clock) if keys is not None else None
         """Answers other processes; None without keys."""
 
@@ -657,11 +699,12 @@ class Switchboard:
         found = self._local.get(protocol)
         if found is not None:
             return found
-        url = self._peers.get(module_of(protocol))
-        if url is None or self._keys is None or self._client is None:
+        urls = self._peers.get(module_of(protocol))
+        if not urls or self._keys is None or self._client is None:
             raise LookupError(f"nobody answers {contract_name(protocol)}: provide it, or name its module in FORECOURT_PEERS")
-        breaker = self._breakers.setdefault(url, Breaker())
-        return _Remote(url, self._keys, self._client, breaker, self._clock, asyncio.sleep)
+        # One for all protocols: what one call finds out about a process, the others know.
+        targets = [self._targets.setdefault(url, Target(url)) for url in urls]
+        return _Remote(targets, self._keys, self._client, self._clock, asyncio.sleep)
 
 
 class _Lazy:

@@ -75,6 +75,8 @@ class HttpSettings(msgspec.Struct, frozen=True):
     """Networks whose `X-Forwarded-For` is believed."""
     cors_origins: tuple[str, ...]
     max_body_bytes: int
+    drain_s: int
+    """How long a server that is told to stop goes on answering, while `/readyz` already says that it leaves."""
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True):
@@ -141,8 +143,8 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
 class TopologySettings(msgspec.Struct, frozen=True):
     modules: tuple[str, ...]
     """Modules that live in this process; empty means all."""
-    peers: dict[str, str]
-    """Where the other modules live: name → base URL."""
+    peers: dict[str, tuple[str, ...]]
+    """Where the other modules live: name → base URLs, one for each process that serves it."""
 
     @property
     def split(self) -> bool:
@@ -216,6 +218,7 @@ def _http(e: Environment) -> HttpSettings:
         trusted_proxies=proxies,
         cors_origins=origins,
         max_body_bytes=e.whole("FORECOURT_MAX_BODY_BYTES", 32 * 1024 * 1024, 1024, 1024**3),
+        drain_s=e.whole("FORECOURT_DRAIN_S", 5 if e.production else 0, 0, 300),
     )
 
 
@@ -275,17 +278,22 @@ def _topology(e: Environment) -> TopologySettings:
     for name in modules:
         if not _NAME.match(name):
             e.fault(f"FORECOURT_MODULES: {name!r} is not a module's name")
-    peers: dict[str, str] = {}
+    peers: dict[str, tuple[str, ...]] = {}
     for entry in e.names("FORECOURT_PEERS"):
-        name, _, url = entry.partition("=")
-        parts = urlsplit(url)
-        if not _NAME.match(name) or parts.scheme not in ("http", "https") or not parts.hostname:
-            e.fault(f"FORECOURT_PEERS: {entry!r} is not written like venues=http://venues:8000")
+        name, _, listed = entry.partition("=")
+        urls = tuple(dict.fromkeys(url.strip().rstrip("/") for url in listed.split("|")))
+        if not _NAME.match(name) or not all(map(_is_base_url, urls)):
+            e.fault(f"FORECOURT_PEERS: {entry!r} is not written like venues=http://venues:8000, or =http://a:8000|http://b:8000")
         elif name in modules:
             e.fault(f"FORECOURT_PEERS: {name} also lives in this process (FORECOURT_MODULES)")
         else:
-            peers[name] = url.rstrip("/")
+            peers[name] = urls
     return TopologySettings(modules, peers)
+
+
+def _is_base_url(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _contract_keys(e: Environment, topology: TopologySettings) -> tuple[ContractKey, ...]:
