@@ -8,6 +8,7 @@ from typing import Any, cast, get_args, get_origin
 from uuid import UUID
 
 import msgspec
+from msgspec import inspect
 
 from forecourt.kernel.errors import (
     BadRequest,
@@ -54,6 +55,7 @@ def document(operations: Sequence[Operation], *, version: str, server: str) -> D
     api = [op for op in operations if op.declared.kind is Kind.API]
     types = _types(api)
     schemas, components = msgspec.json.schema_components([t for _, t in types], ref_template=REF)
+    _name_times([t for _, t in types], components)
     by_type = {key: schema for (key, _), schema in zip(types, schemas, strict=True)}
     paths: dict[str, Any] = {}
     for op in sorted(api, key=lambda o: (o.path, o.method)):
@@ -118,6 +120,60 @@ def _types(api: Sequence[Operation]) -> list[tuple[str, Any]]:
             ):
                 found.setdefault(_key(kind), kind)
     return list(found.items())
+
+
+def _name_times(types: Sequence[Any], components: dict[str, Any]) -> None:
+    """Says `date-time` of every field that is one. msgspec says it only where a time without an offset is refused, as it is in
+    requests; what the house answers has one always."""
+    waiting: list[Any] = list(inspect.multi_type_info(types))
+    seen: set[type] = set()
+    while waiting:
+        info = waiting.pop()
+        if isinstance(info, inspect.StructType) and info.cls not in seen:
+            seen.add(info.cls)
+            full = f"{info.cls.__module__}.{info.cls.__qualname__}"
+            properties = components.get(full, components.get(info.cls.__name__, {})).get("properties", {})
+            for field in info.fields:
+                waiting.append(field.type)
+                _name_time(properties.get(field.encode_name, {}), field.type)
+        elif not isinstance(info, inspect.StructType):
+            waiting += _inside(info)
+
+
+def _name_time(schema: Document, info: inspect.Type) -> None:
+    """In the schema of one field; what it refers to has a component of its own."""
+    while isinstance(info, inspect.Metadata):
+        info = info.type
+    match info:
+        case inspect.DateTimeType() if schema.get("type") == "string":
+            schema["format"] = "date-time"
+        case inspect.UnionType(types=types) if inspect.StrType not in {type(t) for t in types}:
+            for kind in types:
+                for variant in schema.get("anyOf", ()):
+                    _name_time(variant, kind)
+        case inspect.ListType(item_type=item) if schema.get("type") == "array":
+            _name_time(schema.get("items", {}), item)
+        case inspect.DictType(value_type=value) if isinstance(schema.get("additionalProperties"), dict):
+            _name_time(schema["additionalProperties"], value)
+        case _:
+            pass
+
+
+def _inside(info: inspect.Type) -> list[inspect.Type]:
+    """The types that a type is made of."""
+    match info:
+        case inspect.Metadata(type=inner):
+            return [inner]
+        case inspect.UnionType(types=types):
+            return list(types)
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
+            return [item]
+        case inspect.TupleType(item_types=items):
+            return list(items)
+        case inspect.DictType(value_type=value):
+            return [value]
+        case _:
+            return []
 
 
 def _key(kind: object) -> str:

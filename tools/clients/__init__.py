@@ -1,0 +1,1 @@
+"""Clients, made from the OpenAPI document: what `tools.generate_client` writes."""
