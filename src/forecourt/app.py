@@ -17,6 +17,8 @@ import httpx
 import msgspec
 import structlog
 
+from forecourt import tallies
+from forecourt.figures import Figures
 from forecourt.kernel import telemetry
 from forecourt.kernel.cache import Cache
 from forecourt.kernel.clock import Clock, SystemClock
@@ -104,6 +106,8 @@ class House:
         """Set when the process has been told to stop: `/readyz` says so, and nobody new should come."""
         self.parts: list[Part] = []
         self._work: list[asyncio.Task[None]] = []
+        self.figures = Figures(self)
+        self.metrics.tell(self.figures)
         self._dispatcher: EventDispatcher | None = None
         self._worker: Worker | None = None
         self.app: App
@@ -115,7 +119,7 @@ class House:
     @classmethod
     async def open(cls, settings: Settings, at: Addresses, clock: Clock | None = None) -> House:
         """Builds and starts a process's share. Raises when the database does not answer or a contract has no provider."""
-        telemetry.start("forecourt", settings.telemetry.endpoint)
+        telemetry.start("forecourt", settings.telemetry.endpoint, **{"deployment.environment.name": settings.env.value})
         database = await Database.connect(at.database_url, at.replica_url, settings.database.pool_size)
         house = cls(settings, at, database, clock or SystemClock())
         try:
@@ -184,12 +188,12 @@ class House:
 
     async def start_work(self) -> None:
         """Runs events and jobs in this process."""
-        subscriptions = [s for part in self.parts for s in part.subscriptions]
+        subscriptions = [*(s for part in self.parts for s in part.subscriptions), tallies.subscription()]
         tidy, hourly = housekeeping(self.database, self.clock)
         handlers = [*(h for part in self.parts for h in part.handlers), tidy]
         schedules = [*(s for part in self.parts for s in part.schedules), hourly]
-        self._dispatcher = EventDispatcher(self.database, self.at.database_url, subscriptions, self.clock)
-        self._worker = Worker(self.database, self.at.database_url, handlers, schedules, self.clock)
+        self._dispatcher = EventDispatcher(self.database, self.at.database_url, subscriptions, self.clock, self.metrics)
+        self._worker = Worker(self.database, self.at.database_url, handlers, schedules, self.clock, self.metrics)
         self._work = [
             asyncio.create_task(self._keep("events", self._dispatcher.run), name="events"),
             asyncio.create_task(self._keep("jobs", self._worker.run), name="jobs"),
@@ -219,6 +223,11 @@ class House:
         return socket_door(self.realtime, http.public_url, http.cors_origins, http.trusted_proxies)
 
     @property
+    def works(self) -> bool:
+        """Whether events and jobs run in this process."""
+        return self._worker is not None
+
+    @property
     def dispatcher(self) -> EventDispatcher:
         if self._dispatcher is None:
             raise RuntimeError("start_work was not called")
@@ -244,6 +253,7 @@ class House:
             self.idempotency.close,
             self.hub.stop,
             self.presences.close,
+            self.figures.close,
             self.cache.close,
             self.limiter.close,
             self.doorbell.stop,

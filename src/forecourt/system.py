@@ -96,12 +96,9 @@ class SystemApi(Api):
 
     @get("/metrics", access=PUBLIC, content_type="text/plain")
     async def metrics(self) -> Raw:
-        """Prometheus metrics of this process."""
-        metrics, pool = self._house.metrics, self._house.database.primary
-        metrics.pool_size.set(pool.size)
-        metrics.pool_idle.set(pool.idle)
-        metrics.pool_limit.set(pool.limit)
-        return Raw(metrics.render(), CONTENT_TYPE)
+        """Prometheus metrics of this process, and, where background work is done, of the house."""
+        await self._house.figures.look()
+        return Raw(self._house.metrics.render(), CONTENT_TYPE)
 
     @get("/openapi.json", access=PUBLIC)
     async def openapi(self) -> Raw:

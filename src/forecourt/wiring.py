@@ -46,7 +46,6 @@ def identity(house: House) -> Part:
     service = IdentityService(
         house.database.module("identity"),
         house.clock,
-        house.metrics,
         secret=house.settings.secrets.secret_key.reveal(),
         public_url=house.settings.http.public_url,
     )
@@ -117,6 +116,7 @@ def notifications(house: House) -> Part:
         Sources(call(Identity), call(People), call(Venues), call(Bookings), call(Chat)),
         house.hub,
         house.settings,
+        house.metrics,
     )
     house.board.provide(Mailer, service.post)
     house.board.provide(Texter, service.post)
@@ -220,7 +220,7 @@ def payments(house: House) -> Part:
     from forecourt.modules.payments.web import WalletPages
     from forecourt.modules.venues.contract import Venues
 
-    service = PaymentsService(house.database.module("payments"), house.clock, house.board.call(Venues), house.metrics)
+    service = PaymentsService(house.database.module("payments"), house.clock, house.board.call(Venues))
     house.board.provide(Payments, service)
     guests = WalletPages(service, house.board.call(Venues), house.surroundings)
     return Part(

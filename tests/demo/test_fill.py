@@ -16,7 +16,6 @@ from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import Database
 from forecourt.kernel.events import decode, registered_events
-from forecourt.kernel.metrics import Metrics
 from forecourt.modules.identity.contract import BadCredentials
 from forecourt.modules.identity.passwords import Passwords
 from forecourt.modules.identity.service import IdentityService
@@ -37,7 +36,7 @@ async def test_the_ledger_sums_to_zero(rows: asyncpg.Connection) -> None:
 
 
 async def test_the_program_finds_no_fault_in_the_books(filled: Filled, house: Database) -> None:
-    payments = Reading(house.module("payments"), FixedClock(NOW), None, Metrics())  # type: ignore[arg-type]
+    payments = Reading(house.module("payments"), FixedClock(NOW), None)  # type: ignore[arg-type]
     for book in filled.world.organisations:
         proof = await payments.proof(Context(), book.organisation.id)
         assert set(proof) == {book.organisation.currency}
@@ -109,7 +108,7 @@ async def test_news_can_be_read_by_every_subscriber(rows: asyncpg.Connection) ->
 
 def identity(house: Database) -> IdentityService:
     return IdentityService(
-        house.module("identity"), FixedClock(datetime.now(UTC)), Metrics(), secret="x" * 40, public_url="http://localhost:8000"
+        house.module("identity"), FixedClock(datetime.now(UTC)), secret="x" * 40, public_url="http://localhost:8000"
     )
 
 

@@ -265,6 +265,11 @@ class Cache:
         self._forget([*self._local, *(place[0] for place in self._flights)])
 
     @property
+    def limit_bytes(self) -> int:
+        """What the first tier may take."""
+        return self._max_bytes
+
+    @property
     def local_bytes(self) -> int:
         return self._bytes
 

@@ -8,8 +8,6 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
-from forecourt.kernel.money import Money
-
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_CHILDREN = 5_000
 """Label sets per metric that are remembered; beyond it, everything counts as `other`."""
@@ -36,17 +34,12 @@ class Metrics:
         self._duration = Histogram(
             "http_request_duration_seconds", "Time to answer", ("method", "route"), buckets=_LATENCY_S, registry=r
         )
-        self.users_registered = Counter("users_registered", "Accounts made", registry=r)
-        self._revenue = Counter("revenue_minor", "Money taken, in minor units", ("currency",), registry=r)
         self._cache_hits = Counter("cache_hits", "Values found, by tier", ("tier",), registry=r)
         self._cache_misses = Counter("cache_misses", "Values not found, by tier", ("tier",), registry=r)
         self.cache_evictions = Counter("cache_evictions", "Values pushed out of the first tier", registry=r)
         self.cache_bytes = Gauge("cache_bytes", "Approximate size of the first tier", registry=r)
         self.valkey_failures = Counter("valkey_failures", "Valkey commands that failed or took too long", registry=r)
         self.rate_limited = Counter("rate_limited", "Requests refused by a rate limit", registry=r)
-        self.pool_size = Gauge("db_pool_connections", "Open database connections", registry=r)
-        self.pool_idle = Gauge("db_pool_idle_connections", "Database connections that nobody uses", registry=r)
-        self.pool_limit = Gauge("db_pool_limit", "Database connections at most", registry=r)
         self.job_runs = Counter("job_runs", "Runs of jobs, by how they ended", ("kind", "outcome"), registry=r)
         self.job_duration = Histogram("job_duration_seconds", "How long runs of jobs took", ("kind",), buckets=_JOB_S, registry=r)
         self.events_handled = Counter("events_handled", "Events brought to a subscriber", ("subscriber",), registry=r)
@@ -80,10 +73,6 @@ class Metrics:
     def cache_lookup(self, tier: str, *, hit: bool) -> None:
         """`tier` is `l1` or `l2`."""
         self._cache[(tier, hit)].inc()
-
-    def took(self, money: Money) -> None:
-        """Money received. Refunds are not subtracted: a counter only grows."""
-        self._revenue.labels(money.currency).inc(money.amount)
 
     def ran(self, kind: str, outcome: str, seconds: float) -> None:
         """One run of a job. `outcome` is `done`, `failed` (it is tried again) or `buried`."""

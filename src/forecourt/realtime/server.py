@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import msgspec
 import structlog
 
+from forecourt.kernel import telemetry
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Actor, Context, service_context
 from forecourt.kernel.errors import (
@@ -28,6 +29,7 @@ from forecourt.kernel.errors import (
 )
 from forecourt.kernel.http.gate import AccountClosed, Gate, Pass
 from forecourt.kernel.live import Hub, end
+from forecourt.kernel.log import TRACE
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.presence import State
 from forecourt.kernel.replica import newest
@@ -145,7 +147,7 @@ class Realtime:
     def _context_of(self, client: Client, actor: Actor) -> Context:
         return Context(
             actor=actor,
-            trace_id=uuid4().hex,
+            trace_id=TRACE.get(),
             deadline=self._clock.now() + timedelta(seconds=CALL_S),
             address=client.address,
             agent="socket",
@@ -277,8 +279,13 @@ class Realtime:
 
     async def _work(self, client: Client, message: bytes) -> None:
         op = decode_op(message)
+        trace_id = uuid4().hex
+        TRACE.set(trace_id)  # of this task alone
         try:
-            with newest():  # whoever is on a socket was just told of something
+            with (
+                newest(),  # whoever is on a socket was just told of something
+                telemetry.span(f"socket {op.op}", side=telemetry.Side.SERVER, trace_id=trace_id),
+            ):
                 await self._do(client, op, message)
         except Problem as problem:
             client.queue(failed(problem, op))

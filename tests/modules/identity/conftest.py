@@ -61,7 +61,7 @@ class World:
 
     def another_process(self, secret: str = SECRET) -> IdentityService:
         return IdentityService(
-            self.db.module("identity"), self.clock, self.metrics, secret=secret, public_url=ISSUER, passwords=Passwords(CHEAP)
+            self.db.module("identity"), self.clock, secret=secret, public_url=ISSUER, passwords=Passwords(CHEAP)
         )
 
     def address(self, name: str = "ada") -> str:

@@ -132,4 +132,3 @@ async def test_the_hourly_jobs_are_handled_and_forget_what_no_longer_matters(wor
     await world.identity.sessions.tidy(STRANGER)
     assert await admin.fetchval(count, ended) == 0
     assert {s.kind.name for s in schedules()} == {"identity.rotate_keys", "identity.tidy"}
-    assert world.metrics.users_registered._value.get() == 1

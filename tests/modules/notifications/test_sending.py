@@ -21,6 +21,7 @@ from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import Database
 from forecourt.kernel.ids import new_id
+from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.settings import Secret
 from forecourt.modules.notifications import rules
 from forecourt.modules.notifications.channels import Carrier, Message, NotTaken, Refused
@@ -87,7 +88,7 @@ class Desk:
             Vault(SECRET), egress, self.clock, "f@example.org", {Channel.SMS: providers, Channel.EMAIL: providers}, push
         )
         # Nothing here is told, only sent.
-        return Sending(module, self.clock, cast("Telling", None), carriers, links, "https://book.example.org")
+        return Sending(module, self.clock, cast("Telling", None), carriers, links, "https://book.example.org", Metrics())
 
     async def queued(self, count: int = 1, channel: Channel = Channel.SMS, content: Content | None = None) -> list[UUID]:
         now = self.clock.now()

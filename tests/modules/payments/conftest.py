@@ -14,7 +14,6 @@ from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, ActorKind, Context, service_context
 from forecourt.kernel.db import Database
 from forecourt.kernel.ids import new_id
-from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.money import Money
 from forecourt.modules.payments.contract import (
     Authorisation,
@@ -72,8 +71,7 @@ class Club:
         self.org = new_id()
         self.clock = clock
         self.db = db
-        self.metrics = Metrics()
-        self.payments = PaymentsService(db.module("payments"), clock, Books(), self.metrics)  # type: ignore[arg-type]
+        self.payments = PaymentsService(db.module("payments"), clock, Books())  # type: ignore[arg-type]
         self.ctx = service_context("till", self.org)
         self.venue_id = new_id()
 

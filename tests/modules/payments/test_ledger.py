@@ -170,15 +170,13 @@ async def test_entries_are_read_by_account_and_time_and_in_pages(club: Club, ana
             await read(club.ctx, club.org, wrong, None, None, None, 100)
 
 
-async def test_money_taken_is_counted_and_told_once(club: Club, ana: UUID, admin: Any) -> None:
+async def test_money_taken_is_told_once(club: Club, ana: UUID, admin: Any) -> None:
     await club.grant(ana, 100)
     paid = await club.charge(ana, 40)
     await club.charge(ana, 40, payment_id=paid.payment_id)
     desk = await club.charge(ana, 25, PayWith.DESK)
-    assert b'revenue_minor_total{currency="GBP"} 40.0' in club.metrics.render()
     await club.payments.settle_desk(club.ctx, club.org, desk.payment_id)
     await club.payments.settle_desk(club.ctx, club.org, desk.payment_id)
-    assert b'revenue_minor_total{currency="GBP"} 65.0' in club.metrics.render()
     names = await admin.fetch("select name from kernel.event where organisation_id = $1 order by xid, id", club.org)
     assert [n["name"] for n in names] == ["credits.granted", "payment.captured", "payment.due", "payment.captured"]
     assert (await club.payments.status(club.ctx, club.org, desk.payment_id)).paid == gbp(25)  # type: ignore[union-attr]

@@ -8,7 +8,6 @@ from uuid import UUID
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import ModuleDatabase
-from forecourt.kernel.metrics import Metrics
 from forecourt.modules.identity import rules
 from forecourt.modules.identity.contract import (
     AccountCard,
@@ -36,7 +35,6 @@ class IdentityService:
         self,
         db: ModuleDatabase,
         clock: Clock,
-        metrics: Metrics,
         *,
         secret: str,
         public_url: str,
@@ -47,7 +45,7 @@ class IdentityService:
         self._clock = clock
         self.signing = Signing(db, clock, vault)
         self.sessions = Sessions(db, clock, self.signing)
-        self.persons = Accounts(db, clock, vault, self.sessions, passwords or Passwords(), public_url, metrics)
+        self.persons = Accounts(db, clock, vault, self.sessions, passwords or Passwords(), public_url)
         self.phones = Phones(db, clock, vault)
         self.staff = Staff(db, clock, public_url)
 

@@ -15,7 +15,6 @@ from forecourt.kernel.errors import Invalid, NotFound
 from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
-from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.names import tidy
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.modules.identity import mails, rules
@@ -70,7 +69,6 @@ class Accounts:
         sessions: Sessions,
         passwords: Passwords,
         public_url: str,
-        metrics: Metrics,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -78,7 +76,6 @@ class Accounts:
         self._sessions = sessions
         self._passwords = passwords
         self._url = public_url
-        self._metrics = metrics
         # Looking at the counter, checking the password and counting a failure happen in one turn: however many guesses come
         # at once, at most so many per process get past the lock.
         self._turns = asyncio.Semaphore(HASHES_AT_ONCE)
@@ -114,7 +111,6 @@ class Accounts:
         if begun is None:
             await self._tell_owner(ctx, address.key)
             raise EmailTaken
-        self._metrics.users_registered.inc()
         return account, begun
 
     async def _tell_owner(self, ctx: Context, key: str) -> None:

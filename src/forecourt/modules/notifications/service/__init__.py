@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.db import ModuleDatabase
 from forecourt.kernel.live import Announcer
+from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.settings import Secret, Settings
 from forecourt.modules.notifications.channels import Carrier
 from forecourt.modules.notifications.channels.egress import Egress
@@ -28,7 +29,9 @@ LOG = "log://"
 
 
 class Notifications:
-    def __init__(self, db: ModuleDatabase, clock: Clock, sources: Sources, announcer: Announcer, settings: Settings) -> None:
+    def __init__(
+        self, db: ModuleDatabase, clock: Clock, sources: Sources, announcer: Announcer, settings: Settings, metrics: Metrics
+    ) -> None:
         secret = settings.secrets.secret_key.reveal().encode()
         public_url, sender, developing = settings.http.public_url, settings.mail.sender, not settings.production
         networks = [ip_network(network) for network in settings.channels.networks]
@@ -51,7 +54,7 @@ class Notifications:
         carriers = Carriers(self.vault, self.egress, clock, sender, house, WebPush(self.vapid, self.egress, clock))
         self.inbox = InboxService(db, clock, announcer)
         self.telling = Telling(db, clock, sources, self.inbox, self.links, public_url)
-        self.sending = Sending(db, clock, self.telling, carriers, self.links, public_url)
+        self.sending = Sending(db, clock, self.telling, carriers, self.links, public_url, metrics)
         self.house = HouseService(db, clock, self.vault, self.egress, self.telling, public_url)
 
 

@@ -21,6 +21,7 @@ from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import ModuleDatabase
 from forecourt.kernel.ids import new_id
+from forecourt.kernel.metrics import Metrics
 from forecourt.modules.notifications import rules
 from forecourt.modules.notifications.channels import MAX_ERROR, Carrier, Message, NotTaken, RecipientGone, Refused
 from forecourt.modules.notifications.channels.breaker import Breaker
@@ -69,7 +70,14 @@ class Routes(Struct, frozen=True):
 
 class Sending:
     def __init__(
-        self, db: ModuleDatabase, clock: Clock, telling: Telling, carriers: Carriers, links: Links, public_url: str
+        self,
+        db: ModuleDatabase,
+        clock: Clock,
+        telling: Telling,
+        carriers: Carriers,
+        links: Links,
+        public_url: str,
+        metrics: Metrics,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -77,6 +85,7 @@ class Sending:
         self._carriers = carriers
         self._links = links
         self._url = public_url
+        self._metrics = metrics
         self.breaker = Breaker()
         self._running = 0
 
@@ -287,3 +296,13 @@ class Sending:
                 if fate.void_browser is not None and owner is not None:
                     await tx.become(self._db.role, organisation_id, owner)
                     await choices.drop_browser_id(tx, owner, fate.void_browser)
+        channels = {d.id: d.channel for d in sent}
+        for fate in fates:
+            self._metrics.deliveries.labels(channels[fate.settled.id].value, _outcome(fate)).inc()
+
+
+def _outcome(fate: Fate) -> str:
+    """For metrics: `sent`, `failed` for good, or `put_off` to be tried again."""
+    if fate.again_at is not None:
+        return "put_off"
+    return "sent" if fate.settled.status is DeliveryStatus.SENT else "failed"

@@ -9,24 +9,21 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import Unauthenticated
 from forecourt.kernel.events import emit
-from forecourt.kernel.metrics import Metrics
 from forecourt.modules.payments.contract import PaymentCaptured
 from forecourt.modules.venues.contract import Venues
 
 
 class Base:
-    """The database, the clock, venues (for an organisation's currency) and the counters of the process."""
+    """The database, the clock, and venues (for an organisation's currency)."""
 
-    def __init__(self, db: ModuleDatabase, clock: Clock, venues: Venues, metrics: Metrics) -> None:
+    def __init__(self, db: ModuleDatabase, clock: Clock, venues: Venues) -> None:
         self._db = db
         self._clock = clock
         self._venues = venues
-        self._metrics = metrics
 
     def _told(self, tx: Tx, captured: PaymentCaptured) -> None:
-        """Tells of money that came, and counts it once it is certain."""
+        """Tells of money that came."""
         emit(tx, captured)
-        tx.after_commit(lambda: self._metrics.took(captured.amount))
 
 
 def person_of(ctx: Context) -> UUID:

@@ -90,7 +90,6 @@ class Charging(Codes):
         if not taken.enough:
             balance = await queries.spendable(tx, org, account_id, currency, now)
             raise InsufficientCredits.short(Money(balance, currency), captured.amount)
-        tx.after_commit(lambda: self._metrics.took(captured.amount))
 
     async def _open(
         self,
