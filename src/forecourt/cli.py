@@ -413,17 +413,23 @@ def realtime(
 
 
 @app.command
-def worker(*, data: Data = None, modules: Modules = "") -> None:
+def worker(
+    *,
+    host: Host = None,
+    port: Annotated[int | None, Parameter(help="Answer /livez, /readyz and /metrics there. Default: nowhere.")] = None,
+    data: Data = None,
+    modules: Modules = "",
+) -> None:
     """Do the background work: bring events to their subscribers and run jobs. Any number of workers may run.
 
-    Example: forecourt worker --modules booking,payments
+    Example: forecourt worker --modules booking,payments --port 9000
     """
     from forecourt.process import Duty, die_with_parent, run
 
-    settings = read_settings(data, modules=modules)
+    settings = read_settings(data, host, port, modules)
     if os.environ.get("FORECOURT_CHILD"):
         die_with_parent()
-    run(settings, outside(settings), Duty.WORK)
+    run(settings, outside(settings), Duty.WORK, None if port is None else listening(settings))
 
 
 @app.command

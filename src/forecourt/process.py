@@ -40,7 +40,7 @@ QUICK_DEATHS = 4
 """So many of them in a row, before the house was ever open, and it is given up."""
 SET_UP_WRONGLY = 78
 """How a process ends whose settings cannot be right (EX_CONFIG): starting it again does not help."""
-SOCKET_SERVERS_ANSWER = ("/livez", "/readyz", "/metrics")
+HEALTH = ("/livez", "/readyz", "/metrics")
 
 
 class Duty(Flag):
@@ -51,6 +51,7 @@ class Duty(Flag):
     SOCKETS = auto()
     """Sockets alone, beside health and metrics."""
     WORK = auto()
+    """Events and jobs. With an address: health and metrics there."""
 
 
 class PortTaken(Exception):
@@ -90,11 +91,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def sockets_only(app: App) -> App:
-    """What a realtime server answers over HTTP: how it is. Pages and the API are elsewhere."""
+def health_only(app: App) -> App:
+    """What a realtime server and a worker answer over HTTP: how they are. Pages and the API are elsewhere."""
 
     async def serve(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in SOCKET_SERVERS_ANSWER:
+        if scope["type"] == "http" and scope["path"] not in HEALTH:
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
             return
@@ -147,6 +148,7 @@ async def live(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told_to_stop)
     house = await House.open(settings, at)
+    receives = bool(duty & (Duty.SERVE | Duty.SOCKETS))
     try:
         if Duty.WORK in duty:
             await house.start_work()
@@ -156,10 +158,10 @@ async def live(
             from forecourt.realtime.protocol import Http
 
             config = uvicorn.Config(
-                parting(house.app if Duty.SERVE in duty else sockets_only(house.app), house),  # type: ignore[arg-type]
+                parting(house.app if Duty.SERVE in duty else health_only(house.app), house),  # type: ignore[arg-type]
                 interface="asgi3",
                 http=Http,
-                ws=await house.open_sockets(),  # type: ignore[arg-type] - uvicorn hands it to picows
+                ws=await house.open_sockets() if receives else "none",  # type: ignore[arg-type] - uvicorn hands it to picows
                 lifespan="off",
                 access_log=False,
                 log_config=None,
@@ -184,7 +186,7 @@ async def live(
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({waiting, *([serving] if serving else [])}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-        if listener is not None and settings.http.drain_s and stop.is_set():
+        if receives and settings.http.drain_s and stop.is_set():
             house.draining = True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hurry.wait(), settings.http.drain_s)

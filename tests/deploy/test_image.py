@@ -19,12 +19,12 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import httpx
 import pytest
 from tests.deploy.building import Builder, CannotBuild, Image, ignored, steps_of
+from tests.journeys.conftest import SECRET
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
 TOOLS = Path(sys.executable).parent
 VOLUMES = ("/var/lib/forecourt", "/tmp")
-SECRET = "kX2vQ9tLr7WmZp4sYb8Nc1Hd6Gf3JaEu"
 LARGEST_MIB = 320
 
 pytestmark = [
@@ -149,39 +149,72 @@ def engines(house_database_url: str, valkey_url: str) -> Iterator[dict[str, str]
         line.close()
 
 
-def test_it_serves_is_found_healthy_and_ends_in_good_order(
-    builder: Builder, image: Image, engines: dict[str, str], tmp_path: Path
-) -> None:
-    from tests.journeys.conftest import SECRET as HOUSE_SECRET
-
+def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    told = {"FORECOURT_SECRET_KEY": HOUSE_SECRET, "FORECOURT_PUBLIC_URL": "https://book.example.org", "FORECOURT_DRAIN_S": "0"}
-    open_house = replace(image, environ={**image.environ, **engines, **told, "FORECOURT_PORT": port})
-    assert run(builder, open_house, *image.healthcheck).returncode != 0, "nobody serves there yet"
+        return str(free.getsockname()[1])
 
-    log = tmp_path / "log"
+
+@contextlib.contextmanager
+def started(builder: Builder, image: Image, log: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A container's process, once it says that it is ready."""
     with log.open("wb") as said:
-        starting = builder.starting(open_house, [*image.entrypoint, *image.command], writable=VOLUMES)
+        starting = builder.starting(image, [*image.entrypoint, *command], writable=VOLUMES)
         process = subprocess.Popen(starting, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 90
         while True:
             assert process.poll() is None and time.monotonic() < until, log.read_text()
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200:
+                if httpx.get(f"http://127.0.0.1:{image.environ['FORECOURT_PORT']}/readyz", timeout=5).status_code == 200:
                     break
             time.sleep(0.05)
-        healthy = run(builder, open_house, *image.healthcheck)
-        assert healthy.returncode == 0, healthy.stderr
-        assert "Read-only" not in log.read_text()
-        process.send_signal(signal.Signals[image.stop_signal])
-        assert process.wait(30) == 0, log.read_text()
+        yield process
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def in_production(image: Image, engines: dict[str, str]) -> Image:
+    told = {"FORECOURT_PUBLIC_URL": "https://book.example.org", "FORECOURT_DRAIN_S": "0", "FORECOURT_PORT": free_port()}
+    return replace(image, environ={**image.environ, **engines, **told, "FORECOURT_SECRET_KEY": SECRET})
+
+
+def test_it_serves_is_found_healthy_and_ends_in_good_order(
+    builder: Builder, image: Image, engines: dict[str, str], tmp_path: Path
+) -> None:
+    house = in_production(image, engines)
+    assert run(builder, house, *image.healthcheck).returncode != 0, "nobody serves there yet"
+    with started(builder, house, tmp_path / "log", *image.command) as process:
+        healthy = run(builder, house, *image.healthcheck)
+        assert healthy.returncode == 0, healthy.stderr
+        front = httpx.get(f"http://127.0.0.1:{house.environ['FORECOURT_PORT']}/openapi.json", timeout=30)
+        assert front.json()["servers"] == [{"url": "https://book.example.org"}]
+        process.send_signal(signal.Signals[image.stop_signal])
+        assert process.wait(30) == 0, (tmp_path / "log").read_text()
+    assert "Read-only" not in (tmp_path / "log").read_text()
+
+
+def test_a_worker_says_how_it_is_and_nothing_else(
+    builder: Builder, image: Image, engines: dict[str, str], tmp_path: Path
+) -> None:
+    house = in_production(image, engines)
+    port = house.environ["FORECOURT_PORT"]
+    with started(builder, house, tmp_path / "log", "worker", "--port", port) as process:
+        assert run(builder, house, *image.healthcheck).returncode == 0
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            assert "event_lag_seconds" in client.get("/metrics").text
+            assert client.get("/openapi.json").status_code == 404
+            upgrade = {
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": "x" * 24,
+            }
+            assert client.get("/v1/socket", headers=upgrade).status_code == 404
+        process.send_signal(signal.Signals[image.stop_signal])
+        assert process.wait(30) == 0, (tmp_path / "log").read_text()
 
 
 # --- the builder itself ----------------------------------------------------------------------------------------------------
