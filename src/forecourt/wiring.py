@@ -289,15 +289,18 @@ def chat(house: House) -> Part:
         house.hub,
         Names(house.board.call(People)),
         house.board.call(Media),
+    from forecourt.modules.chat.room_web import RoomPages
         house.board.call(Bookings),
         house.board.call(Venues),
     )
     house.board.provide(Chat, service)
     house.board.provide(ChatTopics, service)
-    pages = ChatPages(service, house.board.call(People), house.presences, house.surroundings)
+    people, venues = house.board.call(People), house.board.call(Venues)
+    pages = ChatPages(service, people, house.presences, house.surroundings)
+    rooms = RoomPages(service, people, house.presences, house.surroundings, venues)
     return Part(
         "chat",
-        operations=[*ChatApi(service).operations(), *pages.operations()],
+        operations=[*ChatApi(service).operations(), *pages.operations(), *rooms.operations()],
         subscriptions=reactions.subscriptions(service),
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(),

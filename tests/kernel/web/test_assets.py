@@ -83,20 +83,30 @@ def test_a_file_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
         Assets((tmp_path,))
 
 
-EVERY_PAGES = ("tokens.css", "forecourt.css", "js/app.js", "js/patch.js", "js/inbox.js", "vendor/htmx.min.js")
-GUESTS = ("js/chat-badge.js", "js/countdown.js", "js/grid.js", "js/live.js", "js/map.js")
+EVERY_PAGES = (
+    "tokens.css",
+    "forecourt.css",
+    "vendor/htmx.min.js",
+    "js/app.js",
+    "js/patch.js",
+    "js/inbox.js",
+    "js/line.js",
+    "js/socket.js",
+)
+GUESTS = ("js/countdown.js", "js/grid.js", "js/live.js", "js/map.js")
+PERSONS = ("console.css", "js/chat-badge.js", "js/countdown.js", "js/live.js", "js/push.js")
 CONSOLES = ("console.css", "js/daysheet.js", "js/grid.js", "js/live.js")
 
 
 def belongs(path: str, module: str) -> bool:
-    return path in (f"{module}.css", "js/socket.js") or path.startswith(f"js/{module}-")
+    return path == f"{module}.css" or path.startswith(f"js/{module}-")
 
 
 def kinds_of_pages(assets: Assets) -> dict[str, set[str]]:
     """Styles, scripts and fonts by the kind of page that loads them, those of both scripts: more than any page of it asks for.
 
-    A module's own pages load `<module>.css`, `js/<module>-….js` and the socket beside what the shell has; they
-    are held to the budget with the one font that every reader needs.
+    A module's own pages load `<module>.css` and `js/<module>-….js` beside what the shell has; they are held to the budget with
+    the one font that every reader needs.
     """
     ours = [path for path in assets.paths() if path.endswith((".css", ".js"))]
     fonts = {path for path in assets.paths() if path.endswith(".woff2")}
@@ -104,6 +114,7 @@ def kinds_of_pages(assets: Assets) -> dict[str, set[str]]:
     every = {*EVERY_PAGES, *fonts}
     return {
         "guests'": {*every, *GUESTS},
+        "a signed-in person's": {*every, *PERSONS},
         "the console's": {*every, *CONSOLES},
         **{m: {*every - {"fonts/vazirmatn-arabic.woff2"}, "console.css", *(p for p in ours if belongs(p, m))} for m in modules},
     }
@@ -127,3 +138,18 @@ def test_a_first_visit_in_latin_script_stays_under_120_kb(assets: Assets) -> Non
 
 def test_every_vendored_thing_has_its_licence_beside_it(assets: Assets) -> None:
     assert {"vendor/htmx-LICENSE.txt", "fonts/instrument-sans-OFL.txt", "fonts/vazirmatn-OFL.txt"} <= set(assets.paths())
+
+
+def test_comments_on_lines_of_their_own_stay_at_home_and_licences_travel(tmp_path: Path) -> None:
+    (tmp_path / "vendor").mkdir()
+    words = "// why\n/** what\n * more */\nexport const a = 'http://x'; // beside\n"
+    (tmp_path / "a.js").write_text(words)
+    (tmp_path / "vendor" / "b.js").write_text(words)
+    (tmp_path / "c.css").write_text("/* why */\na { b: c } /* beside */\n")
+    assets = Assets((tmp_path,))
+    sent = {path: asset.body.decode() for path in assets.paths() if (asset := assets.lookup(path)) is not None}
+    assert sent == {
+        "a.js": "export const a = 'http://x'; // beside\n",
+        "vendor/b.js": words,
+        "c.css": "a { b: c } /* beside */\n",
+    }

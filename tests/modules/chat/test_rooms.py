@@ -90,7 +90,7 @@ async def test_a_public_channel_is_found_read_and_joined_and_a_ban_ends_that(tow
     organisation = uuid4()
     channel = (await town.chat.create_channel(town.ada, organisation, NewChannel("News"))).id
     hidden = (await town.chat.create_channel(town.ada, organisation, NewChannel("Staff", public=False))).id
-    found = (await town.chat.open_rooms(town.ben, organisation, 10, None)).items
+    found = (await town.chat.open_rooms(town.ben, organisation, "", 10, None)).items
     assert [r.id for r in found] == [channel]
     assert (await town.chat.look(town.ben, channel)).role is None
     with pytest.raises(NotAMember):

@@ -64,6 +64,7 @@ STANDARD = Navigation(
             "nav.run",
             (
                 NavItem("nav.places", "/orgs/{org}/places", "court", permission="venues.edit"),
+                NavItem("nav.channels", "/orgs/{org}/channels", "chat", permission="chat.manage_channels"),
                 NavItem("nav.people", "/orgs/{org}/people", "users", permission="staff.read"),
                 NavItem("nav.settings", "/orgs/{org}/settings", "settings", permission="venues.edit"),
                 NavItem("nav.outgoing", "/orgs/{org}/deliveries", "send", permission="notifications.manage"),

@@ -30,13 +30,13 @@ from forecourt.modules.chat.contract import (
     TooManyRooms,
     Unread,
 )
-from forecourt.modules.chat.queries import BanRow, EditRow, FoundRow, OpenRoomRow
+from forecourt.modules.chat.queries import BanRow, EditRow, FoundRow
 from forecourt.modules.chat.service import ChatService
 from forecourt.modules.chat.service.membership import NewMembers, RoleChange
 from forecourt.modules.chat.service.messages import History, HistoryQuery, MessageEdit, NewMessage, Thread, ThreadQuery
 from forecourt.modules.chat.service.moderation import Moderation
 from forecourt.modules.chat.service.reading import Read, ReadUpTo, SearchQuery, Setting
-from forecourt.modules.chat.service.rooms import NewChannel, NewRoom, RoomDetail, RoomPatch, RoomView
+from forecourt.modules.chat.service.rooms import NewChannel, NewRoom, OpenRoom, RoomDetail, RoomPatch, RoomView
 from forecourt.modules.media.contract import MediaCard
 
 MANAGE = staff("chat.manage_channels")
@@ -46,7 +46,10 @@ NDJSON = "application/x-ndjson"
 
 
 class ChannelsQuery(Paged, forbid_unknown_fields=True, kw_only=True):
-    organisation_id: UUID
+    """Without `organisation_id`: of all, those first whose organisation I have a room of. `q` is in the name or topic."""
+
+    organisation_id: UUID | None = None
+    q: Annotated[str, Meta(max_length=100)] = ""
 
 
 class WhoLeaves(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,9 +106,9 @@ class ChatApi(Api):
         return await self._service.change(ctx, id, body, if_match)
 
     @get("/v1/chat/channels")
-    async def channels(self, ctx: Context, query: ChannelsQuery) -> Page[OpenRoomRow]:
-        """The public channels of an organisation."""
-        return await self._service.open_rooms(ctx, query.organisation_id, query.limit, query.cursor)
+    async def channels(self, ctx: Context, query: ChannelsQuery) -> Page[OpenRoom]:
+        """Find public channels of organisations."""
+        return await self._service.open_rooms(ctx, query.organisation_id, query.q, query.limit, query.cursor)
 
     # --- members
 

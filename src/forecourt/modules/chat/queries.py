@@ -223,14 +223,27 @@ class UnreadRow(Struct, frozen=True):
     waiting: int
 
 
+class OwnChannelRow(Struct, frozen=True):
+    """A channel of an organisation that the person is in."""
+
+    id: UUID
+    name: str
+    about: str
+    public: bool
+    archived: bool
+    role: RoomRole
+
+
 class OpenRoomRow(Struct, frozen=True):
     """A public channel, for who looks for one."""
 
     id: UUID
-    organisation_id: UUID | None
+    organisation_id: UUID
     name: str
     about: str
     joined: bool
+    far: bool
+    """Of an organisation that the person has no room of."""
 
 
 # -------------------------------------------------------------------------------------------------------- opening a room
@@ -824,12 +837,26 @@ SEARCH = Query(
     " where m.account_id = $1 and ($3::uuid is null or m.room_id = $3)"
     " order by f.created_at desc, f.id desc limit $6",
 )
+CHANNELS_OF = Query(
+    OwnChannelRow,
+    "select r.id, r.name, r.about, r.public, r.archived_at is not null, m.role"
+    " from chat.member m join chat.room r on r.id = m.room_id"
+    " where m.account_id = $1 and r.organisation_id = $2 and r.kind = 'channel' order by r.archived_at is not null, r.name, r.id"
+    " limit $3",
+)
+# Those of organisations that the person has a room of come first.
 OPEN_ROOMS = Query(
     OpenRoomRow,
-    "select r.id, r.organisation_id, r.name, r.about,"
-    " exists (select from chat.member m where m.room_id = r.id and m.account_id = $1)"
-    " from chat.room r where r.public and r.organisation_id = $2 and r.archived_at is null"
-    " and ($3::text is null or (r.name, r.id) > ($3, $4::uuid)) order by r.name, r.id limit $5",
+    "with mine as (select m.room_id, x.organisation_id from chat.member m join chat.room x on x.id = m.room_id"
+    "  where m.account_id = $1 and x.organisation_id is not null)"
+    " select f.id, f.organisation_id, f.name, f.about, f.joined, f.far from ("
+    " select r.id, r.organisation_id, r.name, r.about, r.id in (select i.room_id from mine i) as joined,"
+    "  r.organisation_id not in (select i.organisation_id from mine i) as far"
+    "  from chat.room r where r.public and r.archived_at is null and r.organisation_id is not null"
+    "  and ($2::uuid is null or r.organisation_id = $2)"
+    "  and ($3::text is null or r.name ilike $3 or r.about ilike $3)) f"
+    " where ($4::boolean is null or (f.far, f.organisation_id, f.name, f.id) > ($4, $5::uuid, $6::text, $7::uuid))"
+    " order by f.far, f.organisation_id, f.name, f.id limit $8",
 )
 
 
@@ -857,8 +884,20 @@ async def search(
     return await tx.all(SEARCH, account_id, words, room_id, at, id, limit)
 
 
+async def channels_of(tx: Tx, account_id: UUID, organisation_id: UUID, limit: int) -> list[OwnChannelRow]:
+    """By name, archived ones last."""
+    return await tx.all(CHANNELS_OF, account_id, organisation_id, limit)
+
+
 async def open_rooms(
-    tx: Tx, account_id: UUID, organisation_id: UUID, after: tuple[str, UUID] | None, limit: int
+    tx: Tx,
+    account_id: UUID,
+    organisation_id: UUID | None,
+    words: str,
+    after: tuple[bool, UUID, str, UUID] | None,
+    limit: int,
 ) -> list[OpenRoomRow]:
-    name, id = after or (None, None)
-    return await tx.all(OPEN_ROOMS, account_id, organisation_id, name, id, limit)
+    """Whose name or description holds `words` as they are; of all organisations without one."""
+    pattern = "%" + words.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%" if words else None
+    far, org, name, id = after or (None, None, None, None)
+    return await tx.all(OPEN_ROOMS, account_id, organisation_id, pattern, far, org, name, id, limit)

@@ -182,7 +182,6 @@ class Boot(Struct, frozen=True):
     readers: dict[str, int]
     messages: list[Message]
     texts: dict[str, str]
-    quiet: dict[str, object] | None
     locale: str
 
 

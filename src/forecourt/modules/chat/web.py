@@ -5,40 +5,33 @@ The pages read and send without a script. With one, `js/chat-room.js` takes the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, cast
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Problem, TooManyRequests
-from forecourt.kernel.http.operation import CONFIRMED, PERSON, Api, By, Html, Limit, Person, Redirect, Visit, action, page
+from forecourt.kernel.errors import NotFound
+from forecourt.kernel.http.operation import CONFIRMED, PERSON, By, Html, Limit, Redirect, Visit, action, page
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.paging import Paged
-from forecourt.kernel.presence import Presences
 from forecourt.kernel.web.addresses import with_query
-from forecourt.kernel.web.forms import sentence
-from forecourt.kernel.web.render import Language
-from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice
 from forecourt.modules.chat import rules
 from forecourt.modules.chat.contract import Message, Notify, RoomKind, Seq
-from forecourt.modules.chat.service import ChatService
+from forecourt.modules.chat.pages import MENDABLE, Parlour, me
 from forecourt.modules.chat.service.membership import NewMembers
 from forecourt.modules.chat.service.messages import HistoryQuery, NewMessage, ThreadQuery
 from forecourt.modules.chat.service.reading import SearchQuery, Setting
 from forecourt.modules.chat.service.rooms import NewRoom, RoomDetail
-from forecourt.modules.chat.views import Boot, Line, Row, Who, lines, row, seated, sections, who
-from forecourt.modules.people.contract import People
+from forecourt.modules.chat.views import Boot, Line, Row, Who, lines, row, seated, sections
 
 SHOWN = 50
 """Messages on a page."""
 ROOMS_SHOWN = 100
 THREAD_SHOWN = 100
 FOUND = 20
-MENDABLE = (Invalid, Conflict, Forbidden, TooManyRequests)
 SENDING = (Limit("600/minute", By.ACCOUNT),)
 
 TEXTS = (
@@ -101,15 +94,7 @@ class Inside(Struct, frozen=True):
     setting: Setting
 
 
-class ChatPages(Api):
-    tag = "Pages"
-
-    def __init__(self, service: ChatService, people: People, presences: Presences, pages: Surroundings) -> None:
-        self._service = service
-        self._people = people
-        self._presences = presences
-        self._pages = pages
-
+class ChatPages(Parlour):
     # --- looking
 
     @page("/chat", access=PERSON)
@@ -194,7 +179,7 @@ class ChatPages(Api):
         try:
             await self._service.leave(visit.ctx, id)
         except MENDABLE as problem:
-            return Redirect(f"/chat/{id}", toast=self._fault(visit, problem))
+            return Redirect(f"/chat/{id}/settings", toast=self._fault(visit, problem))
         return Redirect("/chat", toast=self._say(visit, "chat.you_left", room=title))
 
     @action("/chat/{id}/choose")
@@ -209,15 +194,7 @@ class ChatPages(Api):
 
     async def _begin(self, ctx: Context, form: Beginning) -> UUID:
         """Raises Invalid at `handles`, and as making rooms does."""
-        handles = [h.lstrip("@") for h in form.handles.replace(",", " ").split()]
-        wanted = list(dict.fromkeys(h.lower() for h in handles if h))
-        if not wanted:
-            raise Invalid.field("handles", "name somebody")
-        cards = {(card.handle or "").lower(): card for card in await self._people.by_handles(ctx, wanted[:50])}
-        for handle in wanted:
-            if handle not in cards:
-                raise Invalid.field("handles", f"nobody is called @{handle}")
-        ids = [cards[h].id for h in wanted]
+        ids = await self._called(ctx, form.handles)
         if len(ids) == 1 and not form.name.strip():
             return (await self._service.create(ctx, NewRoom(RoomKind.DIRECT, member_ids=ids))).room.id
         return (await self._service.create(ctx, NewRoom(RoomKind.GROUP, form.name.strip() or None, ids))).room.id
@@ -231,7 +208,7 @@ class ChatPages(Api):
         answered = None
         if form.reply_to is not None:
             answered = next(iter(await self._service.some(visit.ctx, id, [form.reply_to])), None)
-        room, me = inside.room, _me(visit)
+        room, reader = inside.room, me(visit)
         pins = await self._service.pins(visit.ctx, id) if room.pins else []
         return self._pages.page(
             "chat/room.html",
@@ -241,7 +218,7 @@ class ChatPages(Api):
             inside=inside,
             thread=thread,
             boot=msgspec.json.encode(self._boot(visit, inside)).decode().replace("<", "\\u003c"),
-            members=seated(room, inside.people, me.id),
+            members=seated(room, inside.people, reader.id),
             pins=[(m, inside.people[m.sender_id], rules.excerpt(m.text)) for m in pins],
             form=form,
             fault=fault,
@@ -252,7 +229,7 @@ class ChatPages(Api):
         )
 
     async def _inside(self, visit: Visit, id: UUID, at: At) -> Inside:
-        ctx, me = visit.ctx, _me(visit)
+        ctx, reader = visit.ctx, me(visit)
         room = await self._service.look(ctx, id)
         # Opened at what is new: a page that begins below it would hide how much there is.
         wanted = at.at or (room.read_seq if room.unread >= SHOWN // 2 else None)
@@ -269,9 +246,9 @@ class ChatPages(Api):
         quoted = known | {m.id: m for m in await self._service.some(ctx, id, list(asked))}
         pinned = await self._service.some(ctx, id, room.pins)
         everybody = [m.sender_id for m in (*quoted.values(), *pinned)] + [m.account_id for m in room.members]
-        people = await self._who(visit, [me.id, *everybody])
+        people = await self._who(visit, [reader.id, *everybody])
         readers = {r.account_id: r.read_seq for r in room.readers}
-        shown = lines(messages, quoted, people, me.id, room.read_seq, readers)
+        shown = lines(messages, quoted, people, reader.id, room.read_seq, readers)
         return Inside(room, messages, older, newer, people, shown, await self._service.setting(ctx))
 
     async def _newest(self, ctx: Context, id: UUID) -> int:
@@ -284,30 +261,22 @@ class ChatPages(Api):
         if any(m.room_id != inside.room.id for m in messages):
             raise NotFound
         people = inside.people | await self._who(visit, [m.sender_id for m in messages])
-        return lines(messages, {}, people, _me(visit).id, 2**53, {})
+        return lines(messages, {}, people, me(visit).id, 2**53, {})
 
     async def _sections(self, visit: Visit, current: UUID | None) -> object:
-        me = _me(visit)
+        reader = me(visit)
         rooms = (await self._service.mine(visit.ctx, ROOMS_SHOWN, None)).items
         wanted = [r.other_id for r in rooms if r.other_id] + [r.last_message.sender_id for r in rooms if r.last_message]
         people = await self._who(visit, wanted)
-        found: list[Row] = [row(r, me.id, people, current) for r in rooms]
+        found: list[Row] = [row(r, reader.id, people, current) for r in rooms]
         return sections(found)
 
-    async def _who(self, visit: Visit, ids: Iterable[UUID]) -> dict[UUID, Who]:
-        wanted = list(dict.fromkeys(ids))
-        cards = await self._service.names.of(visit.ctx, wanted)
-        presence = await self._presences.of(wanted)
-        unknown = self._say(visit, "chat.js.someone")
-        return {id: who(id, cards, presence, unknown) for id in wanted}
-
     def _boot(self, visit: Visit, inside: Inside) -> Boot:
-        room, me = inside.room, _me(visit)
-        quiet = inside.setting.quiet
+        room, reader = inside.room, me(visit)
         return Boot(
             room_id=str(room.id),
             kind=room.kind.value,
-            me=str(me.id),
+            me=str(reader.id),
             role=room.role.value if room.role else "",
             epoch=room.epoch,
             seq=room.last_seq,
@@ -324,25 +293,9 @@ class ChatPages(Api):
             readers={str(r.account_id): r.read_seq for r in room.readers},
             messages=inside.messages,
             texts={key: self._say_raw(visit, f"chat.js.{key}") for key in TEXTS},
-            quiet=None if quiet is None else cast("dict[str, object]", msgspec.to_builtins(quiet)),
             locale=visit.locale,
         )
-
-    def _fault(self, visit: Visit, problem: Problem) -> str:
-        """What went wrong, in the reader's language."""
-        said = problem.errors[0].message if problem.errors else problem.detail or problem.title
-        return sentence(self._pages.pages.said(cast("Language", visit.locale), said))
-
-    def _say(self, visit: Visit, key: str, **values: object) -> str:
-        return self._pages.pages.text(cast("Language", visit.locale), key, **values)
 
     def _say_raw(self, visit: Visit, key: str) -> str:
         """With its placeholders still in it, for the script to fill."""
         return self._say(visit, key, **{name: f"{{{name}}}" for name in ("name", "other", "n", "time")})
-
-
-def _me(visit: Visit) -> Person:
-    person = visit.person
-    if person is None:  # the page's access says that there is one
-        raise NotFound
-    return person

@@ -28,12 +28,12 @@ from forecourt.modules.chat.contract import (
     RoomRole,
     TooManyRooms,
 )
-from forecourt.modules.chat.queries import ListedRow, OpenRoomRow, ReaderRow, RoomRow
+from forecourt.modules.chat.queries import ListedRow, OwnChannelRow, ReaderRow, RoomRow
 from forecourt.modules.chat.rules import RoomIs
 from forecourt.modules.chat.service.base import Base, person
 
 MINE = Keyset("rooms", tuple[datetime, UUID])
-OPEN_ROOMS = Keyset("open rooms", tuple[str, UUID])
+OPEN_ROOMS = Keyset("open rooms", tuple[bool, UUID, str, UUID])
 MEMBERS_SHOWN = 100
 READERS_SHOWN = 200
 NAME_CHARS = 100
@@ -135,6 +135,16 @@ class RoomDetail(Struct, frozen=True, kw_only=True):
     readers: list[ReaderRow]
     """How far members have read who show it; empty for who does not show it themselves."""
     pins: list[UUID]
+
+
+class OpenRoom(Struct, frozen=True):
+    """A public channel, for who looks for one."""
+
+    id: UUID
+    organisation_id: UUID
+    name: str
+    about: str
+    joined: bool
 
 
 class Made(Struct, frozen=True):
@@ -292,12 +302,23 @@ class Rooms(Base):
             pins=pins,
         )
 
-    async def open_rooms(self, ctx: Context, organisation_id: UUID, limit: int, cursor: str | None) -> Page[OpenRoomRow]:
-        """The public channels of an organisation, by name."""
+    async def open_rooms(
+        self, ctx: Context, organisation_id: UUID | None, words: str, limit: int, cursor: str | None
+    ) -> Page[OpenRoom]:
+        """Public channels, of one organisation by name; of all, those of organisations first that the person has a room of."""
+        me = person(ctx)
+        if "\x00" in words:
+            raise Invalid.field("q", "holds a character that no name has")
+        async with self.db.read(ctx.within(None)) as tx:
+            rows = await queries.open_rooms(tx, me, organisation_id, words.strip(), OPEN_ROOMS.decode(cursor), limit + 1)
+        page = OPEN_ROOMS.page(rows, limit, lambda row: (row.far, row.organisation_id, row.name, row.id))
+        return page.map(lambda row: OpenRoom(row.id, row.organisation_id, row.name, row.about, row.joined))
+
+    async def channels_of(self, ctx: Context, organisation_id: UUID) -> list[OwnChannelRow]:
+        """The organisation's channels that the person is in, by name."""
         me = person(ctx)
         async with self.db.read(ctx.within(None)) as tx:
-            rows = await queries.open_rooms(tx, me, organisation_id, OPEN_ROOMS.decode(cursor), limit + 1)
-        return OPEN_ROOMS.page(rows, limit, lambda row: (row.name, row.id))
+            return await queries.channels_of(tx, me, organisation_id, MAX_ROOMS)
 
     # --- changing
 

@@ -1,7 +1,7 @@
 // The list of rooms, kept fresh: a hint on the person's own topic says that something waits, and the list is asked for again.
 import { patch } from "./patch.js";
 import { badge } from "./chat-badge.js";
-import { follow } from "./chat-line.js";
+import { follow } from "./line.js";
 import { localise } from "./chat-times.js";
 
 const SOON_MS = 250;

@@ -1,7 +1,7 @@
 // A room from the inside: takes over where the page leaves it, follows what happens, writes without waiting.
 import { say } from "./app.js";
 import { draw, el, face, fill, icon } from "./chat-draw.js";
-import { follow, presence as be, read, typing as tellTyping, watch } from "./chat-line.js";
+import { follow, read, typing as tellTyping, watch } from "./line.js";
 import { badge } from "./chat-badge.js";
 import { refresh } from "./chat-list.js";
 import { after } from "./chat-scene.js";
@@ -239,18 +239,6 @@ function hereNow() {
   sub.dataset.all ??= sub.textContent;
   sub.textContent = n ? `${sub.dataset.all} · ${fill(texts.here_now, { n })}` : sub.dataset.all;
 }
-
-// Away when the page is not looked at; not to be disturbed in the hours the person chose.
-function quietNow() {
-  const q = boot.quiet;
-  if (!q) return false;
-  const parts = new Intl.DateTimeFormat("en-GB", { timeZone: q.timezone, hour: "2-digit", minute: "2-digit", hourCycle: "h23", weekday: "short" }).formatToParts(new Date());
-  const of = (type) => parts.find((p) => p.type === type).value;
-  const now = `${of("hour")}:${of("minute")}`, today = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].indexOf(of("weekday"));
-  const on = (d) => !q.weekdays.length || q.weekdays.includes((d + 7) % 7);
-  return q.end > q.start ? now >= q.start && now < q.end && on(today) : (now >= q.start && on(today)) || (now < q.end && on(today - 1));
-}
-const presence = () => be(quietNow() ? "dnd" : document.hidden ? "away" : "online");
 
 // --- writing ---------------------------------------------------------------------------------------------------------
 
@@ -662,14 +650,14 @@ follow(topic, {
 watch((up) => {
   const banner = $("offline");
   clearTimeout(banner.timer);
-  if (up) { if (!banner.hidden) say(texts.back); banner.hidden = true; presence(); retry(); } else banner.timer = setTimeout(() => { banner.hidden = false; banner.querySelector("span").textContent = texts.offline; say(texts.offline); }, 1_200);
+  if (up) { if (!banner.hidden) say(texts.back); banner.hidden = true; retry(); } else banner.timer = setTimeout(() => { banner.hidden = false; banner.querySelector("span").textContent = texts.offline; say(texts.offline); }, 1_200);
 });
 scroller.addEventListener("scroll", () => {
   if (scroller.scrollTop < 200) stretch(true);
   if (newer && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 400) stretch(false);
   seen(); jump();
 }, { passive: true });
-document.addEventListener("visibilitychange", () => { presence(); if (!document.hidden) seen(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden) seen(); });
 addEventListener("focus", seen);
 seen();
 document.documentElement.dataset.chat = "ready";

@@ -27,7 +27,7 @@ export function day(at, texts = {}) {
 export function localise(scope = document) {
   for (const el of scope.querySelectorAll("time[data-local]")) {
     const at = el.getAttribute("datetime");
-    el.textContent = el.dataset.local === "near" ? near(at) : time(at);
+    el.textContent = el.dataset.local === "near" ? near(at) : el.dataset.local === "moment" ? `${short.format(new Date(at))}, ${time(at)}` : time(at);
     el.title = `${long.format(new Date(at))}, ${time(at)}`;
   }
 }

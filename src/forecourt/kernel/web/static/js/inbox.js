@@ -1,7 +1,7 @@
-// The bell on every page: its number, kept live. One tab of the browser holds the socket and tells the others.
-import { say, send } from "./app.js";
+// The bell on every page: its number, kept live. One tab of the browser follows it and tells the others.
+import { say } from "./app.js";
 
-const TOPIC = "inbox", LEAST_MS = 1000, MOST_MS = 30_000;
+const TOPIC = "inbox";
 let newest = null, soon = 0, begun = false;
 
 async function refresh() {
@@ -40,23 +40,11 @@ function changed() { if (!soon) soon = setTimeout(refresh, 80); }
 const tabs = "BroadcastChannel" in self ? new BroadcastChannel("forecourt-inbox") : null;
 tabs?.addEventListener("message", changed);
 
-function follow(release) {
-  let failures = 0, since;
-  const connect = () => {
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/socket`, "forecourt.v1");
-    socket.addEventListener("open", () => socket.send(JSON.stringify({ op: "subscribe", topic: TOPIC, ...(since ? { since } : {}) })));
-    socket.addEventListener("message", (e) => {
-      const m = JSON.parse(e.data);
-      if (m.op === "subscribed" || m.op === "reset") { failures = 0; since = { epoch: m.epoch, seq: m.seq }; if (m.op === "reset" || !m.recovered) tell(); }
-      if (m.op === "event" && m.topic?.startsWith(TOPIC)) { if (m.seq) since = { epoch: m.epoch, seq: m.seq }; tell(); }
-    });
-    socket.addEventListener("close", (e) => {
-      if (e.code >= 4401 && e.code <= 4409 && e.code !== 4408) { release(); return; }
-      const pause = Math.min(MOST_MS, LEAST_MS * 2 ** Math.min(failures++, 5));
-      setTimeout(connect, pause / 2 + Math.random() * pause / 2);
-    });
-  };
-  connect();
+// The page's socket carries the topic; only the tab that holds the lock needs one for it.
+async function hold(release) {
+  const { follow, watch } = await import("./line.js");
+  follow(TOPIC, { event: tell, reset: tell });
+  watch((_, state) => { if (state === "closed") release(); });
 }
 function tell() { changed(); tabs?.postMessage("changed"); }
 
@@ -65,10 +53,10 @@ export function start() {
   if (begun) return;
   begun = true;
   refresh();
-  if (navigator.locks) navigator.locks.request("forecourt-inbox", () => new Promise(follow));
-  else follow(() => {});
+  if (navigator.locks) navigator.locks.request("forecourt-inbox", () => new Promise(hold));
+  else hold(() => {});
   const box = document.querySelector("[data-push]");
-  if (box) push(box);
+  if (box) import("./push.js").then((m) => m.push(box));
 }
 
 // A notice that is followed counts as read.
@@ -78,38 +66,3 @@ document.addEventListener("click", (e) => {
   const csrf = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
   fetch(link.dataset.read, { method: "POST", keepalive: true, credentials: "same-origin", redirect: "manual", headers: { "X-CSRF-Token": csrf, "Content-Type": "application/x-www-form-urlencoded" }, body: "" });
 });
-
-// --- pushes to this browser
-
-async function push(el) {
-  const input = el.querySelector("input"), show = (what) => { el.querySelector(`[data-push-${what}]`).hidden = false; input.disabled = true; };
-  if (!("serviceWorker" in navigator) || !("PushManager" in self)) { show("none"); return; }
-  if (Notification.permission === "denied") { show("denied"); return; }
-  const worker = await navigator.serviceWorker.register("/push-worker.js").catch(() => null);
-  if (!worker) { show("none"); return; }
-  input.checked = !!(await worker.pushManager.getSubscription());
-  input.addEventListener("change", async () => {
-    input.disabled = true;
-    try {
-      if (input.checked) await allow(worker, el.dataset.pushKey); else await end(worker);
-    } catch {
-      input.checked = false;
-      if (Notification.permission === "denied") { show("denied"); return; }
-    }
-    input.disabled = false;
-  });
-}
-
-async function allow(worker, key) {
-  const bytes = Uint8Array.from(atob(key.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
-  const made = (await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytes })).toJSON();
-  const { ok } = await send("/account/notifications/push", { endpoint: made.endpoint, ...made.keys });
-  if (!ok) throw new Error("not kept");
-}
-
-async function end(worker) {
-  const made = await worker.pushManager.getSubscription();
-  if (!made) return;
-  await made.unsubscribe();
-  await send("/account/notifications/push-off", { endpoint: made.endpoint });
-}
