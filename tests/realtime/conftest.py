@@ -93,6 +93,29 @@ async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture(scope="session")
+async def port(house: House) -> AsyncIterator[int]:
+    """The house, served as `forecourt serve` does."""
+    listener, port = bound()
+    config = uvicorn.Config(
+        house.app,  # type: ignore[arg-type]
+        http=Http,
+        ws=await house.open_sockets(),  # type: ignore[arg-type]
+        lifespan="off",
+        log_config=None,
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.ensure_future(server._serve([listener]))
+    while not server.started:
+        await asyncio.sleep(0.001)
+    yield port
+    assert house.realtime is not None
+    await house.realtime.drain()
+    server.should_exit = True
+    await serving
+
+
+@pytest.fixture(scope="session")
 async def world(client: httpx.AsyncClient) -> World:
     return World(client)
 

@@ -12,40 +12,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import uvicorn
 from tests.journeys.world import Person, World
-from tests.realtime.conftest import Node, bound
+from tests.realtime.conftest import Node
 from tests.realtime.wire import Socket
-
-from forecourt.app import House
-from forecourt.realtime.protocol import Http
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "clients/js/socket.js"
 DOCUMENT = ROOT / "docs/api/socket.md"
-
-
-@pytest.fixture(scope="session")
-async def port(house: House) -> AsyncIterator[int]:
-    """The house, served as `forecourt serve` does."""
-    listener, port = bound()
-    config = uvicorn.Config(
-        house.app,  # type: ignore[arg-type]
-        http=Http,
-        ws=await house.open_sockets(),  # type: ignore[arg-type]
-        lifespan="off",
-        log_config=None,
-        timeout_graceful_shutdown=2,
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.ensure_future(server._serve([listener]))
-    while not server.started:
-        await asyncio.sleep(0.001)
-    yield port
-    assert house.realtime is not None
-    await house.realtime.drain()
-    server.should_exit = True
-    await serving
 
 
 @pytest.fixture(scope="session")
