@@ -68,7 +68,7 @@ class Rendered(msgspec.Struct, frozen=True):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             new = path.with_name(path.name + ".new")
-            new.write_text(text)
+            new.write_bytes(text.encode())
             new.replace(path)
         return folder / CONFIG
 
@@ -189,7 +189,8 @@ _OWN_ERRORS: tuple[Problem, ...] = (
     Unavailable(),
     DeadlineExceeded(),
 )
-"""What HAProxy answers by itself: no request, no server, no answer."""
+"""What HAProxy answers by itself: no server, no answer. For what is not a whole request it has words of its own (400, 408), which
+cannot be replaced."""
 
 
 def _own_error(problem: Problem) -> str:
@@ -308,9 +309,8 @@ def _paths() -> list[str]:
     return [
         "http-request set-var(txn.path) path,url_dec",
         _refuse(BadRequest(), "unless { var(txn.path) -m found }"),
-        _refuse(NotFound(), f"if {{ var(txn.path) -m beg {SIDE_DOOR} {SIDE_DOOR.rstrip('/')} }}"),
-        _refuse(NotFound(), "if { var(txn.path) -m str /metrics }"),
         "http-request set-var(txn.key) var(txn.path),concat(/)",
+        _refuse(NotFound(), f"if {{ var(txn.key) -m beg {SIDE_DOOR} /metrics/ }}"),
     ]
 
 

@@ -128,7 +128,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return file.plan(path.parent).checked(modules)
 
     @classmethod
-    def of_peers(cls, peers: Mapping[str, str], modules: Sequence[str] | None = None) -> Plan:
+    def of_peers(cls, peers: Mapping[str, Sequence[str]], modules: Sequence[str] | None = None) -> Plan:
         """A service for each address (or group of them) of `FORECOURT_PEERS`, named for its first module; what is called
         `realtime` there has the sockets. Raises SettingsError."""
         homes: dict[tuple[str, ...], list[str]] = {}

@@ -1,0 +1,561 @@
+"""What the gateway does with what strangers send, asked of the real HAProxy. Each has a twin that shows the difference."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.gateway.conftest import (
+    APP,
+    MAX_BODY,
+    PER_ACCOUNT,
+    PER_ADDRESS,
+    TRUSTED,
+    House,
+    Signer,
+    free_port,
+    until,
+)
+
+from forecourt.engines import EngineError
+from forecourt.gateway.config import public_pem
+from forecourt.gateway.haproxy import Gateway
+from forecourt.gateway.plan import Plan, Service
+from forecourt.gateway.runtime import NoSuchService
+from forecourt.gateway.weights import WeightsWrong
+
+pytestmark = [pytest.mark.haproxy, pytest.mark.xdist_group("gateway")]
+"""One worker starts HAProxy."""
+
+Call = Callable[..., httpx.AsyncClient]
+
+
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    """Status and code of a problem document in good form."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    body = answer.json()
+    assert body["status"] == answer.status_code
+    assert body["type"].endswith("/" + body["code"])
+    assert len(body["trace_id"]) == 32
+    return answer.status_code, body["code"]
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+# --- the way to a service ------------------------------------------------------------------------------------------------
+
+
+async def test_each_path_goes_to_the_service_of_its_module(house: House, anyone: httpx.AsyncClient) -> None:
+    places = {
+        "/v1/me": "guests",
+        "/v1/me/calendar-feed": "courts v1",
+        "/v1/bookings/1": "courts v1",
+        "/v1/book%69ngs": "courts v1",
+        "/v1/orgs/7/bookings?limit=3": "courts v1",
+        "/v1/orgs/7/staff": "guests",
+        "/v1/rooms/1/messages": "rest",
+        "/static/app.css": "rest",
+        "/nothing": "rest",
+    }
+    found = {path: (await anyone.get(path)).json()["from"] for path in places}
+    assert found == places
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/_contract/identity.Identity/status", "/_contract", "/%5fcontract/x", "/%5F%63ontract/x", "/_contract/%7a?a=b", "/metrics"],
+)
+async def test_the_side_door_and_the_figures_are_not_reached(house: House, anyone: httpx.AsyncClient, path: str) -> None:
+    for answer in (await anyone.get(path), await anyone.post(path, content=b"\x80")):
+        assert problem(answer) == (404, "not_found")
+    assert house.seen == []
+    assert (await anyone.get("/v1/contract")).status_code == 200
+
+
+async def test_a_whole_address_in_the_request_is_no_way_round(house: House) -> None:
+    for target, status in ((f"http://127.0.0.1:{house.port}/_contract/x", 404), (f"http://127.0.0.1:{house.port}/v1/me", 200)):
+        asked = f"GET {target} HTTP/1.1\r\nhost: 127.0.0.1:{house.port}\r\nconnection: close\r\n\r\n"
+        assert (await raw(house, asked)).status == status
+    assert [seen.method for seen in house.seen] == ["GET"]
+
+
+async def test_a_path_that_cannot_be_read_goes_nowhere(house: House) -> None:
+    for path, status in (("/_contract/%zz", 400), ("/v1/me%zz", 400), ("/v1/me", 200)):
+        assert (await raw(house, f"GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).status == status
+    assert len(house.seen) == 1
+
+
+# --- access tokens ---------------------------------------------------------------------------------------------------------
+
+
+def unsigned(head: dict[str, object], claims: dict[str, object], key: bytes | None = None) -> str:
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (head, claims)]
+    signed = b".".join(parts)
+    tag = b"" if key is None else base64.urlsafe_b64encode(hmac.digest(key, signed, "sha256")).rstrip(b"=")
+    return (signed + b"." + tag).decode()
+
+
+def claims_of(token: str) -> dict[str, object]:
+    part = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
+async def test_a_good_token_reaches_the_service(house: House, anyone: httpx.AsyncClient) -> None:
+    for signer in (house.signer, house.next_signer):
+        token = signer.token()
+        assert (await anyone.get("/v1/me", headers=bearer(token))).status_code == 200
+        assert house.guests.seen[-1].all("authorization") == [f"Bearer {token}"]
+
+
+BAD = {
+    "expired": lambda s: s.token(exp=int(time.time()) - 1),
+    "without an end": lambda s: s.token(exp=None),
+    "an end that is a word": lambda s: s.token(exp="never"),
+    "of another house": lambda s: s.token(iss="elsewhere"),
+    "for another audience": lambda s: s.token(aud="elsewhere"),
+    "signed by another key of the same name": lambda s: Signer(s.kid).token(),
+    "signed by an unknown key": lambda s: Signer().token(),
+    "with other claims under the signature": lambda s: ".".join(
+        [s.token().split(".")[0], s.token(adm=True).split(".")[1], s.token().split(".")[2]]
+    ),
+    "alg none": lambda s: unsigned({"alg": "none", "kid": s.kid}, claims_of(s.token())),
+    "alg None": lambda s: unsigned({"alg": "None", "kid": s.kid}, claims_of(s.token())),
+    "the public key as a secret": lambda s: unsigned(
+        {"alg": "HS256", "kid": s.kid}, claims_of(s.token()), public_pem(s.public).encode()
+    ),
+    "without a key's name": lambda s: unsigned({"alg": "ES256"}, claims_of(s.token())),
+    "without a signature": lambda s: s.token().rsplit(".", 1)[0] + ".",
+    "two parts": lambda s: s.token().rsplit(".", 1)[0],
+    "no token at all": lambda s: "abc",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+async def test_a_bad_token_is_refused_before_any_service_sees_it(house: House, anyone: httpx.AsyncClient, kind: str) -> None:
+    answer = await anyone.get("/v1/me", headers=bearer(BAD[kind](house.signer)))
+    assert problem(answer) == (401, "token_expired" if kind in ("expired", "an end that is a word") else "token_refused")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="forecourt"'
+    assert house.seen == []
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-api-key": "k"}, {"authorization": "Basic YTpi"}, {"cookie": "fc_session=x"}])
+async def test_whoever_shows_no_token_is_the_services_to_judge(
+    house: House, anyone: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    assert (await anyone.post("/v1/me", headers=headers)).status_code == 200
+    for name, value in headers.items():
+        assert house.guests.seen[0].all(name) == [value]
+
+
+async def test_two_authorizations_are_one_too_many(house: House, anyone: httpx.AsyncClient) -> None:
+    good = f"Bearer {house.signer.token()}"
+    answer = await anyone.get("/v1/me", headers=[("authorization", good), ("authorization", "Bearer x")])
+    assert problem(answer) == (400, "bad_request")
+    assert (await anyone.get("/v1/me", headers=[("authorization", good)])).status_code == 200
+
+
+async def test_new_keys_are_taken_up_and_old_ones_let_go_without_a_refused_request(
+    house: House, anyone: httpx.AsyncClient
+) -> None:
+    before, fresh = list(house.guests.keys), Signer()
+    told = bearer(fresh.token())
+    assert problem(await anyone.get("/v1/me", headers=told)) == (401, "token_refused")
+    statuses: Counter[int] = Counter()
+    done = asyncio.Event()
+
+    async def keep_asking() -> None:
+        while not done.is_set():
+            async with httpx.AsyncClient() as new:  # a connection of its own each time
+                statuses[(await new.get(f"http://127.0.0.1:{house.internal}/livez")).status_code] += 1
+
+    asking = asyncio.create_task(keep_asking())
+    try:
+        house.guests.keys = [house.next_signer.public, fresh.public]
+        pid = house.gateway.pid
+        async with asyncio.timeout(20):  # its own watch may be the one that sees the change
+            while not await house.gateway.refresh_keys() and house.gateway.pid == pid:
+                await asyncio.sleep(0.02)
+        assert (await anyone.get("/v1/me", headers=told)).status_code == 200
+        assert problem(await anyone.get("/v1/me", headers=bearer(house.signer.token()))) == (401, "token_refused")
+        assert (await anyone.get("/v1/me", headers=bearer(house.next_signer.token()))).status_code == 200
+    finally:
+        done.set()
+        await asking
+        house.guests.keys = before
+        await house.gateway.refresh_keys()
+    assert set(statuses) == {200}
+
+
+async def test_a_gateway_that_nobody_told_the_keys_says_come_back(house: House, tmp_path: Path) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    port = free_port()
+    plan = Plan(
+        services=(Service("guests", ("identity",), {"v1": (away,)}), Service("rest", (), {"v1": (house.rest.url,)})),
+        listen=(f"127.0.0.1:{port}",),
+        internal=f"127.0.0.1:{free_port()}",
+    )
+    async with Gateway(plan.checked(), tmp_path, output=tmp_path / "log"), httpx.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{port}/v1/rooms", headers=bearer(house.signer.token()))
+        assert problem(answer) == (503, "unavailable") and answer.headers["retry-after"] == "1"
+        assert (await client.get(f"http://127.0.0.1:{port}/v1/rooms")).status_code == 200
+
+
+# --- how much, how large, how slow -------------------------------------------------------------------------------------------
+
+
+def assert_spent(answer: httpx.Response, limit: int) -> None:
+    assert problem(answer) == (429, "rate_limited")
+    assert answer.headers["retry-after"] == "60"
+    assert answer.headers["ratelimit"] == f"limit={limit}, remaining=0, reset=60"
+    assert answer.headers["ratelimit-policy"] == f"{limit};w=60"
+
+
+async def test_an_address_has_a_limit_of_its_own(house: House, call: Call) -> None:
+    eager, other = call(), call()
+    statuses = [(await eager.get("/v1/venues/1")).status_code for _ in range(PER_ADDRESS)]
+    assert set(statuses) == {200}
+    assert_spent(await eager.get("/v1/venues/1"), PER_ADDRESS)
+    assert (await other.get("/v1/venues/1")).status_code == 200
+    assert len(house.seen) == PER_ADDRESS + 1
+
+
+async def test_an_account_has_a_limit_wherever_it_is(house: House, call: Call) -> None:
+    who = {"sub": "0190a000-0000-7000-8000-000000000001"}
+    for n in range(PER_ACCOUNT):
+        client = call() if n % 10 == 0 else client  # noqa: F821
+        assert (await client.get("/v1/me", headers=bearer(house.signer.token(**who, n=n)))).status_code == 200
+    assert_spent(await call().get("/v1/me", headers=bearer(house.signer.token(**who))), PER_ACCOUNT)
+    assert (await call().get("/v1/me", headers=bearer(house.signer.token()))).status_code == 200
+
+
+async def test_an_api_key_has_a_limit_like_an_account(house: House, call: Call) -> None:
+    client = call()
+    for _ in range(PER_ACCOUNT):
+        assert (await client.get("/v1/orgs/1/bookings", headers={"x-api-key": "one"})).status_code == 200
+    assert_spent(await client.get("/v1/orgs/1/bookings", headers={"x-api-key": "one"}), PER_ACCOUNT)
+    assert (await client.get("/v1/orgs/1/bookings", headers={"x-api-key": "two"})).status_code == 200
+
+
+async def test_a_body_that_is_too_large_is_refused_by_its_length(house: House, anyone: httpx.AsyncClient) -> None:
+    assert problem(await anyone.post("/v1/me", content=b"x" * (MAX_BODY + 1))) == (413, "too_large")
+    assert house.seen == []
+    assert (await anyone.post("/v1/me", content=b"x" * MAX_BODY)).status_code == 200
+    assert len(house.guests.seen[0].body) == MAX_BODY
+
+
+async def test_a_service_that_takes_too_long_is_given_up(house: House, anyone: httpx.AsyncClient) -> None:
+    house.rest.waits = asyncio.Event()
+    try:
+        assert problem(await anyone.get("/v1/rooms")) == (504, "deadline_exceeded")
+        assert (await anyone.get("/v1/me")).status_code == 200
+    finally:
+        house.rest.waits.set()
+        house.rest.waits = None
+    assert [seen.target for seen in house.rest.seen] == ["/v1/rooms"]  # and asked once: another would take as long
+
+
+async def test_a_head_that_does_not_end_is_not_waited_for(house: House) -> None:
+    assert (await raw(house, "GET /v1/me HTTP/1.1\r\nhost: a\r\n")).status == 408
+    assert house.seen == []
+
+
+@pytest.mark.parametrize(
+    "text", ["NONSENSE\r\n\r\n", "GET /v1/me HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab"]
+)
+async def test_what_is_no_http_goes_nowhere(house: House, text: str) -> None:
+    assert (await raw(house, text)).status == 400
+    assert house.seen == []
+
+
+# --- servers that fail -------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def first_fails(house: House, how: str):
+    setattr(house.pair[0], how, True)
+    try:
+        yield
+    finally:
+        setattr(house.pair[0], how, False)
+        house.pair[0].ready = True
+        await both_up(house)
+
+
+async def both_up(house: House) -> None:
+    await until_state(house, "pair", ["UP", "UP"])
+
+
+async def until_state(house: House, service: str, states: list[str]) -> None:
+    async with asyncio.timeout(20):
+        while [s.status for share in await house.gateway.runtime.shares(service) for s in share.servers] != states:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_read_that_got_no_answer_is_sent_to_the_next_server(house: House, anyone: httpx.AsyncClient) -> None:
+    async with first_fails(house, "dies"):
+        answers = [(await anyone.get("/v1/venues/1")).json()["from"] for _ in range(4)]
+    assert answers == ["second"] * 4
+    assert house.pair[0].seen
+
+
+async def test_a_write_that_got_no_answer_is_not_sent_again(house: House, call: Call) -> None:
+    async with first_fails(house, "dies"):
+        # On a connection that has had an answer before, HAProxy hands on what it saw: the connection ends.
+        answers = [await call().post("/v1/venues", content=b"{}") for _ in range(4)]
+    lost = [problem(answer) for answer in answers if answer.status_code != 200]
+    assert lost and set(lost) == {(502, "no_answer")}
+    assert len(lost) == len(house.pair[0].seen)
+    assert len(house.seen) == 4
+
+
+async def test_a_server_that_nobody_can_connect_to_costs_no_request_not_even_a_write(house: House, tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    port = free_port()
+    servers = (nobody, house.rest.url)
+    plan = Plan(
+        services=(Service("rest", (), {"v1": servers}),), listen=(f"127.0.0.1:{port}",), internal=f"127.0.0.1:{free_port()}"
+    )
+    async with Gateway(plan.checked(), tmp_path, output=tmp_path / "log"), httpx.AsyncClient() as client:
+        for method in ("GET", "POST", "GET", "POST"):
+            assert (await client.request(method, f"http://127.0.0.1:{port}/v1/rooms")).status_code == 200
+    assert len(house.rest.seen) == 4
+
+
+async def test_a_server_that_keeps_failing_has_its_turn_ended_until_it_is_well(house: House, anyone: httpx.AsyncClient) -> None:
+    async with first_fails(house, "refuses"):
+        house.pair[0].ready = False
+        found = Counter([(await anyone.get("/v1/venues/1")).status_code for _ in range(30)])
+        assert found[200] >= 20 and found[500] <= 5
+        await until_state(house, "pair", ["DOWN", "UP"])
+        house.pair[0].seen.clear()
+        assert {(await anyone.get("/v1/venues/1")).json()["from"] for _ in range(6)} == {"second"}
+    assert {(await anyone.get("/v1/venues/1")).json()["from"] for _ in range(6)} == {"first", "second"}
+
+
+async def test_a_service_without_a_server_is_unavailable_and_the_others_are_not(house: House, anyone: httpx.AsyncClient) -> None:
+    house.rest.ready = False
+    try:
+        await until_state(house, "rest", ["DOWN"])
+        answer = await anyone.get("/v1/rooms")
+        assert problem(answer) == (503, "unavailable") and answer.headers["retry-after"] == "1"
+        assert (await anyone.get("/v1/me")).status_code == 200
+        assert (await internal(house, "/readyz")).status_code == 503
+    finally:
+        house.rest.ready = True
+        await until_state(house, "rest", ["UP"])
+    assert (await internal(house, "/readyz")).status_code == 200
+
+
+async def test_a_drained_server_gets_nothing_new(house: House, anyone: httpx.AsyncClient) -> None:
+    await house.gateway.runtime.drain("pair", "v1.1")
+    try:
+        assert {(await anyone.get("/v1/venues/1")).json()["from"] for _ in range(6)} == {"second"}
+    finally:
+        await house.gateway.runtime.resume("pair", "v1.1")
+        await both_up(house)
+    assert {(await anyone.get("/v1/venues/1")).json()["from"] for _ in range(6)} == {"first", "second"}
+    with pytest.raises(NoSuchService):
+        await house.gateway.runtime.drain("pair", "v9.1")
+
+
+async def test_haproxy_that_dies_is_brought_back(house: House, anyone: httpx.AsyncClient) -> None:
+    pid = house.gateway.pid
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: house.gateway.pid != pid)
+    assert (await anyone.get("/v1/me")).status_code == 200
+
+
+# --- versions -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_version_gets_its_share_as_soon_as_it_is_told_and_keeps_it(house: House, call: Call) -> None:
+    async def share_of_v2() -> int:
+        client = call()
+        found = [(await client.get("/v1/bookings/1")).json()["from"] for _ in range(50)]
+        return found.count("courts v2")
+
+    runtime = house.gateway.runtime
+    try:
+        assert await share_of_v2() == 0
+        shares = await runtime.weigh("courts", ["v2=10%"])
+        assert [(share.version, share.percent) for share in shares] == [("v1", 90.0), ("v2", 10.0)]
+        assert 4 <= await share_of_v2() <= 6
+        await house.gateway.reload()
+        assert 4 <= await share_of_v2() <= 6
+        await runtime.weigh("courts", ["v2=100%"])
+        assert await share_of_v2() == 50
+    finally:
+        await runtime.weigh("courts", ["v1=100%"])
+
+
+async def test_weights_that_cannot_be_change_nothing(house: House) -> None:
+    runtime = house.gateway.runtime
+    before = [(share.version, share.percent) for share in await runtime.shares("courts")]
+    for wishes in (["v3=10%"], ["v1=60%", "v2=50%"], ["v1=60%", "v2=30%"], ["v2"], ["v2=10%", "v2=20%"]):
+        with pytest.raises(WeightsWrong):
+            await runtime.weigh("courts", wishes)
+    with pytest.raises(NoSuchService, match="There is no service court"):
+        await runtime.weigh("court", ["v2=10%"])
+    assert [(share.version, share.percent) for share in await runtime.shares("courts")] == before
+
+
+# --- sockets ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_websocket_goes_through_to_the_sockets(house: House) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    asked = "GET /v1/socket HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    # A token that is no good is for the realtime server to refuse, with a close code that a browser can read.
+    asked += "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nauthorization: Bearer x\r\n\r\n"
+    writer.write(asked.encode())
+    async with asyncio.timeout(10):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        assert head.startswith("http/1.1 101") and "s3pplmbitxaq9kygzzhzrbk+xoo=" in head
+        for text in (b"hello", b"again"):
+            writer.write(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+            assert await reader.readexactly(2 + len(text)) == bytes([0x81, len(text)]) + text
+    writer.close()
+    assert [seen.target for seen in house.live.seen] == ["/v1/socket"]
+    assert house.live.seen[0].all("x-forwarded-for") == ["127.0.0.1"]
+
+
+async def test_what_does_not_ask_for_a_websocket_gets_none(house: House, anyone: httpx.AsyncClient) -> None:
+    assert (await anyone.get("/v1/socket")).json()["from"] == "live"
+
+
+# --- what strangers say of themselves -----------------------------------------------------------------------------------------
+
+
+async def test_nobody_can_say_to_come_from_elsewhere(house: House, call: Call) -> None:
+    lies = {
+        "x-forwarded-for": "10.0.0.1",
+        "X-FORWARDED-PROTO": "https",
+        "x-forwarded-host": "evil.example",
+        "x-forwarded-port": "1",
+        "forwarded": "for=10.0.0.1",
+        "x-real-ip": "10.0.0.1",
+        "x-original-url": "/_contract/x",
+        "x-forecourt-key": "k",
+        "x-forecourt-context": "c",
+    }
+    await call("127.0.0.99").get("/v1/me", headers=lies)
+    seen = house.guests.seen[0]
+    assert seen.all("x-forwarded-for") == ["127.0.0.99"]
+    assert seen.all("x-forwarded-proto") == ["http"]
+    assert seen.all("x-forwarded-host") == [f"127.0.0.1:{house.port}"]
+    for name in ("x-forwarded-port", "forwarded", "x-real-ip", "x-original-url", "x-forecourt-key", "x-forecourt-context"):
+        assert seen.all(name) == []
+
+
+async def test_our_own_proxy_is_believed_about_the_last_address_it_names(house: House, call: Call) -> None:
+    told = {"x-forwarded-for": "10.0.0.1, 203.0.113.9", "x-forwarded-proto": "https"}
+    await call(TRUSTED).get("/v1/me", headers=told)
+    assert house.guests.seen[0].all("x-forwarded-for") == ["203.0.113.9"]
+    assert house.guests.seen[0].all("x-forwarded-proto") == ["https"]
+
+
+async def test_a_trace_is_continued_when_it_is_one_and_begins_here_when_it_is_not(
+    house: House, anyone: httpx.AsyncClient
+) -> None:
+    good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for sent in ([good], ["00-zz-1-01"], [good, good], []):
+        await anyone.get("/v1/me", headers=[*(("traceparent", value) for value in sent), ("tracestate", "a=b")])
+    continued, *fresh = house.guests.seen
+    assert continued.all("traceparent") == [good] and continued.all("tracestate") == ["a=b"]
+    for seen in fresh:
+        (made,) = seen.all("traceparent")
+        assert [len(part) for part in made.split("-")] == [2, 32, 16, 2] and "0af7651916cd" not in made
+        assert seen.all("tracestate") == []
+
+
+async def test_a_request_id_is_the_clients_if_it_has_the_form_of_one(house: House, anyone: httpx.AsyncClient) -> None:
+    for sent in (["mine.1"], ["not {mine}"], ["a", "b"], []):
+        await anyone.get("/v1/me", headers=[("x-request-id", value) for value in sent])
+    ids = [seen.all("x-request-id") for seen in house.guests.seen]
+    assert ids[0] == ["mine.1"]
+    assert all(len(found) == 1 and len(found[0]) == 32 for found in ids[1:])
+
+
+# --- answers ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_app_elsewhere_may_read_what_the_gateway_refuses(house: House, anyone: httpx.AsyncClient) -> None:
+    refused = await anyone.get("/v1/me", headers={**bearer("abc"), "origin": APP})
+    assert refused.status_code == 401 and refused.headers["access-control-allow-origin"] == APP
+    stranger = await anyone.get("/v1/me", headers={**bearer("abc"), "origin": "https://evil.example"})
+    assert stranger.status_code == 401 and "access-control-allow-origin" not in stranger.headers
+    # What services answer is for them to open: this one does not.
+    answered = await anyone.get("/v1/me", headers={"origin": APP})
+    assert answered.status_code == 200 and "access-control-allow-origin" not in answered.headers
+
+
+async def test_text_is_compressed_for_those_who_take_it(house: House, anyone: httpx.AsyncClient) -> None:
+    packed = await anyone.get("/v1/me", headers={"accept-encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip" and packed.json()["from"] == "guests"
+    assert packed.headers["etag"] == 'W/"3"'
+    plain = await anyone.get("/v1/me", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers and plain.headers["etag"] == '"3"'
+    house.guests.type = "text/event-stream"
+    try:
+        stream = await anyone.get("/v1/me", headers={"accept-encoding": "gzip"})
+        assert "content-encoding" not in stream.headers
+    finally:
+        house.guests.type = "application/json"
+
+
+async def internal(house: House, path: str) -> httpx.Response:
+    async with httpx.AsyncClient() as client:
+        return await client.get(f"http://127.0.0.1:{house.internal}{path}")
+
+
+async def test_figures_are_told_inside_only(house: House, anyone: httpx.AsyncClient) -> None:
+    told = (await internal(house, "/metrics")).text
+    for figure in ("haproxy_frontend_http_responses_total", 'haproxy_server_status{proxy="s_courts",server="v2.1"'):
+        assert figure in told
+    assert (await internal(house, "/livez")).status_code == 200
+    assert (await internal(house, "/v1/me")).status_code == 404
+    assert problem(await anyone.get("/metrics")) == (404, "not_found")
+
+
+async def test_a_plan_that_haproxy_cannot_run_is_refused_and_the_old_one_goes_on(house: House, anyone: httpx.AsyncClient) -> None:
+    import msgspec
+
+    taken = house.pair[0].url.removeprefix("http://")
+    pid = house.gateway.pid
+    with pytest.raises(EngineError, match="HAProxy"):
+        await house.gateway.reload(msgspec.structs.replace(house.plan(), listen=(taken,)))
+    assert house.gateway.pid == pid
+    assert (await anyone.get("/v1/me")).status_code == 200
+
+
+# --- raw requests --------------------------------------------------------------------------------------------------------------
+
+
+class Told:
+    """An answer, read by hand."""
+
+    def __init__(self, text: bytes) -> None:
+        self.status = int(text.split(b" ", 2)[1])
+
+
+async def raw(house: House, text: str) -> Told:
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    try:
+        writer.write(text.encode())
+        async with asyncio.timeout(10):
+            return Told(await reader.read(-1))
+    finally:
+        writer.close()
