@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +23,7 @@ from forecourt.kernel.migrate import APP_ROLE
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("readme")]
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+PYTHON_README = README.parent / "clients" / "python" / "README.md"
 PRINTED = "http://localhost:8000"
 """Where `make up` opens the doors."""
 
@@ -79,3 +82,24 @@ def test_the_tour_stops_where_a_line_of_it_is_wrong(doors: str) -> None:
     assert done.returncode != 0
     assert "payment_pending" in done.stdout
     assert "slot_taken" not in done.stdout
+
+
+def test_the_tour_of_the_python_client_works(doors: str) -> None:
+    programs = re.findall(r"^```python\n(.*?)^```$", PYTHON_README.read_text(), re.MULTILINE | re.DOTALL)
+    [waiting, awaiting] = [program for program in programs if PRINTED in program]
+    booked, taken, cancelled = run_python(waiting.replace(PRINTED, doors)).splitlines()
+    assert re.search(r" 20\d\d-\d\d-\d\d \d\d:\d\d:00\+0[01]:00 \d+ GBP$", booked)
+    assert re.fullmatch(r"That time was just taken [1-9]\d*", taken)
+    assert cancelled.startswith("cancelled Money(amount=")
+    mine = run_python(awaiting.replace(PRINTED, doors)).splitlines()
+    assert 1 <= len(mine) <= 5
+    assert all(re.fullmatch(r"20\d\d-\S+ \d\d:\d\d:00\+0[01]:00 [a-z_]+", line) for line in mine)
+
+
+def run_python(program: str) -> str:
+    environ = {**os.environ, "PYTHONPATH": str(PYTHON_README.parent / "src")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

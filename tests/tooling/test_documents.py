@@ -12,7 +12,11 @@ from forecourt.kernel.errors import Problem
 from forecourt.kernel.http.operation import Api
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "clients").glob("*/README.md")),
+]
 GUIDE = (ROOT / "docs" / "api" / "guide.md").read_text()
 
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
