@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from tests.journeys.conftest import settings_for
 from tests.journeys.world import World
+from tests.observability.traces import Trace
 
 from forecourt.app import Addresses, House
 
@@ -101,15 +103,25 @@ class Collector:
         with self._came:
             return [s for s in self._spans if s.trace_id.hex() == trace_id]
 
-    def await_span(self, trace_id: str, name: str, within_s: float = 30.0) -> list[Span]:
-        """All of a trace, as soon as a span of it has a name that matches `name`."""
+    async def whole(self, trace_id: str, *names: str, within_s: float = 30.0) -> Trace:
+        """A trace, as soon as it has spans whose names match each of `names`, and the parents of all it has."""
+        return await asyncio.to_thread(self._whole, trace_id, names, within_s)
+
+    def _whole(self, trace_id: str, names: tuple[str, ...], within_s: float) -> Trace:
+        found = Trace([])
+
+        def there() -> bool:
+            nonlocal found
+            found = Trace(s for s in self._spans if s.trace_id.hex() == trace_id)
+            has = {s.name for s in found.spans}
+            return all(any(re.fullmatch(name, one) for one in has) for name in names) and not found.orphans()
+
         with self._came:
-            found = self._came.wait_for(
-                lambda: any(s.trace_id.hex() == trace_id and re.fullmatch(name, s.name) for s in self._spans), within_s
-            )
-            seen = sorted({s.name for s in self._spans if s.trace_id.hex() == trace_id})
-        assert found, f"no span {name} in {trace_id}; there are {seen}"
-        return self.trace(trace_id)
+            came = self._came.wait_for(there, within_s)
+        assert came, (
+            f"{names} of {trace_id}; there are {sorted({s.name for s in found.spans})}, without parents {found.orphans()}"
+        )
+        return found
 
 
 @pytest.fixture(scope="session")

@@ -503,17 +503,19 @@ class ModuleDatabase:
         if lock is not None:
             begin += lock.sql
         replica = self.database.replica
+        kind = TracedTx if telemetry.enabled() else Tx
         if replica is None:
-            return Tx(self.database.primary, ctx, begin)
+            return kind(self.database.primary, ctx, begin)
         writer = writer_of(ctx)
-        return Tx(self.database.primary, ctx, begin, None if writer is None else lambda: replica.wrote(writer))
+        return kind(self.database.primary, ctx, begin, None if writer is None else lambda: replica.wrote(writer))
 
     def read(self, ctx: Context, *, plans: Plans = Plans.BY_COST) -> Tx:
         """A read-only transaction; on a replica when there is one and it holds what `ctx` has to see (`kernel/replica.py`)."""
         begin = "begin read only; " + settings_sql(self.role, ctx.organisation_id, ctx.actor.account_id) + plans.value
         replica = self.database.replica
         if replica is None:
-            return Tx(self.database.primary, ctx, begin)
+            kind = TracedTx if telemetry.enabled() else Tx
+            return kind(self.database.primary, ctx, begin)
         return ReplicaTx(self.database.primary, replica, ctx, begin)
 
 
