@@ -10,7 +10,6 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -205,11 +204,13 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hous
         await backend.start()
     house.guests.keys = [house.signer.public, house.next_signer.public]
     folder = tmp_path_factory.mktemp("gateway")
-    async with Gateway(house.plan(), folder, output=folder / "haproxy.log") as gateway:
-        house.gateway = gateway
-        yield house
-    for backend in house.backends:
-        await backend.stop()
+    try:
+        async with Gateway(house.plan(), folder, output=folder / "haproxy.log") as gateway:
+            house.gateway = gateway
+            yield house
+    finally:
+        for backend in house.backends:
+            await backend.stop()
 
 
 @pytest.fixture
@@ -247,8 +248,3 @@ async def until(holds: Callable[[], object], limit_s: float = 20) -> None:
     async with asyncio.timeout(limit_s):
         while not holds():
             await asyncio.sleep(0.02)
-
-
-def empty(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    return folder

@@ -255,7 +255,10 @@ def _binds(plan: Plan) -> list[str]:
     lines = [f"bind {_bindable(address)}{tls}" for address in plan.listen]
     lines += [f"bind {_bindable(address)}" for address in plan.redirect]
     if plan.redirect:
-        lines.append("http-request redirect scheme https code 308 unless { ssl_fc }")
+        first = endpoint(plan.listen[0])
+        port = f":{first.port}" if first is not None and first.port != 443 else ""
+        host = "%[req.hdr(host),regsub(:[0-9]+$,)]"
+        lines.append(f"http-request redirect location https://{host}{port}%[pathq] code 308 unless {{ ssl_fc }}")
     return lines
 
 
