@@ -140,13 +140,16 @@ def notifications(house: House) -> Part:
 
 def venues(house: House) -> Part:
     from forecourt.app import Part
-    from forecourt.modules.booking.contract import FreeAt, FreeTimes
+    from forecourt.modules.booking.contract import BookingTotals, FreeAt, FreeTimes
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.media.contract import Media
+    from forecourt.modules.payments.contract import Takings
     from forecourt.modules.venues import jobs
     from forecourt.modules.venues.contract import Venues
+    from forecourt.modules.venues.franchise_web import FranchiseApi, FranchisePages
     from forecourt.modules.venues.http import VenuesApi
     from forecourt.modules.venues.service import VenuesService
+    from forecourt.modules.venues.service.franchise import Franchise
     from forecourt.modules.venues.staff_web import StaffVenuePages
     from forecourt.modules.venues.web import VenuePages
 
@@ -161,9 +164,16 @@ def venues(house: House) -> Part:
     house.board.provide(Venues, service)
     console = StaffVenuePages(service, house.surroundings, house.clock)
     guests = VenuePages(service, house.board.call(FreeTimes), house.surroundings, house.clock)
+    franchise = Franchise(service, house.board.call(BookingTotals), house.board.call(Takings), house.clock)
     return Part(
         "venues",
-        operations=[*VenuesApi(service).operations(), *console.operations(), *guests.operations()],
+        operations=[
+            *VenuesApi(service).operations(),
+            *FranchiseApi(franchise).operations(),
+            *console.operations(),
+            *FranchisePages(franchise, service, house.surroundings).operations(),
+            *guests.operations(),
+        ],
         handlers=jobs.handlers(service),
     )
 
@@ -171,7 +181,7 @@ def venues(house: House) -> Part:
 def booking(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.booking import jobs, reactions
-    from forecourt.modules.booking.contract import Bookings, BookingTopics, FreeAt, FreeTimes
+    from forecourt.modules.booking.contract import Bookings, BookingTopics, BookingTotals, FreeAt, FreeTimes
     from forecourt.modules.booking.http import BookingApi
     from forecourt.modules.booking.live import Topics
     from forecourt.modules.booking.service import BookingService
@@ -194,6 +204,7 @@ def booking(house: House) -> Part:
     )
     showing = Showing(service)
     house.board.provide(Bookings, service)
+    house.board.provide(BookingTotals, service)
     house.board.provide(FreeAt, service)
     house.board.provide(FreeTimes, showing)
     house.board.provide(BookingTopics, Topics(house.hub, service, showing))
@@ -214,7 +225,7 @@ def booking(house: House) -> Part:
 def payments(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.payments import jobs
-    from forecourt.modules.payments.contract import Payments
+    from forecourt.modules.payments.contract import Payments, Takings
     from forecourt.modules.payments.http import PaymentsApi
     from forecourt.modules.payments.service import PaymentsService
     from forecourt.modules.payments.web import WalletPages
@@ -222,6 +233,7 @@ def payments(house: House) -> Part:
 
     service = PaymentsService(house.database.module("payments"), house.clock, house.board.call(Venues))
     house.board.provide(Payments, service)
+    house.board.provide(Takings, service)
     guests = WalletPages(service, house.board.call(Venues), house.surroundings)
     return Part(
         "payments",
@@ -289,18 +301,15 @@ def chat(house: House) -> Part:
         house.hub,
         Names(house.board.call(People)),
         house.board.call(Media),
-    from forecourt.modules.chat.room_web import RoomPages
         house.board.call(Bookings),
         house.board.call(Venues),
     )
     house.board.provide(Chat, service)
     house.board.provide(ChatTopics, service)
-    people, venues = house.board.call(People), house.board.call(Venues)
-    pages = ChatPages(service, people, house.presences, house.surroundings)
-    rooms = RoomPages(service, people, house.presences, house.surroundings, venues)
+    pages = ChatPages(service, house.board.call(People), house.presences, house.surroundings)
     return Part(
         "chat",
-        operations=[*ChatApi(service).operations(), *pages.operations(), *rooms.operations()],
+        operations=[*ChatApi(service).operations(), *pages.operations()],
         subscriptions=reactions.subscriptions(service),
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(),

@@ -813,26 +813,31 @@ class Chat:
         )
 
     def channels(
-        self, *, organisation_id: UUID | str, limit: int | None = None, cursor: str | None = None
-    ) -> Page[m.OpenRoomRow]:
-        """The public channels of an organisation."""
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        organisation_id: UUID | str | None = None,
+        q: str | None = None,
+    ) -> Page[m.OpenRoom]:
+        """Find public channels of organisations."""
         return self._door.call(
             Call(
                 Method("GET", "/v1/chat/channels"),
-                Page[m.OpenRoomRow],
-                query={"limit": limit, "cursor": cursor, "organisation_id": organisation_id},
+                Page[m.OpenRoom],
+                query={"limit": limit, "cursor": cursor, "organisation_id": organisation_id, "q": q},
             )
         )
 
     def iter_channels(
-        self, *, organisation_id: UUID | str, limit: int | None = None, page_size: int = 100
-    ) -> Iterator[m.OpenRoomRow]:
-        """The public channels of an organisation.
+        self, *, organisation_id: UUID | str | None = None, q: str | None = None, limit: int | None = None, page_size: int = 100
+    ) -> Iterator[m.OpenRoom]:
+        """Find public channels of organisations.
 
         Every entry, or the first `limit`; pages are fetched as entries are taken.
         """
         return self._door.pages(
-            Call(Method("GET", "/v1/chat/channels"), Page[m.OpenRoomRow], query={"organisation_id": organisation_id}),
+            Call(Method("GET", "/v1/chat/channels"), Page[m.OpenRoom], query={"organisation_id": organisation_id, "q": q}),
             limit,
             page_size,
         )
@@ -1598,6 +1603,30 @@ class NotificationsOfAnOrganisation:
         )
 
 
+class Organisations:
+    """Organisations."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def report(self, org_id: UUID | str, *, from_: date | None = None, to: date | None = None) -> m.FranchiseReport:
+        """What the organisations of a franchise come to.
+
+        For the parent: bookings that begin in the days, their time, and revenue by the ledger, per child and together.
+        Without `from` and `to`, the last 30 days; at most 366. Amounts of different currencies are never added up.
+
+        For staff with `analytics.read`.
+        """
+        return self._door.call(
+            Call(
+                Method("GET", "/v1/orgs/{org_id}/franchise"),
+                m.FranchiseReport,
+                path={"org_id": org_id},
+                query={"from": from_, "to": to},
+            )
+        )
+
+
 class Payments:
     """Payments."""
 
@@ -2238,7 +2267,7 @@ class System:
         return self._door.call(Call(Method("GET", "/asyncapi.json"), Content))
 
     def metrics(self) -> Content:
-        """Prometheus metrics of this process."""
+        """Prometheus metrics of this process, and, where background work is done, of the house."""
         return self._door.call(Call(Method("GET", "/metrics"), Content))
 
     def openapi(self) -> Content:
@@ -2246,8 +2275,16 @@ class System:
         return self._door.call(Call(Method("GET", "/openapi.json"), Content))
 
     def ready(self) -> m.Readiness:
-        """The process and what it needs work; 503 when something does not."""
+        """The process and what it needs work; 503 when something does not, or when the process is about to end."""
         return self._door.call(Call(Method("GET", "/readyz"), m.Readiness))
+
+    def status(self) -> m.HouseStatus:
+        """How every service is, and what all of them need.
+
+        Always 200: `status` says it. In a house of several processes each of them is asked; the answer is up to two seconds
+        old.
+        """
+        return self._door.call(Call(Method("GET", "/api/status"), m.HouseStatus))
 
 
 class Venues:
@@ -2723,6 +2760,7 @@ class Operations:
         self.my_account = MyAccount(door)
         self.notifications = Notifications(door)
         self.notifications_of_an_organisation = NotificationsOfAnOrganisation(door)
+        self.organisations = Organisations(door)
         self.payments = Payments(door)
         self.people = People(door)
         self.platform = Platform(door)

@@ -234,6 +234,12 @@ class SecurityKind(Word):
     TOKEN_REUSED = "token_reused"
 
 
+class ServiceState(Word):
+    DEGRADED = "degraded"
+    DOWN = "down"
+    OK = "ok"
+
+
 class SessionKind(Word):
     BROWSER = "browser"
     TOKEN = "token"
@@ -588,6 +594,11 @@ class CheckBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     total: Money
 
 
+class ChildFigures(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    organisation: OrganisationCard
+    figures: Figures
+
+
 class Closure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: UUID
     venue_id: UUID
@@ -656,6 +667,8 @@ class DeliveryOut(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Dependency(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An engine that a process needs, as that process finds it."""
+
     name: str
     ok: bool
     took_ms: float
@@ -733,6 +746,18 @@ class Feed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str
 
 
+class Figures(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`bookings` stand and begin in the period, `minutes` are theirs; `revenue` was taken in it less what was given back, an
+    amount per currency: currencies are never added up.
+    """
+
+    bookings: int
+    minutes: int
+    cancelled: int
+    no_shows: int
+    revenue: list[Money]
+
+
 class FoundRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     room_id: UUID
     room_kind: RoomKind
@@ -742,6 +767,16 @@ class FoundRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sender_id: UUID
     body: str
     created_at: datetime
+
+
+class FranchiseReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Days are the parent's, `to` not included."""
+
+    from_date: date
+    to_date: date
+    timezone: str
+    children: list[ChildFigures]
+    total: Figures
 
 
 class GrantBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -754,6 +789,15 @@ class GrantBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: str
+
+
+class HouseStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`status` is `ok` when everything is, `down` when nothing is or the database is away, `degraded` in between."""
+
+    status: ServiceState
+    checked_at: datetime
+    services: list[ServiceStatus]
+    dependencies: list[ServiceStatus]
 
 
 class InboxStatistics(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -1257,11 +1301,11 @@ class OnboardingStep(Struct, frozen=True, kw_only=True, omit_defaults=True):
     done: bool
 
 
-class OpenRoomRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OpenRoom(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A public channel, for who looks for one."""
 
     id: UUID
-    organisation_id: UUID | None
+    organisation_id: UUID
     name: str
     about: str
     joined: bool
@@ -1743,6 +1787,8 @@ class ReaderRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Readiness(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `/readyz` answers. `status` is `ready`, `not ready`, or `draining` in a process that is about to end."""
+
     status: str
     dependencies: list[Dependency]
 
@@ -1956,6 +2002,14 @@ class SecurityRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: str
     agent: str
     at: datetime
+
+
+class ServiceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One service or engine. `took_ms` is how long it took to say so, or how long it was waited for."""
+
+    name: str
+    status: ServiceState
+    took_ms: float
 
 
 class SessionView(Struct, frozen=True, kw_only=True, omit_defaults=True):

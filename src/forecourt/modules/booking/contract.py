@@ -676,6 +676,27 @@ class Bookings(Protocol):
         ...
 
 
+class BookingFigures(msgspec.Struct, frozen=True):
+    """What an organisation's bookings that begin in a period come to. Those asked for, held, declined or expired do not count."""
+
+    organisation_id: UUID
+    bookings: int
+    """Upcoming, under way, or completed."""
+    minutes: int
+    """Of those, from their start to their end, without buffers."""
+    cancelled: int
+    no_shows: int
+
+
+class BookingTotals(Protocol):
+    """For who answers for several organisations."""
+
+    @idempotent
+    async def figures(self, ctx: Context, organisation_ids: list[UUID], period: Period) -> list[BookingFigures]:
+        """Of each organisation, in the order asked. The caller decides who may ask. At most 100 at once."""
+        ...
+
+
 class FreeTimes(Protocol):
     """For pages that list venues."""
 

@@ -21,6 +21,7 @@ from forecourt.kernel.period import MAX_CLAIM, Period
 from forecourt.modules.booking.contract import (
     BookingAction,
     BookingActor,
+    BookingFigures,
     BookingStatus,
     NewInvitee,
     PayWith,
@@ -1142,6 +1143,20 @@ RESOURCE_BOOKINGS = Query(
     _SELECT + " where b.organisation_id = $1 and b.venue_id = $2 and b.starts_at > $4 and b.status = any($5::text[])"
     " and b.claimed && $3::uuid[] order by b.starts_at, b.id limit $6",
 )
+
+
+FIGURES = Query(
+    BookingFigures,
+    "select $1::uuid, (count(*) filter (where b.status = any($4::text[])))::int,"
+    " coalesce(sum(extract(epoch from b.ends_at - b.starts_at) / 60) filter (where b.status = any($4::text[])), 0)::bigint,"
+    " (count(*) filter (where b.status = 'cancelled'))::int, (count(*) filter (where b.status = 'no_show'))::int"
+    " from booking.booking b where b.organisation_id = $1 and b.starts_at >= $2 and b.starts_at < $3",
+)
+
+
+async def figures(tx: Tx, organisation_id: UUID, period: Period, counted: Sequence[BookingStatus]) -> BookingFigures:
+    """`counted` are the statuses of bookings that stand."""
+    return await tx.one(FIGURES, organisation_id, period.start, period.end, [s.value for s in counted])
 
 
 async def set_resource_feed(tx: Tx, feed: ResourceFeed, token_hash: bytes, made_by: UUID | None, now: datetime) -> None:

@@ -21,6 +21,7 @@ from forecourt.kernel.contracts import idempotent
 from forecourt.kernel.errors import Conflict, Invalid, PaymentRequired
 from forecourt.kernel.events import Event
 from forecourt.kernel.money import Currency, Money
+from forecourt.kernel.period import Period
 
 # ---------------------------------------------------------------------------------------------------------------- words
 
@@ -521,6 +522,22 @@ class LedgerDisagrees(Event, name="ledger.disagrees", version=1, frozen=True, kw
 
 
 # ---------------------------------------------------------------------------------------------------------------- calls
+
+
+class Revenue(msgspec.Struct, frozen=True):
+    """What an organisation took in a period, less what it gave back: an amount per currency, by its code."""
+
+    organisation_id: UUID
+    amounts: list[Money]
+
+
+class Takings(Protocol):
+    """For who answers for several organisations."""
+
+    @idempotent
+    async def revenue(self, ctx: Context, organisation_ids: list[UUID], period: Period) -> list[Revenue]:
+        """Of each organisation, in the order asked, by the ledger. The caller decides who may ask. At most 100 at once."""
+        ...
 
 
 class Payments(Protocol):

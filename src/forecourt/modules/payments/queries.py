@@ -12,6 +12,8 @@ import msgspec
 
 from forecourt.kernel.db import Query, Statement, Tx
 from forecourt.kernel.events import INSERT_EVENT, Event, emit_with
+from forecourt.kernel.money import Money
+from forecourt.kernel.period import Period
 from forecourt.modules.payments.contract import AuthorisationStatus, LotKind, NewPromoCode, PayWith, PromoCode
 from forecourt.modules.payments.rules import ChargeRow, LiveLot, PaymentRow, SpentLot
 
@@ -949,3 +951,16 @@ async def insert_redemption(
 async def release(tx: Tx, organisation_id: UUID, payment_id: UUID, now: datetime) -> list[Redemption]:
     """The payment's codes count as unused again; returns those that just did."""
     return await tx.all(RELEASE, organisation_id, payment_id, now)
+
+
+REVENUE = Query(
+    Money,
+    "select sum(e.amount)::bigint, e.currency from payments.entry e"
+    " where e.organisation_id = $1 and e.account = 'revenue' and e.at >= $2 and e.at < $3"
+    " group by e.currency order by e.currency limit 200",
+)
+
+
+async def revenue(tx: Tx, organisation_id: UUID, period: Period) -> list[Money]:
+    """By currency: charges less refunds."""
+    return await tx.all(REVENUE, organisation_id, period.start, period.end)

@@ -73,6 +73,12 @@ ORGANISATION_CARDS = Query(
     "select c.organisation_id, c.name, c.slug, c.kind, c.status, c.country, c.currency"
     " from venues.organisation_card c where c.organisation_id = any($1::uuid[])",
 )
+CHILDREN = Query(
+    OrganisationCard,
+    "select c.organisation_id, c.name, c.slug, c.kind, c.status, c.country, c.currency"
+    " from venues.organisation o join venues.organisation_card c on c.organisation_id = o.id"
+    " where o.parent_id = $1 order by c.name, c.organisation_id limit $2",
+)
 ORGANISATION_BY_SLUG = Query(UUID, "select c.organisation_id from venues.organisation_card c where c.slug = $1")
 
 
@@ -131,6 +137,11 @@ async def taken_slugs(tx: Tx, slugs: list[str]) -> set[str]:
 
 async def organisation_cards(tx: Tx, ids: list[UUID]) -> list[OrganisationCard]:
     return await tx.all(ORGANISATION_CARDS, ids)
+
+
+async def children(tx: Tx, parent_id: UUID, limit: int) -> list[OrganisationCard]:
+    """The organisations that name this one as their parent, by name. Row security shows them to nobody else."""
+    return await tx.all(CHILDREN, parent_id, limit)
 
 
 async def organisation_by_slug(tx: Tx, slug: str) -> UUID:

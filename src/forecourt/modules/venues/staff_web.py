@@ -703,6 +703,7 @@ class StaffVenuePages(Api):
             kinds=[Choice(label=kind.value.capitalize(), value=kind.value) for kind in OrganisationKind],
             purposes=[Choice(label=p.value.capitalize(), value=p.value) for p in Purpose],
             zones=ZONES,
+            franchise=visit.ctx.may("analytics.read") and bool(await self._venues.children(visit.ctx)),
         )
 
     @page("/orgs/{org_id}/more", access=ANY_STAFF)

@@ -48,6 +48,8 @@ from forecourt.modules.venues.service.base import (
 
 ATTENTION = Keyset("organisations needing attention", tuple[datetime, UUID])
 SLUG_TRIES = 20
+MAX_CHILDREN = 500
+"""Of one franchise parent."""
 
 
 class Step(StrEnum):
@@ -120,6 +122,11 @@ class Organisations(Base):
         async with self.db.read(ctx.within(None)) as tx:
             id = await queries.organisation_by_slug(tx, slug)
             return (await queries.organisation_cards(tx, [id]))[0]
+
+    async def children(self, ctx: Context) -> list[OrganisationCard]:
+        """The organisations of which `ctx`'s is the franchise parent now, by name."""
+        async with self.db.read(ctx) as tx:
+            return await queries.children(tx, organisation_of(ctx), MAX_CHILDREN)
 
     async def own(self, ctx: Context) -> OrganisationRow:
         """`ctx`'s organisation and its policies, for its staff. Raises NotFound."""
@@ -208,6 +215,10 @@ class Organisations(Base):
             raise Invalid.field("parent_id", "is no other organisation")
         if (await self.organisation(ctx, parent_id)).parent_id is not None:
             raise Invalid.field("parent_id", "belongs to a franchise itself")
+        if len(await self.children(ctx.within(parent_id))) >= MAX_CHILDREN:
+            raise Invalid.field("parent_id", f"has {MAX_CHILDREN} organisations already")
+        if await self.children(ctx.within(id)):
+            raise Invalid.field("parent_id", "cannot be set on a parent")
 
     async def _check_own_venues(self, tx: Tx, organisation_id: UUID, policies: Policies) -> None:
         wanted = policies.noise_warning_venue_ids
