@@ -181,10 +181,12 @@ def system_packages(folder: Path, present: list[str], ci: str) -> subprocess.Com
 @pytest.mark.parametrize(
     ("present", "expression"),
     [
-        ([], "not browser and not haproxy"),
-        (["chromium"], "not haproxy"),
-        (["haproxy"], "not browser"),
-        (["chromium", "haproxy"], ""),
+        ([], "not browser and not haproxy and not prometheus"),
+        (["chromium", "promtool", "amtool"], "not haproxy"),
+        (["haproxy", "promtool", "amtool"], "not browser"),
+        (["chromium", "haproxy", "amtool"], "not prometheus"),
+        (["chromium", "haproxy", "promtool"], "not prometheus"),
+        (["chromium", "haproxy", "promtool", "amtool"], ""),
     ],
 )
 def test_only_the_tests_of_a_missing_program_are_left_out_and_it_says_so(
@@ -196,9 +198,9 @@ def test_only_the_tests_of_a_missing_program_are_left_out_and_it_says_so(
 
 
 def test_ci_refuses_to_test_less(tmp_path: Path) -> None:
-    done = system_packages(tmp_path, ["chromium"], ci="true")
+    done = system_packages(tmp_path, ["chromium", "amtool"], ci="true")
     assert done.returncode == 1
-    assert "haproxy" in done.stderr
+    assert "haproxy prometheus." in done.stderr
 
 
 def test_make_lists_its_targets() -> None:
