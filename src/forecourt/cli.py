@@ -22,7 +22,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from forecourt import backups
+from forecourt import backups, organisations
 from forecourt.engines import EngineError, Engines, engines_running_in, start_engines
 from forecourt.gateway import command as gateways
 from forecourt.kernel.errors import Misconfigured, Problem
@@ -41,6 +41,9 @@ app = App(name="forecourt", help="The platform for places people book, play and 
 account = App(name="account", help="Accounts, from the command line.")
 app.command(account)
 backups.add_to(app)
+org = App(name="org", help="Organisations, from one installation to another.")
+app.command(org)
+organisations.add_to(org)
 audit = App(name="audit", help="The record of what was done.")
 app.command(audit)
 gateway = App(name="gateway", help="What stands in front of a house of several processes.")
@@ -436,9 +439,11 @@ def worker(
 def migrate(*, data: Data = None, dry_run: Annotated[bool, Parameter(help="Only list what would be applied.")] = False) -> None:
     """Bring the database up to date. Uses DATABASE_ADMIN_URL, or DATABASE_URL, or the embedded server.
 
+    When both are set, forecourt_app gets the password that DATABASE_URL gives it, if the server does not take it yet.
+
     Example: DATABASE_ADMIN_URL=postgresql://owner@db/forecourt forecourt migrate --dry-run
     """
-    from forecourt.kernel.migrate import pending
+    from forecourt.kernel.migrate import APP_ROLE, admit, pending
     from forecourt.layout import migration_folders
 
     settings = read_settings(data)
@@ -451,6 +456,9 @@ def migrate(*, data: Data = None, dry_run: Annotated[bool, Parameter(help="Only 
             return
         applied = migrate_now(settings, running, report)
         out.print(f"Applied {applied}." if applied else "Up to date.")
+        database = settings.database
+        if database.url and database.admin_url and asyncio.run(admit(database.admin_url.reveal(), database.url.reveal())):
+            out.print(f"{APP_ROLE} has the password of DATABASE_URL now.")
 
 
 @app.command

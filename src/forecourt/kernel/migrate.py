@@ -7,16 +7,21 @@ statement outside one (concurrent index builds). Applied files never change: a d
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import re
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import msgspec
 
 from forecourt.kernel.db import module_role
 
+SCRAM_ROUNDS = 4096
 LOCK = 0x464F5245  # "FORE": one migration run at a time in a database
 NO_TRANSACTION = "-- forecourt: no transaction"
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
@@ -114,6 +119,42 @@ async def pending(url: str, modules: Sequence[tuple[str, Path]]) -> list[Migrati
         return [m for m in wanted if (m.module, m.number) not in done]
     finally:
         await connection.close()
+
+
+async def admit(admin_url: str, app_url: str) -> bool:
+    """Gives the program's role the password of `app_url`, if the server does not let it in with that; True when it did.
+
+    Does nothing for an address without a password, or for another login. Raises MigrationError for a password that could mean
+    two things.
+    """
+    parts = urlsplit(app_url)
+    if parts.username is None or unquote(parts.username) != APP_ROLE or not parts.password:
+        return False
+    try:
+        await (await asyncpg.connect(app_url)).close()
+    except asyncpg.InvalidPasswordError:
+        verifier = scram_verifier(unquote(parts.password), secrets.token_bytes(16))
+    except OSError:
+        return False  # a pooler, say, that cannot be reached from here
+    else:
+        return False
+    connection = await asyncpg.connect(admin_url, server_settings=SETTINGS)
+    try:
+        await connection.execute(f"alter role {APP_ROLE} password '{verifier}'")
+    finally:
+        await connection.close()
+    return True
+
+
+def scram_verifier(password: str, salt: bytes) -> str:
+    """What PostgreSQL keeps of a password (RFC 5803). Made here, so that the password itself is in no statement and no log."""
+    if not password.isascii() or not password.isprintable():
+        raise MigrationError("The password in DATABASE_URL has characters that can be written in several ways: use ASCII only.")
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, SCRAM_ROUNDS)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    encoded = [base64.b64encode(part).decode() for part in (salt, stored, server)]
+    return f"SCRAM-SHA-256${SCRAM_ROUNDS}:{encoded[0]}${encoded[1]}:{encoded[2]}"
 
 
 async def _prepare(connection: asyncpg.Connection[asyncpg.Record], modules: Sequence[str]) -> None:

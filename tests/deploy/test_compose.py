@@ -1,0 +1,181 @@
+"""deploy/compose: the projects have the right shape, name what is there, run commands that exist, and expose what they should."""
+
+from __future__ import annotations
+
+import copy
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.deploy.composing import (
+    COMPOSE,
+    SET,
+    Tree,
+    development,
+    exposure_faults,
+    faults,
+    filled,
+    merged,
+    production,
+    read,
+    shape_faults,
+)
+
+from forecourt.gateway.plan import Plan
+from forecourt.kernel.settings import Settings, SettingsError
+
+PROJECTS: dict[str, Callable[[], Tree]] = {"development": development, "production": production}
+
+
+@pytest.mark.parametrize("name", sorted(PROJECTS))
+def test_a_project_has_the_right_shape_and_everything_it_names(name: str) -> None:
+    tree = PROJECTS[name]()
+    assert shape_faults(tree) == []
+    assert faults(tree) == []
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.override.yaml", "compose.production.yaml"])
+def test_each_file_has_the_right_shape(name: str) -> None:
+    assert shape_faults(read(name)) == []
+
+
+def test_production_is_bounded_and_shut() -> None:
+    assert exposure_faults(production()) == []
+    assert exposure_faults(merged(production(), {"services": {"serve": {"ports": ["8000:8000"]}}})) != []
+
+
+Change = tuple[str, Any, str]
+
+WRONG: list[Change] = [
+    ("services.serve.command", ["sreve"], "sreve"),
+    ("services.worker.command", ["worker", "--prot", "8000"], "--prot"),
+    ("services.gateway.command", ["gateway", "walk"], "walk"),
+    ("services.serve.environment.FORECOURT_PUBLIC_ULR", "https://x", "FORECOURT_PUBLIC_ULR is no setting"),
+    ("services.serve.environment.DATABASE_URL_FILE", "/run/secrets/database_admin_url", "is not given to it"),
+    ("services.serve.secrets", ["key"], "there is no secret key"),
+    ("services.serve.volumes", ["date:/var/lib/forecourt"], "there is no volume date"),
+    ("services.serve.networks", ["engine"], "there is no network engine"),
+    ("services.serve.depends_on", {"migrations": {"condition": "service_healthy"}}, "there is no service migrations"),
+    ("services.valkey.healthcheck", {"disable": True}, "nobody knows whether valkey is healthy"),
+    ("services.archive.configs", [{"source": "backups", "target": "/x"}], "there is no config backups"),
+    ("configs.backup.file", "./backup.sh", "there is no ./backup.sh"),
+    ("services.serve.build", {"context": "../..", "dockerfile": "deploy/Dockerfile"}, "there is no deploy/Dockerfile"),
+]
+MISSHAPEN: list[Change] = [
+    ("services.serve.comand", ["serve"], "comand"),
+    ("services.serve.deploy.replicas", [2], "replicas"),
+    ("services.serve.healthcheck.interval", 5.5, "interval"),
+    ("services.serve.depends_on.valkey.condition", "service_ready", "condition"),
+    ("volume", {}, "volume"),
+]
+EXPOSED: list[Change] = [
+    ("services.worker.deploy", {}, "memory has no limit"),
+    ("services.worker.restart", None, "nobody starts it again"),
+    ("services.worker.cap_drop", [], "more rights"),
+    ("services.serve.read_only", False, "more rights"),
+    ("services.postgres.ports", ["5432:5432"], "beside the gateway"),
+    ("services.logs.ports", ["9428:9428"], "anybody can read"),
+    ("services.postgres.environment.POSTGRES_PASSWORD", "postgres", "is a secret and no file"),
+    ("services.postgres.environment.POSTGRES_HOST_AUTH_METHOD", "trust", "trusts anybody"),
+    ("networks.engines.internal", False, "way out"),
+]
+
+
+def changed(tree: Tree, path: str, value: Any) -> Tree:
+    """One thing put differently; None takes it away."""
+    tree = copy.deepcopy(tree)
+    *folders, name = path.split(".")
+    place = tree
+    for folder in folders:
+        place = place[folder]
+    if value is None:
+        del place[name]
+    else:
+        place[name] = value
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("judge", "change"),
+    [
+        (judge, change)
+        for judge, changes in [(faults, WRONG), (shape_faults, MISSHAPEN), (exposure_faults, EXPOSED)]
+        for change in changes
+    ],
+    ids=lambda part: part[0] if isinstance(part, tuple) else part.__name__,
+)
+def test_one_thing_wrong_is_found(judge: Callable[[Tree], list[str]], change: Change) -> None:
+    path, value, said = change
+    assert any(said in fault for fault in judge(changed(production(), path, value)))
+
+
+def inside(tree: Tree, service: str, secrets: Path) -> dict[str, str]:
+    """The environment of a service's process, with its secrets where this machine has them."""
+    environ = {"FORECOURT_ENV": "production"} | {
+        k: v for k, v in tree["services"][service]["environment"].items() if v is not None
+    }
+    return {name: str(value).replace("/run/secrets", str(secrets)) for name, value in environ.items()}
+
+
+@pytest.mark.parametrize("service", ["serve", "realtime", "worker", "migrate"])
+def test_the_program_takes_its_settings_and_the_secrets_that_were_made(service: str, secrets: Path) -> None:
+    settings = Settings.read(inside(production(), service, secrets))
+    assert settings.production
+    assert (settings.database.admin_url is not None) == (service == "migrate")
+
+
+def test_the_program_refuses_the_secrets_of_somebody_careless(secrets: Path, tmp_path: Path) -> None:
+    for file in secrets.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "secret_key").write_text("changeme\n")
+    (tmp_path / "database_url").write_text("postgresql://forecourt_app:postgres@postgres/forecourt\n")
+    with pytest.raises(SettingsError) as refused:
+        Settings.read(inside(production(), "serve", tmp_path))
+    assert len(refused.value.faults) == 2
+
+
+def test_secrets_differ_are_not_changed_by_a_second_run_and_stay_out_of_the_repository(secrets: Path, tmp_path: Path) -> None:
+    before = {file.name: file.read_text() for file in secrets.iterdir()}
+    assert set(before) == {Path(entry["file"]).name for entry in production()["secrets"].values()}
+    again = subprocess.run([secrets.parent / "make-secrets", "x.org"], check=True, capture_output=True, text=True, timeout=60)
+    assert again.stdout == ""
+    assert {file.name: file.read_text() for file in secrets.iterdir()} == before
+    words = re.findall(
+        r"\b[A-Za-z0-9]{48}\b", "".join(before[n] for n in ("secret_key", "postgres_password", "database_url", "valkey_conf"))
+    )
+    assert len(set(words)) == 4
+    assert secrets.stat().st_mode & 0o077 == 0
+    ignored = ["git", "check-ignore", "--quiet", "deploy/compose/secrets/secret_key"]
+    assert subprocess.run(ignored, cwd=COMPOSE.parents[1], check=False, timeout=60).returncode == 0
+
+
+def test_the_gateway_leads_to_every_container_there_is(secrets: Path, tmp_path: Path) -> None:
+    text = (COMPOSE / "gateway.toml").read_text()
+    assert text.count("/run/secrets/certificate") == 1
+    (tmp_path / "gateway.toml").write_text(text.replace("/run/secrets", str(secrets)))
+    plan = Plan.read(tmp_path / "gateway.toml")
+    tree = production()
+    for service, name in (("serve", "house"), ("realtime", "sockets")):
+        replicas = tree["services"][service]["deploy"]["replicas"]
+        (found,) = [s for s in plan.services if s.name == name]
+        assert found.versions == {"v1": tuple(f"http://{tree['name']}-{service}-{n + 1}:8000" for n in range(replicas))}
+    published = {port.split(":")[1] for port in tree["services"]["gateway"]["ports"]}
+    assert published == {address.rpartition(":")[2] for address in (*plan.listen, *plan.redirect)}
+
+
+def test_what_has_to_be_set_is_asked_for() -> None:
+    for name in SET:
+        with pytest.raises(KeyError, match=name):
+            production({key: value for key, value in SET.items() if key != name})
+
+
+def test_files_are_laid_on_each_other_as_compose_does() -> None:
+    base = {"s": {"command": ["a"], "ports": ["1:1"], "volumes": ["data:/x"], "environment": {"A": "1", "B": "1"}}}
+    more = {"s": {"command": ["b"], "ports": ["2:2"], "volumes": ["other:/x:ro"], "environment": {"B": "2"}}}
+    assert merged(base, more) == {
+        "s": {"command": ["b"], "ports": ["1:1", "2:2"], "volumes": ["other:/x:ro"], "environment": {"A": "1", "B": "2"}}
+    }
+    assert filled({"a": ["${X:-y}", "${Z:?why}"]}, {"Z": "z"}) == {"a": ["y", "z"]}
