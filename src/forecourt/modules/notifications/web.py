@@ -213,7 +213,7 @@ class NotificationPages(Api):
     @action("/account/notifications/push")
     async def push(self, visit: Visit, form: PushForm) -> Raw:
         """A browser subscribes; sent by the script that asked it."""
-        wish = NewPushSubscription(form.endpoint, BrowserKeys(form.p256dh, form.auth))
+        wish = NewPushSubscription(endpoint=form.endpoint, keys=BrowserKeys(form.p256dh, form.auth))
         await self._choices.subscribe(visit.ctx, wish)
         return Raw(b"", "text/plain", status=204)
 
