@@ -202,7 +202,7 @@ def fits(pattern: Any, value: Any, known: dict[str, Any]) -> bool:
 
 async def test_the_program_of_the_document_runs(port: int, node_js: Callable[..., Awaitable[Script]], dora: Person) -> None:
     [program] = re.findall(r"```js\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    source = program.replace('"@forecourt/socket"', '"./socket.js"')
+    source = program.replace('"@forecourt/client/socket"', '"./socket.js"')
     script = await node_js(source, SOCKET_URL=address(port), TOKEN=dora.token, ROOM=await make_room(dora))
     async with asyncio.timeout(30):
         out, wrong = await script.process.communicate()
