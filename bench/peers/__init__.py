@@ -31,6 +31,7 @@ EXPRESS = Peer("Express + pg", "express", "app.js")
 EXPRESS_TUNED = Peer("Express + pg, tuned", "express", "app.js", tuned=True)
 NEST = Peer("NestJS + Prisma", "nest", "dist/main.js")
 SOCKETIO = Peer("Socket.IO", "socketio", "sio.js")
+PROXY = Peer("Express + http-proxy-middleware", "proxy", "gateway.js")
 
 
 class PeerMissing(Exception):
