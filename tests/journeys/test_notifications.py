@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import icalendar
 import msgspec
 import pytest
+from tests.journeys.reader import Reader
 from tests.journeys.world import Club, Person, World, at
 
 from forecourt.app import House
@@ -134,6 +135,25 @@ async def test_what_a_person_chose_is_kept_and_bad_choices_are_refused(world: Wo
         {"channels": {"x": []}},
     ):
         assert (await ada.send("PUT", "/v1/me/notification-preferences", bad)).status_code == 422, bad
+
+
+async def test_a_browser_is_pushed_to_from_its_page_until_it_says_otherwise(world: World, house: House) -> None:
+    ada = await world.person("Ada")
+    keys = {  # RFC 8291, section 5
+        "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+    }
+    endpoint = "https://push.example.net/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV"
+    async with Reader(house.app) as reader:
+        await reader.sign_in(ada)
+        refused = await reader.send("/account/notifications/push", endpoint=endpoint, **keys | {"p256dh": "AAAA"})
+        assert refused.status_code == 422
+        assert (await ada.get("/v1/me/push-subscriptions")).json()["browsers"] == 0
+        for _ in range(2):
+            assert (await reader.send("/account/notifications/push", endpoint=endpoint, **keys)).status_code == 204
+        assert (await ada.get("/v1/me/push-subscriptions")).json()["browsers"] == 1
+        assert (await reader.send("/account/notifications/push-off", endpoint=endpoint)).status_code == 204
+        assert (await ada.get("/v1/me/push-subscriptions")).json()["browsers"] == 0
 
 
 async def test_who_wants_no_mails_gets_none_and_reads_it_in_the_inbox(world: World, house: House) -> None:
