@@ -59,8 +59,8 @@ test: $(TOOLS) ## Run the tests on the real engines, with coverage (ARGS='tests/
 .PHONY: check
 check: lint test ## Everything CI runs: lint and tests
 
-.PHONY: lint lint-format lint-code lint-types lint-boundaries lint-migrations lint-program lint-clients
-lint: lint-format lint-code lint-types lint-boundaries lint-migrations lint-program lint-clients ## Format, style, types, boundaries, migrations
+.PHONY: lint lint-format lint-code lint-types lint-boundaries lint-migrations lint-distribution lint-program lint-clients
+lint: lint-format lint-code lint-types lint-boundaries lint-migrations lint-distribution lint-program lint-clients ## Format, style, types, boundaries, migrations
 
 lint-format: $(TOOLS)
 	$(BIN)/ruff format --check $(PYTHONS)
@@ -78,6 +78,10 @@ lint-boundaries: $(TOOLS)
 
 lint-migrations: $(TOOLS)
 	$(BIN)/python -m tools.lint_migrations
+
+# Keys and statements hold on many servers too; deploy/citus follows from the catalogue of a database made for the question.
+lint-distribution: $(TOOLS)
+	$(BIN)/python -m tools.lint_distribution
 
 # What only the program knows about itself: its routes, who may call them, and whose tables are whose. It also asks the
 # import contracts, so that a checkout without make hears of a broken boundary too.

@@ -79,11 +79,13 @@ def there(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
     async def arrange() -> tuple[UUID, moving.Moved, list[UUID]]:
         link = await asyncpg.connect(filled.admin_url)
-        org, room, member = await link.fetchrow(
+        found = await link.fetchrow(
             "select r.organisation_id, r.id, m.account_id from chat.room r join chat.member m on m.room_id = r.id"
             " join chat.message s on s.room_id = r.id where r.organisation_id is not null"
             " order by (select count(*) from payments.entry e where e.organisation_id = r.organisation_id) desc, r.id limit 1"
         )
+        assert found is not None
+        org, room, member = found
         made = [
             await hold(link, store, org, "organisation", None),
             await hold(link, store, member, "account", room),
@@ -210,12 +212,12 @@ async def test_a_file_that_somebody_changed_leaves_nothing(there: There, here: H
         "its end": text[: len(text) // 2],
         "an object's place": text.replace(b'"kind":"object","name":"', b'"kind":"object","name":"../', 1),
     }
-    for what, data in changed.items():
+    for data in changed.values():
         file = here.place / "changed"
         file.write_bytes(gzip.compress(data, 1))
         with pytest.raises(EngineError, match="not whole"):
             await here.bring(file)
-        await nothing_came(here, before), what
+        await nothing_came(here, before)
     (here.place / "cut").write_bytes(there.file.read_bytes()[:-40])
     with pytest.raises(EngineError, match="not whole"):
         await here.bring(here.place / "cut")

@@ -1,0 +1,132 @@
+"""The lint of what a database of many servers needs: keys, statements, and the statements for Citus."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.conftest import FreshDatabase
+
+from forecourt.layout import ROOT
+from forecourt.spread import TableFacts, distribution, faults, in_order, spread_by, tables
+
+PLACE = ROOT.parents[1] / "tools" / "lint_distribution.py"
+
+
+def tool() -> Any:
+    """The lint as a module: tools are no part of what is installed."""
+    spec = importlib.util.spec_from_file_location("lint_distribution", PLACE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+lint = tool()
+
+
+@pytest.fixture
+async def found(admin_url: str) -> AsyncIterator[list[TableFacts]]:
+    connection = await asyncpg.connect(admin_url)
+    yield await tables(connection)
+    await connection.close()
+
+
+async def test_the_house_could_be_spread(found: list[TableFacts]) -> None:
+    assert lint.check(found, lint.statements(), lint.TARGET.read_text()) == []
+    by = {table.name: spread_by(table) for table in found}
+    assert by["booking.occupancy"] == by["payments.entry"] == "organisation_id"
+    assert by["chat.message"] == "room_id"
+    assert by["identity.account"] is None
+
+
+BROKEN = [
+    ("alter table booking.quote add constraint loose unique (id)", "booking.quote loose does not contain organisation_id"),
+    ("create unique index loose on booking.quote (account_id)", "loose does not contain organisation_id"),
+    ("alter table chat.edit add constraint loose unique (edited_at)", "chat.edit loose does not contain room_id"),
+    (
+        "alter table booking.block add constraint loose exclude using gist (venue_id with =)",
+        "booking.block loose does not contain organisation_id",
+    ),
+    (
+        "alter table booking.due add constraint crossed foreign key (booking_id, organisation_id)"
+        " references booking.booking (organisation_id, id)",
+        "booking.due crossed does not lead from organisation_id",
+    ),
+    (
+        "alter table notifications.notice add constraint home foreign key (organisation_id) references venues.organisation (id)",
+        "notifications.notice home points at venues.organisation, which stays at home",
+    ),
+    ("create table payments.loose (id uuid primary key)", "payments.loose has none of"),
+    ("alter table chat.message drop constraint message_id", "chat.message message_id is mended"),
+    ("alter table booking.feed rename to fodder", "booking.feed is named in forecourt/spread.py and is not there"),
+]
+
+
+async def test_a_key_that_keeps_a_table_on_one_server_is_told(fresh_database: FreshDatabase) -> None:
+    connection = await fresh_database.admin()
+    try:
+        for statement, fault in BROKEN:
+            broken = connection.transaction()
+            await broken.start()
+            await connection.execute(statement)
+            told = faults(await tables(connection))
+            await broken.rollback()
+            assert any(fault in line for line in told), (statement, told)
+        assert faults(await tables(connection)) == []
+    finally:
+        await connection.close()
+
+
+BY = {"booking.booking": "organisation_id", "booking.due": "organisation_id"}
+TIED = [
+    "select b.id from booking.booking b where b.organisation_id = $1 and b.id = $2",
+    "select booking.id from booking.booking where organisation_id = $1",
+    "select b.id from booking.booking b where (b.organisation_id, b.id) in (select * from unnest($1::uuid[], $2::uuid[]))",
+    "select b.id from booking.booking b join booking.due d on d.organisation_id = b.organisation_id where b.organisation_id = $1",
+    "insert into booking.due (organisation_id, booking_id, at) values ($1, $2, $3)",
+    "select w.id from unnest($1::uuid[]) w (id) join booking.due d on (d.organisation_id, d.booking_id) = ($2, w.id)",
+    "update booking.due d set at = $3 where d.organisation_id = $1 and d.booking_id = $2",
+]
+LOOSE = [
+    ("select b.id from booking.booking b where b.id = $1", ["booking.booking"]),
+    ("select b.id from booking.booking b where b.organisation_id > $1", ["booking.booking"]),
+    (
+        "select b.id from booking.booking b join booking.due d on d.booking_id = b.id where b.organisation_id = $1",
+        ["booking.due"],
+    ),
+    ("insert into booking.due (booking_id, at) values ($1, $2)", ["booking.due"]),
+    ("delete from booking.due", ["booking.due"]),
+]
+
+
+@pytest.mark.parametrize("sql", TIED)
+def test_a_statement_that_says_which_rows_it_means_is_fine(sql: str) -> None:
+    assert lint.loose_tables(sql, BY) == []
+
+
+@pytest.mark.parametrize(("sql", "tables"), LOOSE)
+def test_one_that_asks_everybody_is_told(sql: str, tables: list[str]) -> None:
+    assert lint.loose_tables(sql, BY) == tables
+
+
+async def test_a_reason_is_needed_and_one_that_nobody_needs_is_told(found: list[TableFacts]) -> None:
+    loose = lint.loose_statements(found, lint.statements())
+    assert lint.statement_faults(loose) == []
+    asks = "select count(*) from booking.booking b"
+    assert lint.statement_faults(loose | {asks: ["booking.booking"]}) == [
+        f"does not say which rows of booking.booking it means: {asks}"
+    ]
+    assert len(lint.statement_faults({})) == len(lint.ASKS_EVERYBODY)
+
+
+async def test_the_statements_for_citus_follow_from_the_catalogue(found: list[TableFacts]) -> None:
+    text = distribution(found)
+    assert all(f"('{table.name}'" in text for table in found)
+    assert text.index("'booking.booking'") < text.index("'booking.occupancy'")
+    assert lint.check(found, lint.statements(), text.replace("'payments.lot', 'organisation_id'", "'payments.lot', 'id'")) != []
+    assert [t.name for t in in_order(found)] != [t.name for t in found]
