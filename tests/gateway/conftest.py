@@ -190,8 +190,8 @@ class House:
                 requests_per_address=PER_ADDRESS,
                 requests_per_account=PER_ACCOUNT,
                 max_body_bytes=MAX_BODY,
-                header_s=1,
-                answer_s=1,
+                header_s=2,
+                answer_s=3,
             ),
             health=Health(every_ms=200, errors_in_a_row=5),
         ).checked()

@@ -161,6 +161,8 @@ def _defaults(plan: Plan) -> str:
         "option dontlognull",
         f"log-format '{_LOG}'",
         "timeout connect 1s",
+        # Slow is not down: a busy machine must not take all its servers out of their turn.
+        "timeout check 3s",
         "timeout queue 2s",
         f"timeout http-request {limits.header_s}s",
         f"timeout http-keep-alive {limits.idle_s}s",
@@ -220,14 +222,14 @@ def _spent(limits: Limits, requests: int) -> str:
 
 
 def _tables(limits: Limits) -> str:
-    """Who asked how often lately. When a table is full, the oldest entries make room."""
-    return "\n\n".join(
-        _section(
-            f"backend {name}",
-            [f"stick-table type {kind} size 100k expire {2 * limits.window_s}s store http_req_rate({limits.window_s}s)"],
-        )
-        for name, kind in (("per_address", "ipv6"), ("per_account", "string len 64"))
-    )
+    """Who asked how often lately, and which tokens are known to be signed. When a table is full, the oldest entries make room."""
+    counted = f"expire {2 * limits.window_s}s store http_req_rate({limits.window_s}s)"
+    tables = {
+        "per_address": f"type ipv6 size 100k {counted}",
+        "per_account": f"type string len 64 size 100k {counted}",
+        "signatures": "type binary len 32 size 50k expire 60s store gpt0",
+    }
+    return "\n\n".join(_section(f"backend {name}", [f"stick-table {text}"]) for name, text in tables.items())
 
 
 def _public(plan: Plan, folder: str, kids: Sequence[str] | None) -> str:
@@ -346,11 +348,18 @@ def _tokens(folder: str, kids: Sequence[str] | None) -> list[str]:
         *lines,
         "http-request set-var(txn.alg) var(txn.token),jwt_header_query('$.alg') if has_token",
         "http-request set-var(txn.kid) var(txn.token),jwt_header_query('$.kid') if has_token",
+        # A signature costs more to check than all the rest together, so one that was good is remembered while it is used. Whether
+        # the token is still good otherwise is asked each time; a process that starts after the keys changed remembers nothing.
+        "http-request set-var(txn.print) var(txn.token),sha2(256) if has_token",
+        "http-request set-var(txn.signed) int(1) if has_token { var(txn.print),table_gpt0(signatures) eq 1 }",
         *(
             f"http-request set-var(txn.signed) var(txn.token),jwt_verify(ES256,{folder}/{KEYS}/{kid}.pem)"
-            f" if has_token {{ var(txn.alg) -m str ES256 }} {{ var(txn.kid) -m str {kid} }}"
+            " if has_token !{ var(txn.signed) -m found }"
+            f" {{ var(txn.alg) -m str ES256 }} {{ var(txn.kid) -m str {kid} }}"
             for kid in kids
         ),
+        "http-request track-sc2 var(txn.print) table signatures if has_token { var(txn.signed) -m int eq 1 }",
+        "http-request sc-set-gpt0(2) 1 if has_token { var(txn.signed) -m int eq 1 }",
         "http-request set-var(txn.expires) var(txn.token),jwt_payload_query('$.exp','int') if has_token",
         # A signature's check says 1, or 0, or a negative number for an error, or was never asked for a key that is not ours.
         "http-request set-var(txn.genuine) bool(true)"
