@@ -7,6 +7,7 @@ import base64
 import hmac
 import json
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -519,6 +520,8 @@ async def test_text_is_compressed_for_those_who_take_it(house: House, anyone: ht
     packed = await anyone.get("/v1/me", headers={"accept-encoding": "gzip"})
     assert packed.headers["content-encoding"] == "gzip" and packed.json()["from"] == "guests"
     assert packed.headers["etag"] == 'W/"3"'
+    await anyone.get("/v1/me", headers={"if-none-match": 'W/"3", "4", W/"5"'})
+    assert re.findall('W?/?"."', ", ".join(house.guests.seen[-1].all("if-none-match"))) == ['"3"', '"4"', '"5"']
     plain = await anyone.get("/v1/me", headers={"accept-encoding": "identity"})
     assert "content-encoding" not in plain.headers and plain.headers["etag"] == '"3"'
     house.guests.type = "text/event-stream"

@@ -389,6 +389,8 @@ def _told_to_services() -> list[str]:
         "http-request del-header X-Forwarded- -m beg",
         "http-request del-header X-Forecourt- -m beg",
         *(f"http-request del-header {name}" for name in strangers),
+        # Compressing makes a tag weak on its way out. On the way back it is again the one that its service knows.
+        "http-request replace-value If-None-Match '^W/(.*)$' '\\1'",
         "http-request set-header X-Forwarded-For %[src]",
         "http-request set-header X-Forwarded-Proto %[var(txn.scheme)]",
         "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
