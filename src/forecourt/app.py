@@ -31,6 +31,7 @@ from forecourt.kernel.events import Subscription
 from forecourt.kernel.http.dispatch import Door
 from forecourt.kernel.http.front import App
 from forecourt.kernel.http.gate import Gate
+from forecourt.kernel.http.newest import Newest, mark
 from forecourt.kernel.http.operation import Operation, Visit
 from forecourt.kernel.http.peers import SideDoor
 from forecourt.kernel.http.site import front, site
@@ -120,7 +121,8 @@ class House:
     async def open(cls, settings: Settings, at: Addresses, clock: Clock | None = None) -> House:
         """Builds and starts a process's share. Raises when the database does not answer or a contract has no provider."""
         telemetry.start("forecourt", settings.telemetry.endpoint, **{"deployment.environment.name": settings.env.value})
-        database = await Database.connect(at.database_url, at.replica_url, settings.database.pool_size)
+        size = settings.database.pool_size
+        database = await Database.connect(at.database_url, at.replica_url, size, valkey_url=at.valkey_url)
         house = cls(settings, at, database, clock or SystemClock())
         try:
             house._build()
@@ -169,6 +171,8 @@ class House:
         )
         if self.board.exchange is not None:
             self.app = SideDoor(self.app, self.board.exchange, self.metrics)
+        if self.database.replica is not None:
+            self.app = Newest(self.app)
 
     def _problem_page(self, problem: Problem, visit: Visit | None, trace_id: str) -> str:
         return self.surroundings.problem(problem, visit, trace_id)
@@ -271,7 +275,7 @@ def peer_client() -> httpx.AsyncClient:
     limits = httpx.Limits(
         max_connections=PEER_CONNECTIONS, max_keepalive_connections=PEER_CONNECTIONS, keepalive_expiry=PEER_IDLE_S
     )
-    return httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False)
+    return httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False, event_hooks={"request": [mark]})
 
 
 async def _nothing() -> None:

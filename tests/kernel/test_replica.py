@@ -14,12 +14,15 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
+import httpx
 import pytest
 from tests.conftest import as_user
 from tests.engines.conftest import memory_disk
+from tests.journeys.conftest import settings_for
 from tests.kernel.standby import Standby
 from valkey.asyncio import Valkey
 
+from forecourt.app import Addresses, House
 from forecourt.engines import start_engines
 from forecourt.kernel.context import Actor, ActorKind, Context, service_context
 from forecourt.kernel.db import Database, Query, Statement
@@ -317,3 +320,34 @@ async def test_a_house_opens_without_its_replica_and_refuses_to_read_from_a_seco
                 assert not await tx.one(ON_REPLICA)
             await asyncio.sleep(0.01)
         await database.close()
+
+
+async def test_who_registers_with_one_process_is_known_to_the_next_before_the_replica_knows(
+    pair: Pair, paused: Pause, tmp_path: Path
+) -> None:
+    houses = [await House.open(settings_for(tmp_path), Addresses(pair.url, pair.valkey_url, pair.replica_url)) for _ in "12"]
+    clock = Clock()
+    for house in houses:
+        assert house.database.replica is not None
+        house.database.replica._monotonic = clock  # type: ignore[reportPrivateUsage]
+        await until(lambda replica=house.database.replica: replica.holds_until == clock.now)
+    one, two = (
+        httpx.AsyncClient(transport=httpx.ASGITransport(app=house.app), base_url="http://house.test")  # type: ignore[arg-type]
+        for house in houses
+    )
+    await paused(True)
+    body = {"email": f"{uuid4().hex}@example.org", "password": "a long enough pass phrase", "name": "Ada"}
+    answer = await one.post("/v1/auth/register", json=body)
+    assert answer.status_code == 201, answer.text
+    bearer = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    assert (await two.get("/v1/me", headers=bearer)).json()["email"] == body["email"]
+    # The control: once Valkey forgets who wrote, the replica is asked, and does not know them yet; the primary does.
+    async with Valkey.from_url(pair.valkey_url) as valkey:
+        for key in await valkey.keys(KEY + "*"):
+            await valkey.delete(key)
+    assert (await two.get("/v1/me", headers=bearer)).status_code == 404
+    assert (await two.get("/v1/me", headers=bearer | {"HX-Request": "true"})).status_code == 200
+    for client in (one, two):
+        await client.aclose()
+    for house in houses:
+        await house.close()
