@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from forecourt.modules.media.service import MediaService
 
 
+LINKS_S = 6.0
+"""For a page that a message links to, redirects and all."""
+
+
 def gate(house: House) -> Gate:
     """The door of this process, asking whoever keeps accounts."""
     from forecourt.modules.identity.contract import Identity
@@ -283,11 +287,15 @@ async def media_alone(settings: Settings, database_url: str) -> AsyncGenerator[M
 
 
 def chat(house: House) -> Part:
+    from ipaddress import ip_network
+
     from forecourt.app import Part
+    from forecourt.kernel.egress import Egress
     from forecourt.modules.booking.contract import Bookings
     from forecourt.modules.chat import jobs, reactions
     from forecourt.modules.chat.contract import Chat, ChatTopics
     from forecourt.modules.chat.http import ChatApi
+    from forecourt.modules.chat.links import Links
     from forecourt.modules.chat.names import Names
     from forecourt.modules.chat.service import ChatService
     from forecourt.modules.chat.web import ChatPages
@@ -296,6 +304,8 @@ def chat(house: House) -> Part:
     from forecourt.modules.venues.contract import Venues
 
     service = ChatService(
+    networks = [ip_network(network) for network in house.settings.channels.networks]
+    links = Links(Egress(networks, timeout_s=LINKS_S))
         house.database.module("chat"),
         house.clock,
         house.hub,
@@ -304,6 +314,7 @@ def chat(house: House) -> Part:
         house.board.call(Bookings),
         house.board.call(Venues),
     )
+        links,
     house.board.provide(Chat, service)
     house.board.provide(ChatTopics, service)
     pages = ChatPages(service, house.board.call(People), house.presences, house.surroundings)

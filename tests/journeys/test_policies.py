@@ -293,6 +293,7 @@ async def furnish(world: World, club: Club, guest: Person, word: str) -> None:
     await made(await owner.post(f"{room}/moderation", {"action": "ban", "account_id": str(uuid4())}))
     await made(await guest.post("/v1/rooms", {"kind": "direct", "member_ids": [owner.id]}))
     await made(await guest.send("PUT", "/v1/me/chat", {"receipts": False}))
+    await made(await owner.send("PUT", f"{org}/chat", {"previews": False}))
     begun = await made(await guest.post("/v1/uploads/resumable", {"bytes": 10}))
     part = guest.headers | {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
     await made(await world.client.patch(f"/v1/uploads/{begun['id']}", headers=part, content=b"hello"))

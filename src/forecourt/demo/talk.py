@@ -14,7 +14,7 @@ from forecourt.demo.write import Connection, Row, copy
 from forecourt.kernel.db import to_json
 from forecourt.modules.booking.contract import OCCUPYING
 from forecourt.modules.chat import markup
-from forecourt.modules.chat.contract import RoomKind, RoomRole
+from forecourt.modules.chat.contract import LinkPreview, RoomKind, RoomRole
 from forecourt.modules.chat.service.keeping import room_of_booking
 
 MAHNOOR, AYESHA, KWAME, HINA = (f"{name}@example.org" for name in ("mahnoor", "ayesha", "kwame", "hina"))
@@ -33,6 +33,7 @@ class Said:
     reactions: tuple[tuple[str, str], ...] = ()
     answers: int | None = None
     pinned: bool = False
+    behind: tuple[LinkPreview, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,20 @@ TALKS = (
                 AYESHA, 2900, "Who is bringing balls? The last tube was flat by the second set.", (("👍", MAHNOOR), ("🎾", KWAME))
             ),
             Said(AYESHA, 2899, "Also, Kwame, please **no more lobs** into the lights."),
-            Said(KWAME, 2880, "One lob. *One.* And it was in.", (("😂", HINA), ("😂", AYESHA))),
+            Said(
+                KWAME,
+                2880,
+                "One lob. *One.* And it was in. https://www.padelrules.example/lob",
+                (("😂", HINA), ("😂", AYESHA)),
+                behind=(
+                    LinkPreview(
+                        "https://www.padelrules.example/lob",
+                        "When a lob is in",
+                        "The ball may touch the glass after it has bounced. Lights are not part of the court.",
+                        "Padel rules · padelrules.example",
+                    ),
+                ),
+            ),
             Said(
                 MAHNOOR,
                 2870,
@@ -214,13 +228,13 @@ async def _lines(connection: Connection, world: World, room_id: UUID, told: Talk
         messages.append(
             (room_id, n + 1, ids[n], people[line.who].id, f"demo-{n}", text, drawn.html, answered, answered,
              sum(other.answers == n for other in told.lines), to_json([]), drawn.mentioned, at[n],
-             at[n] if line.pinned else None, people[line.who].id if line.pinned else None)
+             at[n] if line.pinned else None, people[line.who].id if line.pinned else None, to_json(list(line.behind)))
         )  # fmt: skip
         mentions += [(i, room_id, n + 1) for i in drawn.mentioned]
     await copy(
         connection, "chat.message",
         "room_id seq id sender_id client_id body html reply_to thread_id replies attachments mentioned created_at pinned_at"
-        " pinned_by",
+        " pinned_by previews",
         messages,
     )  # fmt: skip
     await copy(connection, "chat.mention", "account_id room_id seq", mentions)

@@ -172,3 +172,10 @@ class Misconfigured(Unavailable):
 
 class DeadlineExceeded(Problem):
     status, code, title = 504, "deadline_exceeded", "This took too long and was stopped"
+
+
+class AddressRefused(Invalid):
+    """An address of this machine, a private network, or one that cannot be reached safely."""
+
+    code = "address_refused"
+    title = "This address cannot be used"

@@ -17,7 +17,7 @@ from forecourt.kernel.money import Money
 from forecourt.kernel.topics import Position, TopicEvent
 from forecourt.modules.booking.contract import BookingOut, BookingStatus, Purpose
 from forecourt.modules.chat import rules
-from forecourt.modules.chat.contract import Message, RoomKind
+from forecourt.modules.chat.contract import LinkPreview, Message, RoomKind
 from forecourt.modules.chat.names import Names
 from forecourt.modules.chat.rules import RoomFacts, Scene
 from forecourt.modules.chat.service import ChatService
@@ -150,6 +150,17 @@ class Books:
         return Book()
 
 
+class Pages:
+    """What stands behind links in these tests. The real ones are asked in test_previews.py."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, LinkPreview] = {}
+
+    async def look(self, urls: list[str]) -> list[LinkPreview]:
+        refuse_in_transaction()
+        return [self.found[url] for url in urls if url in self.found]
+
+
 def id_of(ctx: Context) -> UUID:
     assert ctx.account_id is not None
     return ctx.account_id
@@ -164,6 +175,7 @@ class Town:
 
     media: Files
     books: Books
+    links: Pages
 
     async def group(self, *others: Context, owner: Context | None = None, name: str = "Thursday four") -> UUID:
         """Owned by Ada, or by `owner`."""
@@ -199,9 +211,9 @@ class Town:
 @pytest.fixture
 def town(db: Database) -> Town:
     directory, wire, clock = Directory(), Wire(), FixedClock(datetime.now(UTC))
-    media, books = Files(), Books()
+    media, books, links = Files(), Books(), Pages()
     people = PeopleService(db.module("people"), clock, directory, media)  # type: ignore[arg-type]
-    chat = ChatService(db.module("chat"), clock, wire, Names(people), media, books, books)  # type: ignore[arg-type]
+    chat = ChatService(db.module("chat"), clock, wire, Names(people), media, books, books, links)  # type: ignore[arg-type]
     town = Town(chat, directory, people, wire, clock)
-    town.media, town.books = media, books
+    town.media, town.books, town.links = media, books, links
     return town

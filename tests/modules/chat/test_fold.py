@@ -10,17 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.modules.chat.conftest import Town, id_of
 
+from forecourt.kernel.context import service_context
 from forecourt.kernel.errors import Problem
 from forecourt.modules.chat import rules
-from forecourt.modules.chat.contract import Notify, RoomRole
+from forecourt.modules.chat.contract import LinkPreview, Notify, RoomRole
 from forecourt.modules.chat.service.membership import NewMembers, RoleChange
 from forecourt.modules.chat.service.messages import HistoryQuery, MessageEdit
 from forecourt.modules.chat.service.moderation import Moderation, ModerationAction
+from forecourt.modules.chat.service.previewing import LookBehind
 from forecourt.modules.chat.service.rooms import RoomPatch
 
 COMMANDS = (
     "say", "reply", "edit", "delete", "react", "unreact", "pin", "unpin", "add", "remove", "leave", "role", "mute", "unmute",
     "slow", "ban", "unban", "rename", "archive", "retain", "read", "notify",
+    "link", "look", "unlook",
 )  # fmt: skip
 EMOJI = ("👍", "🎾", "❤️")
 
@@ -67,6 +70,12 @@ async def do(town: Town, room: UUID, command: str, dice: random.Random) -> None:
             await chat.read(who, room, dice.randint(0, 20))
         case "notify":
             await chat.notify(who, room, dice.choice(list(Notify)))
+        case "link":
+            await chat.edit(who, one, MessageEdit(f"See https://club.example/{dice.randint(1, 2)}"))
+        case "look":
+            await chat.look_behind(service_context("chat"), LookBehind(room, one, list(town.links.found)))
+        case "unlook":
+            await chat.take_previews_away(who, one)
         case "slow":
             await chat.moderate(who, room, Moderation(ModerationAction.SLOW_MODE, seconds=dice.choice([0, 5])))
         case _:
@@ -79,8 +88,10 @@ async def do(town: Town, room: UUID, command: str, dice: random.Random) -> None:
 )
 async def test_an_older_picture_and_what_happened_since_make_the_present_one(town: Town, commands: list[str], seed: int) -> None:
     dice = random.Random(seed)
+    for url in ("https://club.example/1", "https://club.example/2"):
+        town.links.found[url] = LinkPreview(url, "The club", "", "club.example")
     room = await town.group(town.ben, town.cleo)
-    for text in ("Who brings balls?", "I do"):
+    for text in ("Who brings balls?", "I do, from https://club.example/1"):
         await town.say(town.ben, room, text)
     stale, since = await town.scene(town.ada, room)
     first, halfway = msgspec.json.decode(msgspec.json.encode(stale), type=rules.Scene), None

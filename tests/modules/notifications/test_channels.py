@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from forecourt.kernel.clock import FixedClock
-from forecourt.kernel.errors import Invalid
+from forecourt.kernel.egress import MAX_ANSWER_BYTES, Egress
+from forecourt.kernel.errors import AddressRefused, Invalid
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.settings import Secret
 from forecourt.modules.notifications.channels import Message, NotTaken, RecipientGone, Refused
 from forecourt.modules.notifications.channels import gateways as gateways_module
 from forecourt.modules.notifications.channels.breaker import FAILURES, LONGEST, PAUSE, Breaker
-from forecourt.modules.notifications.channels.egress import MAX_ANSWER_BYTES, Egress
 from forecourt.modules.notifications.channels.gateways import Gateway
 from forecourt.modules.notifications.channels.webhooks import Webhook, shown_key, signature
 from forecourt.modules.notifications.channels.webpush import (
@@ -35,7 +35,7 @@ from forecourt.modules.notifications.channels.webpush import (
     public_point,
     unb64,
 )
-from forecourt.modules.notifications.contract import AddressRefused, Channel
+from forecourt.modules.notifications.contract import Channel
 from forecourt.modules.notifications.queries.queue import Content
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]

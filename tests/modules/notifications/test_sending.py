@@ -20,13 +20,13 @@ from tests.conftest import FreshDatabase
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import Database
+from forecourt.kernel.egress import Egress
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.settings import Secret
 from forecourt.modules.notifications import rules
 from forecourt.modules.notifications.channels import Carrier, Message, NotTaken, Refused
 from forecourt.modules.notifications.channels.breaker import FAILURES
-from forecourt.modules.notifications.channels.egress import Egress
 from forecourt.modules.notifications.channels.mail import MailServer
 from forecourt.modules.notifications.channels.webpush import Vapid, WebPush
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus

@@ -33,6 +33,8 @@ MAX_REACTIONS = 200
 """On one message, of all kinds together."""
 MAX_ATTACHMENTS = 10
 MAX_MENTIONS = 50
+MAX_PREVIEWS = 3
+"""Links of one message that are shown with what stands behind them."""
 
 RoomName = Annotated[str, Meta(min_length=1, max_length=100)]
 ClientId = Annotated[str, Meta(min_length=1, max_length=100, description="Chosen by the client; the same on every resend")]
@@ -81,6 +83,16 @@ class Attachment(Struct, frozen=True):
     height: int | None = None
 
 
+class LinkPreview(Struct, frozen=True):
+    """What stands behind a link of a message, in the page's own words: plain text, nobody vouches for it."""
+
+    url: str
+    title: str
+    about: str
+    site: str
+    """Its host, after the site's own name when it gives one."""
+
+
 class Reaction(Struct, frozen=True):
     emoji: str
     account_ids: list[UUID]
@@ -110,6 +122,7 @@ class Message(Struct, frozen=True, kw_only=True):
     mentions: list[UUID] = []
     reactions: list[Reaction] = []
     attachments: list[Attachment] = []
+    previews: list[LinkPreview] = []
 
 
 class Member(Struct, frozen=True, kw_only=True):
@@ -291,9 +304,9 @@ class MessageSent(Event, frozen=True, name="chat.message_sent"):
 class ChatTopics(TopicSource, Protocol):
     """`room:<id>`: what happens in a room, for its members.
 
-    Numbered: `message.created`, `message.edited`, `message.deleted`, `message.pinned`, `message.unpinned`, `reaction.added`,
-    `reaction.removed`, `member.joined`, `member.changed`, `member.left`, `room.changed`, `history.trimmed`. Not numbered:
-    `typing` and `read`. Clients may `send`, `read` and `typing`.
+    Numbered: `message.created`, `message.edited`, `message.deleted`, `message.previewed`, `message.pinned`, `message.unpinned`,
+    `reaction.added`, `reaction.removed`, `member.joined`, `member.changed`, `member.left`, `room.changed`, `history.trimmed`. Not
+    numbered: `typing` and `read`. Clients may `send`, `read` and `typing`.
     """
 
 

@@ -35,6 +35,7 @@ from forecourt.modules.chat.service import ChatService
 from forecourt.modules.chat.service.membership import NewMembers, RoleChange
 from forecourt.modules.chat.service.messages import History, HistoryQuery, MessageEdit, NewMessage, Thread, ThreadQuery
 from forecourt.modules.chat.service.moderation import Moderation
+from forecourt.modules.chat.service.previewing import HouseRule
 from forecourt.modules.chat.service.reading import Read, ReadUpTo, SearchQuery, Setting
 from forecourt.modules.chat.service.rooms import NewChannel, NewRoom, OpenRoom, RoomDetail, RoomPatch, RoomView
 from forecourt.modules.media.contract import MediaCard
@@ -89,6 +90,16 @@ class ChatApi(Api):
     async def create_channel(self, ctx: Context, org_id: UUID, body: NewChannel) -> RoomDetail:
         """Make a channel of the organisation."""
         return await self._service.create_channel(ctx, org_id, body)
+
+    @get("/v1/orgs/{org_id}/chat", access=MANAGE)
+    async def house_rule(self, ctx: Context, org_id: UUID) -> HouseRule:
+        """What the organisation chose for its rooms."""
+        return await self._service.house_rule(ctx, org_id)
+
+    @put("/v1/orgs/{org_id}/chat", access=MANAGE)
+    async def set_house_rule(self, ctx: Context, org_id: UUID, body: HouseRule) -> HouseRule:
+        """Choose for the organisation's rooms."""
+        return await self._service.set_house_rule(ctx, org_id, body)
 
     @get("/v1/rooms")
     async def mine(self, ctx: Context, query: Paged) -> Page[RoomView]:
@@ -186,6 +197,11 @@ class ChatApi(Api):
     async def unsay(self, ctx: Context, id: UUID) -> None:
         """Delete a message: mine, or as a moderator."""
         await self._service.delete(ctx, id)
+
+    @delete("/v1/messages/{id}/previews", status=204, problems=(NotFound, NotAMember, Forbidden))
+    async def take_previews_away(self, ctx: Context, id: UUID) -> None:
+        """Show nothing of what stands behind a message's links: mine, or as a moderator."""
+        await self._service.take_previews_away(ctx, id)
 
     @get("/v1/messages/{id}/edits", problems=(NotFound,))
     async def edits(self, ctx: Context, id: UUID) -> list[EditRow]:

@@ -9,6 +9,7 @@ from forecourt.kernel.jobs import JobHandler, Schedule, every
 from forecourt.modules.chat.service import ChatService
 from forecourt.modules.chat.service.attaching import LET_GO, LetGo
 from forecourt.modules.chat.service.keeping import SEAT_PARTY, TIDY, SeatParty, Tidy
+from forecourt.modules.chat.service.previewing import LOOK_BEHIND, LookBehind
 
 
 def handlers(service: ChatService) -> list[JobHandler[Any]]:
@@ -21,7 +22,15 @@ def handlers(service: ChatService) -> list[JobHandler[Any]]:
     async def tidy(ctx: Context, _: Tidy) -> None:
         await service.tidy(ctx)
 
-    return [JobHandler(SEAT_PARTY, seat), JobHandler(LET_GO, let_go), JobHandler(TIDY, tidy)]
+    async def look_behind(ctx: Context, wanted: LookBehind) -> None:
+        await service.look_behind(ctx, wanted)
+
+    return [
+        JobHandler(LOOK_BEHIND, look_behind),
+        JobHandler(SEAT_PARTY, seat),
+        JobHandler(LET_GO, let_go),
+        JobHandler(TIDY, tidy),
+    ]
 
 
 def schedules() -> list[Schedule]:

@@ -11,7 +11,17 @@ from uuid import UUID
 from msgspec import Struct
 
 from forecourt.kernel.db import Query, Statement, Tx, to_json
-from forecourt.modules.chat.contract import Attachment, Member, Message, Notify, QuietHours, Reaction, RoomKind, RoomRole
+from forecourt.modules.chat.contract import (
+    Attachment,
+    LinkPreview,
+    Member,
+    Message,
+    Notify,
+    QuietHours,
+    Reaction,
+    RoomKind,
+    RoomRole,
+)
 from forecourt.modules.chat.rules import RoomFacts
 
 # ----------------------------------------------------------------------------------------------------------------- rows
@@ -93,6 +103,8 @@ class MessageRow(Struct, frozen=True):
     edited_at: datetime | None
     deleted_at: datetime | None
     pinned_at: datetime | None
+    previews: list[LinkPreview]
+    """One without a title was taken away by who sent the message, and does not come back."""
 
     def shown(self, reactions: list[Reaction]) -> Message:
         return Message(
@@ -113,6 +125,7 @@ class MessageRow(Struct, frozen=True):
             mentions=self.mentioned,
             reactions=reactions,
             attachments=self.attachments,
+            previews=[p for p in self.previews if p.title],
         )
 
 
@@ -535,8 +548,8 @@ KEPT_SINCE = Statement(
     " where room_id = $1"
 )
 REWRITE_EVENTS = Statement(
-    "update chat.event set data = case type when 'message.created' then $3 else $4 end"
-    " where room_id = $1 and message_id = $2 and type in ('message.created', 'message.edited')"
+    "update chat.event set data = case type when 'message.created' then $3 when 'message.edited' then $4 else $5 end"
+    " where room_id = $1 and message_id = $2 and type in ('message.created', 'message.edited', 'message.previewed')"
 )
 EVENTS = Query(
     EventRow,
@@ -561,9 +574,9 @@ async def trim_events_before(tx: Tx, room_id: UUID, at: datetime) -> None:
     await tx.run(KEPT_SINCE, room_id)
 
 
-async def rewrite_events(tx: Tx, room_id: UUID, message_id: UUID, created: str, edited: str) -> None:
+async def rewrite_events(tx: Tx, room_id: UUID, message_id: UUID, created: str, edited: str, previewed: str) -> None:
     """Takes the words of a deleted message out of what is kept for who comes back."""
-    await tx.run(REWRITE_EVENTS, room_id, message_id, created, edited)
+    await tx.run(REWRITE_EVENTS, room_id, message_id, created, edited, previewed)
 
 
 async def events(tx: Tx, room_id: UUID, after: int, limit: int) -> list[EventRow]:
@@ -595,43 +608,43 @@ COUNT_REPLY = Query(
 RESENT = Query(
     MessageRow,
     "select m.room_id, m.seq, m.id, m.sender_id, m.client_id, m.body, m.html, m.reply_to, m.thread_id, m.replies,"
-    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at"
+    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at, m.previews"
     " from chat.message m where m.room_id = $1 and m.sender_id = $2 and m.client_id = $3",
 )
 MESSAGE = Query(
     MessageRow,
     "select m.room_id, m.seq, m.id, m.sender_id, m.client_id, m.body, m.html, m.reply_to, m.thread_id, m.replies,"
-    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at"
+    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at, m.previews"
     " from chat.message m where m.room_id = $1 and m.id = $2",
 )
 MESSAGES_BY_ID = Query(
     MessageRow,
     "select m.room_id, m.seq, m.id, m.sender_id, m.client_id, m.body, m.html, m.reply_to, m.thread_id, m.replies,"
-    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at"
+    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at, m.previews"
     " from chat.message m where m.room_id = $1 and m.id = any($2::uuid[]) limit 200",
 )
 MESSAGES_BEFORE = Query(
     MessageRow,
     "select m.room_id, m.seq, m.id, m.sender_id, m.client_id, m.body, m.html, m.reply_to, m.thread_id, m.replies,"
-    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at"
+    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at, m.previews"
     " from chat.message m where m.room_id = $1 and m.seq < $2 order by m.seq desc limit $3",
 )
 MESSAGES_AFTER = Query(
     MessageRow,
     "select m.room_id, m.seq, m.id, m.sender_id, m.client_id, m.body, m.html, m.reply_to, m.thread_id, m.replies,"
-    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at"
+    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at, m.previews"
     " from chat.message m where m.room_id = $1 and m.seq > $2 and m.seq < $3 order by m.seq limit $4",
 )
 THREAD = Query(
     MessageRow,
     "select m.room_id, m.seq, m.id, m.sender_id, m.client_id, m.body, m.html, m.reply_to, m.thread_id, m.replies,"
-    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at"
+    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at, m.previews"
     " from chat.message m where m.room_id = $1 and m.thread_id = $2 and m.seq > $3 order by m.seq limit $4",
 )
 PINNED = Query(
     MessageRow,
     "select m.room_id, m.seq, m.id, m.sender_id, m.client_id, m.body, m.html, m.reply_to, m.thread_id, m.replies,"
-    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at"
+    " m.attachments, m.mentioned, m.created_at, m.edited_at, m.deleted_at, m.pinned_at, m.previews"
     " from chat.message m where m.room_id = $1 and m.pinned_at is not null order by m.pinned_at desc, m.seq desc limit $2",
 )
 REACTIONS = Query(
@@ -654,8 +667,14 @@ BLANK = Statement(
     "with e as (delete from chat.edit where room_id = $1 and seq = $2),"
     " r as (delete from chat.reaction where room_id = $1 and seq = $2),"
     " n as (delete from chat.mention where room_id = $1 and seq = $2)"
-    " update chat.message set body = '', html = '', attachments = '[]', mentioned = '{}', deleted_at = $3, edited_at = null,"
-    " pinned_at = null, pinned_by = null where room_id = $1 and seq = $2"
+    " update chat.message set body = '', html = '', attachments = '[]', previews = '[]', mentioned = '{}',"
+    " deleted_at = $3, edited_at = null, pinned_at = null, pinned_by = null where room_id = $1 and seq = $2"
+)
+SAVE_PREVIEWS = Statement("update chat.message set previews = $3::text::jsonb where room_id = $1 and seq = $2")
+PREVIEWS = Query(bool, "select h.previews from chat.house_rule h where h.organisation_id = $1")
+SAVE_HOUSE_RULE = Statement(
+    "insert into chat.house_rule (organisation_id, previews, updated_at) values ($1, $2, $3)"
+    " on conflict (organisation_id) do update set previews = excluded.previews, updated_at = excluded.updated_at"
 )
 PIN = Statement("update chat.message set pinned_at = $3, pinned_by = $4 where room_id = $1 and seq = $2")
 PIN_COUNT = Query(int, "select count(*)::int from chat.message m where m.room_id = $1 and m.pinned_at is not null")
@@ -761,6 +780,20 @@ async def edits(tx: Tx, room_id: UUID, seq: int, limit: int) -> list[EditRow]:
 async def blank(tx: Tx, room_id: UUID, seq: int, at: datetime) -> None:
     """Takes the words, the history, the reactions and the mentions; the place stays."""
     await tx.run(BLANK, room_id, seq, at)
+
+
+async def save_previews(tx: Tx, room_id: UUID, seq: int, previews: list[LinkPreview]) -> None:
+    await tx.run(SAVE_PREVIEWS, room_id, seq, to_json(previews))
+
+
+async def wants_previews(tx: Tx, organisation_id: UUID) -> bool:
+    """Whether the organisation wants links of its rooms shown; who never chose does."""
+    chosen = await tx.maybe(PREVIEWS, organisation_id)
+    return chosen is None or chosen
+
+
+async def save_house_rule(tx: Tx, organisation_id: UUID, previews: bool, at: datetime) -> None:
+    await tx.run(SAVE_HOUSE_RULE, organisation_id, previews, at)
 
 
 async def pin(tx: Tx, room_id: UUID, seq: int, at: datetime | None, by: UUID | None) -> None:

@@ -23,6 +23,7 @@ from forecourt.modules.chat.queries import BanRow
 from forecourt.modules.chat.service import ChatService
 from forecourt.modules.chat.service.membership import NewMembers, RoleChange
 from forecourt.modules.chat.service.moderation import Moderation, ModerationAction
+from forecourt.modules.chat.service.previewing import HouseRule
 from forecourt.modules.chat.service.reading import Setting
 from forecourt.modules.chat.service.rooms import NewChannel, OpenRoom, RoomDetail, RoomPatch
 from forecourt.modules.chat.views import Who
@@ -83,6 +84,10 @@ class ChannelForm(Struct, frozen=True, forbid_unknown_fields=True):
     name: Text = ""
     about: Text = ""
     public: bool = False
+
+
+class HouseRuleForm(Struct, frozen=True, forbid_unknown_fields=True):
+    previews: bool = False
 
 
 class QuietForm(Struct, frozen=True, forbid_unknown_fields=True):
@@ -326,6 +331,12 @@ class RoomPages(Parlour):
             return await self._of_organisation(visit, org_id, form, self._pages.faults(visit, problem))
         return Redirect(f"/chat/{room.id}", toast=self._say(visit, "chat.org.made", name=room.title))
 
+    @action("/orgs/{org_id}/channels/rule", access=MANAGE)
+    async def rule(self, visit: Visit, org_id: UUID, form: HouseRuleForm) -> Redirect:
+        """What holds in the organisation's rooms."""
+        await self._service.set_house_rule(visit.ctx, org_id, HouseRule(form.previews))
+        return Redirect(f"/orgs/{org_id}/channels", toast=self._say(visit, "chat.saved"))
+
     async def _of_organisation(self, visit: Visit, org_id: UUID, form: ChannelForm, wrong: Faults) -> Html:
         organisation = await self._venues.organisation(visit.ctx, org_id)
         public = (await self._service.open_rooms(visit.ctx, org_id, "", 100, None)).items
@@ -338,6 +349,7 @@ class RoomPages(Parlour):
             org=staff_bar(organisation, visit.ctx),
             here=f"/orgs/{org_id}/channels",
             mine=mine,
+            rule=await self._service.house_rule(visit.ctx, org_id),
             others=[room for room in public if room.id not in known],
             form=form,
             wrong=wrong,

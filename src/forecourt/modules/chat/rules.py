@@ -21,6 +21,7 @@ from forecourt.modules.chat.contract import (
     MAX_TEXT_BYTES,
     Banned,
     FixedMembership,
+    LinkPreview,
     Member,
     Message,
     Muted,
@@ -269,6 +270,13 @@ class Deleted(msgspec.Struct, frozen=True):
     replies: int | None = None
 
 
+class Previewed(msgspec.Struct, frozen=True):
+    """What stands behind the links of a message now; none when its sender took it away."""
+
+    id: UUID
+    previews: list[LinkPreview]
+
+
 class Pinned(msgspec.Struct, frozen=True):
     id: UUID
 
@@ -297,12 +305,13 @@ class Trimmed(msgspec.Struct, frozen=True):
     before_seq: int
 
 
-Happening = Created | Edited | Deleted | Pinned | Reacted | MemberIs | Gone | RoomIs | Trimmed
+Happening = Created | Edited | Deleted | Previewed | Pinned | Reacted | MemberIs | Gone | RoomIs | Trimmed
 
 SHAPES: dict[str, type[Happening]] = {
     "message.created": Created,
     "message.edited": Edited,
     "message.deleted": Deleted,
+    "message.previewed": Previewed,
     "message.pinned": Pinned,
     "message.unpinned": Pinned,
     "reaction.added": Reacted,
@@ -328,8 +337,8 @@ def after(scene: Scene, kind: str, data: bytes) -> None:
         case Created(message, replies):
             messages[message.id] = message
             _change(messages, message.thread_id, replies=replies)
-        case Edited():
-            _change(messages, shape.id, text=shape.text, html=shape.html, mentions=shape.mentions, edited_at=shape.edited_at)
+        case Edited() | Previewed():
+            _change(messages, shape.id, **{f: getattr(shape, f) for f in shape.__struct_fields__ if f != "id"})
         case Deleted():
             if shape.id in messages:
                 messages[shape.id] = without_words(messages[shape.id])
@@ -377,5 +386,14 @@ def without_reaction(reactions: list[Reaction], emoji: str, account_id: UUID) ->
 def without_words(message: Message) -> Message:
     """What stays of a deleted message: its place, its sender and what hangs on it."""
     return msgspec.structs.replace(
-        message, text="", html="", deleted=True, pinned=False, edited_at=None, mentions=[], reactions=[], attachments=[]
+        message,
+        text="",
+        html="",
+        deleted=True,
+        pinned=False,
+        edited_at=None,
+        mentions=[],
+        reactions=[],
+        attachments=[],
+        previews=[],
     )

@@ -144,13 +144,6 @@ class NotReplayable(Conflict):
     title = "Only what failed can be sent again"
 
 
-class AddressRefused(Invalid):
-    """An address of this machine, a private network, or one that cannot be reached safely."""
-
-    code = "address_refused"
-    title = "This address cannot be used"
-
-
 class LinkSpent(Gone):
     """A link whose signature does not hold."""
 

@@ -9,12 +9,11 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.errors import Invalid
+from forecourt.kernel.errors import AddressRefused, Invalid
 from forecourt.kernel.http.operation import PUBLIC, Api, By, Html, Limit, Request, delete, get, patch, post, put, staff
 from forecourt.kernel.paging import Page, Paged
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.modules.notifications.contract import (
-    AddressRefused,
     Channel,
     DeliveryStatus,
     LinkSpent,

@@ -11,6 +11,7 @@ from forecourt.kernel.live import Announcer
 from forecourt.modules.booking.contract import Bookings
 from forecourt.modules.chat import queries, rules
 from forecourt.modules.chat.contract import MessagePreview
+from forecourt.modules.chat.links import Links
 from forecourt.modules.chat.names import Names
 from forecourt.modules.chat.service.keeping import Keeping
 from forecourt.modules.chat.service.moderation import Moderating
@@ -32,10 +33,12 @@ class ChatService(Rooms, Moderating, Topics, Keeping):
         media: Media,
         bookings: Bookings,
         venues: Venues,
+        links: Links,
     ) -> None:
         super().__init__(db, clock, announcer, names, media)
         self.bookings = bookings
         self.venues = venues
+        self.links = links
 
     async def preview(self, ctx: Context, room_id: UUID, message_id: UUID) -> MessagePreview | None:
         async with self.db.read(ctx.within(None)) as tx:

@@ -34,9 +34,9 @@ from forecourt.modules.chat.contract import (
 )
 from forecourt.modules.chat.markup import Rendered
 from forecourt.modules.chat.queries import EditRow, MessageRow
-from forecourt.modules.chat.rules import Created, Deleted, Edited, Pinned, Reacted
-from forecourt.modules.chat.service.attaching import Attaching
+from forecourt.modules.chat.rules import Created, Deleted, Edited, Pinned, Previewed, Reacted
 from forecourt.modules.chat.service.base import Turn, person
+from forecourt.modules.chat.service.previewing import Previewing
 
 FAR = 2**62
 EDITS_SHOWN = 100
@@ -88,7 +88,7 @@ class _AlreadySent(Exception):
         self.row = row
 
 
-class Messages(Attaching):
+class Messages(Previewing):
     # --- saying
 
     async def send(self, ctx: Context, room_id: UUID, new: NewMessage) -> Message:
@@ -115,13 +115,14 @@ class Messages(Attaching):
         thread_id = await self._thread_of(turn, new.reply_to)
         row = MessageRow(
             room.id, turn.next_seq, new_id(), me, new.client_id, text, rendered.html, new.reply_to, thread_id, 0, attachments,
-            rendered.mentioned, now, None, None, None,
+            rendered.mentioned, now, None, None, None, [],
         )  # fmt: skip
         await queries.insert_message(tx, row)
         replies = None if thread_id is None else await queries.count_reply(tx, room.id, thread_id, 1)
         named = await queries.insert_mentions(tx, room.id, row.seq, rendered.mentioned, me) if rendered.mentioned else []
         message = row.shown([])
         turn.tell("message.created", Created(message, replies), row.id)
+        await self.ask_for_previews(turn, row.id, rendered.html, [])
         await self._spread(turn, message, named)
         return message
 
@@ -203,6 +204,7 @@ class Messages(Attaching):
             if rendered.mentioned:
                 await queries.insert_mentions(turn.tx, room_id, row.seq, rendered.mentioned, me)
             turn.tell("message.edited", Edited(row.id, text, rendered.html, rendered.mentioned, now), row.id)
+            await self.keep_previews(turn, row, rendered.html)
             return await self._with_reactions(turn.tx, await queries.message(turn.tx, room_id, message_id))
 
     async def delete(self, ctx: Context, message_id: UUID) -> None:
@@ -238,7 +240,8 @@ class Messages(Attaching):
         gone = rules.without_words(row.shown([]))
         created = msgspec.json.encode(Created(gone, replies)).decode()
         edited = msgspec.json.encode(Edited(row.id, "", "", [], row.edited_at or row.created_at)).decode()
-        await queries.rewrite_events(turn.tx, row.room_id, row.id, created, edited)
+        previewed = msgspec.json.encode(Previewed(row.id, [])).decode()
+        await queries.rewrite_events(turn.tx, row.room_id, row.id, created, edited, previewed)
 
     async def react(self, ctx: Context, message_id: UUID, emoji: str) -> Message:
         """Raises NotFound, NotAMember, Invalid, MessageDeleted, RoomArchived, TooMany."""

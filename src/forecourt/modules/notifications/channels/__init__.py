@@ -8,6 +8,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from forecourt.kernel.egress import NotTaken as NotTaken
+from forecourt.kernel.egress import Refused as Refused
 from forecourt.modules.notifications.queries.queue import Content
 
 MAX_ERROR = 300
@@ -27,16 +29,8 @@ class Message(Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
-class Refused(Exception):
-    """The provider will never take this message: the address is wrong or gone. Its text is safe to show to staff."""
-
-
 class RecipientGone(Refused):
     """The address exists no longer and is to be forgotten."""
-
-
-class NotTaken(Exception):
-    """The provider does not take the message now. Its text is safe to show to staff: no address, no secret."""
 
 
 class Carrier(Protocol):

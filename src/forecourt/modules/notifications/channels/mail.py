@@ -18,9 +18,9 @@ from uuid import UUID
 import aiosmtplib
 
 from forecourt.kernel.clock import Clock
+from forecourt.kernel.egress import Egress
 from forecourt.kernel.settings import Secret
 from forecourt.modules.notifications.channels import Message, NotTaken, Refused
-from forecourt.modules.notifications.channels.egress import Egress
 
 TIMEOUT_S = 15.0
 CONNECTIONS = 4

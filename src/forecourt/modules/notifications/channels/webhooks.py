@@ -7,8 +7,8 @@ from base64 import b64encode
 from hashlib import sha256
 
 from forecourt.kernel.clock import Clock
+from forecourt.kernel.egress import Egress
 from forecourt.modules.notifications.channels import Message, NotTaken
-from forecourt.modules.notifications.channels.egress import Egress
 
 KEY_PREFIX = "whsec_"
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from forecourt.kernel.clock import Clock
+from forecourt.kernel.egress import Egress
 from forecourt.modules.notifications.channels import Message, NotTaken, RecipientGone, Refused
-from forecourt.modules.notifications.channels.egress import Egress
 
 RECORD = 4096
 MAX_PLAIN = 3_900

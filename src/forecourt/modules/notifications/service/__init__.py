@@ -8,11 +8,11 @@ from ipaddress import ip_network
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.egress import Egress
 from forecourt.kernel.live import Announcer
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.settings import Secret, Settings
 from forecourt.modules.notifications.channels import Carrier
-from forecourt.modules.notifications.channels.egress import Egress
 from forecourt.modules.notifications.channels.gateways import Gateway, LogChannel
 from forecourt.modules.notifications.channels.webpush import Vapid, WebPush
 from forecourt.modules.notifications.contract import Channel

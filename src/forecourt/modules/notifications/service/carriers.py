@@ -10,9 +10,9 @@ import structlog
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.db import Tx
+from forecourt.kernel.egress import Egress
 from forecourt.kernel.settings import Secret
 from forecourt.modules.notifications.channels import Carrier
-from forecourt.modules.notifications.channels.egress import Egress
 from forecourt.modules.notifications.channels.gateways import Gateway
 from forecourt.modules.notifications.channels.mail import MailServer
 from forecourt.modules.notifications.channels.webhooks import Webhook

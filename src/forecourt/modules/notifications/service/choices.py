@@ -11,10 +11,10 @@ from msgspec import Meta, Struct
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.egress import Egress
 from forecourt.kernel.errors import Invalid, NotFound
 from forecourt.kernel.ids import new_id
 from forecourt.modules.notifications import rules
-from forecourt.modules.notifications.channels.egress import Egress
 from forecourt.modules.notifications.channels.webpush import Vapid, point, unb64
 from forecourt.modules.notifications.contract import Channel, Digest, Topic
 from forecourt.modules.notifications.queries import choices as queries

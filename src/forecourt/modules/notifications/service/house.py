@@ -15,12 +15,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import ModuleDatabase, constraint_of
+from forecourt.kernel.egress import Egress
 from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Unauthenticated
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.modules.notifications import rules, wording
-from forecourt.modules.notifications.channels import egress, gateways
+from forecourt.modules.notifications.channels import gateways
 from forecourt.modules.notifications.channels.webhooks import shown_key, signature
 from forecourt.modules.notifications.contract import (
     NOBODYS,
@@ -224,9 +225,7 @@ class BadSignature(Unauthenticated):
 
 
 class HouseService:
-    def __init__(
-        self, db: ModuleDatabase, clock: Clock, vault: Vault, out: egress.Egress, telling: Telling, public_url: str
-    ) -> None:
+    def __init__(self, db: ModuleDatabase, clock: Clock, vault: Vault, out: Egress, telling: Telling, public_url: str) -> None:
         self._db = db
         self._clock = clock
         self._vault = vault

@@ -45,6 +45,9 @@ function attachment(roomId, file, texts) {
   return el("a", { class: "att att--file", href, target: "_blank", rel: "noopener" }, icon("clip"), el("span", { class: "clip" }, file.name || texts.attachment), el("small", { class: "dim num" }, kb));
 }
 
+const linked = (p) => el("a", { class: "linked", href: p.url, target: "_blank", rel: "noopener noreferrer nofollow ugc" },
+  el("small", { class: "clip", dir: "auto" }, p.site), el("b", { dir: "auto" }, p.title), p.about ? el("span", { dir: "auto" }, p.about) : "");
+
 /** `context`: {roomId, kind, me, texts, who(id), quote(message), readBy(message), more, place, writable}. */
 export function draw(m, context) {
   const { texts, me, place = "m" } = context;
@@ -58,7 +61,7 @@ export function draw(m, context) {
     const said = m.html ? el("div", { class: "said", html: m.html }) : el("div", { class: "said" }, ...lines(m.text));
     for (const name of said.querySelectorAll(`.mention[data-account="${me}"]`)) name.classList.add("mention--me");
     bubble.append(said, ...m.attachments.map((file) => attachment(context.roomId, file, texts)));
-    body.append(bubble);
+    body.append(bubble, ...(m.previews ?? []).map(linked));
     if (m.reactions.length) {
       body.append(el("span", { class: "reacts" }, ...m.reactions.map((r) => el("button", {
         class: "react", type: "button", "data-emoji": r.emoji, "aria-pressed": String(r.account_ids.includes(me)),

@@ -474,12 +474,16 @@ function more(anchor, m) {
   const choices = [act("chat", texts.thread, () => openThread(m)), act("note", texts.copy, () => navigator.clipboard?.writeText(m.text).then(() => say(texts.copied)))];
   if (boot.kind !== "channel" || moderates) choices.push(act("pinned", m.pinned ? texts.unpin : texts.pin, () => pin(m)));
   if (mine) choices.push(act("list", texts.edit, () => edit(m)));
+  if (m.previews?.length && (mine || moderates)) choices.push(act("offline", texts.unpreview, () => unpreview(m)));
   if (mine || moderates) choices.push(el("hr"), act("x", texts.delete, () => erase(m), true));
   picker(anchor, choices);
 }
 
 async function pin(m) {
   try { await ask(m.pinned ? "DELETE" : "PUT", `/v1/rooms/${roomId}/pins/${m.id}`); } catch (e) { say(e.message, true); }
+}
+async function unpreview(m) {
+  try { await ask("DELETE", `/v1/messages/${m.id}/previews`); redraw(after(scene, "message.previewed", { id: m.id, previews: [] })); } catch (e) { say(e.message, true); }
 }
 async function erase(m) {
   if (!confirm(texts.delete_sure)) return;

@@ -9,10 +9,11 @@ export function after(scene, type, data) {
       return [data.message.id, ...(data.message.thread_id ? change(data.message.thread_id, { replies: data.replies }) : [])];
     case "message.edited":
       return change(data.id, { text: data.text, html: data.html, mentions: data.mentions, edited_at: data.edited_at });
+    case "message.previewed": return change(data.id, { previews: data.previews });
     case "message.deleted":
       pins.delete(data.id);
       return [
-        ...change(data.id, { text: "", html: "", deleted: true, pinned: false, edited_at: null, mentions: [], reactions: [], attachments: [] }),
+        ...change(data.id, { text: "", html: "", deleted: true, pinned: false, edited_at: null, mentions: [], reactions: [], attachments: [], previews: [] }),
         ...(data.thread_id ? change(data.thread_id, { replies: data.replies }) : []),
       ];
     case "message.pinned": pins.add(data.id); return change(data.id, { pinned: true });

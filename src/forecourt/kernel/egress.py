@@ -1,5 +1,6 @@
 """Requests to addresses that strangers name. The name is resolved once, every address it has is judged, and the connection goes
-to the address that was judged: a name that answers differently a moment later gains nothing. Redirects are not followed.
+to the address that was judged: a name that answers differently a moment later gains nothing. What is posted is not redirected;
+what is read may be, a few times, and every address on the way is judged like the first.
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx
 from msgspec import Struct
 
-from forecourt.modules.notifications.channels import NotTaken, Refused
-from forecourt.modules.notifications.contract import AddressRefused
+from forecourt.kernel.errors import AddressRefused
 
 TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 64 * 1024
@@ -28,7 +28,28 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAME = re.compile(r"(^|\.)(localhost|local|internal|intranet|lan|home|corp|home\.arpa|localdomain)\.?$", re.IGNORECASE)
+_CHARSET = re.compile(r"charset=[\"']?([A-Za-z0-9._-]{1,40})", re.IGNORECASE)
 _HOST = re.compile(r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?$", re.IGNORECASE)
+
+
+class Refused(Exception):
+    """It will never be taken there: the address is wrong, gone, or not reached from here. Its text is safe to show to staff."""
+
+
+class NotTaken(Exception):
+    """It is not taken there now. Its text is safe to show to staff: no address, no secret."""
+
+
+class Fetched(Struct, frozen=True):
+    """What stands at an address, after redirects."""
+
+    url: str
+    status: int
+    type: str
+    """The media type, lower case, without parameters."""
+    charset: str
+    body: bytes
+    """The first of it, as much as was asked for; empty for another media type than was asked for."""
 
 
 class Answer(Struct, frozen=True):
@@ -127,8 +148,44 @@ class Egress:
             raise Refused("the name leads into a network that is not reached from here")
         return str(addresses[0])
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Raises Refused for an address that is not reached from here, NotTaken when nobody answers in time."""
+    async def get(
+        self, url: str, headers: Mapping[str, str], *, types: frozenset[str], max_bytes: int, redirects: int = 0
+    ) -> Fetched:
+        """What stands at `url`, of one of the media `types`. All of it together takes no longer than one answer may.
+
+        Raises Refused for an address, also one on the way, that is not reached from here; NotTaken when nobody answers in time.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for _ in range(redirects + 1):
+                    found = await self._get(url, headers, types, max_bytes)
+                    if isinstance(found, Fetched):
+                        return found
+                    url = found
+        except (httpx.HTTPError, OSError, TimeoutError) as e:
+            raise NotTaken(f"nobody answered ({type(e).__name__})") from None
+        raise NotTaken("it leads on and on")
+
+    async def _get(self, url: str, headers: Mapping[str, str], types: frozenset[str], max_bytes: int) -> Fetched | str:
+        """One answer, or where it leads."""
+        answer = await self._client.send(await self._request("GET", url, None, headers), stream=True)
+        try:
+            kind, _, parameters = answer.headers.get("content-type", "").partition(";")
+            kind, charset = kind.strip().lower(), _CHARSET.search(parameters)
+            if answer.has_redirect_location:
+                return urljoin(url, answer.headers["location"]).partition("#")[0]
+            body = b""
+            if kind in types and answer.headers.get("content-encoding", "identity") == "identity":
+                async for chunk in answer.aiter_raw():
+                    body += chunk
+                    if len(body) >= max_bytes:
+                        break
+        finally:
+            await answer.aclose()
+        return Fetched(url, answer.status_code, kind, charset[1] if charset else "", body[:max_bytes])
+
+    async def _request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> httpx.Request:
+        """To the one address that was judged, by number. Raises Refused, NotTaken."""
         try:
             parts = self.check(url)
         except AddressRefused as e:
@@ -137,14 +194,17 @@ class Egress:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         address = await self.pin(host, port)
         there = f"[{address}]" if ":" in address else address
-        target = f"{parts.scheme}://{there}:{port}{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-        request = self._client.build_request(
-            "POST",
-            target,
+        return self._client.build_request(
+            method,
+            f"{parts.scheme}://{there}:{port}{parts.path or '/'}{'?' + parts.query if parts.query else ''}",
             content=body,
             headers={**headers, "Host": parts.netloc, "Accept-Encoding": "identity"},
             extensions={"sni_hostname": host},
         )
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Raises Refused for an address that is not reached from here, NotTaken when nobody answers in time."""
+        request = await self._request("POST", url, body, headers)
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._client.send(request, stream=True)

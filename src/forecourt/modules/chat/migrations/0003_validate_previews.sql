@@ -1,0 +1,1 @@
+alter table chat.message validate constraint previews_is_list;
