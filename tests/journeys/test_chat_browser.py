@@ -38,7 +38,13 @@ async def browser() -> AsyncIterator[Any]:
 
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+            executable_path=str(CHROMIUM),
+            args=[
+                *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+                # A microphone that beeps, given without asking; what plays needs no press.
+                *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+                "--autoplay-policy=no-user-gesture-required",
+            ],
         )
         yield chromium
         await chromium.close()
@@ -180,3 +186,43 @@ async def test_reading_is_noted_and_what_is_new_is_marked(server: Server, browse
         assert [m["text"] for m in kept] == ["early 0", "early 1", "early 2", "mistake"]
         assert [r["emoji"] for r in kept[2]["reactions"]] == ["👍"]
         assert b.complaints == []
+
+
+PLAYED = """audio => new Promise((done, fail) => {
+    audio.onended = () => done(audio.currentTime);
+    audio.onerror = () => fail(new Error(audio.error.message));
+    audio.muted = true;
+    audio.play().catch(fail);
+})"""
+"""Plays a note to its end; how long it was, in seconds."""
+
+
+async def test_a_voice_note_is_recorded_sent_and_heard_by_the_other(server: Server, browser: Any) -> None:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        world = World(client)
+        ada, ben = await world.person("Ada"), await world.person("Ben")
+        room = await group(ada, ben)
+        a, b = await asyncio.gather(*(Tab.open(browser, server, who, f"/chat/{room}") for who in (ada, ben)))
+        mic = a.page.locator('[data-act="record"]')
+        assert await a.page.locator("audio").count() == 0, "or the test proves nothing"
+        await mic.click()
+        await a.page.locator('[data-act="record"][aria-pressed="true"]').wait_for(timeout=LONG_MS)
+        await a.page.wait_for_timeout(1500)  # what is said takes its time
+        await mic.click()
+        await a.page.locator('[data-act="record"][aria-pressed="false"]').wait_for(timeout=LONG_MS)
+        heard: list[float] = []
+        for tab in (a, b):
+            note = tab.page.locator(".msg[data-seq]:not([data-state]) audio")
+            await note.wait_for(timeout=LONG_MS)
+            heard.append(await note.evaluate(PLAYED))
+        assert all(1.0 < seconds < LONG_MS / 1000 for seconds in heard), heard
+        assert abs(heard[0] - heard[1]) < 0.5, "both heard the same note to its end"
+        (kept,) = (await ben.get(f"/v1/rooms/{room}/messages")).json()["items"]
+        assert [f["kind"] for f in kept["attachments"]] == ["audio"]
+        assert kept["attachments"][0]["bytes"] > 1000
+        # A microphone that is refused is said, and nothing is sent.
+        await b.page.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('No microphone')); }")
+        await b.page.click('[data-act="record"]')
+        await b.page.locator("#say-fault", has_text="No microphone").wait_for(timeout=LONG_MS)
+        assert await b.page.locator("audio").count() == 1
+        assert [*a.complaints, *b.complaints] == []

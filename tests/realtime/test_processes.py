@@ -8,17 +8,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from tests.journeys.conftest import environ_for
 from tests.journeys.world import Person, World
 from tests.realtime.conftest import bound
-from tests.realtime.wire import Closed, Socket
+from tests.realtime.wire import PATIENCE_S, Closed, Socket
 
 from forecourt.app import House
+from forecourt.kernel.presence import DEAD_S, State
 
 
 class Process:
@@ -63,6 +66,11 @@ async def pair(world: World) -> AsyncIterator[tuple[Person, Person]]:
     yield await world.person("Ira"), await world.person("Joe")
 
 
+@pytest.fixture
+async def kim(world: World) -> Person:
+    return await world.person("Kim", verify=False)
+
+
 class Reader:
     """Follows a room wherever a server lives, from where it was."""
 
@@ -72,6 +80,12 @@ class Reader:
         self.texts: list[str] = []
         self.ws: Socket | None = None
         self.lost = 0
+        self.presence: dict[str, tuple[str, str | None]] = {}
+        """The state last told of each account, and when it was last seen."""
+
+    async def told(self, account_id: str, state: str) -> None:
+        while self.presence.get(account_id, ("", None))[0] != state:
+            await self._next()
 
     async def hear(self, count: int) -> None:
         while len(self.texts) < count:
@@ -99,15 +113,17 @@ class Reader:
                 self.position["seq"] = seq
                 if frame["type"] == "message.created":
                     self.texts.append(frame["data"]["message"]["text"])
+            case {"op": "event", "type": "presence.changed", "data": data}:
+                self.presence[data["account_id"]] = (data["state"], data["last_seen"])
             case {"op": "reset"} | {"op": "error"}:
                 raise AssertionError(frame)
 
 
 async def test_a_killed_process_loses_no_message_and_clients_go_on_at_the_other(
-    house: House, two: list[Process], pair: tuple[Person, Person]
+    house: House, two: list[Process], pair: tuple[Person, Person], kim: Person
 ) -> None:
     ira, joe = pair
-    made = await ira.post("/v1/rooms", {"kind": "group", "name": "Two processes", "member_ids": [joe.id]})
+    made = await ira.post("/v1/rooms", {"kind": "group", "name": "Two processes", "member_ids": [joe.id, kim.id]})
     assert made.status_code == 201, made.text
     room = made.json()["id"]
     for process in two:
@@ -116,6 +132,12 @@ async def test_a_killed_process_loses_no_message_and_clients_go_on_at_the_other(
     readers = [Reader(list(ports), ira, f"room:{room}"), Reader(list(reversed(ports)), joe, f"room:{room}")]
     await asyncio.gather(*(r._next() for r in readers))
     assert all(r.position is not None for r in readers)
+    # Somebody else is at the process that will die, and will not come back.
+    began = datetime.now(UTC)
+    gone = Reader(list(ports), kim, f"room:{room}")
+    await gone._next()
+    async with asyncio.timeout(PATIENCE_S):
+        await readers[1].told(kim.id, "online")
     wanted = [f"message {n}" for n in range(30)]
 
     async def write() -> None:
@@ -131,6 +153,14 @@ async def test_a_killed_process_loses_no_message_and_clients_go_on_at_the_other(
         assert reader.texts == wanted
     assert readers[0].lost >= 1
     assert readers[1].lost == 0  # the control: at the other process nothing happened
+    # The one that lives on tells its followers who went with the other, and says so to who asks.
+    async with asyncio.timeout(PATIENCE_S):
+        await readers[1].told(kim.id, "offline")
+    last_seen = readers[1].presence[kim.id][1]
+    assert last_seen is not None
+    assert began - timedelta(seconds=DEAD_S) <= datetime.fromisoformat(last_seen) <= datetime.now(UTC)
+    asked = await house.presences.of([UUID(kim.id), UUID(joe.id)])
+    assert [asked[UUID(p.id)].state for p in (kim, joe)] == [State.OFFLINE, State.ONLINE]
     # Five sockets an account: those of the dead process do not count for long.
     assert readers[1].ws is not None
     two[1].process.send_signal(signal.SIGTERM)

@@ -270,3 +270,74 @@ async def test_stale_state_and_events_make_the_fresh_state(nodes: Nodes, ada: Pe
         assert follower.known == fresh
         assert follower.position == position
         assert follower.resets == 0
+
+
+class Regular:
+    """A client that comes back wherever it is let in, with its position, and keeps what it heard."""
+
+    def __init__(self, person: Person, topic: str) -> None:
+        self.person, self.topic = person, topic
+        self.ws: Socket | None = None
+        self.position: dict[str, Any] | None = None
+        self.heard: list[str] = []
+        self.refused = 0
+
+    async def come(self, node: Node) -> None:
+        while True:
+            try:
+                self.ws = await node.open(self.person)
+                since = {} if self.position is None else {"since": self.position}
+                told = await self.ws.ask({"op": "subscribe", "topic": self.topic, **since})
+                break
+            except Closed as e:
+                assert e.code == 4409, e.code  # five sockets are there already
+                self.refused += 1
+                await asyncio.sleep(0.05)
+        assert told["op"] == "subscribed", told
+        assert told["recovered"] == (self.position is not None)
+        if self.position is None:
+            self.position = {"epoch": told["epoch"], "seq": told["seq"]}
+
+    async def hear(self, count: int) -> None:
+        assert self.ws is not None
+        assert self.position is not None
+        while len(self.heard) < count:
+            event = await self.ws.until("event")
+            assert (event["epoch"], event["seq"]) == (self.position["epoch"], self.position["seq"] + 1), "a gap, or twice"
+            self.position["seq"] = event["seq"]
+            self.heard.append(event["data"]["text"])
+
+
+async def test_when_a_server_dies_all_its_people_come_to_the_other_at_once_and_miss_nothing(
+    nodes: Nodes, ada: Person, ben: Person, cleo: Person
+) -> None:
+    """A storm: as many sockets as their accounts may have, all lost in one moment, while others go on writing."""
+    dying, other = await nodes(), await nodes()
+    people = (ada, ben, cleo)
+    topic = await dying.diary.make(*(UUID(p.id) for p in people))
+    clients = [Regular(p, topic) for p in people for _ in range(5)]
+    await asyncio.gather(*(c.come(dying) for c in clients))
+    await other.diary.write(topic, "before")
+    await asyncio.gather(*(c.hear(1) for c in clients))
+
+    storm = [f"in the storm {n}" for n in range(20)]
+
+    async def write() -> None:
+        for text in storm:
+            await other.diary.write(topic, text)
+
+    async def leave() -> None:
+        for c in clients:
+            assert c.ws is not None
+            c.ws.drop()
+        await dying.stop()
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(leave(), write(), *(c.come(other) for c in clients))
+        await other.diary.write(topic, "after")
+        await asyncio.gather(*(c.hear(22) for c in clients))
+    assert all(c.heard == ["before", *storm, "after"] for c in clients)
+    # All places are taken, by these and by none of the dead.
+    with pytest.raises(Closed) as full:
+        await (await other.open(ada)).recv()
+    assert full.value.code == 4409
