@@ -6,6 +6,7 @@ Compose Specification says. Tags (`!reset`) are not known here.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,6 +108,7 @@ class _Asked(dict[str, str]):
         return super().get(name, default)
 
 
+@functools.cache
 def settings_known() -> set[str]:
     """The variables that the program reads."""
     asked = _Asked()
