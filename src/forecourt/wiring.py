@@ -297,15 +297,16 @@ def chat(house: House) -> Part:
     from forecourt.modules.chat.http import ChatApi
     from forecourt.modules.chat.links import Links
     from forecourt.modules.chat.names import Names
+    from forecourt.modules.chat.room_web import RoomPages
     from forecourt.modules.chat.service import ChatService
     from forecourt.modules.chat.web import ChatPages
     from forecourt.modules.media.contract import Media
     from forecourt.modules.people.contract import People
     from forecourt.modules.venues.contract import Venues
 
-    service = ChatService(
     networks = [ip_network(network) for network in house.settings.channels.networks]
     links = Links(Egress(networks, timeout_s=LINKS_S))
+    service = ChatService(
         house.database.module("chat"),
         house.clock,
         house.hub,
@@ -313,14 +314,16 @@ def chat(house: House) -> Part:
         house.board.call(Media),
         house.board.call(Bookings),
         house.board.call(Venues),
-    )
         links,
+    )
     house.board.provide(Chat, service)
     house.board.provide(ChatTopics, service)
-    pages = ChatPages(service, house.board.call(People), house.presences, house.surroundings)
+    people, venues = house.board.call(People), house.board.call(Venues)
+    pages = ChatPages(service, people, house.presences, house.surroundings)
+    rooms = RoomPages(service, people, house.presences, house.surroundings, venues)
     return Part(
         "chat",
-        operations=[*ChatApi(service).operations(), *pages.operations()],
+        operations=[*ChatApi(service).operations(), *pages.operations(), *rooms.operations()],
         subscriptions=reactions.subscriptions(service),
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(),
