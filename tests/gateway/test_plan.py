@@ -255,3 +255,14 @@ def test_percentages_always_add_up() -> None:
     for _ in range(500):
         now = {"new": 0, **{f"v{n}": dice.randint(0, 100) for n in range(dice.randint(1, 4))}}
         assert sum(wished([f"new={dice.randint(0, 100)}%"], now).values()) == 100
+
+
+def test_the_plan_in_the_manual_is_one(tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    text = manual.split("```toml\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "tls.pem").write_text("")
+    file = tmp_path / "gateway.toml"
+    file.write_text(text.replace("/etc/forecourt/tls.pem", "tls.pem"))
+    read = Plan.read(file)
+    assert (read.sockets.name, read.rest.name, read.home_of("chat").name) == ("realtime", "rest", "rest")
+    assert read.home_of("booking").shares == {"v1": 100, "v2": 0}
