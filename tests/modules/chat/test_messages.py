@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
@@ -12,9 +12,12 @@ import pytest
 from tests.modules.chat.conftest import Town, id_of
 
 from forecourt.kernel.context import service_context
+from forecourt.kernel.db import Tx
 from forecourt.kernel.errors import Forbidden, Invalid, NotFound, Problem
 from forecourt.kernel.topics import MAX_CATCH_UP, Position
+from forecourt.modules.chat import queries
 from forecourt.modules.chat.contract import MAX_REACTION_KINDS, MessageDeleted, Notify, TooMany
+from forecourt.modules.chat.queries import PositionRow
 from forecourt.modules.chat.service.base import EVENTS_KEPT, TRIM_EVERY
 from forecourt.modules.chat.service.membership import NewMembers
 from forecourt.modules.chat.service.messages import HistoryQuery, MessageEdit, NewMessage, ThreadQuery
@@ -31,6 +34,29 @@ async def test_many_at_once_are_numbered_without_gap_or_repeat(town: Town) -> No
     sent = await asyncio.gather(*(town.say(who, room, f"{n}") for n, who in enumerate(people)))
     assert sorted(m.seq for m in sent) == list(range(1, 31))
     assert [e.seq for e in sorted(town.wire.numbered(room), key=lambda e: e.seq or 0)] == list(range(1, 31))
+
+
+async def test_without_the_rooms_lock_one_of_two_who_speak_at_once_is_refused(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the one above. Even so nothing is numbered twice: the key of messages refuses it."""
+    room = await town.group(town.ben)
+    both = asyncio.Barrier(2)
+
+    async def look(tx: Tx, room_id: UUID) -> PositionRow:
+        """Where the room is, without waiting for whoever is about to move it."""
+        position = await queries.position(tx, room_id)
+        async with asyncio.timeout(30):
+            await both.wait()
+        return position
+
+    with monkeypatch.context() as unlocked:
+        unlocked.setattr(queries, "lock", look)
+        said = await asyncio.gather(town.say(town.ada, room, "one"), town.say(town.ben, room, "two"), return_exceptions=True)
+    assert [isinstance(s, asyncpg.UniqueViolationError) for s in said].count(True) == 1, said
+    (kept,) = (await town.chat.history(town.ada, room, HistoryQuery())).items
+    assert kept.seq == 1
+    assert (await town.say(town.ben, room, "three")).seq == 2, "with the lock it goes on"
 
 
 async def test_a_message_handed_in_many_times_at_once_is_one_message(town: Town) -> None:
