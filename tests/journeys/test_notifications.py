@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import icalendar
 import msgspec
 import pytest
@@ -22,7 +23,7 @@ from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.topics import Position
 from forecourt.modules.notifications.channels.webhooks import signature
 from forecourt.modules.notifications.contract import NOBODYS, InboxTopics
-from forecourt.modules.notifications.jobs import DRAIN, Drain
+from forecourt.modules.notifications.jobs import DRAIN, FORGET, Drain, Forget
 
 
 def of(person: Person) -> Context:
@@ -394,3 +395,63 @@ async def test_mails_that_can_wait_come_together_in_the_morning(world: World, ho
     assert mail["text"].count("You work for Riverside now") == 2
     alone = (await world.client.get("/dev/outbox", params={"to": ada.email}, headers={"Accept": "application/json"})).json()
     assert not [m for m in alone["items"] if m["subject"].startswith("You work for")]
+
+
+async def test_what_was_said_to_whom_a_year_ago_is_forgotten_and_that_it_was_said_is_not(
+    world: World, house: House, house_admin_url: str
+) -> None:
+    clubs = [await world.club(), await world.club()]
+    ada = await world.person("Ada")
+    for club in clubs:
+        await booked(world, club, ada)
+    await mails_about(world, ada, "Booked: Court 1")
+    old, young = clubs
+
+    async def log(club: Club) -> dict[str, dict[str, Any]]:
+        items = (await club.owner.get(f"/v1/orgs/{club.id}/deliveries")).json()["items"]
+        return {d["id"]: d for d in items}
+
+    async def until(club: Club, status: str) -> dict[str, dict[str, Any]]:
+        async with asyncio.timeout(30):
+            while not any(d["channel"] == "email" and d["status"] == status for d in (await log(club)).values()):
+                await asyncio.sleep(0.05)
+        return await log(club)
+
+    before, kept = await until(old, "sent"), await until(young, "sent")
+    queued = next(iter(before))
+    admin = await asyncpg.connect(house_admin_url)
+    try:
+        aged = "update notifications.delivery set created_at = created_at - interval '366 days' where organisation_id = $1"
+        await admin.execute(aged, UUID(old.id))
+        await admin.execute("update notifications.delivery set status = 'queued' where id = $1", UUID(queued))
+        async with house.database.module("notifications").tx(service_context("tests")) as tx:
+            enqueue(tx, FORGET, Forget())
+        asked = "select count(*) from notifications.delivery where organisation_id = $1 and content <> '{}'"
+        async with asyncio.timeout(30):
+            while await admin.fetchval(asked, UUID(old.id)) != 1:
+                await asyncio.sleep(0.05)
+        left = await admin.fetch(
+            "select id::text, recipient, content::text from notifications.delivery where organisation_id = $1", UUID(old.id)
+        )
+        facts = await admin.fetchval(
+            "select count(*) from notifications.notice n join notifications.delivery d on d.organisation_id = n.organisation_id"
+            " and d.notice_id = n.id where d.organisation_id = $1 and d.id <> $2 and d.id::text = d.recipient"
+            " and n.facts <> '{}' and n.status <> 'waiting'",
+            UUID(old.id),
+            UUID(queued),
+        )
+        # Who would send it again sends nothing empty.
+        failed = next(r["id"] for r in left if r["content"] == "{}")
+        await admin.execute("update notifications.delivery set status = 'failed' where id = $1", UUID(failed))
+    finally:
+        await admin.close()
+    assert {r["id"] for r in left} == set(before), "that they were sent is still known"
+    assert len(before) > 1, "or the test proves nothing"
+    for row in left:
+        forgotten = (row["recipient"], row["content"]) == (row["id"], "{}")
+        assert forgotten == (row["id"] != queued), "what is still on its way keeps its words"
+    assert facts == 0
+    assert ada.email not in str([r for r in left if r["id"] != queued])
+    assert await log(young) == kept
+    again = await old.owner.post(f"/v1/orgs/{old.id}/deliveries/{failed}/replay")
+    assert again.status_code in (404, 409)

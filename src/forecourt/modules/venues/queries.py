@@ -79,6 +79,11 @@ CHILDREN = Query(
     " from venues.organisation o join venues.organisation_card c on c.organisation_id = o.id"
     " where o.parent_id = $1 order by c.name, c.organisation_id limit $2",
 )
+ORGANISATION_IDS = Query(
+    UUID,
+    "select c.organisation_id from venues.organisation_card c where $1::uuid is null or c.organisation_id > $1"
+    " order by c.organisation_id limit $2",
+)
 ORGANISATION_BY_SLUG = Query(UUID, "select c.organisation_id from venues.organisation_card c where c.slug = $1")
 
 
@@ -137,6 +142,10 @@ async def taken_slugs(tx: Tx, slugs: list[str]) -> set[str]:
 
 async def organisation_cards(tx: Tx, ids: list[UUID]) -> list[OrganisationCard]:
     return await tx.all(ORGANISATION_CARDS, ids)
+
+
+async def organisation_ids(tx: Tx, after: UUID | None, limit: int) -> list[UUID]:
+    return await tx.all(ORGANISATION_IDS, after, limit)
 
 
 async def children(tx: Tx, parent_id: UUID, limit: int) -> list[OrganisationCard]:

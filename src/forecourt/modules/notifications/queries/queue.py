@@ -198,7 +198,18 @@ ATTEMPTS = Query(
 )
 REVIVE = Statement(
     "update notifications.delivery set status = 'queued', tries = 0, error = '', changed_at = $3"
-    " where organisation_id = $1 and id = $2 and status = 'failed'"
+    " where organisation_id = $1 and id = $2 and status = 'failed' and content <> '{}'::jsonb"
+)
+# What is still on its way keeps its words. The recipient becomes the id: two of one notice stay apart.
+FORGET = Query(
+    int,
+    "with old as (select d.organisation_id, d.id from notifications.delivery d where d.organisation_id = $1 and d.created_at < $2"
+    " and d.content <> '{}'::jsonb and d.status <> 'queued' order by d.created_at limit $3),"
+    " gone as (update notifications.delivery d set content = '{}', recipient = d.id::text from old"
+    " where d.organisation_id = old.organisation_id and d.id = old.id returning d.organisation_id, d.notice_id),"
+    " facts as (update notifications.notice n set facts = '{}' from gone"
+    " where n.organisation_id = gone.organisation_id and n.id = gone.notice_id and n.status <> 'waiting')"
+    " select count(*)::int from gone",
 )
 SAY = Statement(
     "update notifications.delivery set status = $3, changed_at = $4, error = $5 where organisation_id = $1 and id = $2"
@@ -411,3 +422,8 @@ async def heard(
 
 async def counts(tx: Tx, organisation_id: UUID, since: datetime) -> dict[DeliveryStatus, int]:
     return {c.status: c.n for c in await tx.all(COUNTS, organisation_id, since)}
+
+
+async def forget(tx: Tx, organisation_id: UUID, before: datetime, limit: int) -> int:
+    """Empties the oldest messages made before a time, and what they were made of; returns how many."""
+    return await tx.one(FORGET, organisation_id, before, limit)

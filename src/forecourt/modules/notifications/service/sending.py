@@ -105,6 +105,21 @@ class Sending:
         finally:
             self._running -= 1
 
+    async def forget(self, days: int) -> int:
+        """Empties messages older than so many days, of every organisation and of the house itself; returns how many."""
+        before, count = self._clock.now() - timedelta(days=days), 0
+        async for place_id in self._telling.places():
+            ctx = service_context("notifications.forget", place_id)
+            while True:
+                async with self._db.tx(ctx) as tx:
+                    gone = await queue.forget(tx, place_id, before, BATCH)
+                count += gone
+                if gone < BATCH:
+                    break
+        if count:
+            log.info("messages_forgotten", count=count, before=before.isoformat())
+        return count
+
     async def batch(self) -> int:
         """Claims once and does what it got; returns how many."""
         lease, ends, now = new_id(), monotonic() + LEASE.total_seconds(), self._clock.now()

@@ -6,7 +6,7 @@ are asked for outside any transaction; then the inbox's entry and the deliveries
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, time
 from typing import TypeVar, cast
 from uuid import UUID, uuid5
@@ -103,6 +103,9 @@ class Plan(Struct, frozen=True):
     digest_at: datetime | None = None
 
 
+PLACES_AT_ONCE = 500
+
+
 class Sources(Struct, frozen=True):
     """Who is asked."""
 
@@ -123,6 +126,15 @@ class Telling:
         self._inbox = inbox_service
         self._links = links
         self._url = public_url
+
+    async def places(self) -> AsyncGenerator[UUID, None]:
+        """Whose messages there may be: the house's own, then those of every organisation."""
+        yield NOBODYS
+        after: UUID | None = None
+        while ids := await self._ask.venues.organisation_ids(service_context("notifications"), after, PLACES_AT_ONCE):
+            for organisation_id in ids:
+                yield organisation_id
+            after = ids[-1]
 
     async def tell(self, organisation_id: UUID, ids: Sequence[UUID], lease: UUID) -> None:
         """Tells the claimed notices of one organisation; those whose lease was lost meanwhile are left to their new holder."""

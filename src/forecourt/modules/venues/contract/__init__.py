@@ -187,6 +187,11 @@ class Venues(Protocol):
         ...
 
     @idempotent
+    async def organisation_ids(self, ctx: Context, after: UUID | None, limit: int) -> list[UUID]:
+        """Every organisation there is, by id, after one of them: for sweeps of the house. At most 500 at once."""
+        ...
+
+    @idempotent
     async def organisations(self, ctx: Context, ids: list[UUID]) -> list[OrganisationCard]:
         """What anyone may know of these organisations, in the order asked; unknown ids are left out. At most 100 at once."""
         ...

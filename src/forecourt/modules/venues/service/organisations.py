@@ -48,6 +48,7 @@ from forecourt.modules.venues.service.base import (
 
 ATTENTION = Keyset("organisations needing attention", tuple[datetime, UUID])
 SLUG_TRIES = 20
+MAX_IDS = 500
 MAX_CHILDREN = 500
 """Of one franchise parent."""
 
@@ -116,6 +117,10 @@ class Organisations(Base):
         async with self.db.read(ctx.within(None)) as tx:
             found = {card.id: card for card in await queries.organisation_cards(tx, ids)}
         return [found[id] for id in ids if id in found]
+
+    async def organisation_ids(self, ctx: Context, after: UUID | None, limit: int) -> list[UUID]:
+        async with self.db.read(ctx.within(None)) as tx:
+            return await queries.organisation_ids(tx, after, min(limit, MAX_IDS))
 
     async def organisation_by_slug(self, ctx: Context, slug: str) -> OrganisationCard:
         """Raises NotFound."""
