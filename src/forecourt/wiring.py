@@ -16,8 +16,11 @@ from forecourt.kernel.http.gate import Gate
 from forecourt.kernel.topics import TopicSource
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from forecourt.app import House, Part
     from forecourt.kernel.clock import Clock
+    from forecourt.kernel.context import Actor
     from forecourt.kernel.db import Database
     from forecourt.kernel.settings import Settings
     from forecourt.modules.media.contract import Media
@@ -211,7 +214,11 @@ def booking(house: House) -> Part:
     house.board.provide(BookingTotals, service)
     house.board.provide(FreeAt, service)
     house.board.provide(FreeTimes, showing)
-    house.board.provide(BookingTopics, Topics(house.hub, service, showing))
+
+    async def standing(actor: Actor, organisation_id: UUID, address: str) -> frozenset[str] | None:
+        return await house.gate.permissions(actor, organisation_id, address)
+
+    house.board.provide(BookingTopics, Topics(house.hub, service, showing, house.board.call(Identity), standing))
     guests = BookingPages(
         service, showing, house.board.call(Payments), house.surroundings, house.hub, house.settings.http.public_url
     )

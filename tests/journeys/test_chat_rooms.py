@@ -1,16 +1,20 @@
-"""Rooms looked after on their pages, without a script: who may do what, what is said when it goes wrong."""
+"""Rooms looked after on their pages, without a script: who may do what, what is said when it goes wrong. And who follows what."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.journeys.reader import Reader, hidden, said_at, text, toast
 from tests.journeys.test_chat import group
-from tests.journeys.world import Person, World
+from tests.journeys.world import Person, World, at
 
 from forecourt.app import House
+from forecourt.kernel.context import Actor, ActorKind, Context, service_context
+from forecourt.kernel.errors import NotFound
+from forecourt.modules.booking.contract import BookingTopics
 
 
 @pytest.fixture
@@ -143,3 +147,28 @@ async def test_hours_in_which_one_is_not_to_be_disturbed_are_chosen_by_ones_own_
     assert chosen == {"receipts": True, "quiet": quiet}
     await reader.follow(await reader.send("/chat/settings", timezone="Asia/Karachi"))
     assert (await ada.get("/v1/me/chat")).json() == {"receipts": False, "quiet": None}
+
+
+async def test_staff_who_may_see_a_booking_follow_it_and_others_do_not(house: House, world: World) -> None:
+    club, other = await world.club(courts=1), await world.club(courts=1)
+    guest, desk, accountant = await world.person("Guest"), await world.person("Desk"), await world.person("Sums")
+    await world.credits(club, guest)
+    org = f"/v1/orgs/{club.id}"
+    role = {"name": "Sums", "permissions": ["analytics.read"]}
+    assert (await club.owner.post(f"{org}/roles", role)).status_code == 201
+    for account, name in ((desk, "viewer"), (accountant, "Sums")):
+        assert (await club.owner.post(f"{org}/staff", {"account_id": account.id, "role": name})).status_code in (200, 201)
+    wish = {"resource_id": club.courts[0], "start": at(5, 18), "duration_min": 60, "pay_with": "credits"}
+    booking = (await guest.post("/v1/bookings", wish)).json()["id"]
+    topics, topic = house.board.call(BookingTopics), f"booking:{booking}"
+
+    def seen_by(person: Person) -> Context:
+        return Context(Actor(ActorKind.PERSON, account_id=UUID(person.id), confirmed=True))
+
+    for person in (guest, club.owner, desk):
+        assert (await topics.follow(seen_by(person), topic, None)).topic == topic
+    for person in (other.owner, accountant):
+        with pytest.raises(NotFound):
+            await topics.follow(seen_by(person), topic, None)
+    everybody = [UUID(p.id) for p in (guest, club.owner, desk, other.owner, accountant)]
+    assert await topics.allowed(service_context("realtime"), topic, everybody) == everybody[:3]

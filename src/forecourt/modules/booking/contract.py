@@ -643,7 +643,8 @@ class BlockRemoved(Event, name="block.removed", version=1, frozen=True, kw_only=
 
 
 class BookingTopics(TopicSource, Protocol):
-    """What may be followed on the socket: `venue:<id>:availability` by anyone, `booking:<id>` by those whose booking it is."""
+    """What may be followed on the socket: `venue:<id>:availability` by anyone, `booking:<id>` by those whose
+    booking it is, and by staff who may see it."""
 
 
 class Bookings(Protocol):

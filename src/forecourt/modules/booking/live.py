@@ -2,11 +2,14 @@
 
 `venue:<id>:availability`: the free times of a venue's dates are others than before. Sent after the commit of every hold,
 confirmation of a move, release, block and end of a block; a claim that only changes from held to confirmed says nothing new.
-`booking:<id>`: something happened to a booking, for those whose it is. Sent when the event of the same name is handled.
+`booking:<id>`: something happened to a booking, for those whose it is and for staff who may see it. Sent when the event of the
+same name is handled.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -15,14 +18,18 @@ import msgspec
 
 from forecourt.kernel.context import Actor, ActorKind, Context
 from forecourt.kernel.ephemeral import EphemeralTopics
-from forecourt.kernel.errors import NotFound
+from forecourt.kernel.errors import Forbidden, NotFound
 from forecourt.kernel.live import Hub
 from forecourt.modules.booking.contract import Bookings
+from forecourt.modules.identity.contract import Identity
 
 if TYPE_CHECKING:
     from forecourt.modules.booking.showing import Showing
 
 AVAILABILITY_CHANGED = "availability.changed"
+READ_ANY = "booking.read_any"
+Standings = Callable[[Actor, UUID, str], Awaitable[frozenset[str] | None]]
+"""What somebody may do as staff of an organisation, from an address; None for others. Raises Forbidden out of their reach."""
 
 
 class AvailabilityChanged(msgspec.Struct, frozen=True):
@@ -55,9 +62,11 @@ def told(booking_id: UUID) -> bytes:
 class Topics(EphemeralTopics):
     """Satisfies `BookingTopics`."""
 
-    def __init__(self, hub: Hub, bookings: Bookings, showing: Showing) -> None:
+    def __init__(self, hub: Hub, bookings: Bookings, showing: Showing, identity: Identity, standing: Standings) -> None:
         super().__init__(hub)
         self._bookings = bookings
+        self._identity = identity
+        self._standing = standing
         self._showing = showing
 
     async def admit(self, ctx: Context, topic: str) -> None:
@@ -65,12 +74,31 @@ class Topics(EphemeralTopics):
             case ["venue", venue_id, "availability"]:
                 await self._showing.venue(_id(venue_id))
             case ["booking", booking_id]:
-                await self._bookings.booking(ctx, _id(booking_id))
+                await self._see(ctx, _id(booking_id))
             case _:
                 raise NotFound
 
+    async def _see(self, ctx: Context, booking_id: UUID) -> None:
+        """One's own booking, or one of an organisation in which one may see any. Raises NotFound, Unauthenticated."""
+        with contextlib.suppress(NotFound):
+            await self._bookings.booking(ctx.within(None), booking_id)
+            return
+        for organisation_id in await self._identity.workplaces(ctx):
+            try:
+                permissions = await self._standing(ctx.actor, organisation_id, ctx.address)
+            except Forbidden:
+                continue  # staff there, but not from here or not at this hour
+            if permissions is None or READ_ANY not in permissions:
+                continue
+            staff = msgspec.structs.replace(ctx, organisation_id=organisation_id, permissions=permissions)
+            with contextlib.suppress(NotFound):
+                await self._bookings.booking(staff, booking_id)
+                return
+        raise NotFound
+
     async def allowed(self, ctx: Context, topic: str, account_ids: list[UUID]) -> list[UUID]:
-        """A place's free times are everybody's; a booking is asked for in the name of each."""
+        """A place's free times are everybody's; a booking is asked for in the name of each, from no address: staff who may work
+        from some addresses alone follow it until they are asked about, a minute at most."""
         if topic.startswith("venue:"):
             return account_ids
         return [account_id for account_id in account_ids if await self._may_see(ctx, topic, account_id)]

@@ -345,6 +345,11 @@ class Identity(Protocol):
         ...
 
     @idempotent
+    async def workplaces(self, ctx: Context) -> list[UUID]:
+        """The organisations that `ctx`'s person works for; at most 100. Raises Unauthenticated without a person."""
+        ...
+
+    @idempotent
     async def status(self, ctx: Context, account_id: UUID) -> AccountStatus:
         """Raises NotFound."""
         ...

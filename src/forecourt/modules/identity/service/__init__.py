@@ -70,6 +70,9 @@ class IdentityService:
     async def standing(self, ctx: Context, account_id: UUID, organisation_id: UUID) -> Standing | None:
         return await self.staff.standing(ctx, account_id, organisation_id)
 
+    async def workplaces(self, ctx: Context) -> list[UUID]:
+        return [place.organisation_id for place in await self.staff.places(ctx)]
+
     async def status(self, ctx: Context, account_id: UUID) -> AccountStatus:
         return (await self.persons.card(ctx, account_id)).status
 
