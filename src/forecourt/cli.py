@@ -422,6 +422,7 @@ def worker(
     port: Annotated[int | None, Parameter(help="Answer /livez, /readyz and /metrics there. Default: nowhere.")] = None,
     data: Data = None,
     modules: Modules = "",
+    fd: Annotated[int | None, Parameter(show=False)] = None,
 ) -> None:
     """Do the background work: bring events to their subscribers and run jobs. Any number of workers may run.
 
@@ -432,7 +433,8 @@ def worker(
     settings = read_settings(data, host, port, modules)
     if os.environ.get("FORECOURT_CHILD"):
         die_with_parent()
-    run(settings, outside(settings), Duty.WORK, None if port is None else listening(settings))
+    inherited = None if fd is None else socket.socket(fileno=fd)
+    run(settings, outside(settings), Duty.WORK, inherited or (None if port is None else listening(settings)))
 
 
 @app.command

@@ -54,7 +54,7 @@ class SplitHouse:
     def __init__(self, groups: Sequence[Group], environ: Mapping[str, str]) -> None:
         """`environ` is the program's own: what it says about pools and proxies holds for every process."""
         self._groups = list(groups)
-        self._listeners = {name: bind(HOST, 0) for name in (*(group.name for group in groups), REALTIME)}
+        self._listeners = {name: bind(HOST, 0) for name in (*(group.name for group in groups), REALTIME, WORKER)}
         self.urls: dict[str, str] = {name: f"http://{HOST}:{s.getsockname()[1]}" for name, s in self._listeners.items()}
         """Of every process that answers, by name."""
         self._proxies = ",".join(filter(None, (environ.get("FORECOURT_TRUSTED_PROXIES", ""), f"{HOST}/32")))
@@ -63,28 +63,28 @@ class SplitHouse:
     def children(self) -> list[Child]:
         """Everybody behind the gateway. The worker and the socket server have all modules at hand and call nobody."""
         servers = [self._server(group) for group in self._groups]
-        realtime = self._child(REALTIME, [REALTIME], {}, self._listeners[REALTIME])
-        return [*servers, realtime, self._child(WORKER, [WORKER], {})]
+        return [*servers, self._child(REALTIME, [REALTIME], {}), self._child(WORKER, [WORKER], {})]
 
     def _server(self, group: Group) -> Child:
         homes = {module: self.urls[other.name] for other in self._groups for module in other.modules}
-        peers = {name: url for name, url in homes.items() if name not in group.modules} | {REALTIME: self.urls[REALTIME]}
+        peers = {name: url for name, url in homes.items() if name not in group.modules}
+        # They answer no calls; /api/status asks them how they are.
+        peers |= {name: self.urls[name] for name in (REALTIME, WORKER)}
         topology = {
             "FORECOURT_MODULES": ",".join(group.modules),
             "FORECOURT_PEERS": ",".join(f"{name}={url}" for name, url in peers.items()),
         }
-        return self._child(group.name, ["serve"], topology, self._listeners[group.name])
+        return self._child(group.name, ["serve"], topology)
 
-    def _child(self, name: str, duty: Sequence[str], more: Mapping[str, str], listener: socket.socket | None = None) -> Child:
+    def _child(self, name: str, duty: Sequence[str], more: Mapping[str, str]) -> Child:
         common = {
             "FORECOURT_DATABASE_POOL": self._pool,
             "FORECOURT_TRUSTED_PROXIES": self._proxies,
             # The gateway goes first: by the time a server is told to stop, nobody is led to it any more.
             "FORECOURT_DRAIN_S": "0",
         }
-        inherited = [] if listener is None else ["--fd", str(listener.fileno())]
-        fds = () if listener is None else (listener.fileno(),)
-        return Child(name, [*me(), *duty, *inherited], common | dict(more), fds)
+        listener = self._listeners[name].fileno()
+        return Child(name, [*me(), *duty, "--fd", str(listener)], common | dict(more), [listener])
 
     def gateway(self, listen: str, folder: Path) -> Child:
         """The one door. What it is told lies in `folder`, for whoever wants to look."""
