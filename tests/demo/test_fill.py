@@ -259,3 +259,29 @@ async def test_venues_for_searches_are_added_once(fresh_database: FreshDatabase)
     assert await admin.fetchval("select count(*) from venues.listing where listed and from_price_minor > 0") == 260
     assert await admin.fetchval("select count(distinct city) from venues.listing") == 3
     await admin.close()
+
+
+async def test_staff_and_players_are_reached_by_phone_and_each_venue_has_a_calendar_and_a_question(
+    filled: Filled, rows: asyncpg.Connection
+) -> None:
+    phones = {
+        r["email"]: r["number"]
+        for r in await rows.fetch(
+            "select a.email, p.number from identity.phone p join identity.account a on a.id = p.account_id"
+            " where a.status = 'active'"
+        )
+    }
+    assert {p.email for p in filled.world.people if p.staff} <= set(phones)
+    assert 100 < len(phones) == await rows.fetchval("select count(*) from identity.phone") < len(filled.world.people) / 2
+    assert all(number.startswith("+447700900") and len(number) == 13 for number in phones.values()), "numbers of stories"
+    feeds = await rows.fetch(
+        "select f.venue_id from booking.resource_feed f join venues.resource r on r.organisation_id = f.organisation_id"
+        " and r.id = f.resource_id and r.venue_id = f.venue_id"
+    )
+    assert {r["venue_id"] for r in feeds} == {site.book.venue.id for site in filled.world.sites}
+    asked = await rows.fetch(
+        "select b.starts_at, count(o.*) as claims from booking.booking b join booking.occupancy o on o.booking_id = b.id"
+        " where b.status = 'pending_approval' group by b.id, b.starts_at"
+    )
+    assert len(asked) >= 3
+    assert all(r["starts_at"] > NOW and r["claims"] >= 1 for r in asked)

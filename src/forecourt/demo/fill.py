@@ -235,6 +235,7 @@ async def _places_and_people(connection: Connection, world: World, books: Sequen
         await write.people(connection, world, password_hash(world.fate))
         await write.places(connection, books, founders)
         await write.promo_codes(connection, world)
+        await write.calendars(connection, world, founders)
         await talk.talk(connection, world)
         for site in world.sites:
             await record.blocks(connection, site, blocks(world, site), founders[site.organisation_id], world.now)

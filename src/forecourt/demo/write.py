@@ -254,7 +254,21 @@ async def people(connection: Connection, world: World, password_hash: str) -> No
         "account_id chosen updated_at",
         [(p.id, to_json(_preferences(p)), joined[p.id]) for p in world.people],
     )
+    await copy(connection, "identity.phone", "account_id number verified_at", _phones(world, joined))
     await _staff(connection, world)
+
+
+REACHED_BY_PHONE = 5
+"""One in so many; staff and those with a part all are. The numbers are of the thousand that belong to nobody but stories."""
+MAX_PHONES = 1000
+
+
+def _phones(world: World, joined: dict[UUID, datetime]) -> list[Row]:
+    reached = [p for n, p in enumerate(world.people) if p.staff or p.email in SPEAKING or n % REACHED_BY_PHONE == 0]
+    confirmed = [p for p in reached if not p.unconfirmed]
+    return [
+        (p.id, f"+447700900{number:03}", joined[p.id] + timedelta(minutes=3)) for number, p in enumerate(confirmed[:MAX_PHONES])
+    ]
 
 
 def joined_at(world: World, person: Person) -> datetime:
@@ -318,6 +332,30 @@ async def _staff(connection: Connection, world: World) -> None:
                 invited,
                 invited + timedelta(days=7),
             )
+        ],
+    )
+
+
+# --- calendars for staff
+
+
+async def calendars(connection: Connection, world: World, founders: dict[UUID, UUID]) -> None:
+    """Each venue's first place has a calendar address that somebody follows; its secret is nobody's."""
+    first = [(site, site.book.resources[0]) for site in world.sites]
+    await copy(
+        connection,
+        "booking.resource_feed",
+        "organisation_id resource_id venue_id token_hash made_by created_at",
+        [
+            (
+                site.organisation_id,
+                resource.id,
+                site.book.venue.id,
+                world.fate.secret("calendar", site.place.slug),
+                founders[site.organisation_id],
+                world.founded_at + timedelta(days=2),
+            )
+            for site, resource in first
         ],
     )
 
