@@ -116,6 +116,19 @@ fmt: $(TOOLS) ## Format the code and repair what can be repaired
 bench: $(TOOLS) ## Measure, as a table and as JSON (ARGS=name for one)
 	$(BIN)/python -m bench $(ARGS)
 
+SBOM := build/sbom.json
+
+.PHONY: sbom
+sbom: $(TOOLS) ## List what is shipped, from the lock (CycloneDX, build/sbom.json)
+	@mkdir -p $(dir $(SBOM))
+	PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --no-validate -o $(SBOM)
+
+# Not part of `check`: it needs a database on the Internet, and fails when it cannot ask it.
+.PHONY: audit
+audit: $(TOOLS) ## Ask whether anything is known against the pinned packages (ARGS='--ignore-vuln ID')
+	$(BIN)/python -m tools.audit requirements.lock $(ARGS)
+	$(BIN)/python -m tools.audit requirements-dev.lock $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what the tools made; data under var/ stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .schemathesis .import_linter_cache .coverage .coverage.* build
