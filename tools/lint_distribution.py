@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,12 @@ import asyncpg
 from pglast import ast, parse_sql
 from pglast.visitors import Visitor
 
-from forecourt.engines import start_engines
 from forecourt.kernel.db import Query, Statement
-from forecourt.kernel.migrate import migrate
-from forecourt.layout import migration_folders
 from forecourt.spread import TableFacts, distribution, faults, spread_by, tables
 from forecourt.survey import load
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "deploy" / "citus" / "distribution.sql"
-QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "32MB"}
 
 
 ASKS_EVERYBODY = {
@@ -165,16 +160,6 @@ async def look(url: str) -> list[TableFacts]:
         await connection.close()
 
 
-def migrated() -> list[TableFacts]:
-    """The tables of a database that was made for this question."""
-    with (
-        tempfile.TemporaryDirectory(prefix="fc-lint-", ignore_cleanup_errors=True) as place,
-        start_engines(Path(place) / "var", valkey_url="valkey://nobody", postgres_settings=QUICK) as engines,
-    ):
-        asyncio.run(migrate(engines.database_url, migration_folders()))
-        return asyncio.run(look(engines.database_url))
-
-
 def check(found: list[TableFacts], sqls: list[str], written: str) -> list[str]:
     """Everything that is wrong, a line each. `written` is what deploy/citus/distribution.sql says."""
     wrong = faults(found)
@@ -189,7 +174,10 @@ def check(found: list[TableFacts], sqls: list[str], written: str) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    found = migrated()
+    from tools.migrated import migrated
+
+    with migrated() as url:
+        found = asyncio.run(look(url))
     if arguments == ["--write"]:
         TARGET.parent.mkdir(parents=True, exist_ok=True)
         TARGET.write_text(distribution(found))
