@@ -32,6 +32,21 @@ def test_production_refuses_a_missing_or_default_secret(secret: str) -> None:
         Settings.read(PRODUCTION | {"FORECOURT_SECRET_KEY": secret})
 
 
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("DATABASE_URL", "postgresql://app:{}@db/app"),
+        ("VALKEY_URL", "valkey://:{}@cache:6379/0"),
+        ("FORECOURT_SMTP_URL", "smtps://house:{}@mail.example.org"),
+    ],
+)
+def test_production_refuses_an_address_with_a_well_known_password(name: str, address: str) -> None:
+    Settings.read(PRODUCTION | {name: address.format("bR7-kq2xTz")})
+    Settings.read({"FORECOURT_SECRET_KEY": "x", "FORECOURT_CONTRACT_KEYS": "a:b", name: address.format("changeme")})
+    with pytest.raises(SettingsError, match=f"{name} has a well-known password"):
+        Settings.read(PRODUCTION | {name: address.format("changeme")})
+
+
 def test_every_fault_is_named_at_once() -> None:
     environ = {
         "FORECOURT_ENV": "production",

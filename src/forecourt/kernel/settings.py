@@ -225,11 +225,6 @@ def _http(e: Environment) -> HttpSettings:
 def _database(e: Environment) -> DatabaseSettings:
     schemes = ("postgresql", "postgres")
     urls = {name: e.address(name, schemes) for name in ("DATABASE_URL", "DATABASE_ADMIN_URL", "DATABASE_REPLICA_URL")}
-    if e.production:
-        for name, url in urls.items():
-            parts = urlsplit(url.reveal()) if url is not None else None
-            if parts is not None and parts.password is not None and parts.password in _WEAK_PASSWORDS:
-                e.fault(f"{name} has a well-known password: choose one of your own")
     if urls["DATABASE_URL"] is None and (urls["DATABASE_ADMIN_URL"] or urls["DATABASE_REPLICA_URL"]):
         e.fault("DATABASE_URL is missing while DATABASE_ADMIN_URL or DATABASE_REPLICA_URL is set: set all or none")
     return DatabaseSettings(
@@ -380,6 +375,8 @@ class Environment:
         if urlsplit(value).scheme not in schemes:
             self.fault(f"{name} does not start with {schemes[0]}://")
             return None
+        if self.production and urlsplit(value).password in _WEAK_PASSWORDS:
+            self.fault(f"{name} has a well-known password: choose one of your own")
         return Secret(value)
 
     def addresses(self, name: str) -> tuple[Secret, ...]:
