@@ -159,3 +159,25 @@ def test_every_brand_number_a_page_may_write_has_its_rule() -> None:
         assert f'[data-hue="{hue}"]{{--brand-h:{hue}}}' in TOKENS
     for chroma in range(0, 151, 5):
         assert f'[data-chroma="{chroma}"]' in TOKENS
+
+
+# --- letters
+
+
+def letters_of(face: str) -> set[int]:
+    """The code points that `tokens.css` fetches this typeface for."""
+    (ranges,) = re.findall(rf'font-family: "{face}".*?unicode-range: ([^;]+);', TOKENS, re.DOTALL)
+    found: set[int] = set()
+    for part in ranges.split(","):
+        first, _, last = part.strip().removeprefix("U+").partition("-")
+        found |= set(range(int(first, 16), int(last or first, 16) + 1))
+    return found
+
+
+def test_every_letter_of_the_urdu_pages_has_its_typeface() -> None:
+    folders = [assets.OWN.parent / "messages", *assets.OWN.parents[2].glob("modules/*/messages")]
+    texts = "".join((folder / "ur.json").read_text() for folder in folders)
+    arabic = {ord(c) for c in texts if "\u0600" <= c <= "\u08ff" or "\ufb50" <= c <= "\ufefc"}
+    assert len(arabic) > 45, "or the test proves nothing"
+    assert {chr(c) for c in arabic - letters_of("Vazirmatn")} == set()
+    assert ord("ڀ") not in letters_of("Vazirmatn"), "a letter of Sindhi comes from the reader's system"
