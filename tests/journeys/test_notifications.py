@@ -96,6 +96,28 @@ async def test_a_moved_booking_says_where_it_was(world: World) -> None:
 # --- choices ----------------------------------------------------------------------------------------------------------------
 
 
+async def test_staff_who_may_answer_hear_that_a_booking_waits_and_others_do_not(world: World) -> None:
+    club, ada = await world.club(), await world.person("Ada")
+    desk, viewer, away = await world.person("Desk"), await world.person("Viewer"), await world.person("Away")
+    org = f"/v1/orgs/{club.id}"
+    for account, role in ((desk, "manager"), (viewer, "viewer"), (away, "manager")):
+        assert (await club.owner.post(f"{org}/staff", {"account_id": account.id, "role": role})).status_code in (200, 201)
+    mine = (await away.get("/v1/me/notification-preferences")).json()
+    chosen = mine | {"channels": mine["channels"] | {"team": []}}
+    assert (await away.send("PUT", "/v1/me/notification-preferences", chosen)).status_code == 200
+    await world.credits(club, ada)
+    wish = {"resource_id": club.courts[0], "start": at(4, 18), "duration_min": 60, "purpose": "content", "pay_with": "credits"}
+    booking = (await ada.post("/v1/bookings", wish)).json()
+    assert booking["status"] == "pending_approval"
+    for person in (club.owner, desk):
+        (mail,) = await mails_about(world, person, "Waits for you: Court 1")
+        assert f"/orgs/{club.id}/bookings?show=asks" in mail["text"]
+    told = {p.id: (await p.get("/v1/notifications")).json()["items"] for p in (desk, viewer, away, ada)}
+    kinds = {id: {n["kind"] for n in items} for id, items in told.items()}
+    assert "booking.approval_waits" in kinds[desk.id]
+    assert all("booking.approval_waits" not in kinds[p.id] for p in (viewer, away, ada)), kinds
+
+
 async def test_looking_at_an_unsubscribe_link_does_nothing_and_one_click_ends_mails_of_the_topic(world: World) -> None:
     club, ada = await world.club(), await world.person("Ada")
     await booked(world, club, ada)

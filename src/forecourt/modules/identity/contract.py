@@ -350,6 +350,11 @@ class Identity(Protocol):
         ...
 
     @idempotent
+    async def holders(self, ctx: Context, permission: str) -> list[UUID]:
+        """Those of the staff of `ctx`'s organisation who hold the permission; at most 200. Asked by the house."""
+        ...
+
+    @idempotent
     async def status(self, ctx: Context, account_id: UUID) -> AccountStatus:
         """Raises NotFound."""
         ...

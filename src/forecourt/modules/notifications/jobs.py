@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Protocol
+from uuid import UUID
 
 import msgspec
 
@@ -14,6 +15,17 @@ KEPT_DAYS = 365
 
 class Drain(msgspec.Struct, frozen=True):
     """Whatever is due, of every organisation."""
+
+
+class TellStaff(msgspec.Struct, frozen=True):
+    """Something waits for those of the staff who hold `permission`; not for `besides`, who did it."""
+
+    event_id: UUID
+    organisation_id: UUID
+    kind: str
+    about_id: UUID
+    permission: str
+    besides: UUID | None = None
 
 
 class Forget(msgspec.Struct, frozen=True):
@@ -28,20 +40,31 @@ FORGET = JobKind("notifications.forget", Forget, timeout_s=600, attempts=3)
 """Every night: what was said to whom is kept for a year (PE-8). Another try goes on where this one was."""
 
 
+TELL_STAFF = JobKind("notifications.tell_staff", TellStaff, timeout_s=30, attempts=5)
+"""Enqueued in the event's transaction: who the staff are is asked outside it."""
+
+
+class Tells(Protocol):
+    async def tell_staff(self, wish: TellStaff) -> None: ...
+
+
 class Drains(Protocol):
     async def drain(self) -> int: ...
 
     async def forget(self, days: int) -> int: ...
 
 
-def handlers(sending: Drains) -> list[JobHandler[Any]]:
+def handlers(sending: Drains, telling: Tells) -> list[JobHandler[Any]]:
     async def drain(_: Context, __: Drain) -> None:
         await sending.drain()
 
     async def forget(_: Context, wish: Forget) -> None:
         await sending.forget(wish.days)
 
-    return [JobHandler(DRAIN, drain), JobHandler(FORGET, forget)]
+    async def tell_staff(_: Context, wish: TellStaff) -> None:
+        await telling.tell_staff(wish)
+
+    return [JobHandler(TELL_STAFF, tell_staff), JobHandler(DRAIN, drain), JobHandler(FORGET, forget)]
 
 
 def schedules() -> list[Schedule]:

@@ -26,7 +26,7 @@ from forecourt.modules.booking.contract import (
 from forecourt.modules.chat.contract import MessageSent
 from forecourt.modules.identity.contract import SecurityKind, SecurityNoted, StaffJoined
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
-from forecourt.modules.notifications.jobs import DRAIN, Drain
+from forecourt.modules.notifications.jobs import DRAIN, TELL_STAFF, Drain, TellStaff
 from forecourt.modules.notifications.queries import choices, queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice
 from forecourt.modules.payments.contract import PaymentDue, PaymentRefunded
@@ -37,6 +37,8 @@ MENTION_WAITS = timedelta(seconds=20)
 MESSAGE_WAITS = timedelta(seconds=60)
 ROOM_PAUSE = timedelta(minutes=5)
 ASKED = "booking.approval_asked"
+WAITS, APPROVE = "booking.approval_waits", "booking.approve"
+"""What staff are told of a booking that asks for them, and the permission of those who are."""
 STALE = timedelta(hours=12)
 """What happened longer ago is history, not news: a subscriber that is rebuilt, or a demo world, tells nobody."""
 
@@ -105,6 +107,9 @@ class Reactions:
             return
         if isinstance(event, BookingCancelled | BookingDeclined | BookingExpired | BookingRescheduled):
             await queue.void(tx, organisation_id, [event.booking_id], list(REMINDERS))
+        if isinstance(event, ApprovalAsked):
+            wish = TellStaff(envelope.id, organisation_id, WAITS, event.booking_id, APPROVE, event.account_id)
+            enqueue(tx, TELL_STAFF, wish, key=f"tell staff {envelope.id}")
         notices = [*self._news(envelope, now), *self._reminders(envelope, now)]
         who = event.account_id
         # A hold that follows a question is staff's yes.

@@ -70,6 +70,7 @@ _ALL = (
     Kind("chat.message", Topic.MESSAGES, urgency=_LOW),
     Kind("chat.mention", Topic.MENTIONS),
     Kind("staff.joined", Topic.TEAM),
+    Kind("booking.approval_waits", Topic.TEAM, _TIMELY, _HIGH),
     Kind("security.noted", Topic.SECURITY, _CRITICAL, _HIGH),
 )
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})

@@ -250,6 +250,7 @@ SAMPLES: Mapping[str, Values] = {
     "payment.refunded": _PERSON | {"amount": "Rs 10,500"},
     "chat.message": _CHAT,
     "chat.mention": _CHAT,
+    "booking.approval_waits": _BOOKING,
     "staff.joined": _PERSON | {"role": "agent"},
     "security.noted": _PERSON | {"what": "Your account was used on a new device"},
 }

@@ -73,6 +73,9 @@ class IdentityService:
     async def workplaces(self, ctx: Context) -> list[UUID]:
         return [place.organisation_id for place in await self.staff.places(ctx)]
 
+    async def holders(self, ctx: Context, permission: str) -> list[UUID]:
+        return await self.staff.holders(ctx, permission)
+
     async def status(self, ctx: Context, account_id: UUID) -> AccountStatus:
         return (await self.persons.card(ctx, account_id)).status
 

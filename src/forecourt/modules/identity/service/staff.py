@@ -9,7 +9,7 @@ import asyncpg
 from msgspec import Struct
 
 from forecourt.kernel.clock import Clock
-from forecourt.kernel.context import Context
+from forecourt.kernel.context import ActorKind, Context
 from forecourt.kernel.db import ModuleDatabase, Tx, constraint_of
 from forecourt.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, PreconditionFailed
 from forecourt.kernel.events import emit
@@ -126,6 +126,10 @@ def refuse_more_than_own(ctx: Context, permissions: frozenset[str] | list[str]) 
         raise Forbidden("this takes permissions that you do not have yourself")
 
 
+STAFF_AT_ONCE = 200
+MOST_TOLD = 200
+
+
 class Staff:
     def __init__(self, db: ModuleDatabase, clock: Clock, public_url: str) -> None:
         self._db = db
@@ -151,6 +155,19 @@ class Staff:
                 if row is not None:
                     found.append(Place(organisation_id, role_label(row), sorted(permissions_of(row))))
         return found
+
+    async def holders(self, ctx: Context, permission: str) -> list[UUID]:
+        """By id; at most MOST_TOLD. Raises Forbidden for who is not the house."""
+        if ctx.actor.kind is not ActorKind.SERVICE:
+            raise Forbidden
+        organisation, after, found = organisation_of(ctx), None, list[UUID]()
+        async with self._db.read(ctx) as tx:
+            while rows := await queries.staff(tx, organisation, after, STAFF_AT_ONCE):
+                found += [row.account_id for row in rows if permission in permissions_of(row)]
+                if len(rows) < STAFF_AT_ONCE or len(found) >= MOST_TOLD:
+                    break
+                after = rows[-1].account_id
+        return found[:MOST_TOLD]
 
     async def adopt(self, ctx: Context, organisation_id: UUID) -> None:
         me, now = person_of(ctx), self._clock.now()

@@ -19,6 +19,7 @@ from msgspec import Struct
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import ModuleDatabase, Tx
+from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.money import Money
 from forecourt.kernel.web import formats
 from forecourt.modules.booking.contract import BookingOut, Bookings, BookingStatus
@@ -34,10 +35,11 @@ from forecourt.modules.notifications.contract import (
     TemplateInvalid,
     Topic,
 )
+from forecourt.modules.notifications.jobs import DRAIN, Drain, TellStaff
 from forecourt.modules.notifications.queries import choices, inbox, queue
 from forecourt.modules.notifications.queries.choices import Browser, TemplateRow
 from forecourt.modules.notifications.queries.inbox import DigestItem, Entry
-from forecourt.modules.notifications.queries.queue import Content, Delivery, Notice
+from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
 from forecourt.modules.notifications.rules import KINDS, Kind, Quiet
 from forecourt.modules.notifications.sealing import Leave, Links
 from forecourt.modules.notifications.service.inbox import InboxService
@@ -47,6 +49,7 @@ from forecourt.modules.venues.contract import Organisation, VenueBook, Venues
 
 AT_ONCE = 100
 REMINDERS = ("booking.in_24_hours", "booking.in_2_hours")
+APPROVAL_WAITS = "booking.approval_waits"
 PHONES = (Channel.SMS, Channel.WHATSAPP)
 
 log = structlog.get_logger("forecourt.notifications")
@@ -144,6 +147,24 @@ class Telling:
         scene = await self._scene(ctx, organisation_id, notices)
         plans = [self._plan(scene, notice) for notice in notices]
         await self._write(ctx, organisation_id, plans, ids, lease)
+
+    async def tell_staff(self, wish: TellStaff) -> None:
+        """A notice for each of the staff whom it concerns. Once more writes nothing more: their ids follow from the event."""
+        ctx, now = service_context("notifications", wish.organisation_id), self._clock.now()
+        holders = await self._ask.identity.holders(ctx, wish.permission)
+        notices = [
+            NewNotice(
+                uuid5(wish.event_id, f"{wish.kind} {account_id}"), account_id, wish.kind, f"{wish.kind} {wish.event_id}",
+                wish.about_id, {}, now,
+            )
+            for account_id in holders
+            if account_id != wish.besides
+        ]  # fmt: skip
+        if not notices:
+            return
+        async with self._db.tx(ctx) as tx:
+            await queue.insert_notices(tx, wish.organisation_id, notices, now)
+            enqueue(tx, DRAIN, Drain())
 
     # --- asking
 
@@ -255,6 +276,8 @@ class Telling:
 
     def _href(self, notice: Notice, *, absolute: bool = True) -> str:
         match notice.kind.split(".")[0]:
+            case "booking" if notice.kind == APPROVAL_WAITS:
+                path = f"/orgs/{notice.organisation_id}/bookings?show=asks"
             case "booking":
                 path = f"/bookings/{notice.about_id}"
             case "payment":
@@ -477,7 +500,9 @@ def _delivery(
 
 
 def _still_true(notice: Notice, booking: BookingOut) -> bool:
-    """A reminder of a booking that was moved or cancelled says nothing true; so does a yes to what is over."""
+    """A reminder of a booking that was moved or cancelled says nothing true; nor does that an answered question waits."""
+    if notice.kind == APPROVAL_WAITS:
+        return booking.status is BookingStatus.PENDING_APPROVAL
     if notice.kind in REMINDERS:
         start = notice.facts.get("start")
         return booking.status is BookingStatus.UPCOMING and start == booking.start.isoformat()
