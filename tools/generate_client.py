@@ -12,19 +12,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.clients import model, python, typescript
+from tools.clients import model, postman, python, typescript
 from tools.clients.source import read_document
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = Path("clients/python/src/forecourt_client")
 JAVASCRIPT = Path("clients/js")
+POSTMAN = Path("clients/postman")
 
 
 def files(document: dict[str, object]) -> dict[Path, str]:
     """Every generated file, by its place in the repository. Raises model.Surprise."""
     known = model.read(document)
     found = formatted({PYTHON / name: text for name, text in python.render(known).items()})
-    return found | {JAVASCRIPT / name: text for name, text in typescript.render(known).items()}
+    found |= {JAVASCRIPT / name: text for name, text in typescript.render(known).items()}
+    return found | {POSTMAN / name: text for name, text in postman.render(known).items()}
 
 
 def formatted(sources: dict[Path, str]) -> dict[Path, str]:

@@ -483,6 +483,11 @@ export interface Health {
   status: string;
 }
 
+/** What an organisation chose for its rooms. With `previews` the pages that messages link to are asked what they are. */
+export interface HouseRule {
+  previews?: boolean;
+}
+
 /** `status` is `ok` when everything is, `down` when nothing is or the database is away, `degraded` in between. */
 export interface HouseStatus {
   status: ServiceState;
@@ -527,6 +532,14 @@ export interface LastMessage {
   created_at: string;
   deleted: boolean;
   attachments: Attachment[];
+}
+
+/** What stands behind a link of a message, in the page's own words: plain text, nobody vouches for it. */
+export interface LinkPreview {
+  url: string;
+  title: string;
+  about: string;
+  site: string;
 }
 
 /** A point on Earth, WGS 84 degrees. */
@@ -647,6 +660,7 @@ export interface Message {
   mentions: string[];
   reactions: Reaction[];
   attachments: Attachment[];
+  previews: LinkPreview[];
 }
 
 export interface MessageEdit {
@@ -2407,6 +2421,14 @@ export interface Operations {
    */
   chat_history: { asks: { path: { id: string }; query?: { before_seq?: number; after_seq?: number; limit?: number } }; answers: ChatHistory };
   /**
+   * What the organisation chose for its rooms.
+   *
+   * For staff with `chat.manage_channels`.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  chat_house_rule: { asks: { path: { org_id: string } }; answers: HouseRule };
+  /**
    * A room, as it is at `(epoch, last_seq)`.
    *
    * Problems: `forbidden`, `invalid`.
@@ -2479,6 +2501,14 @@ export interface Operations {
    */
   chat_send: { asks: { path: { id: string }; body: NewMessage }; answers: Message };
   /**
+   * Choose for the organisation's rooms.
+   *
+   * For staff with `chat.manage_channels`.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  chat_set_house_rule: { asks: { path: { org_id: string }; body?: HouseRule }; answers: HouseRule };
+  /**
    * Give a member another role, as an owner.
    *
    * Problems: `forbidden`, `not_a_member`, `last_room_owner`, `invalid`.
@@ -2490,6 +2520,12 @@ export interface Operations {
    * Problems: `forbidden`, `invalid`.
    */
   chat_setting: { asks: {}; answers: Setting };
+  /**
+   * Show nothing of what stands behind a message's links: mine, or as a moderator.
+   *
+   * Problems: `forbidden`, `not_a_member`, `invalid`.
+   */
+  chat_take_previews_away: { asks: { path: { id: string } }; answers: void };
   /**
    * The thread that a message begins or is in.
    *

@@ -192,7 +192,7 @@ class House:
 
     async def start_work(self) -> None:
         """Runs events and jobs in this process."""
-        subscriptions = [*(s for part in self.parts for s in part.subscriptions), tallies.subscription()]
+        subscriptions = self.subscriptions
         tidy, hourly = housekeeping(self.database, self.clock)
         handlers = [*(h for part in self.parts for h in part.handlers), tidy]
         schedules = [*(s for part in self.parts for s in part.schedules), hourly]
@@ -225,6 +225,11 @@ class House:
         await self.realtime.start()
         http = self.settings.http
         return socket_door(self.realtime, http.public_url, http.cors_origins, http.trusted_proxies)
+
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """Who in this process wants to hear of events."""
+        return [*(s for part in self.parts for s in part.subscriptions), tallies.subscription()]
 
     @property
     def works(self) -> bool:

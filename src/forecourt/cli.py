@@ -583,6 +583,39 @@ def create_admin(
     out.print(f"{email} is a platform administrator.")
 
 
+@app.command
+def replay(
+    what: Annotated[str, Parameter(help="A subscriber (audit.trail) or a kind of job (identity.send_mail).")],
+    *,
+    data: Data = None,
+) -> None:
+    """Hand what was set aside to its handler again: events of a subscriber, or jobs of a kind. Ends with 1 when some fail again.
+
+    Example: forecourt replay audit.trail
+    """
+    settings = read_settings(data)
+    still: list[int] = []
+
+    async def again(house: House) -> None:
+        from forecourt.kernel.events import replay as replay_events
+        from forecourt.kernel.jobs import replay_jobs
+
+        subscription = next((s for s in house.subscriptions if s.subscriber == what), None)
+        if subscription is not None:
+            handled, dead = await replay_events(house.database, subscription)
+            out.print(f"{handled:,} events were handled, {dead:,} failed again.")
+            still.append(dead)
+        elif any(h.kind.name == what for part in house.parts for h in part.handlers):
+            out.print(f"{await replay_jobs(house.database, kind=what):,} jobs are in the queue again.")
+        else:
+            names = sorted({s.subscriber for s in house.subscriptions} | {h.kind.name for p in house.parts for h in p.handlers})
+            refuse(f"There is neither a subscriber nor a kind of job called {what}. There are {', '.join(names)}.")
+
+    with engines(settings, _unheard) as running:
+        asyncio.run(in_house(settings, running, again))
+    sys.exit(1 if any(still) else 0)
+
+
 @gateway.command(name="routes")
 def gateway_routes() -> None:
     """Print which module answers which path: a regular expression and a name a line, to be tried from the top.

@@ -19,15 +19,14 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, BinaryIO, Protocol, TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
 from forecourt.engines.process import EngineError
-from forecourt.modules.media.service.base import FULL
-from forecourt.modules.media.store import Store
+from forecourt.modules.media.contract import ORIGINAL
 from forecourt.spread import TableFacts, in_order, tables
 
 Connection = Any  # asyncpg.Connection[asyncpg.Record], whose stubs do not know all of COPY
@@ -89,6 +88,13 @@ LEDGER = (
     "select e.currency, e.account, count(*) as entries, sum(e.amount)::text as total from payments.entry e"
     " where e.organisation_id = $1 group by e.currency, e.account order by e.currency, e.account"
 )
+
+
+class Objects(Protocol):
+    """Where the files of the media module lie, as far as moving needs it."""
+
+    async def put(self, key: str, content: BinaryIO) -> None: ...
+    async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]: ...
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -372,7 +378,7 @@ def broken(why: str) -> EngineError:
 # --- out -------------------------------------------------------------------------------------------------------------------
 
 
-async def take(url: str, org: UUID, to: Path, store: Store, say: Callable[[str], None]) -> Moved:
+async def take(url: str, org: UUID, to: Path, store: Objects, say: Callable[[str], None]) -> Moved:
     """Writes the organisation to a file, which gets its name when it is whole. Raises EngineError."""
     part = to.with_name(to.name + ".part")
     connection = await connect(url)
@@ -388,7 +394,7 @@ async def take(url: str, org: UUID, to: Path, store: Store, say: Callable[[str],
         await connection.close()
 
 
-async def _write(connection: Connection, org: UUID, writer: Writer, store: Store, say: Callable[[str], None]) -> Moved:
+async def _write(connection: Connection, org: UUID, writer: Writer, store: Objects, say: Callable[[str], None]) -> Moved:
     name = await connection.fetchval("select o.name from venues.organisation o where o.id = $1", org)
     if name is None:
         raise EngineError(f"There is no organisation {org} here.", "Look at its address in the console: /desk/<id>.")
@@ -427,7 +433,7 @@ async def _copy_out(connection: Connection, writer: Writer, section: Section, sq
     return writer.end()
 
 
-async def _object_out(writer: Writer, store: Store, key: str, size: int) -> None:
+async def _object_out(writer: Writer, store: Objects, key: str, size: int) -> None:
     writer.begin(Section("object", key))
     try:
         async for chunk in await store.read(key, 0, size):
@@ -443,7 +449,7 @@ async def _object_out(writer: Writer, store: Store, key: str, size: int) -> None
 # --- in --------------------------------------------------------------------------------------------------------------------
 
 
-async def bring(url: str, source: Path, store: Store, digest: str, say: Callable[[str], None]) -> Moved:
+async def bring(url: str, source: Path, store: Objects, digest: str, say: Callable[[str], None]) -> Moved:
     """Reads a file into an installation that has not got the organisation. All of it, or nothing. Raises EngineError."""
     connection = await connect(url)
     try:
@@ -456,7 +462,7 @@ async def bring(url: str, source: Path, store: Store, digest: str, say: Callable
 
 
 class _Bringing:
-    def __init__(self, connection: Connection, reader: Reader, store: Store, digest: str, say: Callable[[str], None]) -> None:
+    def __init__(self, connection: Connection, reader: Reader, store: Objects, digest: str, say: Callable[[str], None]) -> None:
         self._connection = connection
         self._reader = reader
         self._store = store
@@ -677,7 +683,7 @@ def objects_sql(content: Part) -> str:
     """The objects of the contents that are moved: their names and sizes."""
     name = "t.holder_id || '/' || t.id || '/'"
     return (
-        f"select {name} || '{FULL}' as key, t.bytes from media.content t where {content.where}"  # noqa: S608
+        f"select {name} || '{ORIGINAL}' as key, t.bytes from media.content t where {content.where}"  # noqa: S608
         f" union all select {name} || (v ->> 'width'), (v ->> 'bytes')::bigint"
         f" from media.content t cross join lateral jsonb_array_elements(t.variants) v where {content.where}"
     )

@@ -13,8 +13,7 @@ from forecourt.engines import EngineError
 
 if TYPE_CHECKING:
     from forecourt.kernel.settings import Settings
-    from forecourt.modules.media.store import Store
-    from forecourt.moving import Moved
+    from forecourt.moving import Moved, Objects
 
 Data = Annotated[Path | None, Parameter(help="Where everything is kept: databases, secrets, logs. Default: var/")]
 
@@ -85,7 +84,7 @@ def tell(what: str, moved: Moved) -> None:
         out.print(f"  ledger in {currency}: {entries:,} entries, sum {total}")
 
 
-def store_of(settings: Settings) -> Store:
-    from forecourt.modules.media.store import open_store
+def store_of(settings: Settings) -> Objects:
+    from forecourt.wiring import objects
 
-    return open_store(settings.media.url, settings.data)
+    return objects(settings)

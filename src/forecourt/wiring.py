@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from forecourt.kernel.settings import Settings
     from forecourt.modules.media.contract import Media
     from forecourt.modules.media.service import MediaService
+    from forecourt.modules.media.store import Store
 
 
 LINKS_S = 6.0
@@ -272,10 +273,16 @@ def media(house: House) -> Part:
 
 def _files(settings: Settings, database: Database, clock: Clock, secret: bytes) -> MediaService:
     from forecourt.modules.media.service import MediaService, Quotas
-    from forecourt.modules.media.store import open_store
 
     quotas = Quotas(settings.media.account_bytes, settings.media.organisation_bytes)
-    return MediaService(database.module("media"), clock, open_store(settings.media.url, settings.data), quotas, secret)
+    return MediaService(database.module("media"), clock, objects(settings), quotas, secret)
+
+
+def objects(settings: Settings) -> Store:
+    """Where media keeps the bytes of files, for what moves them between installations."""
+    from forecourt.modules.media.store import open_store
+
+    return open_store(settings.media.url, settings.data)
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,8 @@ import pytest
 from tests.deploy.building import Builder, CannotBuild, Image, ignored, steps_of
 from tests.journeys.conftest import SECRET
 
+from forecourt.gateway.plan import module_names
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
 TOOLS = Path(sys.executable).parent
@@ -181,7 +183,7 @@ def in_production(image: Image, engines: dict[str, str]) -> Image:
     return replace(image, environ={**image.environ, **engines, **told, "FORECOURT_SECRET_KEY": SECRET})
 
 
-def test_it_serves_is_found_healthy_and_ends_in_good_order(
+def test_it_serves_behind_its_gateway_is_found_healthy_and_ends_in_good_order(
     builder: Builder, image: Image, engines: dict[str, str], tmp_path: Path
 ) -> None:
     house = in_production(image, engines)
@@ -189,11 +191,28 @@ def test_it_serves_is_found_healthy_and_ends_in_good_order(
     with started(builder, house, tmp_path / "log", *image.command) as process:
         healthy = run(builder, house, *image.healthcheck)
         assert healthy.returncode == 0, healthy.stderr
-        front = httpx.get(f"http://127.0.0.1:{house.environ['FORECOURT_PORT']}/openapi.json", timeout=30)
-        assert front.json()["servers"] == [{"url": "https://book.example.org"}]
+
+        # No secret, and its plan is in the environment. What listens at FORECOURT_PORT is now the gateway.
+        at, peers = free_port(), f"http://127.0.0.1:{house.environ['FORECOURT_PORT']}"
+        told = {"FORECOURT_PEERS": ",".join(f"{name}={peers}" for name in module_names()), "FORECOURT_PORT": at}
+        gateway = replace(image, environ={**image.environ, **told})
+        with started(builder, gateway, tmp_path / "gateway.log", "gateway", "run") as door:
+            front = httpx.get(f"http://127.0.0.1:{at}/openapi.json", timeout=30)
+            assert front.json()["servers"] == [{"url": "https://book.example.org"}]
+            door.send_signal(signal.Signals[image.stop_signal])
+            assert door.wait(30) == 0, (tmp_path / "gateway.log").read_text()
+
         process.send_signal(signal.Signals[image.stop_signal])
         assert process.wait(30) == 0, (tmp_path / "log").read_text()
-    assert "Read-only" not in (tmp_path / "log").read_text()
+    assert "Read-only" not in (tmp_path / "log").read_text() + (tmp_path / "gateway.log").read_text()
+
+
+def test_it_looks_for_migrations(builder: Builder, image: Image, engines: dict[str, str], house_admin_url: str) -> None:
+    owner = urlsplit(house_admin_url).netloc.rpartition("@")[0]
+    as_owner = engines["DATABASE_URL"].replace(f"//{urlsplit(engines['DATABASE_URL']).username}@", f"//{owner}@")
+    house = in_production(image, engines | {"DATABASE_ADMIN_URL": as_owner})
+    done = run(builder, house, *image.entrypoint, "migrate", "--dry-run")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Up to date."), done.stderr
 
 
 def test_a_worker_says_how_it_is_and_nothing_else(

@@ -60,8 +60,8 @@ class Backend:
         self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
 
-    async def start(self) -> Backend:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def start(self, address: str = "127.0.0.1", port: int = 0) -> Backend:
+        self._server = await asyncio.start_server(self._serve, address, port)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 

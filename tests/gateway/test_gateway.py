@@ -23,6 +23,7 @@ from tests.gateway.conftest import (
     PER_ACCOUNT,
     PER_ADDRESS,
     TRUSTED,
+    Backend,
     House,
     Signer,
     free_port,
@@ -32,7 +33,7 @@ from tests.gateway.conftest import (
 from forecourt.engines import EngineError
 from forecourt.gateway.config import public_pem
 from forecourt.gateway.haproxy import Gateway
-from forecourt.gateway.plan import Plan, Service
+from forecourt.gateway.plan import Health, Plan, Service
 from forecourt.gateway.runtime import NoSuchService
 from forecourt.gateway.weights import WeightsWrong
 
@@ -383,6 +384,43 @@ async def test_a_drained_server_gets_nothing_new(house: House, anyone: httpx.Asy
     assert {(await anyone.get("/v1/venues/1")).json()["from"] for _ in range(6)} == {"first", "second"}
     with pytest.raises(NoSuchService):
         await house.gateway.runtime.drain("pair", "v9.1")
+
+
+async def test_a_server_is_followed_by_its_name(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("forecourt.gateway.haproxy.KEYS_EVERY_S", 0.1)
+    stands_for: list[str] = []
+
+    async def names(host: str) -> list[str]:
+        assert host == "rest.test"
+        return list(stands_for)
+
+    elsewhere, port = Backend("elsewhere"), free_port()
+    await elsewhere.start("127.0.0.3", int(house.rest.url.rsplit(":", 1)[1]))
+    plan = Plan(
+        services=(Service("rest", (), {"v1": (house.rest.url.replace("127.0.0.1", "rest.test"),)}),),
+        listen=(f"127.0.0.1:{port}",),
+        internal=f"127.0.0.1:{free_port()}",
+        health=Health(every_ms=200),
+    )
+
+    async def answered(by: str) -> None:
+        async with asyncio.timeout(20):
+            while (answer := await client.get(f"http://127.0.0.1:{port}/v1/rooms")).is_error or answer.json()["from"] != by:
+                await asyncio.sleep(0.02)
+
+    try:
+        async with (
+            Gateway(plan.checked(), tmp_path, output=tmp_path / "log", names=names) as gateway,
+            httpx.AsyncClient() as client,
+        ):
+            assert (await client.get(f"http://127.0.0.1:{port}/v1/rooms")).status_code == 503
+            stands_for[:] = ["127.0.0.1"]
+            await answered("rest")
+            stands_for[:] = ["127.0.0.3", "127.0.0.1"]
+            await gateway.reload()  # a new process is told as well, and what it knows of the name by itself is nothing
+            await answered("elsewhere")
+    finally:
+        await elsewhere.stop()
 
 
 async def test_haproxy_that_dies_is_brought_back(house: House, anyone: httpx.AsyncClient) -> None:

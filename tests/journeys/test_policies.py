@@ -27,6 +27,7 @@ from forecourt.layout import module_names
 
 KERNELS_OWN = "the machinery of events and jobs, which serves all organisations; no request reaches the kernel's role"
 UNKNOWN_YET = "looked at before anybody is known, by the role of the module alone; holds digests and ids"
+WHOLE_HOUSE = "counts over the whole house, of no organisation"
 PUBLIC = "public by nature: what anybody finds in the directory"
 
 OPEN_ON_PURPOSE = {
@@ -47,6 +48,8 @@ OPEN_ON_PURPOSE = {
     "kernel.dead_job kernel_only check": KERNELS_OWN,
     "kernel.schedule kernel_only using": KERNELS_OWN,
     "kernel.schedule kernel_only check": KERNELS_OWN,
+    "kernel.tally counted_by_the_kernel using": WHOLE_HOUSE,
+    "kernel.tally counted_by_the_kernel check": WHOLE_HOUSE,
     "identity.signing_key before_anybody_is_known using": UNKNOWN_YET,
     "identity.signing_key before_anybody_is_known check": UNKNOWN_YET,
     "identity.account before_anybody_is_known using": UNKNOWN_YET,

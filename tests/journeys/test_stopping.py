@@ -65,6 +65,23 @@ async def test_a_server_that_is_told_to_stop_answers_what_it_was_asked(own_serve
         httpx.get(f"{own_server.url}/livez")
 
 
+async def test_a_server_that_leaves_slowly_says_so_first_and_hurries_when_told_again(own_server: Server) -> None:
+    own_server.environ["FORECOURT_DRAIN_S"] = "300"
+    await asyncio.to_thread(own_server.start, "serve")
+    process = own_server.processes["serve"]
+    async with httpx.AsyncClient(base_url=own_server.url, timeout=60) as client:
+        assert "connection" not in (await client.get("/livez")).headers
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE_S):
+            while (leaving := await client.get("/readyz")).status_code == 200:
+                await asyncio.sleep(0.01)
+        assert (leaving.status_code, leaving.json()["status"]) == (503, "draining")
+        served = await client.get("/v1/venues")
+        assert (served.status_code, served.headers["connection"]) == (200, "close")
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0
+
+
 async def test_one_that_is_killed_does_not(own_server: Server, email: str) -> None:
     """The control."""
     await asyncio.to_thread(own_server.start, "serve")

@@ -23,8 +23,9 @@ from forecourt.app import Addresses, House
 
 @pytest.fixture(scope="session")
 async def house(house_database_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """One process that serves, works and takes sockets."""
-    house = await House.open(settings_for(tmp_path_factory.mktemp("observed")), Addresses(house_database_url, valkey_url))
+    """One process that serves, works and takes sockets. Its replica is none, so that all reads go to the primary."""
+    at = Addresses(house_database_url, valkey_url, house_database_url)
+    house = await House.open(settings_for(tmp_path_factory.mktemp("observed")), at)
     await house.start_work()
     await house.open_sockets()
     yield house

@@ -9,6 +9,7 @@ import httpx
 
 from forecourt.realtime.document import HEARD, SENT
 from forecourt.realtime.frames import decode_op
+from tools.clients.source import read_document
 
 
 async def test_the_document_has_the_socket_beside_the_events(client: httpx.AsyncClient) -> None:
@@ -24,6 +25,15 @@ async def test_the_document_has_the_socket_beside_the_events(client: httpx.Async
         for step in reference.removeprefix("#/").split("/"):
             place = place[step]
     assert len(document["operations"]["socket.hear"]["messages"]) == len(HEARD)
+
+
+async def test_clients_are_made_from_the_document_that_a_house_answers(client: httpx.AsyncClient) -> None:
+    answered: Any = (await client.get("/openapi.json")).json()
+    made = read_document()
+    assert {path: verbs for path, verbs in answered["paths"].items() if not path.startswith("/dev/")} == made["paths"]
+    for name, schema in made["components"]["schemas"].items():
+        assert answered["components"]["schemas"][name] == schema
+    assert len(made["paths"]) > 100
 
 
 def test_what_the_document_says_clients_send_is_understood() -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import as_user, clone, drop
 from tests.journeys.conftest import Server, environ_for
 from tests.journeys.world import World
+from tests.observability.conftest import Collector, collector  # noqa: F401 - a fixture
 
 from forecourt.gateway.routes import Route, routing_table
 from forecourt.kernel.migrate import APP_ROLE
@@ -62,12 +63,25 @@ class SplitHouse:
 
 
 @pytest.fixture(scope="session")
-async def split_house(server_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SplitHouse]:
+async def split_house(
+    server_url: str,
+    valkey_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    collector: Collector,  # noqa: F811
+) -> AsyncIterator[SplitHouse]:
     name = f"s_{uuid4().hex[:12]}"
     admin_url = await clone(server_url, name)
     rest = tuple(module for module in MODULES if module not in GUESTS + COURTS)
     data = tmp_path_factory.mktemp("split")
-    house = SplitHouse((GUESTS, COURTS, rest), environ_for(data, as_user(admin_url, APP_ROLE), admin_url, valkey_url), data)
+    # Traces are sent, but only those that a caller asks for.
+    traced = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0",
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+    }
+    environ = environ_for(data, as_user(admin_url, APP_ROLE), admin_url, valkey_url) | traced
+    house = SplitHouse((GUESTS, COURTS, rest), environ, data)
     try:
         await house.start()
         yield house

@@ -246,12 +246,17 @@ async def came_through_once(town: Town, world: World, club: Club, guest: Person,
     """One booking, paid once, and books that add up."""
     assert answer.status_code == 201, answer.text
     assert answer.json()["status"] == "upcoming"
-    await town.leads_to("payments")
+    await town.answers("payments")
+    await eventually(lambda: pays(guest), "the gateway has noticed that payments are back")
     mine = (await guest.get("/v1/bookings")).json()["items"]
     assert [b["id"] for b in mine] == [answer.json()["id"]]
     assert (await town.charges(guest), await world.balance(club, guest)) == (1, CREDITS - PRICE)
     proof = (await club.owner.get(f"/v1/orgs/{club.id}/ledger/proof")).json()
     assert (proof["GBP"]["sum"], proof["GBP"]["faults"]) == (0, []), proof
+
+
+async def pays(guest: Person) -> bool:
+    return (await guest.get("/v1/wallets")).status_code == 200
 
 
 async def test_a_booking_is_made_across_network_hosts(town: Town, world: World, club: Club) -> None:
@@ -345,6 +350,11 @@ async def served(town: Town, name: str) -> int:
     return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines)
 
 
+async def leaving(process: Process, client: httpx.AsyncClient) -> bool:
+    answer = await client.get(f"{process.url}/readyz")
+    return (answer.status_code, answer.json()["status"]) == (503, "draining")
+
+
 async def test_a_service_is_restarted_under_load_without_one_failed_request(town: Town, world: World, club: Club) -> None:
     await asyncio.gather(*(town.answers(name) for name in town.processes if name != "worker"))
     load = Load(world, club)
@@ -356,8 +366,7 @@ async def test_a_service_is_restarted_under_load_without_one_failed_request(town
             first = process.pid
             process.signal(signal.SIGTERM)
             async with httpx.AsyncClient() as client:
-                leaving = await client.get(f"{process.url}/readyz")
-                assert (leaving.status_code, leaving.json()["status"]) == (503, "draining"), "it says so before it goes"
+                await eventually(lambda process=process, client=client: leaving(process, client), "it says so before it goes")
                 assert (await client.get(f"{process.url}/v1/venues/{club.venue}")).status_code == 200, "and still answers"
             assert await process.gone() == 0
             await load.goes_on()

@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import subprocess
 import sys
 
 import httpx
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.journeys.test_first_booking import *  # noqa: F403 - the tests themselves
 from tests.journeys.world import World, at
+from tests.observability.conftest import Collector
+from tests.observability.traces import PARENT
 from tests.topology.conftest import SplitHouse
 
 from forecourt.gateway.routes import routing_table
@@ -44,6 +48,26 @@ async def test_what_happens_in_one_process_is_in_the_records_of_another(world: W
             if any(booking["id"] in str(entry) for entry in trail):
                 break
             await asyncio.sleep(0.05)
+
+
+async def test_one_trace_runs_through_every_process(world: World, collector: Collector) -> None:
+    club, ada = await world.club(), await world.person("Ada")
+    await world.credits(club, ada, 5_000)
+    trace_id = secrets.token_hex(16)
+    wanted = {"resource_id": club.courts[0], "start": at(9, 12), "duration_min": 60, "pay_with": "credits"}
+    booked = await ada.post("/v1/bookings", wanted, traceparent=f"00-{trace_id}-{PARENT}-01")
+    assert booked.status_code == 201, booked.text
+    # Answered in the second process; its event is handled by workers of all three, and one of them asks the second again.
+    found = await collector.whole(trace_id, "notifications.drain", "audit.trail", "venues.Venues.organisation")
+    (job,) = found.named("notifications.drain", Span.SPAN_KIND_CONSUMER)[:1]
+    assert found.line(job)[-1] == "POST /v1/bookings"
+    asked = [s for s in found.spans if s.kind == Span.SPAN_KIND_CLIENT and s.name.startswith("venues.Venues.")]
+    assert asked
+    for caller in asked:
+        (answered,) = found.below(caller)
+        assert (answered.name, answered.kind) == (caller.name, Span.SPAN_KIND_SERVER)
+        assert "POST /v1/bookings" in found.line(answered)
+    assert any(s.name.startswith("select venues.") for s in found.spans)
 
 
 async def test_no_process_answers_a_call_between_modules_that_is_not_signed(split_house: SplitHouse) -> None:

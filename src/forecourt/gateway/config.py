@@ -145,10 +145,7 @@ def _global(plan: Plan, runtime: Path) -> str:
     ]
     if plan.threads:
         lines.append(f"nbthread {plan.threads}")
-    text = _section("global", lines)
-    if all(server_at(url).numeric for service in plan.services for urls in service.versions.values() for url in urls):
-        return text
-    return f"{text}\n\n{_section('resolvers names', ['parse-resolv-conf', 'hold valid 5s'])}"
+    return _section("global", lines)
 
 
 def _defaults(plan: Plan) -> str:
@@ -237,8 +234,8 @@ def _public(plan: Plan, folder: str, kids: Sequence[str] | None) -> str:
         *_binds(plan),
         *_where_from(plan),
         *_traces(plan),
-        *_paths(),
         *_rates(plan.limits),
+        *_paths(),
         *_tokens(folder, kids),
         *_account_rates(plan.limits),
         _refuse(TooLarge(), f"if {{ req.body_size gt {plan.limits.max_body_bytes} }}"),
@@ -432,7 +429,9 @@ def _backend(plan: Plan, service: Service, weights: Mapping[str, int] | None) ->
     for version, urls in service.versions.items():
         for place, url in enumerate(urls, 1):
             at = server_at(url)
-            looked_up = "" if at.numeric else " resolvers names init-addr last,libc,none"
+            # A name that nobody knows yet is no reason not to start. HAProxy's own resolver does not know of search domains, such
+            # as those of a cluster: names are followed by our supervision.
+            looked_up = "" if at.numeric else " init-addr last,libc,none"
             lines.append(f"server {version}.{place} {at} weight {weighs[version]}{looked_up}")
     return _section(f"backend {BACKEND}{service.name}", lines)
 

@@ -27,6 +27,7 @@ from forecourt.engines import EngineError
 from forecourt.engines.process import Owner, guarded
 from forecourt.gateway.config import Rendered, render
 from forecourt.gateway.keys import Keys, KeySource
+from forecourt.gateway.names import LookUp, Names, look_up
 from forecourt.gateway.plan import Plan
 from forecourt.gateway.runtime import Runtime, socket_of
 from forecourt.kernel.errors import Problem
@@ -78,12 +79,15 @@ async def check(config: Path) -> None:
 class Gateway:
     """A running HAProxy. Everything of its own lies in `folder`: configuration, keys, weights, the runtime socket."""
 
-    def __init__(self, plan: Plan, folder: Path, *, prefix: Sequence[str] = (), output: Path | None = None) -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, *, prefix: Sequence[str] = (), output: Path | None = None, names: LookUp = look_up
+    ) -> None:
         """`prefix` stands before the program's name, such as `ip netns exec gateway`. What HAProxy says goes to `output`, or
-        where our own output goes."""
+        where our own output goes. `names` says which addresses a server's name stands for."""
         self.plan = plan
         self.folder = folder.absolute()
         self.runtime = Runtime(self.folder)
+        self._names = Names(self.runtime, names)
         self._prefix = list(prefix)
         self._output = output
         self._keys: Keys | None = None
@@ -107,6 +111,7 @@ class Gateway:
         self._keys = await source.ask() or source.last()
         async with self._changing:
             await self._begin(await self._written())
+        await self._names.follow(self.plan)
         self._tending = asyncio.create_task(self._tend(), name="gateway")
 
     async def stop(self) -> None:
@@ -175,6 +180,7 @@ class Gateway:
             await _end(new)
             raise
         self._process = new
+        self._names.forget()
         if old is not None:
             self._leaving = {p for p in self._leaving if p.returncode is None} | {old}
 
@@ -219,6 +225,7 @@ class Gateway:
                     await asyncio.sleep(PAUSE_S)
                     await self.reload()
                 else:
+                    await self._names.follow(self.plan)
                     await self.refresh_keys()
             except (EngineError, Problem, OSError) as e:
                 log.error("gateway_trouble", error=str(e))

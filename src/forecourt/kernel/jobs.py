@@ -428,6 +428,11 @@ class Worker:
                     await self._run_now(queries, job)
         return ran
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of jobs that it runs."""
+        return list(self._executors)
+
     async def ages(self) -> list[JobAge]:
         """How many jobs wait, and for how long, per kind. For metrics and health."""
         async with self._kernel.read(service_context("kernel.jobs")) as tx:

@@ -75,7 +75,8 @@ def test_a_form_shows_faults_in_the_readers_language_and_what_nobody_translated_
 TECHNICAL = frozenset(
     "idempotency_mismatch idempotency_in_flight token_expired token_refused token_reused token_invalid key_out_of_reach"
     " misconfigured secret_changed range_not_satisfiable quote_mismatch refund_mismatch grant_mismatch refund_exceeds_payment"
-    " promo_code_taken slug_taken resource_in_use role_in_use role_name_taken handle_taken charge_mismatch".split()
+    " promo_code_taken slug_taken resource_in_use role_in_use role_name_taken handle_taken charge_mismatch"
+    " address_refused".split()
 )
 """Problems that no page of a guest can meet: of programs, of operators, of staff."""
 

@@ -135,7 +135,7 @@ async def test_each_policy_is_what_keeps_somebody_out(venues: VenuesService, clu
         policies = await connection.fetch(
             "select tablename, policyname, qual, with_check from pg_policies where schemaname = 'venues' order by 1, 2"
         )
-        assert len(policies) == 15
+        assert len(policies) == 16
         async with connection.transaction():
             assert await faults(connection, club, rival) == []
         for table, policy, using, check in policies:

@@ -919,6 +919,13 @@ class Chat:
             )
         )
 
+    async def house_rule(self, org_id: UUID | str) -> m.HouseRule:
+        """What the organisation chose for its rooms.
+
+        For staff with `chat.manage_channels`.
+        """
+        return await self._door.call(Call(Method("GET", "/v1/orgs/{org_id}/chat"), m.HouseRule, path={"org_id": org_id}))
+
     async def look(self, id: UUID | str) -> m.RoomDetail:
         """A room, as it is at `(epoch, last_seq)`."""
         return await self._door.call(Call(Method("GET", "/v1/rooms/{id}"), m.RoomDetail, path={"id": id}))
@@ -1025,6 +1032,20 @@ class Chat:
         """
         return await self._door.call(Call(Method("POST", "/v1/rooms/{id}/messages"), m.Message, path={"id": id}, body=body))
 
+    async def set_house_rule(self, org_id: UUID | str, body: m.HouseRule | None = None) -> m.HouseRule:
+        """Choose for the organisation's rooms.
+
+        For staff with `chat.manage_channels`.
+        """
+        return await self._door.call(
+            Call(
+                Method("PUT", "/v1/orgs/{org_id}/chat"),
+                m.HouseRule,
+                path={"org_id": org_id},
+                body=UNSET if body is None else body,
+            )
+        )
+
     async def set_role(self, id: UUID | str, body: m.RoleChange) -> m.Member:
         """Give a member another role, as an owner.
 
@@ -1035,6 +1056,13 @@ class Chat:
     async def setting(self) -> m.Setting:
         """What I chose for all my rooms."""
         return await self._door.call(Call(Method("GET", "/v1/me/chat"), m.Setting))
+
+    async def take_previews_away(self, id: UUID | str) -> None:
+        """Show nothing of what stands behind a message's links: mine, or as a moderator.
+
+        Raises NotAMember.
+        """
+        return await self._door.call(Call(Method("DELETE", "/v1/messages/{id}/previews"), type(None), path={"id": id}))
 
     async def thread(self, id: UUID | str, *, after_seq: int | None = None, limit: int | None = None) -> m.Thread:
         """The thread that a message begins or is in."""

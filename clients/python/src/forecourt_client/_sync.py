@@ -913,6 +913,13 @@ class Chat:
             )
         )
 
+    def house_rule(self, org_id: UUID | str) -> m.HouseRule:
+        """What the organisation chose for its rooms.
+
+        For staff with `chat.manage_channels`.
+        """
+        return self._door.call(Call(Method("GET", "/v1/orgs/{org_id}/chat"), m.HouseRule, path={"org_id": org_id}))
+
     def look(self, id: UUID | str) -> m.RoomDetail:
         """A room, as it is at `(epoch, last_seq)`."""
         return self._door.call(Call(Method("GET", "/v1/rooms/{id}"), m.RoomDetail, path={"id": id}))
@@ -1019,6 +1026,20 @@ class Chat:
         """
         return self._door.call(Call(Method("POST", "/v1/rooms/{id}/messages"), m.Message, path={"id": id}, body=body))
 
+    def set_house_rule(self, org_id: UUID | str, body: m.HouseRule | None = None) -> m.HouseRule:
+        """Choose for the organisation's rooms.
+
+        For staff with `chat.manage_channels`.
+        """
+        return self._door.call(
+            Call(
+                Method("PUT", "/v1/orgs/{org_id}/chat"),
+                m.HouseRule,
+                path={"org_id": org_id},
+                body=UNSET if body is None else body,
+            )
+        )
+
     def set_role(self, id: UUID | str, body: m.RoleChange) -> m.Member:
         """Give a member another role, as an owner.
 
@@ -1029,6 +1050,13 @@ class Chat:
     def setting(self) -> m.Setting:
         """What I chose for all my rooms."""
         return self._door.call(Call(Method("GET", "/v1/me/chat"), m.Setting))
+
+    def take_previews_away(self, id: UUID | str) -> None:
+        """Show nothing of what stands behind a message's links: mine, or as a moderator.
+
+        Raises NotAMember.
+        """
+        return self._door.call(Call(Method("DELETE", "/v1/messages/{id}/previews"), type(None), path={"id": id}))
 
     def thread(self, id: UUID | str, *, after_seq: int | None = None, limit: int | None = None) -> m.Thread:
         """The thread that a message begins or is in."""

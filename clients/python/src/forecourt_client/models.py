@@ -791,6 +791,12 @@ class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: str
 
 
+class HouseRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an organisation chose for its rooms. With `previews` the pages that messages link to are asked what they are."""
+
+    previews: bool = True
+
+
 class HouseStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`status` is `ok` when everything is, `down` when nothing is or the database is away, `degraded` in between."""
 
@@ -840,6 +846,15 @@ class LastMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: datetime
     deleted: bool
     attachments: list[Attachment]
+
+
+class LinkPreview(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What stands behind a link of a message, in the page's own words: plain text, nobody vouches for it."""
+
+    url: str
+    title: str
+    about: str
+    site: str
 
 
 class Location(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -961,6 +976,7 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mentions: list[UUID] = []
     reactions: list[Reaction] = []
     attachments: list[Attachment] = []
+    previews: list[LinkPreview] = []
 
 
 class MessageEdit(Struct, frozen=True, kw_only=True, omit_defaults=True):

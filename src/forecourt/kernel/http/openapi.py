@@ -370,12 +370,17 @@ def _clean(value: Any) -> Any:
             if isinstance(ref, str):
                 name = ref.rsplit("/", 1)[1]
                 return {**node, "$ref": REF.format(name=names.get(name, name))}
-            return {k: walk(v) for k, v in node.items()}
+            return {k: _pattern(v) if k == "pattern" and isinstance(v, str) else walk(v) for k, v in node.items()}
         if isinstance(node, list):
             return [walk(v) for v in node]
         return node
 
     return walk(value)
+
+
+def _pattern(python: str) -> str:
+    """A pattern as JSON Schema has it (ECMA-262), where `$` is the very end and `\\Z` is nothing."""
+    return python.removesuffix("\\Z") + "$" if python.endswith("\\Z") else python
 
 
 def answer_type(operation: Operation) -> object:

@@ -21,6 +21,8 @@ from forecourt.kernel.errors import Conflict, Invalid, UnsupportedMedia
 from forecourt.kernel.events import Event
 
 MAX_CARDS = 200
+ORIGINAL = "full"
+"""Under this name the object lies that is a file itself; variants lie beside it under their widths."""
 MAX_TAKEN_BYTES = 7 * 1024 * 1024
 """Of a file that one module hands to this one; what is larger is sent to `/v1/uploads`."""
 

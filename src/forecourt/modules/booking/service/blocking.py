@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -47,7 +47,7 @@ MAX_DAYS_OF_MOVES = 20
 MOVES = 3
 
 BLOCKS = Keyset("blocks", tuple[datetime, UUID])
-_FIRST, _NIL = datetime(1970, 1, 1, tzinfo=rules.UTC), UUID(int=0)
+_FIRST, _NIL = datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0)
 
 
 class BlocksQuery(Paged, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
@@ -167,7 +167,7 @@ class Blocking(Desk):
         if any(r is None or r.removed for r in resources):
             raise Invalid.field("resource_ids", "are not all things of one venue")
         claimed = sorted({i for r in resources if r is not None for i in claimed_ids(book, r)})
-        period = Period(new.start.astimezone(rules.UTC), new.end.astimezone(rules.UTC))
+        period = Period(new.start.astimezone(UTC), new.end.astimezone(UTC))
         times = occurrences(period, new.rrule, book.venue.timezone)
         if len(times) * len(claimed) > MAX_CLAIMS:
             raise Invalid.field("rrule", f"{len(times)} times on {len(claimed)} things are too many at once; make several blocks")

@@ -17,7 +17,7 @@ from forecourt.kernel.money import Money
 from forecourt.kernel.paging import Keyset, Page, Paged
 from forecourt.kernel.period import MAX_CLAIM, Period
 from forecourt.modules.booking import queries, rules
-from forecourt.modules.booking.contract import BookingFigures, BookingOut, BookingStatus, NewQuote, Quote
+from forecourt.modules.booking.contract import BookingActor, BookingFigures, BookingOut, BookingStatus, NewQuote, Quote
 from forecourt.modules.booking.queries import BookingRow, QuoteRow, TransitionRow, Window
 from forecourt.modules.booking.service.alternatives import BusyAsked, read_busy, read_busy_of_many
 from forecourt.modules.booking.service.base import READ_ANY, organisation, person, present, statuses
@@ -88,7 +88,7 @@ class Reading(Changing):
     async def bookings(self, ctx: Context, booking_ids: list[UUID]) -> list[BookingOut]:
         """In the order asked; those absent or not the actor's to see are left out. At most 100 at once."""
         wanted = booking_ids[:100]
-        if self.find_actor(ctx, READ_ANY) is rules.BookingActor.CUSTOMER:
+        if self.find_actor(ctx, READ_ANY) is BookingActor.CUSTOMER:
             person(ctx)
             ctx = ctx.within(None)
         async with self.db.read(ctx) as tx:
@@ -98,7 +98,7 @@ class Reading(Changing):
         return [present(rows[i]) for i in wanted if i in rows]
 
     async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
-        if self.find_actor(ctx, READ_ANY) is not rules.BookingActor.HOUSE:
+        if self.find_actor(ctx, READ_ANY) is not BookingActor.HOUSE:
             raise NotFound
         async with self.db.read(ctx) as tx:
             row = await queries.party(tx, organisation(ctx), booking_id)

@@ -30,7 +30,6 @@ UNATTACHED_FOR = timedelta(days=1)
 """So long an upload waits for somebody to attach it."""
 WRITING_FOR = timedelta(hours=1)
 """Objects whose row has not been committed after so long never get one."""
-FULL = "full"
 MAX_ALT_CHARS = 500
 
 

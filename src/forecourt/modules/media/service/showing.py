@@ -10,9 +10,9 @@ from msgspec import Struct
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import NotFound
 from forecourt.modules.media import rules
-from forecourt.modules.media.contract import Audience, MediaCard, MediaKind
+from forecourt.modules.media.contract import ORIGINAL, Audience, MediaCard, MediaKind
 from forecourt.modules.media.queries import FileRow
-from forecourt.modules.media.service.base import FULL, Base, log, object_key, version_of
+from forecourt.modules.media.service.base import Base, log, object_key, version_of
 
 
 class Asked(Struct, frozen=True):
@@ -73,7 +73,7 @@ def _opened(row: FileRow, asked: Asked, fresh_for_s: int) -> Opened:
     """The variant that was asked for, or the file itself when it is not wider than that."""
     audience = row.audience or Audience.PRIVATE
     variant = next((v for v in row.variants if v.width == asked.width), None)
-    name = FULL if variant is None else str(variant.width)
+    name = ORIGINAL if variant is None else str(variant.width)
     return Opened(
         kind=row.kind,
         type=row.type if variant is None else "image/webp",

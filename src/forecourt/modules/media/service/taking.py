@@ -17,11 +17,10 @@ from forecourt.kernel.http.sent import plain_name
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
 from forecourt.modules.media import images, queries, rules
-from forecourt.modules.media.contract import MAX_TAKEN_BYTES, MediaCard, MediaKind, MediaQuotaFull, MediaRefused
+from forecourt.modules.media.contract import MAX_TAKEN_BYTES, ORIGINAL, MediaCard, MediaKind, MediaQuotaFull, MediaRefused
 from forecourt.modules.media.queries import ContentRow, FileRow, KeptVariant, Place
 from forecourt.modules.media.service.base import (
     EXPIRE,
-    FULL,
     MAX_ALT_CHARS,
     UNATTACHED_FOR,
     WRITING_FOR,
@@ -144,7 +143,7 @@ class Taking(Base):
         if size > rules.MAX_BYTES[kind]:
             raise TooLarge(f"a file of kind {kind} has at most {rules.MAX_BYTES[kind] // rules.MIB} MiB")
         if kind is not MediaKind.IMAGE:
-            return _Examined(type_, digest, [_Object(FULL, content, size)])
+            return _Examined(type_, digest, [_Object(ORIGINAL, content, size)])
         if await self._in_thread(images.pixels, content, type_) <= images.LARGE_PIXELS:
             return _drawn(await self._in_thread(images.make, content, type_))
         async with self._large:
@@ -169,7 +168,7 @@ def _look(content: BinaryIO) -> tuple[str | None, int]:
 
 def _drawn(made: images.Made) -> _Examined:
     variants = [KeptVariant(v.width, v.height, len(v.content)) for v in made.variants]
-    pictures = [(FULL, made.full), *((str(v.width), v) for v in made.variants)]
+    pictures = [(ORIGINAL, made.full), *((str(v.width), v) for v in made.variants)]
     return _Examined(
         made.type,
         hashlib.sha256(made.full.content).digest(),

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import service_context
-from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.metrics import Metrics
 from forecourt.modules.notifications import rules
@@ -184,7 +184,7 @@ class Sending:
         fates = [f for f in await asyncio.gather(*(carried(d) for d in queued)) if f is not None]
         await self._settle(organisation_id, fates, [id for id in ids if id not in {d.id for d in queued}], lease, queued)
 
-    async def _routes(self, tx: queue.Tx, organisation_id: UUID, deliveries: Sequence[Delivery]) -> Routes:
+    async def _routes(self, tx: Tx, organisation_id: UUID, deliveries: Sequence[Delivery]) -> Routes:
         carriers = await self._carriers.of(tx, organisation_id)
         hooks = any(d.channel is Channel.WEBHOOK for d in deliveries)
         endpoints = await self._carriers.endpoints(tx, organisation_id) if hooks else {}

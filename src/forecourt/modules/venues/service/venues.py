@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import Tx, constraint_of
-from forecourt.kernel.errors import Invalid, NotFound
+from forecourt.kernel.errors import FieldError, Invalid, NotFound
 from forecourt.kernel.events import emit
 from forecourt.kernel.http.decode import single
 from forecourt.kernel.ids import new_id
@@ -348,7 +348,7 @@ def _venue(organisation_id: UUID, venue_id: UUID, new: NewVenue, slug: str, phot
     return Venue(id=venue_id, organisation_id=organisation_id, version=1, **fields)
 
 
-def _venue_faults(venue: Venue, country: str) -> list[rules.FieldError]:
+def _venue_faults(venue: Venue, country: str) -> list[FieldError]:
     faults = rules.validate_timezone(venue.timezone) + rules.validate_hours(venue.opening_hours)
     return faults + rules.validate_region(country, venue.region)
 
