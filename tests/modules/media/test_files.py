@@ -362,7 +362,7 @@ async def test_objects_without_a_row_are_swept_and_rows_without_an_object_never_
     with pytest.raises(OSError, match="full"):
         await album.send(samples.picture(500, 500))
     assert len(album.objects()) == written
-    assert await album.sweep() == 0 or written  # others' things may be due; ours is not yet
+    await album.sweep()  # others' things may be due; ours is not yet
     assert len(album.objects()) == written
     album.clock.advance(2 * HOUR)
     assert await album.sweep() >= 1
