@@ -33,11 +33,15 @@ class Call(msgspec.Struct, frozen=True):
     token: str = ""
     body: bytes = b""
     method: str = "GET"
+    cookie: str = ""
+    accept: str = "application/json"
 
     def wire(self) -> bytes:
-        lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: {HOST}", "Accept: application/json"]
+        lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: {HOST}", f"Accept: {self.accept}"]
         if self.token:
             lines.append(f"Authorization: Bearer {self.token}")
+        if self.cookie:
+            lines.append(f"Cookie: {self.cookie}")
         if self.body or self.method == "POST":
             lines += ["Content-Type: application/json", f"Content-Length: {len(self.body)}"]
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + self.body
