@@ -349,10 +349,20 @@ def _monitor_faults(monitor: Manifest, manifests: list[Manifest]) -> Iterator[st
     if not chosen:
         yield "it selects nothing"
     for endpoint in monitor["endpoints"]:
-        if set(endpoint) != {"port", "path", "interval"} or endpoint["path"] != "/metrics":
+        if set(endpoint) - {"relabelings"} != {"port", "path", "interval"} or endpoint["path"] != "/metrics":
             yield f"{endpoint} is not what it reads"
+        if endpoint["port"] == "http" and not all(_asked_for(monitor, endpoint, service) for service in chosen):
+            yield "rules and dashboards would not find its job and role"
         for service in chosen:
             if service["metadata"]["labels"]["app.kubernetes.io/component"] == "gateway" and endpoint["port"] == "http":
                 yield "it asks at the people's door"
             if endpoint["port"] not in {port["name"] for port in service["spec"]["ports"]}:
                 yield f"{service['metadata']['name']} has no port {endpoint['port']}"
+
+
+def _asked_for(monitor: Manifest, endpoint: Manifest, service: Manifest) -> bool:
+    """Whether what is read from `service` is of the job `forecourt` and says its role, as deploy/observability has it."""
+    labels = service["metadata"]["labels"]
+    known = {"__meta_kubernetes_service_label_" + re.sub(r"[^A-Za-z0-9_]", "_", name): value for name, value in labels.items()}
+    told = {rule["targetLabel"]: [known.get(name) for name in rule["sourceLabels"]] for rule in endpoint.get("relabelings", [])}
+    return labels.get(monitor.get("jobLabel")) == "forecourt" and told.get("role") == [labels["app.kubernetes.io/component"]]

@@ -210,6 +210,13 @@ WRONG = [
     ),
     ("monitor.yaml", "port: internal, path", "port: metrics, path", "has no port metrics"),
     ("monitor.yaml", "operator: NotIn", "operator: In", "at the people's door"),
+    (
+        "monitor.yaml",
+        "jobLabel: app.kubernetes.io/name",
+        "jobLabel: app.kubernetes.io/instance",
+        "would not find its job and role",
+    ),
+    ("monitor.yaml", "service_label_app_kubernetes_io_component", "service_name", "would not find its job and role"),
 ]
 
 
