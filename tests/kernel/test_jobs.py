@@ -124,6 +124,24 @@ async def test_a_failing_job_is_tried_again_then_kept_for_replay(scratch: Scratc
     assert not await scratch.sql("select id from kernel.dead_job")
 
 
+async def test_a_job_is_late_until_somebody_is_at_it_and_again_when_that_worker_is_gone(scratch: Scratch) -> None:
+    told: list[tuple[int, bool]] = []
+
+    async def run(_: Context, __: Count) -> None:
+        for gone in (False, True):
+            if gone:
+                await scratch.sql("update kernel.job set heartbeat = now() - interval '1 minute'")
+            (age,) = await worker.ages()
+            told.append((age.due, age.oldest_s > 0))
+
+    worker = Worker(scratch.db, scratch.url, [JobHandler(COUNT, run)])
+    await add(scratch, 1, at=datetime.now(UTC) - timedelta(hours=1))
+    (before,) = await worker.ages()
+    assert before.due == 1 and before.oldest_s >= 3600
+    await worker.drain()
+    assert told == [(0, False), (1, True)]
+
+
 async def test_a_job_that_takes_too_long_is_stopped(scratch: Scratch) -> None:
     slow = JobKind("probe.slow", Count, timeout_s=0.05, attempts=1)
 

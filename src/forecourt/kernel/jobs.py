@@ -209,7 +209,10 @@ FORGET_STATISTICS = Statement("delete from kernel.job_statistics where created <
 
 
 class JobAge(msgspec.Struct, frozen=True):
-    """How one kind of job is doing. `oldest_s`: for how long the oldest due job has been due."""
+    """How one kind of job is doing. `due`: those that wait for a worker; one that a living worker is at does not wait.
+
+    `oldest_s`: for how long the oldest of them has been due.
+    """
 
     kind: str
     due: int
@@ -222,10 +225,11 @@ AGES = Query(
     JobAge,
     "select k.kind, coalesce(j.due, 0)::int, coalesce(j.later, 0)::int, coalesce(j.oldest_s, 0)::float8, coalesce(d.dead, 0)::int"
     " from (select entrypoint as kind from kernel.job union select kind from kernel.dead_job) k"
-    " left join (select entrypoint as kind, count(*) filter (where execute_after <= now()) as due,"
-    "  count(*) filter (where execute_after > now()) as later,"
-    "  extract(epoch from now() - min(execute_after) filter (where execute_after <= now())) as oldest_s"
-    "  from kernel.job group by entrypoint) j on j.kind = k.kind"
+    " left join (select w.kind, count(*) filter (where w.waits and w.at <= now()) as due,"
+    "  count(*) filter (where w.at > now()) as later,"
+    "  extract(epoch from now() - min(w.at) filter (where w.waits and w.at <= now())) as oldest_s"
+    "  from (select q.entrypoint as kind, q.execute_after as at,"
+    "   q.status = 'queued' or q.heartbeat < now() - $1::interval as waits from kernel.job q) w group by w.kind) j on j.kind = k.kind"
     " left join (select kind, count(*) as dead from kernel.dead_job group by kind) d on d.kind = k.kind"
     " order by k.kind",
 )
@@ -436,7 +440,7 @@ class Worker:
     async def ages(self) -> list[JobAge]:
         """How many jobs wait, and for how long, per kind. For metrics and health."""
         async with self._kernel.read(service_context("kernel.jobs")) as tx:
-            return await tx.all(AGES)
+            return await tx.all(AGES, HEARTBEAT_TIMEOUT)
 
     async def fire_schedules(self) -> None:
         """Enqueues the job of every schedule that is due. Of several workers one fires."""
