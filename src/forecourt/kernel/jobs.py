@@ -229,7 +229,8 @@ AGES = Query(
     "  count(*) filter (where w.at > now()) as later,"
     "  extract(epoch from now() - min(w.at) filter (where w.waits and w.at <= now())) as oldest_s"
     "  from (select q.entrypoint as kind, q.execute_after as at,"
-    "   q.status = 'queued' or q.heartbeat < now() - $1::interval as waits from kernel.job q) w group by w.kind) j on j.kind = k.kind"
+    "   q.status = 'queued' or q.heartbeat < now() - $1::interval as waits from kernel.job q) w"
+    "  group by w.kind) j on j.kind = k.kind"
     " left join (select kind, count(*) as dead from kernel.dead_job group by kind) d on d.kind = k.kind"
     " order by k.kind",
 )
