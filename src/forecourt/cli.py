@@ -598,17 +598,18 @@ def replay(
 
     async def again(house: House) -> None:
         from forecourt.kernel.events import replay as replay_events
-        from forecourt.kernel.jobs import replay_jobs
+        from forecourt.kernel.jobs import TIDY, replay_jobs
 
+        kinds = {h.kind.name for part in house.parts for h in part.handlers} | {TIDY.name}
         subscription = next((s for s in house.subscriptions if s.subscriber == what), None)
         if subscription is not None:
             handled, dead = await replay_events(house.database, subscription)
             out.print(f"{handled:,} events were handled, {dead:,} failed again.")
             still.append(dead)
-        elif any(h.kind.name == what for part in house.parts for h in part.handlers):
+        elif what in kinds:
             out.print(f"{await replay_jobs(house.database, kind=what):,} jobs are in the queue again.")
         else:
-            names = sorted({s.subscriber for s in house.subscriptions} | {h.kind.name for p in house.parts for h in p.handlers})
+            names = sorted({s.subscriber for s in house.subscriptions} | kinds)
             refuse(f"There is neither a subscriber nor a kind of job called {what}. There are {', '.join(names)}.")
 
     with engines(settings, _unheard) as running:

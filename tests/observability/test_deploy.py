@@ -363,6 +363,8 @@ async def test_what_was_set_aside_is_handled_again_by_a_command(
     (found, said), (unknown, words) = await asyncio.gather(replay(tallies.SUBSCRIBER), replay("nobody.knows"))
     assert (found, unknown) == (0, 1), said + words
     assert "1 events were handled, 0 failed again" in said and "There is neither a subscriber" in words
+    every = {*house.worker.kinds, *(s.subscriber for s in house.subscriptions)}
+    assert every <= set(re.findall(r"[a-z_]+\.[a-z_]+", words)), "what may be said instead"
     after = await told(client, house)
     assert after.value("event_dead_letters", subscriber=tallies.SUBSCRIBER) == 0
     assert (after.value("users_registered_total") or 0) >= (before.value("users_registered_total") or 0) + 1
