@@ -14,13 +14,14 @@ import msgspec
 
 from forecourt.kernel.db import Query, Statement
 from forecourt.kernel.events import registered_events
-from forecourt.kernel.http.operation import AccessKind, Api, Kind
+from forecourt.kernel.http.operation import AccessKind, Api, Kind, Operation
 from forecourt.kernel.jobs import JobKind
 from forecourt.layout import ROOT, migration_folders, module_names
 
 ROOMS = ("contract", "rules", "queries", "service", "http", "web", "live", "reactions", "jobs")
 LINTER_TIMEOUT_S = 120
 MODULES = "forecourt.modules."
+ONLY_IN_DEVELOPMENT = "/dev/"
 _BROKEN = re.compile(r"(forecourt\.[\w.]+:[\d,]+|pyproject\.toml): ")
 _TABLE = re.compile(r"create table (?:if not exists )?(\w+\.\w+)", re.IGNORECASE)
 
@@ -98,6 +99,17 @@ def every_api(base: type[Api] = Api) -> list[type[Api]]:
     for cls in base.__subclasses__():
         found += [cls, *every_api(cls)]
     return found
+
+
+def operations(*, production: bool) -> list[Operation]:
+    """Every operation of the whole house, whichever modules this process serves.
+
+    Each is described by its class: nothing is started, and the services behind it are not asked.
+    """
+    load()
+    ours = [api for api in every_api() if api.__module__.startswith("forecourt.")]  # tests have some of their own
+    found = [op for api in ours for op in api.__new__(api).operations()]
+    return [op for op in found if not (production and op.path.startswith(ONLY_IN_DEVELOPMENT))]
 
 
 def faults(rooms: list[Room]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from valkey.asyncio import Valkey
@@ -19,6 +19,7 @@ from forecourt.kernel.http.operation import PUBLIC, Api, Html, Operation, Raw, R
 from forecourt.kernel.http.reference import Chapter, chapters
 from forecourt.kernel.metrics import CONTENT_TYPE
 from forecourt.kernel.web.gallery import gallery
+from forecourt.layout import module_names
 from forecourt.realtime.document import with_socket
 from forecourt.status import CHECK_TIMEOUT_S, DATABASE, KEPT_S, VALKEY, Dependency, HouseStatus, Lookout, Readiness, took_ms
 
@@ -34,21 +35,43 @@ class Health(msgspec.Struct, frozen=True):
     status: str
 
 
+class Documents(NamedTuple):
+    """The API as programs and as people read it."""
+
+    openapi: bytes
+    chapters: list[Chapter]
+
+
 class SystemApi(Api):
     tag = "System"
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._openapi = b""
-        self._chapters: list[Chapter] = []
+        self._documents: Documents | None = None
+        self._reading = asyncio.Lock()
         modules = [part.name for part in house.parts]
         self._lookout = Lookout(modules, house.settings.topology.peers, self._readiness, house.peers, house.clock)
 
     def describe(self, operations: list[Operation]) -> None:
-        """Prepares the documents of everything that this process serves."""
+        """Prepares the documents, where this process serves all that they speak of."""
+        if {part.name for part in self._house.parts} == set(module_names()):
+            self._documents = self._described(operations)
+
+    def _described(self, operations: list[Operation]) -> Documents:
         doc = document(operations, version=VERSION, server=self._house.settings.http.public_url)
-        self._openapi = msgspec.json.encode(doc)
-        self._chapters = chapters(doc)
+        return Documents(msgspec.json.encode(doc), chapters(doc))
+
+    async def _whole(self) -> Documents:
+        """The documents of the whole house. A process that serves a part of it reads the rest's declarations when it is asked."""
+        async with self._reading:
+            if self._documents is None:
+                self._documents = await asyncio.to_thread(self._read)
+        return self._documents
+
+    def _read(self) -> Documents:
+        from forecourt import survey
+
+        return self._described(survey.operations(production=self._house.settings.production))
 
     @get("/livez", access=PUBLIC)
     async def alive(self) -> Health:
@@ -103,13 +126,14 @@ class SystemApi(Api):
     @get("/openapi.json", access=PUBLIC)
     async def openapi(self) -> Raw:
         """This document."""
-        return Raw(self._openapi, "application/json", headers={"Cache-Control": "max-age=60"})
+        return Raw((await self._whole()).openapi, "application/json", headers={"Cache-Control": "max-age=60"})
 
     @get("/asyncapi.json", access=PUBLIC)
     async def asyncapi(self) -> Raw:
         """The events of the house and the frames of its socket, as an AsyncAPI document."""
         from forecourt.wiring import topics
 
+        await self._whole()  # events are known once their module has been read
         doc = with_socket(asyncapi(VERSION), topics(self._house), self._house.settings.http.public_url)
         return Raw(msgspec.json.encode(doc), "application/json", headers={"Cache-Control": "max-age=60"})
 
@@ -142,19 +166,20 @@ class SystemApi(Api):
     @page("/docs")
     async def docs(self, visit: Visit) -> Html:
         """The API for readers: conventions and chapters."""
-        return self._reference(visit, None)
+        return self._reference(visit, await self._whole(), None)
 
     @page("/docs/{slug}")
     async def docs_chapter(self, visit: Visit, slug: str) -> Html:
         """One chapter of the API."""
-        found = next((c for c in self._chapters if c.slug == slug), None)
+        known = await self._whole()
+        found = next((c for c in known.chapters if c.slug == slug), None)
         if found is None:
             raise NotFound
-        return self._reference(visit, found)
+        return self._reference(visit, known, found)
 
-    def _reference(self, visit: Visit, chapter: Chapter | None) -> Html:
+    def _reference(self, visit: Visit, known: Documents, chapter: Chapter | None) -> Html:
         server = self._house.settings.http.public_url
-        return self._house.surroundings.page("docs/api.html", visit, chapters=self._chapters, chapter=chapter, server=server)
+        return self._house.surroundings.page("docs/api.html", visit, chapters=known.chapters, chapter=chapter, server=server)
 
     @page("/dev/ui")
     async def gallery(self, visit: Visit) -> Html:

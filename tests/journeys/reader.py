@@ -10,16 +10,20 @@ from typing import Any, Self
 import httpx
 from tests.journeys.world import PASSWORD, Person
 
+from forecourt.app import House
+
 
 class Reader:
     """One person's browser at the house. Redirects are followed by hand, so that a test sees them."""
 
-    def __init__(self, app: Any) -> None:
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        self.http = httpx.AsyncClient(
-            transport=transport, base_url="http://house.test", timeout=30, headers={"Accept": "text/html"}
-        )
+    def __init__(self, door: httpx.AsyncBaseTransport) -> None:
+        self.http = httpx.AsyncClient(transport=door, base_url="http://house.test", timeout=30, headers={"Accept": "text/html"})
         self.csrf = ""
+
+    @classmethod
+    def at(cls, house: House) -> Self:
+        """In the house itself, without a network."""
+        return cls(httpx.ASGITransport(app=house.app, raise_app_exceptions=False))  # type: ignore[arg-type]
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from tests.journeys.reader import Reader, hidden, said_at, text, toast
 from tests.journeys.test_chat import group
@@ -18,14 +19,14 @@ from forecourt.modules.booking.contract import BookingTopics
 
 
 @pytest.fixture
-async def reader(house: House) -> AsyncIterator[Reader]:
-    async with Reader(house.app) as reader:
+async def reader(door: httpx.AsyncBaseTransport) -> AsyncIterator[Reader]:
+    async with Reader(door) as reader:
         yield reader
 
 
 @pytest.fixture
-async def other(house: House) -> AsyncIterator[Reader]:
-    async with Reader(house.app) as other:
+async def other(door: httpx.AsyncBaseTransport) -> AsyncIterator[Reader]:
+    async with Reader(door) as other:
         yield other
 
 

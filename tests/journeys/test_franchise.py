@@ -102,10 +102,11 @@ async def test_children_are_seen_by_their_own_parents_staff_alone(world: World, 
     assert own.name == "Riverside"
 
 
-async def test_the_page_of_a_franchise_is_there_in_three_languages(world: World, admin: Person, house: House) -> None:
+async def test_the_page_of_a_franchise_is_there_in_three_languages(
+    world: World, admin: Person, door: httpx.AsyncBaseTransport
+) -> None:
     parent, child = [await world.club(courts=0, zone="UTC") for _ in range(2)]
-    transport = httpx.ASGITransport(app=house.app, raise_app_exceptions=False)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://house.test", timeout=30) as browser:
+    async with httpx.AsyncClient(transport=door, base_url="http://house.test", timeout=30) as browser:
         form = await browser.get("/sign-in")
         token = form.text.split('name="csrf_token" value="')[1].split('"')[0]
         sent = {"email": parent.owner.email, "password": PASSWORD, "csrf_token": token}

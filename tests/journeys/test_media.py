@@ -278,6 +278,7 @@ async def test_a_document_is_saved_and_not_shown_in_the_place_of_a_page(world: W
 async def test_what_happened_to_a_photo_is_in_the_record(world: World, house: House) -> None:
     club = await world.club()
     photo = await photo_of(club, house, samples.picture())
-    await house.dispatcher.drain()
-    entries = (await club.owner.get(f"/v1/orgs/{club.id}/audit", action="media.attached")).json()["items"]
+    async with asyncio.timeout(30):
+        while not (entries := (await club.owner.get(f"/v1/orgs/{club.id}/audit", action="media.attached")).json()["items"]):
+            await asyncio.sleep(0.05)
     assert [e["details"]["media_ids"] for e in entries] == [[photo["id"]]]

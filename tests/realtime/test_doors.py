@@ -65,7 +65,7 @@ async def test_a_bad_token_is_4401_and_silence_is_4408(node: Node, ada: Person, 
 
 
 async def test_a_page_of_ours_is_let_in_by_its_session_and_no_other_page_is(node: Node, house: House, ada: Person) -> None:
-    async with Reader(house.app) as reader:
+    async with Reader.at(house) as reader:
         await reader.sign_in(ada)
         cookie = reader.http.cookies["fc_session"]
     session = {"Cookie": f"other=1; fc_session={cookie}"}

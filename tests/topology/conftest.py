@@ -11,10 +11,11 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.conftest import as_user, clone, drop
-from tests.journeys.conftest import Server, environ_for
+from tests.journeys.conftest import Server, environ_for, settings_for
 from tests.journeys.world import World
 from tests.observability.conftest import Collector, collector  # noqa: F401 - a fixture
 
+from forecourt.app import Addresses, House
 from forecourt.gateway.routes import Route, routing_table
 from forecourt.kernel.migrate import APP_ROLE
 from forecourt.wiring import MODULES
@@ -37,8 +38,10 @@ class ByRoute(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         home = httpx.URL(self.home(request.url.path))
-        request.url = request.url.copy_with(scheme=home.scheme, host=home.host, port=home.port)
-        return await self._wire.handle_async_request(request)
+        url = request.url.copy_with(scheme=home.scheme, host=home.host, port=home.port)
+        # Another request: whose cookies they are goes by the address that was asked for.
+        there = httpx.Request(request.method, url, headers=request.headers, stream=request.stream, extensions=request.extensions)
+        return await self._wire.handle_async_request(there)
 
     async def aclose(self) -> None:
         await self._wire.aclose()
@@ -48,6 +51,7 @@ class SplitHouse:
     """A server and a worker for each group of modules; each knows the others by FORECOURT_PEERS only."""
 
     def __init__(self, groups: Sequence[Sequence[str]], environ: dict[str, str], data: Path) -> None:
+        self.database_url, self.admin_url = environ["DATABASE_URL"], environ["DATABASE_ADMIN_URL"]
         self.servers = [Server(dict(environ), data / f"{group[0]}.log") for group in groups]
         self.homes = {module: s.url for group, s in zip(groups, self.servers, strict=True) for module in group}
         for group, server in zip(groups, self.servers, strict=True):
@@ -91,10 +95,32 @@ async def split_house(
 
 
 @pytest.fixture(scope="session")
-async def client(split_house: SplitHouse) -> AsyncIterator[httpx.AsyncClient]:
-    transport = ByRoute(routing_table(), split_house.homes, split_house.servers[0].url)
-    async with httpx.AsyncClient(transport=transport, base_url="http://house.test", timeout=30) as client:
+async def door(split_house: SplitHouse) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    door = ByRoute(routing_table(), split_house.homes, split_house.servers[0].url)
+    yield door
+    await door.aclose()
+
+
+@pytest.fixture(scope="session")
+async def client(door: httpx.AsyncBaseTransport) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=door, base_url="http://house.test", timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+async def house(split_house: SplitHouse, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """For journeys that ask modules directly: one more process, with accounts alone; all else it asks for over the network."""
+    peers = ",".join(f"{module}={url}" for module, url in split_house.homes.items() if module != "identity")
+    told = {"FORECOURT_MODULES": "identity", "FORECOURT_PEERS": peers, "FORECOURT_CONTRACT_KEYS": KEYS}
+    settings = settings_for(tmp_path_factory.mktemp("asking"), **told)
+    house = await House.open(settings, Addresses(split_house.database_url, valkey_url))
+    yield house
+    await house.close()
+
+
+@pytest.fixture(scope="session")
+def house_admin_url(split_house: SplitHouse) -> str:
+    return split_house.admin_url
 
 
 @pytest.fixture

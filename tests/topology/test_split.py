@@ -22,6 +22,7 @@ from tests.topology.conftest import SplitHouse
 from forecourt.gateway.routes import routing_table
 from forecourt.process import SET_UP_WRONGLY
 from forecourt.wiring import MODULES
+from tools.clients.source import read_document
 
 pytestmark = [pytest.mark.xdist_group("split"), pytest.mark.slow]
 """One worker starts the processes."""
@@ -48,6 +49,17 @@ async def test_what_happens_in_one_process_is_in_the_records_of_another(world: W
             if any(booking["id"] in str(entry) for entry in trail):
                 break
             await asyncio.sleep(0.05)
+
+
+async def test_every_process_tells_of_the_whole_house(split_house: SplitHouse) -> None:
+    whole = read_document()["paths"].keys()
+    async with httpx.AsyncClient(timeout=30) as client:
+        for server in split_house.servers:
+            told = (await client.get(f"{server.url}/openapi.json")).json()["paths"]
+            assert {path for path in told if not path.startswith("/dev/")} == whole
+            events = (await client.get(f"{server.url}/asyncapi.json")).json()["channels"]
+            assert {"room", "booking", "inbox"} <= events.keys() or len(events) > 40, sorted(events)
+            assert (await client.get(f"{server.url}/docs/booking", headers={"Accept": "text/html"})).status_code == 200
 
 
 async def test_one_trace_runs_through_every_process(world: World, collector: Collector) -> None:

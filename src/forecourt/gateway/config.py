@@ -38,6 +38,8 @@ ROUTES, PATTERNS, KEYS = "routes.map", "patterns.map", "keys"
 SOCKET_PATH = "/v1/socket"
 BACKEND = "s_"
 """Before a service's name in HAProxy's."""
+NOWHERE = "255.255.255.255"
+"""The address of a name that nobody knows yet: nothing connects to it, and that is known at once."""
 SAFE_METHODS = "GET HEAD OPTIONS"
 _KEY_ID = re.compile(r"^[A-Za-z0-9_-]{1,80}$")
 _COMPRESSIBLE = (
@@ -430,8 +432,8 @@ def _backend(plan: Plan, service: Service, weights: Mapping[str, int] | None) ->
         for place, url in enumerate(urls, 1):
             at = server_at(url)
             # A name that nobody knows yet is no reason not to start. HAProxy's own resolver does not know of search domains, such
-            # as those of a cluster: names are followed by our supervision.
-            looked_up = "" if at.numeric else " init-addr last,libc,none"
+            # as those of a cluster: names are followed by our supervision, which can change an address but not give a first one.
+            looked_up = "" if at.numeric else f" init-addr last,libc,{NOWHERE}"
             lines.append(f"server {version}.{place} {at} weight {weighs[version]}{looked_up}")
     return _section(f"backend {BACKEND}{service.name}", lines)
 

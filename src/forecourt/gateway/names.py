@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 
 import structlog
 
+from forecourt.engines import EngineError
 from forecourt.gateway.config import BACKEND
 from forecourt.gateway.plan import Endpoint, Plan, server_at
 from forecourt.gateway.runtime import Runtime
 
 LOOK_UP_LIMIT_S = 2.0
+TAKEN = re.compile(r"changed from|no need to change")
 
 log = structlog.get_logger("forecourt.gateway")
 
@@ -51,8 +54,10 @@ class Names:
             # One of several is as good as another, so the one it has stays for as long as it is one of them.
             if addresses and self._told.get(server) not in addresses:
                 said = await self._runtime.command(f"set server {server} addr {addresses[0]} port {at.port}")
+                if not TAKEN.search(said):
+                    raise EngineError(f"HAProxy did not take {addresses[0]} for {server}: {said}", "Restart the gateway.")
                 self._told[server] = addresses[0]
-                log.info("gateway_name_followed", server=server, address=addresses[0], said=said)
+                log.info("gateway_name_followed", server=server, address=addresses[0])
 
 
 def _named(plan: Plan) -> Iterator[tuple[str, Endpoint]]:

@@ -135,7 +135,8 @@ class JobBuffer:
 def enqueue(tx: Tx, kind: JobKind[P], payload: P, *, at: datetime | None = None, key: str | None = None) -> None:
     """Adds a job that exists if and only if `tx` commits, and runs at `at` or soon.
 
-    While a job with the same `key` waits or runs, another is not added.
+    While a job with the same `key` waits or runs, another is not added. So a key is for work that need not be done again, not
+    for "look at it again": the one that runs may have looked already.
     """
     headers = msgspec.json.encode(Headers(tx.context.organisation_id, tx.context.trace_id, telemetry.here())).decode()
     tx.buffer(JobBuffer).add(kind.name, msgspec.json.encode(payload), headers, f"{kind.name} {key}" if key else None, at)

@@ -28,13 +28,13 @@ def at(hour: int, minute: int = 0) -> str:
 
 @pytest.fixture
 async def reader(house: House) -> AsyncIterator[Reader]:
-    async with Reader(house.app) as reader:
+    async with Reader.at(house) as reader:
         yield reader
 
 
 @pytest.fixture
 async def rival(house: House) -> AsyncIterator[Reader]:
-    async with Reader(house.app) as rival:
+    async with Reader.at(house) as rival:
         yield rival
 
 
@@ -164,7 +164,7 @@ async def test_looking_at_the_last_page_holds_nothing(
 
 async def test_one_of_many_who_press_at_once_wins_and_the_others_see_what_is_free(house: House, world: World, club: Club) -> None:
     people = [await world.person(f"P{i}") for i in range(6)]
-    readers = [Reader(house.app) for _ in people]
+    readers = [Reader.at(house) for _ in people]
     for reader, person in zip(readers, people, strict=True):
         await reader.sign_in(person)
     answers = await asyncio.gather(*(r.send("/book", **wish(club)) for r in readers))

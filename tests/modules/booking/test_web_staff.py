@@ -22,7 +22,7 @@ DAY = (datetime.now(UTC) + timedelta(days=3)).date()
 
 @pytest.fixture
 async def reader(house: House) -> AsyncIterator[Reader]:  # noqa: F811
-    async with Reader(house.app) as reader:
+    async with Reader.at(house) as reader:
         yield reader
 
 
@@ -204,7 +204,7 @@ async def test_a_new_booking_is_taken_back_by_who_made_it_and_by_nobody_else(
     ada = await world.person("Ada")
     added = await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": ada.id, "role": "agent"})
     assert added.status_code == 201, added.text
-    async with Reader(house.app) as other:
+    async with Reader.at(house) as other:
         await other.sign_in(ada)
         assert (await other.send(undo_of(page))).status_code == 409
     gone = await desk.follow(await desk.send(undo_of(page)))
@@ -256,7 +256,7 @@ async def test_who_only_looks_is_offered_nothing_and_may_do_nothing(
     vera = await world.person("Vera")
     added = await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": vera.id, "role": "viewer"})
     assert added.status_code == 201, added.text
-    async with Reader(house.app) as viewer:
+    async with Reader.at(house) as viewer:
         await viewer.sign_in(vera)
         seen = await viewer.look(f"{sheet(club)}&booking={booking}")
         assert len(blocks(seen)) == 1
@@ -275,7 +275,7 @@ async def test_another_organisations_day_and_bookings_are_not_there(
 ) -> None:
     _, booking = await book(desk, club)
     rival = await world.club()
-    async with Reader(house.app) as other:
+    async with Reader.at(house) as other:
         await other.sign_in(rival.owner)
         assert (await other.look(f"/orgs/{rival.id}/day?venue_id={club.venue}&date={DAY}")).status_code == 404
         assert (await other.look(f"/orgs/{rival.id}/day?booking={booking}")).status_code == 404

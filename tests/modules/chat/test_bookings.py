@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from tests.modules.chat.conftest import Town, id_of
 
-from forecourt.kernel.context import service_context
+from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.db import Database
 from forecourt.kernel.errors import NotFound
 from forecourt.modules.booking.contract import BookingStatus
 from forecourt.modules.chat.contract import FixedMembership, RoomArchived, RoomRole
@@ -54,6 +56,39 @@ async def test_a_cancelled_booking_s_room_can_be_read_only(town: Town) -> None:
     with pytest.raises(RoomArchived):
         await town.say(town.ben, room, "Pity")
     assert (await town.chat.look(town.ben, room)).archived
+
+
+async def test_who_looked_before_the_booking_was_cancelled_and_writes_afterwards_does_not_bring_the_room_back(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organisation = uuid4()
+    booking = town.books.put(organisation, town.ada, town.ben)
+    book, meanwhile = town.books.book, [True]
+
+    async def slowly(ctx: Context, venue_id: UUID) -> Any:
+        """Between the look at the booking and what is written of it."""
+        if meanwhile and meanwhile.pop():
+            town.books.become(booking, BookingStatus.CANCELLED)
+            await seat(town, booking, organisation)
+        return await book(ctx, venue_id)
+
+    await seat(town, booking, organisation)
+    monkeypatch.setattr(town.books, "book", slowly)
+    await seat(town, booking, organisation)
+    assert not meanwhile, "or nothing came between"
+    assert (await town.chat.look(town.ben, room_of_booking(booking))).archived
+
+
+async def test_each_change_of_a_booking_has_a_job_of_its_own(town: Town, db: Database) -> None:
+    """One that runs may have looked already: a change that found it running would be lost."""
+    booking = uuid4()
+    for _ in range(2):
+        async with db.module("chat").tx(service_context("tests", uuid4())) as tx:
+            town.chat.seat_later(tx, booking)
+    async with db.module("kernel").read(service_context("tests")) as tx:
+        sql = "select count(*) from kernel.job where convert_from(payload, 'utf8') like $1"
+        found = await tx.connection.fetchval(sql, f"%{booking}%")
+    assert found == 2
 
 
 async def test_a_booking_of_one_has_no_room(town: Town) -> None:

@@ -16,13 +16,13 @@ from forecourt.app import House
 
 @pytest.fixture
 async def reader(house: House) -> AsyncIterator[Reader]:  # noqa: F811
-    async with Reader(house.app) as reader:
+    async with Reader.at(house) as reader:
         yield reader
 
 
 @pytest.fixture
 async def other(house: House) -> AsyncIterator[Reader]:  # noqa: F811
-    async with Reader(house.app) as other:
+    async with Reader.at(house) as other:
         yield other
 
 

@@ -24,7 +24,7 @@ async def ada(client: httpx.AsyncClient) -> Person:
 
 @pytest.fixture(scope="module")
 async def reader(house: House, ada: Person) -> AsyncIterator[Reader]:
-    async with Reader(house.app) as reader:
+    async with Reader.at(house) as reader:
         await reader.sign_in(ada)
         await reader.look("/account/profile")
         yield reader
@@ -57,14 +57,14 @@ async def test_what_is_kept_is_there_again_and_others_see_what_the_owner_shows(
     mine = (await reader.http.get(f"/people/@{handle}")).text
     assert "Likes &lt;b&gt;walls&lt;/b&gt;" in mine
     assert "Level 3.5" in mine
-    async with Reader(house.app) as stranger:
+    async with Reader.at(house) as stranger:
         seen = (await stranger.look(f"/people/{ada.id}")).text
         assert "Lahore" in seen
         assert "Padel" in seen
         assert "Left-handed" not in seen
         assert "Likes to play" not in seen
     other = await world.person("Rida")
-    async with Reader(house.app) as member:
+    async with Reader.at(house) as member:
         await member.sign_in(other)
         seen = (await member.look(f"/people/{ada.id}")).text
         assert "18:30–20:00" in seen
@@ -98,7 +98,7 @@ async def test_a_handle_of_somebody_else_is_refused_at_its_field(reader: Reader,
     handle = f"taken_{ada.id.replace('-', '')[-12:]}"
     assert (await keep(reader, handle=handle)).status_code == 303
     other = await world.person("Rida")
-    async with Reader(house.app) as second:
+    async with Reader.at(house) as second:
         await second.sign_in(other)
         await second.look("/account/profile")
         answer = await keep(second, handle=handle.upper())
@@ -120,7 +120,7 @@ async def test_a_photo_is_shown_replaced_and_removed(reader: Reader, ada: Person
     first = photos((await reader.look(f"/people/{ada.id}")).text)
     assert (await reader.http.get(first)).status_code == 200
     assert (await keep(reader, ("me.png", picture(300, 300), "image/png"))).status_code == 303
-    async with Reader(house.app) as stranger:
+    async with Reader.at(house) as stranger:
         second = photos((await stranger.look(f"/people/{ada.id}")).text)
         assert second != first
         assert (await stranger.http.get(second)).status_code == 200

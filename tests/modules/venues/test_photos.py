@@ -25,7 +25,7 @@ async def club(world: World) -> Club:  # noqa: F811
 @pytest.fixture
 async def desk(house: House, club: Club) -> AsyncIterator[Reader]:  # noqa: F811
     """The owner, signed in."""
-    async with Reader(house.app) as reader:
+    async with Reader.at(house) as reader:
         await reader.sign_in(club.owner)
         yield reader
 

@@ -34,7 +34,7 @@ class Far:
 
 @pytest.fixture
 async def reader(house: House) -> AsyncIterator[Reader]:
-    async with Reader(house.app) as reader:
+    async with Reader.at(house) as reader:
         yield reader
 
 

@@ -15,7 +15,7 @@ from forecourt.app import House
 
 @pytest.fixture
 async def reader(house: House) -> AsyncIterator[Reader]:  # noqa: F811
-    async with Reader(house.app) as reader:
+    async with Reader.at(house) as reader:
         yield reader
 
 

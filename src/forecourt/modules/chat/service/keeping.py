@@ -56,20 +56,33 @@ class Keeping(Membership, Attaching):
     # --- the rooms of bookings
 
     def seat_later(self, tx: Tx, booking_id: UUID) -> None:
-        """With the transaction: the booking's room is made to fit the booking. Asked again, once is enough."""
-        enqueue(tx, SEAT_PARTY, SeatParty(booking_id), key=f"seat {booking_id}")
+        """With the transaction: the booking's room is made to fit the booking.
+
+        Each change has its job: one that is running may have looked at the booking before this change.
+        """
+        enqueue(tx, SEAT_PARTY, SeatParty(booking_id))
 
     async def seat_party(self, ctx: Context, booking_id: UUID) -> None:
         """Who is of a booking's party is in its room, as long as the booking stands; a party of one has none.
 
-        Looks at the booking as it is, so it may run late, twice, or in any order.
+        Looks at the booking as it is, so it may run late, twice, in any order, or beside another: who looked first may write
+        last, and so looks again afterwards.
         """
+        seen = await self._look(ctx, booking_id)
+        while seen is not None:
+            await self._fit(ctx, *seen)
+            before, seen = seen, await self._look(ctx, booking_id)
+            if seen is not None and _fits(*seen) == _fits(*before):
+                return
+
+    async def _look(self, ctx: Context, booking_id: UUID) -> tuple[BookingOut, list[UUID]] | None:
         try:
-            booking = await self.bookings.booking(ctx, booking_id)
-            party = await self.bookings.party(ctx, booking_id)
+            return await self.bookings.booking(ctx, booking_id), await self.bookings.party(ctx, booking_id)
         except NotFound:
-            return
-        room_id = room_of_booking(booking_id)
+            return None
+
+    async def _fit(self, ctx: Context, booking: BookingOut, party: list[UUID]) -> None:
+        room_id = room_of_booking(booking.id)
         name = await self._name(ctx, booking)
         if booking.status in TALKING and len(party) > 1:
             await self._make_room(ctx, room_id, booking, name)
@@ -162,3 +175,8 @@ class Keeping(Membership, Attaching):
                 turn.tell("history.trimmed", Trimmed(gone[-1].seq + 1))
             more = len(gone) == MESSAGES_AT_ONCE
             await queries.set_tidy_at(turn.tx, room_id, now if more else now + TIDIED_EVERY)
+
+
+def _fits(booking: BookingOut, party: list[UUID]) -> tuple[object, ...]:
+    """What of a booking its room follows."""
+    return booking.status, booking.resource_id, booking.local_start, party
