@@ -109,6 +109,7 @@ class Bookkeeper:
             else:
                 self._charge(b)
         self._gifts()
+        self._stock_tom()
         return self.books
 
     # --- charging
@@ -165,6 +166,13 @@ class Bookkeeper:
                         account_id, "granted", WELCOME[self._currency], "With thanks from the house", at, timedelta(days=9)
                     )
                 )
+
+    def _stock_tom(self) -> None:
+        """The tours of the READMEs have him pay with credits in London, whatever he has spent before."""
+        if self._currency == "GBP":
+            tom, at = self._world.person("tom@example.org").id, self._world.now - timedelta(minutes=5)
+            pack = self._give(tom, "purchased", PACKS[self._currency], "Credit pack", at, timedelta(days=365))
+            self._wallets.setdefault(tom, []).append(pack)
 
     # --- giving back
 
