@@ -16,7 +16,7 @@ from tests.journeys.conftest import Server
 from tests.journeys.world import World
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 12
+EXAMPLES = 8
 # A part of an upload is bytes like any others.
 schemathesis.serializer.alias(["application/offset+octet-stream"], "application/octet-stream")
 

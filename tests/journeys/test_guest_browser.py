@@ -211,12 +211,11 @@ async def test_the_clock_of_a_hold_runs_down_and_ends_with_a_way_back(guests: Gu
 async def test_a_phone_shows_times_first_and_never_scrolls_sideways(
     guests: Guests, town: World, club: Club, width: int, locale: str
 ) -> None:
-    ada = await town.person("Ada")
+    tab = await guests.open("/", who=await town.person("Ada"), width=width, locale=locale)
     for path in ("/", "/discover", f"/venues/{club.venue}?date={TOMORROW}", choice(club), "/bookings", "/credits"):
-        tab = await guests.open(path, who=ada, width=width, locale=locale)
+        await tab.goto(path)
         wide = await tab.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, path
-        await tab.context.close()
 
 
 async def test_on_a_phone_a_time_then_a_place_then_one_line_to_hold(guests: Guests, town: World, club: Club) -> None:
