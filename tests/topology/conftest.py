@@ -1,21 +1,25 @@
-"""One house in several processes, reached through the routing table as a gateway reaches it."""
+"""One house in several processes behind a gateway."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
 from tests.conftest import as_user, clone, drop
+from tests.gateway.conftest import free_port
 from tests.journeys.conftest import Server, environ_for, settings_for
 from tests.journeys.world import World
 from tests.observability.conftest import Collector, collector  # noqa: F401 - a fixture
 
 from forecourt.app import Addresses, House
+from forecourt.gateway.haproxy import Gateway
+from forecourt.gateway.plan import Health, Limits, Plan, Service
 from forecourt.gateway.routes import Route, routing_table
 from forecourt.kernel.migrate import APP_ROLE
 from forecourt.wiring import MODULES
@@ -25,19 +29,15 @@ GUESTS = ("identity", "people", "notifications")
 COURTS = ("venues", "booking", "payments")
 
 
-class ByRoute(httpx.AsyncBaseTransport):
-    """Hands each request to the process that answers its path, as a gateway would; the rest to the first."""
+class Way(httpx.AsyncBaseTransport):
+    """Hands each request to the address that `home` says for its path."""
 
-    def __init__(self, routes: Sequence[Route], homes: dict[str, str], first: str) -> None:
-        self._routes = [(re.compile(route.pattern), homes[route.module]) for route in routes]
-        self._first = first
+    def __init__(self, home: Callable[[str], str]) -> None:
+        self._home = home
         self._wire = httpx.AsyncHTTPTransport()
 
-    def home(self, path: str) -> str:
-        return next((home for pattern, home in self._routes if pattern.fullmatch(path)), self._first)
-
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        home = httpx.URL(self.home(request.url.path))
+        home = httpx.URL(self._home(request.url.path))
         url = request.url.copy_with(scheme=home.scheme, host=home.host, port=home.port)
         # Another request: whose cookies they are goes by the address that was asked for.
         there = httpx.Request(request.method, url, headers=request.headers, stream=request.stream, extensions=request.extensions)
@@ -47,10 +47,17 @@ class ByRoute(httpx.AsyncBaseTransport):
         await self._wire.aclose()
 
 
+def by_route(routes: Sequence[Route], homes: dict[str, str], first: str) -> Callable[[str], str]:
+    """The process that answers a path, as a gateway would find it; the rest is the first one's."""
+    compiled = [(re.compile(route.pattern), homes[route.module]) for route in routes]
+    return lambda path: next((home for pattern, home in compiled if pattern.fullmatch(path)), first)
+
+
 class SplitHouse:
     """A server and a worker for each group of modules; each knows the others by FORECOURT_PEERS only."""
 
     def __init__(self, groups: Sequence[Sequence[str]], environ: dict[str, str], data: Path) -> None:
+        self.groups = groups
         self.database_url, self.admin_url = environ["DATABASE_URL"], environ["DATABASE_ADMIN_URL"]
         self.servers = [Server(dict(environ), data / f"{group[0]}.log") for group in groups]
         self.homes = {module: s.url for group, s in zip(groups, self.servers, strict=True) for module in group}
@@ -95,10 +102,30 @@ async def split_house(
 
 
 @pytest.fixture(scope="session")
-async def door(split_house: SplitHouse) -> AsyncIterator[httpx.AsyncBaseTransport]:
-    door = ByRoute(routing_table(), split_house.homes, split_house.servers[0].url)
-    yield door
-    await door.aclose()
+async def door(split_house: SplitHouse, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    """The gateway. Where there is no HAProxy, the routing table is followed as it would."""
+    if shutil.which("haproxy") is None:
+        way = Way(by_route(routing_table(), split_house.homes, split_house.servers[0].url))
+        yield way
+        await way.aclose()
+        return
+    at = f"127.0.0.1:{free_port()}"
+    plan = Plan(
+        services=tuple(Service(g[0], tuple(g), {"v1": (split_house.homes[g[0]],)}) for g in split_house.groups),
+        listen=(at,),
+        internal=f"127.0.0.1:{free_port()}",
+        limits=Limits(requests_per_address=1_000_000, requests_per_account=1_000_000),
+        health=Health(every_ms=500),
+    )
+    folder = tmp_path_factory.mktemp("gateway")
+    async with Gateway(plan.checked(), folder, output=folder / "log") as gateway:
+        async with asyncio.timeout(60):
+            for group in split_house.groups:
+                while (await gateway.runtime.shares(group[0]))[0].servers[0].status != "UP":
+                    await asyncio.sleep(0.05)
+        way = Way(lambda path: f"http://{at}")
+        yield way
+        await way.aclose()
 
 
 @pytest.fixture(scope="session")

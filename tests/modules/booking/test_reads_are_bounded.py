@@ -39,7 +39,16 @@ async def old_club(world: Any) -> Any:
     return world
 
 
-async def rows_read(world: Any, sql: str, *args: object) -> int:
+class RowsRead(int):
+    """A number that says where it comes from when it is too large."""
+
+    plan: object = None
+
+    def __repr__(self) -> str:
+        return f"{int(self)} rows read by {json.dumps(self.plan)}"
+
+
+async def rows_read(world: Any, sql: str, *args: object) -> RowsRead:
     """Rows that the statement's scans looked at, whether or not they were of use. Under row security, with the general plan."""
     about = world.guest.within(world.organisation_id)
     async with world.db.module("booking").tx(about) as tx:
@@ -47,7 +56,10 @@ async def rows_read(world: Any, sql: str, *args: object) -> int:
         # A table of a few thousand rows may well be read whole: what is asked here is how an index would be read.
         await tx.connection.execute("set local enable_seqscan = off")
         found = await tx.connection.fetchval(f"explain (analyze, format json, timing off) {sql}", *args)
-    return _scanned(json.loads(found)[0]["Plan"])
+    plan = json.loads(found)[0]["Plan"]
+    read = RowsRead(_scanned(plan))
+    read.plan = plan
+    return read
 
 
 def _scanned(node: dict[str, Any]) -> int:

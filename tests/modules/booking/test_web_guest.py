@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, hidden, text, toast
 from tests.journeys.world import Club, Person, World
 

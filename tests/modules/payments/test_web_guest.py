@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, text
 from tests.journeys.world import World, at
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader
 from tests.journeys.world import Person, World
 from tests.modules.media.samples import photo_with_a_place, picture, png_that_says

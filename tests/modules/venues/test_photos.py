@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, said_at, text, toast
 from tests.journeys.world import Club, Person, World
 from tests.modules.media import samples

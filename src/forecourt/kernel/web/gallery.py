@@ -328,10 +328,10 @@ def _day(now: datetime) -> DaySheetView:
 
 def _needs() -> tuple[Need, ...]:
     return (
-        Need("Court 1", "12 min over, next party here", "?", "no_show", "clock"),
-        Need("Saad Mirza", "owes Rs 5,250, in 18 min", "?", "hold", "wallet"),
-        Need("2", "requests", "?", "pending_approval", "check"),
-        Need("3", "waiting for 20:00", "?", "upcoming", "users"),
+        Need("Court 1", "Court 1 12 min over, next party here", "?", "no_show", "clock"),
+        Need("Saad Mirza", "Saad Mirza owes Rs 5,250, in 18 min", "?", "hold", "wallet"),
+        Need("2", "2 requests", "?", "pending_approval", "check"),
+        Need("3", "3 waiting for 20:00", "?", "upcoming", "users"),
     )
 
 

@@ -290,7 +290,7 @@ class DaySheetView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Need(msgspec.Struct, frozen=True):
-    """One entry of the strip that says what wants somebody now. `strong` begins the sentence."""
+    """One entry of the strip that says what wants somebody now. `strong` is the part of the sentence `text` that stands out."""
 
     strong: str
     text: str

@@ -70,7 +70,7 @@ class Sheet {
     l.drop.dataset.at = l.at;
     l.drop.dataset.len = l.len;
     column.append(l.drop);
-    const where = `${column.ariaLabel}, ${this.clock(l.at).text}`;
+    const where = this.day.dataset.saidAt.replace("__place__", () => column.ariaLabel).replace("__time__", this.clock(l.at).text);
     l.flag.textContent = where;
     l.drop.textContent = "";
     l.drop.removeAttribute("data-bad");
