@@ -218,6 +218,25 @@ async def test_a_client_that_leaves_while_it_sends_has_sent_nothing(desk: Desk) 
     assert sent[1]["body"] == b"2"
 
 
+async def test_a_client_that_left_before_its_body_was_read_has_asked_for_nothing(desk: Desk) -> None:
+    body = json.dumps({"name": "Blue"}).encode()
+    told = [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")]
+    keyed = [*told, (b"idempotency-key", str(uuid4()).encode())]
+    # Not even what needs no body.
+    for method, path, headers in (("POST", "/v1/small", told), ("POST", "/v1/work", keyed), ("DELETE", "/v1/room", [])):
+        sent = await desk.raw(method, path, {"type": "http.disconnect"}, headers=headers)
+        assert sent[0]["status"] == 400, path
+    assert desk.rooms.done == []
+    # The key is as good as new: the same client comes back with the whole body, and with no other one.
+    whole = {"type": "http.request", "body": body, "more_body": False}
+    for _ in range(2):
+        sent = await desk.raw("POST", "/v1/work", whole, headers=keyed)
+        assert sent[0]["status"] == 201
+    assert len(desk.rooms.done) == 1
+    other = {"type": "http.request", "body": b'{"name":"Red"}', "more_body": False}
+    assert (await desk.raw("POST", "/v1/work", other, headers=keyed[1:]))[0]["status"] == 422
+
+
 # --- what they get ----------------------------------------------------------------------------------------------------
 
 

@@ -581,13 +581,15 @@ async def read_body(request: Request, limit: int) -> bytes:
     declared = request.headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > limit:
         raise TooLarge(f"at most {limit // 1024} KiB")
-    message = await request.receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body") and len(body) <= limit:
+    body = b""
+    more = True
+    while more and len(body) <= limit:
         message = await request.receive()
-        body += message.get("body", b"")
+        # The first message may say so as well: for a server a client that has left has sent nothing, whatever had arrived.
         if message["type"] == "http.disconnect":
             raise BadRequest("the client left before the body was complete")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
     if len(body) > limit:
         raise TooLarge(f"at most {limit // 1024} KiB")
     return body
