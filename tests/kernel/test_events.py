@@ -206,6 +206,39 @@ async def test_a_poison_event_is_set_aside_and_the_rest_goes_on(scratch: Scratch
     assert await replay(scratch.db, subscription) == (0, 0)
 
 
+async def test_a_dead_letter_that_two_replay_at_once_has_its_effect_once(scratch: Scratch) -> None:
+    mended = False
+    handing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        if not mended:
+            raise ValueError("\0 thirteen \udcff")  # of what PostgreSQL keeps neither
+        await note(tx, envelopes)
+        handing.set()
+        await go_on.wait()
+
+    subscription = Subscription("probe.notes", "probe", (Counted,), handle)
+    clock = FixedClock(datetime(2026, 5, 1, tzinfo=UTC))
+    dispatcher = Dispatcher(scratch.db, scratch.url, [subscription], clock)
+    await count(scratch, 13)
+    for _ in range(ATTEMPTS):
+        await dispatcher.drain()
+        clock.advance(timedelta(minutes=2))
+    assert [r["error"] for r in await scratch.sql("select error from kernel.dead_letter")] == ["ValueError:  thirteen ?"]
+
+    mended = True
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        first = group.create_task(replay(scratch.db, subscription))
+        await handing.wait()
+        second = group.create_task(replay(scratch.db, subscription))
+        waits = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        while not await scratch.sql(waits):
+            await asyncio.sleep(0.01)
+        go_on.set()
+    assert (first.result(), second.result()) == ((1, 0), (0, 0))
+    assert await scratch.notes() == ["13"]
+
+
 async def test_a_subscriber_can_be_rebuilt_from_the_log(scratch: Scratch) -> None:
     dispatcher = Dispatcher(scratch.db, scratch.url, [NOTES])
     await count(scratch, 1, 2)

@@ -19,6 +19,7 @@ from forecourt.kernel.faults import as_problem
 from forecourt.kernel.pool import CONNECTION_LOST, Pool, is_lost
 
 ONE = Query(int, "select 1")
+NUMBER = Query(int, "select $1::int")
 SLEEP = Query(str, "select pg_sleep(60)::text")
 
 
@@ -241,6 +242,17 @@ async def test_a_transaction_whose_session_ended_says_why_and_leaves_no_connecti
     async with kernel.tx(Context()) as tx:  # on a new connection
         assert await tx.one(ONE) == 1
     relay.shut()  # it would keep back this end too
+    await database.close()
+
+
+async def test_a_value_that_does_not_fit_is_our_fault_and_no_lost_database(fresh_database: FreshDatabase) -> None:
+    database = await Database.connect(fresh_database.url, None, 1, "pool tests")
+    with pytest.raises(asyncpg.DataError, match="invalid input") as wrong:  # the driver's own, before anything is sent
+        async with database.module("kernel").tx(Context()) as tx:
+            await tx.one(NUMBER, "seven")
+    assert not is_lost(wrong.value) and as_problem(wrong.value).status == 500
+    closed = asyncpg.InterfaceError("connection is closed")  # the control
+    assert is_lost(closed) and as_problem(closed).status == 503
     await database.close()
 
 

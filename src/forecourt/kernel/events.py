@@ -37,6 +37,7 @@ from forecourt.kernel.context import Actor, ActorKind, Context, service_context
 from forecourt.kernel.db import Database, Query, Statement, Tx, module_role
 from forecourt.kernel.doorbell import Topic, listen, ring
 from forecourt.kernel.errors import Unavailable
+from forecourt.kernel.faults import describe
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.log import TRACE
 from forecourt.kernel.metrics import Metrics
@@ -713,29 +714,29 @@ def pause_after(attempts: int) -> timedelta:
     return timedelta(seconds=longest * random.uniform(1, 1.25))
 
 
-def describe(error: BaseException) -> str:
-    """An error for the record: its kind and text, bounded."""
-    return f"{type(error).__name__}: {error}"[:500]
-
-
 async def replay(
     database: Database, subscription: Subscription, event_id: UUID | None = None, *, most: int = 1_000
 ) -> tuple[int, int]:
-    """Hands dead letters to their subscriber again, oldest first: one, or up to `most`. Returns (handled, still dead)."""
+    """Hands dead letters to their subscriber again, oldest first: one, or up to `most`. Returns (handled, still dead).
+
+    One that somebody else hands over meanwhile is neither.
+    """
     kernel = database.module("kernel")
     name = subscription.subscriber
     async with kernel.read(service_context(name)) as tx:
         letters = await tx.all(DEAD, name, event_id, most)
-    handled = 0
+    handled = dead = 0
     for letter in letters:
         try:
             async with kernel.tx(service_context(name)) as tx:
-                await tx.run(RAISE_FROM_THE_DEAD, name, letter.id)
-                await serve(tx, subscription, [letter])
-            handled += 1
+                raised = await tx.run(RAISE_FROM_THE_DEAD, name, letter.id)
+                if raised:
+                    await serve(tx, subscription, [letter])
+            handled += raised
         except Exception as e:
+            dead += 1
             log.warning("replay_failed", subscriber=name, event_id=str(letter.id), error=describe(e))
-    return handled, len(letters) - handled
+    return handled, dead
 
 
 async def rebuild(database: Database, subscriber: str, since: datetime | None = None) -> None:

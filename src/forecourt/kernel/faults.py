@@ -1,4 +1,4 @@
-"""What a caller is told of an exception that is not a problem itself, over HTTP and over a contract alike."""
+"""What a caller is told of an exception that is no problem itself, over HTTP and over a contract alike; what is noted of one."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, SESSION_LOST):
         return Unavailable("the database does not answer right now")
     return Internal()
+
+
+def describe(error: BaseException) -> str:
+    """An error for the record: its kind and text, bounded, of characters that PostgreSQL keeps."""
+    return f"{type(error).__name__}: {error}"[:500].encode(errors="replace").decode().replace("\0", "")
