@@ -3308,9 +3308,11 @@ export interface Operations {
   /**
    * Change a resource, switch it off or on.
    *
+   * It gets no more parts while it is booked or blocked at any time to come, itself or as a part of something.
+   *
    * For staff with `venues.edit`.
    *
-   * Problems: `forbidden`, `invalid`.
+   * Problems: `forbidden`, `resource_in_use`, `invalid`.
    */
   venues_edit_resource: { asks: { path: { org_id: string; id: string; resource_id: string }; body?: ResourcePatch; ifMatch?: number }; answers: Resource };
   /**

@@ -20,7 +20,7 @@ from forecourt.kernel.ids import new_id
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.money import Money
 from forecourt.modules.booking import slots
-from forecourt.modules.booking.contract import BookingOut, NewBooking, PayWith
+from forecourt.modules.booking.contract import BookingOut, FreeAt, NewBooking, PayWith
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.identity.contract import AccountCard, AccountStatus
 from forecourt.modules.payments.contract import Grant, LotKind, Payments
@@ -111,6 +111,7 @@ class World:
         self.till = PaymentsService(db.module("payments"), clock, self.venues)
         self.payments: Payments = local(Payments, self.till)  # type: ignore[type-abstract]
         self.service = self.another_process()
+        self.venues_service.availability = local(FreeAt, self.service)  # type: ignore[type-abstract]
         self.organisation_id: UUID
         self.venue_id: UUID
         self.court: Resource

@@ -51,6 +51,9 @@ class Diary:
         self.asked += venue_ids
         return [id for id in venue_ids if id in self.free]
 
+    async def claimed(self, ctx: Context, resource_ids: list[UUID]) -> list[UUID]:
+        return []
+
 
 class Town:
     """An organisation to put venues into."""

@@ -2470,7 +2470,11 @@ class Venues:
     ) -> m.Resource:
         """Change a resource, switch it off or on.
 
+        It gets no more parts while it is booked or blocked at any time to come, itself or as a part of something.
+
         For staff with `venues.edit`.
+
+        Raises ResourceInUse.
         """
         return await self._door.call(
             Call(

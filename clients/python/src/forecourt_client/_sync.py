@@ -2446,7 +2446,11 @@ class Venues:
     ) -> m.Resource:
         """Change a resource, switch it off or on.
 
+        It gets no more parts while it is booked or blocked at any time to come, itself or as a part of something.
+
         For staff with `venues.edit`.
+
+        Raises ResourceInUse.
         """
         return self._door.call(
             Call(

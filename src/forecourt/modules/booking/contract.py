@@ -708,11 +708,16 @@ class FreeTimes(Protocol):
 
 
 class FreeAt(Protocol):
-    """For the search of venues: who has room."""
+    """For venues: who has room, and what is taken."""
 
     @idempotent
     async def free_venues(
         self, ctx: Context, venue_ids: list[UUID], start: datetime, duration_min: int, sport: str | None = None
     ) -> list[UUID]:
         """Those of the venues that have something (of the sport) free from `start` for so long. At most 300 are looked at."""
+        ...
+
+    @idempotent
+    async def claimed(self, ctx: Context, resource_ids: list[UUID]) -> list[UUID]:
+        """Those of the organisation's resources that somebody has at some time that is not over: held, booked or blocked."""
         ...

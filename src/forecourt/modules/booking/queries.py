@@ -270,6 +270,18 @@ async def busy(tx: Tx, organisation_id: UUID, resource_ids: Sequence[UUID], peri
     )
 
 
+CLAIMED = Query(
+    UUID,
+    "select r.id from unnest($2::uuid[]) as r (id) where exists (select from booking.occupancy o where o.organisation_id = $1"
+    " and o.resource_id = r.id and o.ends_at > $3 and (o.expires_at is null or o.expires_at > $3))",
+)
+
+
+async def claimed(tx: Tx, organisation_id: UUID, resource_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+    """Those on which there is a claim that is not over; holds that are over do not count."""
+    return await tx.all(CLAIMED, organisation_id, list(resource_ids), now)
+
+
 CLAIMS_AMONG = Query(Claim, "select c.resource_id, c.starts_at, c.ends_at from booking.claims_among($1, $2, $3, $4, $5, $6) c")
 
 
@@ -615,6 +627,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     purpose: Purpose
     team_size: int
+    list_minor: int
     price_minor: int
     paid_minor: int
     due_minor: int
@@ -641,7 +654,7 @@ MOVE = Query(
            set venue_id = $13, resource_id = $14, starts_at = $15, ends_at = $16, claimed = $17, claim_starts_at = $18,
                claim_ends_at = $19, timezone = $20, purpose = $21, team_size = $22, price_minor = $23, paid_minor = $24,
                lines = $25::text::jsonb, tax = $26::text::jsonb, status = $4, version = b.version + 1, updated_at = $5,
-               hold_expires_at = $11, due_minor = $28, list_minor = $23
+               hold_expires_at = $11, due_minor = $28, list_minor = $29
          where b.organisation_id = $1 and b.id = $2 and b.version = $3 returning b.*
     ), gone as (
         delete from booking.occupancy o
@@ -685,6 +698,7 @@ async def move(tx: Tx, step: Step, to: Move, hold_expires_at: datetime | None) -
         to_json(to.tax),
         to.claim.end + MAX_CLAIM,
         to.due_minor,
+        to.list_minor,
     )
 
 
@@ -703,6 +717,18 @@ HURRY = Statement(
     " where b.organisation_id = $1 and b.id = any($2::uuid[]) and (b.status in ('payment_pending', 'pending_approval')"
     "  or (b.status in ('expired', 'cancelled', 'declined') and b.paid_minor = 0 and b.due_minor = 0))"
     " on conflict (organisation_id, booking_id) do update set at = excluded.at where d.at > excluded.at"
+)
+
+HURRY_REFUNDED = Statement(
+    "insert into booking.due as d (organisation_id, booking_id, at) select b.organisation_id, b.id, $3 from booking.booking b"
+    " where b.organisation_id = $1 and b.id = any($2::uuid[]) and b.paid_minor + b.due_minor > b.refunded_minor"
+    " on conflict (organisation_id, booking_id) do update set at = excluded.at where d.at > excluded.at"
+)
+NOTE_GIVEN_BACK = Query(
+    BookingRow,
+    "with changed as (update booking.booking b set refunded_minor = b.refunded_minor + $4::bigint,"
+    " due_minor = b.due_minor - $5::bigint, version = b.version + 1, updated_at = $6"
+    " where b.organisation_id = $1 and b.id = $2 and b.version = $3 returning b.*) select " + _COLUMNS + " from changed b",
 )
 
 
@@ -733,6 +759,16 @@ async def desk_paid(tx: Tx, organisation_id: UUID, booking_id: UUID, amount_mino
 async def hurry(tx: Tx, organisation_id: UUID, booking_ids: Sequence[UUID], at: datetime) -> None:
     """Those that still wait for payment, or no longer do, are looked at by `at`: their money has come."""
     await tx.run(HURRY, organisation_id, list(booking_ids), at)
+
+
+async def hurry_refunded(tx: Tx, organisation_id: UUID, booking_ids: Sequence[UUID], at: datetime) -> None:
+    """Those that still count on money are looked at by `at`: some of it was given back."""
+    await tx.run(HURRY_REFUNDED, organisation_id, list(booking_ids), at)
+
+
+async def note_given_back(tx: Tx, row: BookingRow, back_minor: int, waived_minor: int, now: datetime) -> BookingRow | None:
+    """What went back, and what is no longer due, past the booking. None when somebody else changed it first."""
+    return await tx.maybe(NOTE_GIVEN_BACK, row.organisation_id, row.id, row.version, back_minor, waived_minor, now)
 
 
 SET_NOTE = Query(
@@ -851,12 +887,13 @@ async def drop_errand(tx: Tx, organisation_id: UUID, errand_id: UUID) -> None:
 class Due(msgspec.Struct, frozen=True):
     organisation_id: UUID
     booking_id: UUID
+    at: datetime
 
 
 DUE = Query(
     Due,
-    "select d.organisation_id, d.booking_id from booking.due d where d.at <= $1 order by d.at, d.organisation_id, d.booking_id"
-    " limit $2",
+    "select d.organisation_id, d.booking_id, d.at from booking.due d where d.at <= $1"
+    " order by d.at, d.organisation_id, d.booking_id limit $2",
 )
 SET_DUE = Statement(
     "insert into booking.due (organisation_id, booking_id, at) values ($1, $2, $3)"

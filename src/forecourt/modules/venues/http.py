@@ -274,11 +274,14 @@ class VenuesApi(Api):
         """Read a resource as its owner"""
         return await self.service.resource(ctx, id, resource_id)
 
-    @patch("/v1/orgs/{org_id}/venues/{id}/resources/{resource_id}", access=EDIT, problems=(PreconditionFailed,))
+    @patch("/v1/orgs/{org_id}/venues/{id}/resources/{resource_id}", access=EDIT, problems=(ResourceInUse, PreconditionFailed))
     async def edit_resource(
         self, ctx: Context, org_id: UUID, id: UUID, resource_id: UUID, body: ResourcePatch, if_match: int | None = None
     ) -> Resource:
-        """Change a resource, switch it off or on"""
+        """Change a resource, switch it off or on
+
+        It gets no more parts while it is booked or blocked at any time to come, itself or as a part of something.
+        """
         return await self.service.edit_resource(ctx, id, resource_id, body, if_match)
 
     @delete("/v1/orgs/{org_id}/venues/{id}/resources/{resource_id}", status=204, access=EDIT, problems=(ResourceInUse,))

@@ -29,6 +29,8 @@ from forecourt.modules.venues.contract.terms import PlaceTerms, places_open
 
 MAX_DAYS = 31
 MAX_RESOURCES = 100
+MAX_CLAIMABLE = 1_000
+"""More things than a venue has, those it removed included."""
 MAX_VENUES = 20
 MAX_LOOKED_AT = 300
 MAX_ORGANISATIONS = 100
@@ -197,6 +199,11 @@ class Reading(Changing):
         for claim in claims:
             taken.setdefault(claim.resource_id, []).append(Period(claim.starts_at, claim.ends_at))
         return [t.venue_id for t, places in could if any(_is_free(place, period, taken) for place in places)]
+
+    async def claimed(self, ctx: Context, resource_ids: list[UUID]) -> list[UUID]:
+        """Asked of the primary: whoever asks is about to change what a claim means."""
+        async with self.db.tx(ctx) as tx:
+            return await queries.claimed(tx, organisation(ctx), resource_ids[:MAX_CLAIMABLE], self.clock.now())
 
     # --- quotes
 

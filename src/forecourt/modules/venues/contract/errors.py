@@ -33,7 +33,7 @@ class SlugTaken(Conflict):
 
 
 class ResourceInUse(Conflict):
-    """A part of a combined resource, or something with live bookings, cannot be removed."""
+    """A part of a combined resource is not removed, and what is booked gets no more parts."""
 
     code = "resource_in_use"
     title = "This is still in use"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -41,6 +42,20 @@ class Ownership(Protocol):
         ...
 
 
+class FreeAt(Protocol):
+    """What this module asks of booking."""
+
+    async def free_venues(
+        self, ctx: Context, venue_ids: list[UUID], start: datetime, duration_min: int, sport: str | None = None
+    ) -> list[UUID]:
+        """Those of the venues that have something (of the sport) free from `start` for so long. At most 300 are asked about."""
+        ...
+
+    async def claimed(self, ctx: Context, resource_ids: list[UUID]) -> list[UUID]:
+        """Those of the organisation's resources that somebody has at some time that is not over."""
+        ...
+
+
 class _Together:
     """Books that are asked for one by one in the same turn of the loop, read with one statement."""
 
@@ -69,11 +84,15 @@ class _Together:
 class Base:
     """Use cases extend it; `VenuesService` is all of them together."""
 
-    def __init__(self, db: ModuleDatabase, clock: Clock, cache: Cache, identity: Ownership) -> None:
+    def __init__(
+        self, db: ModuleDatabase, clock: Clock, cache: Cache, identity: Ownership, availability: FreeAt | None = None
+    ) -> None:
+        """Without `availability` nobody books here: nothing is taken, and a search about free time is refused."""
         self.db = db
         self.clock = clock
         self.cache = cache
         self.identity = identity
+        self.availability = availability
 
     # --- reading books
 

@@ -19,7 +19,7 @@ from forecourt.kernel.db import ModuleDatabase
 from forecourt.kernel.errors import Invalid, NotFound
 from forecourt.modules.media.contract import Audience, Media, MediaCard, MediaInUse, MediaKind, MediaOwner
 from forecourt.modules.venues.contract import Photo, Resource, Venue, VenueBook
-from forecourt.modules.venues.service.base import Base, Ownership
+from forecourt.modules.venues.service.base import Base, FreeAt, Ownership
 
 
 class Pictured(Protocol):
@@ -33,10 +33,16 @@ class Pictured(Protocol):
 
 class Photographed(Base):
     def __init__(
-        self, db: ModuleDatabase, clock: Clock, cache: Cache, identity: Ownership, *, media: Media | None = None
+        self,
+        db: ModuleDatabase,
+        clock: Clock,
+        cache: Cache,
+        identity: Ownership,
+        availability: FreeAt | None = None,
+        media: Media | None = None,
     ) -> None:
         """Without `media` there are no photos: naming one is refused."""
-        super().__init__(db, clock, cache, identity)
+        super().__init__(db, clock, cache, identity, availability)
         self.media = media
 
     async def take_photo(self, ctx: Context, content: bytes, name: str, alt: str) -> UUID:

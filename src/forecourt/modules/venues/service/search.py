@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 from uuid import UUID
 
 import msgspec
 
-from forecourt.kernel.cache import Cache
-from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context
-from forecourt.kernel.db import ModuleDatabase, Tx
+from forecourt.kernel.db import Tx
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.paging import Keyset, Page
-from forecourt.modules.media.contract import Media
 from forecourt.modules.venues import queries
 from forecourt.modules.venues.contract import Location, VenueCard
 from forecourt.modules.venues.listing import MAX_TYPED_WORDS, fold, forms_of, one_typo_apart, tsquery, words_of
 from forecourt.modules.venues.queries import Found, Wanted
-from forecourt.modules.venues.service.base import MAX_BOOKS, Ownership
+from forecourt.modules.venues.service.base import MAX_BOOKS
 from forecourt.modules.venues.service.photos import Photographed
 
 BATCHES = (50, 100, 150)
@@ -30,16 +27,6 @@ MAX_CANDIDATES = sum(BATCHES)
 """A search about free time looks at no more venues per page; its cursor goes on from there."""
 MAX_SUGGESTIONS = 10
 MAX_CITIES = 3
-
-
-class FreeAt(Protocol):
-    """What this module asks of booking."""
-
-    async def free_venues(
-        self, ctx: Context, venue_ids: list[UUID], start: datetime, duration_min: int, sport: str | None = None
-    ) -> list[UUID]:
-        """Those of the venues that have something (of the sport) free from `start` for so long. At most 300 are asked about."""
-        ...
 
 
 class Sort(StrEnum):
@@ -105,19 +92,6 @@ _BY_RELEVANCE = Order(
 
 
 class Search(Photographed):
-    def __init__(
-        self,
-        db: ModuleDatabase,
-        clock: Clock,
-        cache: Cache,
-        identity: Ownership,
-        availability: FreeAt | None = None,
-        media: Media | None = None,
-    ) -> None:
-        """Without `availability` a search about free time is refused, without `media` a photo."""
-        super().__init__(db, clock, cache, identity, media=media)
-        self.availability = availability
-
     async def cards(self, ctx: Context, ids: list[UUID]) -> list[VenueCard]:
         """Cards in the order asked; unknown ids are left out. At most 100 at once."""
         ids = ids[:MAX_BOOKS]

@@ -48,6 +48,7 @@ from forecourt.modules.venues.contract import (
     VenueCreated,
     VenuePatch,
     calendar,
+    parts_of,
     tariff,
 )
 from forecourt.modules.venues.listing import slug_of
@@ -201,7 +202,8 @@ class Editing(Photographed):
     async def edit_resource(
         self, ctx: Context, venue_id: UUID, resource_id: UUID, patch: ResourcePatch, version: int | None
     ) -> Resource:
-        """Raises NotFound, PreconditionFailed, Invalid."""
+        """Raises NotFound, PreconditionFailed, Invalid, ResourceInUse for more parts of what is booked."""
+        await self._refuse_booked(ctx, venue_id, resource_id, patch)
         hung: dict[UUID, Photo] = {}
         if patch.photo_ids is not UNSET:
             now = await self.resource(ctx, venue_id, resource_id)
@@ -219,6 +221,24 @@ class Editing(Photographed):
         await self._forget([venue_id])
         await self._let_go(ctx, resource_owner(resource_id), before, resource)
         return resource
+
+    async def _refuse_booked(self, ctx: Context, venue_id: UUID, resource_id: UUID, patch: ResourcePatch) -> None:
+        """A booking has claims on the parts that there were when it was made; one added later would be free while the whole is
+        booked. So what somebody has gets no more parts, and neither do its parts. Raises NotFound, ResourceInUse.
+        """
+        if patch.part_ids is UNSET or self.availability is None:
+            return
+        book = (await self.fresh(ctx, venue_id)).book
+        before = _resource(book, resource_id)
+        after = msgspec.structs.replace(before, part_ids=patch.part_ids)
+        if parts_of(after, book.resource) <= parts_of(before, book.resource):
+            return
+        # What was removed keeps its bookings, and may contain this one.
+        wholes = [r.id for r in book.resources if resource_id in parts_of(r, book.resource)]
+        taken = await self.availability.claimed(ctx, [resource_id, *wholes])
+        if taken:
+            names = ", ".join(r.name for r in book.resources if r.id in taken)
+            raise ResourceInUse(f"there are bookings or blocks of {names}; cancel, move or remove them before it gets more parts")
 
     async def remove_resource(self, ctx: Context, venue_id: UUID, resource_id: UUID) -> None:
         """Takes it off every list for good. Bookings that exist stay as they are and keep its name.
