@@ -396,6 +396,11 @@ async def test_who_is_away_hears_of_a_message_and_who_has_read_it_does_not(world
     await hurry(house, ada.id)
     assert (await ada.get("/v1/notifications")).json()["items"] == []
 
+    # What she has read was not told: the next is, though it comes in the same few minutes.
+    await ben.post(f"/v1/rooms/{room}/messages", {"client_id": "3", "text": "And bring balls"})
+    await hurry(house, ada.id)
+    assert [e["body"] for e in await entries(ada, 1)] == ["And bring balls"]
+
 
 async def test_mails_that_can_wait_come_together_in_the_morning(world: World, house: House) -> None:
     ada, clubs = await world.person("Ada"), [await world.club(), await world.club()]

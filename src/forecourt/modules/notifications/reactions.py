@@ -106,7 +106,7 @@ class Reactions:
             await queue.insert_notices(tx, organisation_id, _messages(envelope, event, now), now)
             return
         if isinstance(event, BookingCancelled | BookingDeclined | BookingExpired | BookingRescheduled):
-            await queue.void(tx, organisation_id, [event.booking_id], list(REMINDERS))
+            await queue.void(tx, organisation_id, [event.booking_id], list(REMINDERS), now)
         if isinstance(event, ApprovalAsked):
             wish = TellStaff(envelope.id, organisation_id, WAITS, event.booking_id, APPROVE, event.account_id)
             enqueue(tx, TELL_STAFF, wish, key=f"tell staff {envelope.id}")
@@ -194,7 +194,7 @@ class Reactions:
 
 def _messages(envelope: Envelope[Any], event: MessageSent, now: datetime) -> list[NewNotice]:
     """A message waits a moment for its reader: who is there reads it, and is told nothing. One room is told of at most every
-    few minutes, whoever writes how often; a mention always."""
+    few minutes, whoever writes how often; what was read untold does not count as told. A mention is told always."""
     facts: dict[str, object] = {"message_id": str(event.message_id), "seq": event.seq}
     mentions = [_notice(envelope, who, "chat.mention", event.room_id, facts, now + MENTION_WAITS) for who in event.mentioned_ids]
     stretch = int(envelope.at.timestamp() // ROOM_PAUSE.total_seconds())

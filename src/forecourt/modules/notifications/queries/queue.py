@@ -83,20 +83,34 @@ class NewNotice(Struct, frozen=True):
     due_at: datetime
 
 
+# One key is one telling: a later notice of the same key takes the place of one that waits or came to nothing, never of one that
+# was told. The same notice written twice changes nothing. Whoever is at work on the old one loses its lease.
 INSERT_NOTICES = Statement(
-    "with new as ("
-    " insert into notifications.notice (organisation_id, id, account_id, kind, key, about_id, facts, created_at)"
-    " select $1, n.id, n.account_id, n.kind, n.key, n.about_id, n.facts::jsonb, $8"
-    " from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[])"
-    " as n (id, account_id, kind, key, about_id, facts)"
-    " on conflict do nothing returning organisation_id, id)"
+    "with wish as (select n.id, n.account_id, n.kind, n.key, n.about_id, n.facts, n.due_at"
+    " from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $9::timestamptz[])"
+    " as n (id, account_id, kind, key, about_id, facts, due_at)),"
+    " new as (insert into notifications.notice as old"
+    " (organisation_id, id, account_id, kind, key, about_id, facts, created_at)"
+    " select $1, w.id, w.account_id, w.kind, w.key, w.about_id, w.facts::jsonb, $8 from wish w order by w.account_id, w.key"
+    " on conflict (organisation_id, account_id, key) do update set facts = excluded.facts, status = 'waiting'"
+    " where old.status in ('waiting', 'void') and old.id <> excluded.id"
+    " returning old.organisation_id, old.id, old.account_id, old.key)"
     " insert into notifications.due (organisation_id, id, what, due_at)"
-    " select new.organisation_id, new.id, 'notice', d.due_at from new"
-    " join unnest($2::uuid[], $9::timestamptz[]) as d (id, due_at) on d.id = new.id on conflict do nothing"
+    " select new.organisation_id, new.id, 'notice', w.due_at from new"
+    " join wish w on w.account_id = new.account_id and w.key = new.key"
+    " on conflict (organisation_id, id) do update set due_at = excluded.due_at, lease = null, claims = 0"
+    " where notifications.due.lease is not null"
 )
 VOID = Statement(
     "with gone as (update notifications.notice set status = 'void' where organisation_id = $1 and about_id = any($2::uuid[])"
     " and kind = any($3::text[]) and status = 'waiting' returning id)"
+    " delete from notifications.due d using gone where d.organisation_id = $1 and d.id = gone.id"
+)
+# After VOID and not in it: a notice that was being told meanwhile has its deliveries only now.
+VOID_QUEUED = Statement(
+    "with gone as (update notifications.delivery m set status = 'failed', error = 'it is no longer true', changed_at = $4"
+    " from notifications.notice n where n.organisation_id = $1 and n.about_id = any($2::uuid[]) and n.kind = any($3::text[])"
+    " and m.organisation_id = n.organisation_id and m.notice_id = n.id and m.status = 'queued' returning m.id)"
     " delete from notifications.due d using gone where d.organisation_id = $1 and d.id = gone.id"
 )
 CLAIM = Query(
@@ -112,6 +126,12 @@ NOTICES = Query(
     "select n.organisation_id, n.id, n.account_id, n.kind, n.key, n.about_id, n.facts from notifications.notice n"
     " join notifications.due d on d.organisation_id = n.organisation_id and d.id = n.id and d.lease = $3"
     " where n.organisation_id = $1 and n.id = any($2::uuid[]) and n.status = 'waiting' order by n.id limit 1000",
+)
+# Notices before their due rows, as everybody locks them who takes a notice back or puts another in its place.
+LOCK_NOTICES = Query(
+    UUID,
+    "select n.id from notifications.notice n where n.organisation_id = $1 and n.id = any($2::uuid[])"
+    " order by n.account_id, n.key for update",
 )
 # The lease is asked for again: who lost it, because it took too long, leaves the telling to its successor.
 HOLD = Query(
@@ -238,7 +258,10 @@ COUNTS = Query(
 
 
 async def insert_notices(tx: Tx, organisation_id: UUID, notices: Sequence[NewNotice], now: datetime) -> None:
-    """Writes notices that are not there yet, and queues them."""
+    """Writes notices that are not there yet, and queues them. No two of them may have a person and a key in common.
+
+    Where there is one of the same key that was not told, it says from now on what the new one says; it keeps its id.
+    """
     await tx.run(
         INSERT_NOTICES,
         organisation_id,
@@ -253,9 +276,10 @@ async def insert_notices(tx: Tx, organisation_id: UUID, notices: Sequence[NewNot
     )
 
 
-async def void(tx: Tx, organisation_id: UUID, about_ids: Sequence[UUID], kinds: Sequence[str]) -> None:
-    """Takes back what was not told yet of these kinds about these objects."""
+async def void(tx: Tx, organisation_id: UUID, about_ids: Sequence[UUID], kinds: Sequence[str], now: datetime) -> None:
+    """Takes back what was not told yet of these kinds about these objects, and what was told but is still to be sent."""
     await tx.run(VOID, organisation_id, list(about_ids), list(kinds))
+    await tx.run(VOID_QUEUED, organisation_id, list(about_ids), list(kinds), now)
 
 
 async def claim(tx: Tx, now: datetime, until: datetime, lease: UUID, limit: int) -> list[Due]:
@@ -271,7 +295,8 @@ async def notices(tx: Tx, organisation_id: UUID, ids: Sequence[UUID], lease: UUI
 
 
 async def hold(tx: Tx, organisation_id: UUID, ids: Sequence[UUID], lease: UUID) -> set[UUID]:
-    """Those whose lease still holds, locked."""
+    """Those whose lease still holds, locked; notices among them with their due rows."""
+    await tx.all(LOCK_NOTICES, organisation_id, list(ids))
     return set(await tx.all(HOLD, organisation_id, list(ids), lease))
 
 
@@ -281,7 +306,7 @@ async def told(tx: Tx, organisation_id: UUID, ids: Sequence[UUID], now: datetime
 
 
 async def give_up(tx: Tx, organisation_id: UUID, ids: Sequence[UUID]) -> None:
-    """Notices that could not be told for too long."""
+    """Notices that came to nothing, or could not be told for too long."""
     await tx.run(GIVE_UP, organisation_id, list(ids))
 
 

@@ -48,7 +48,8 @@ from forecourt.modules.people.contract import People, Preferences
 from forecourt.modules.venues.contract import Organisation, VenueBook, Venues
 
 AT_ONCE = 100
-REMINDERS = ("booking.in_24_hours", "booking.in_2_hours")
+TOMORROW, SOON = "booking.in_24_hours", "booking.in_2_hours"
+REMINDERS = (TOMORROW, SOON)
 APPROVAL_WAITS = "booking.approval_waits"
 PHONES = (Channel.SMS, Channel.WHATSAPP)
 
@@ -104,6 +105,10 @@ class Plan(Struct, frozen=True):
     entry: Entry | None = None
     digest: DigestItem | None = None
     digest_at: datetime | None = None
+
+    @property
+    def says_something(self) -> bool:
+        return bool(self.deliveries) or self.digest is not None
 
 
 PLACES_AT_ONCE = 500
@@ -307,17 +312,18 @@ class Telling:
         plan = Plan(notice, kind, [], {})
         for channel in rules.wanted(kind, reader.channels):
             content = self._content(scene, notice, kind, channel, locale, values, reader)
+            at = rules.send_at(kind, channel, reader.quiet, tz, now)
+            if booking is not None and notice.kind in REMINDERS and not _true_then(notice.kind, booking, book, now, at):
+                continue
             if channel is Channel.IN_APP:
                 plan = self._with_entry(plan, reader, locale, content, now)
                 continue
             if channel is Channel.EMAIL and rules.in_digest(kind, reader.digest):
                 item = DigestItem(notice.id, kind.topic.value, content.subject, self._href(notice, absolute=False), now)
-                at = rules.next_digest(reader.digest, tz, now)
-                plan = msgspec.structs.replace(plan, digest=item, digest_at=at)
+                plan = msgspec.structs.replace(plan, digest=item, digest_at=rules.next_digest(reader.digest, tz, now))
                 continue
             if channel is Channel.EMAIL and kind.calendar and booking is not None and book is not None:
                 content = msgspec.structs.replace(content, calendar=calendar_of(booking, book, content.subject, now))
-            at = rules.send_at(kind, channel, reader.quiet, tz, now)
             for recipient in addresses(channel, reader):
                 delivery = _delivery(notice, kind, channel, recipient, locale, content, now)
                 plan.deliveries.append(delivery)
@@ -384,7 +390,9 @@ class Telling:
             mine = [p for p in plans if p.notice.id in held]
             made = await queue.insert_deliveries(tx, organisation_id, [d for p in mine for d in p.deliveries], now)
             await queue.queue(tx, organisation_id, "delivery", {id: at for p in mine for id, at in p.due.items() if id in made})
-            await queue.told(tx, organisation_id, list(held), now)
+            await queue.told(tx, organisation_id, [p.notice.id for p in mine if p.says_something], now)
+            await queue.give_up(tx, organisation_id, [p.notice.id for p in mine if not p.says_something])
+            await queue.done(tx, organisation_id, list(held), lease)
             # In the order of accounts: two workers with notices for the same people do not wait for each other in a circle.
             for plan in sorted(mine, key=lambda p: (p.notice.account_id, p.notice.id)):
                 await self._write_personal(tx, plan)
@@ -507,6 +515,17 @@ def _still_true(notice: Notice, booking: BookingOut) -> bool:
         start = notice.facts.get("start")
         return booking.status is BookingStatus.UPCOMING and start == booking.start.isoformat()
     return True
+
+
+def _true_then(kind: str, booking: BookingOut, book: VenueBook | None, now: datetime, at: datetime) -> bool:
+    """Whether a reminder that leaves at `at` is true then: before the booking begins, "in two hours" when it need not wait, and
+    "tomorrow" on no day but an earlier one of the venue."""
+    if at >= booking.start:
+        return False
+    if kind == SOON:
+        return at <= now
+    tz = ZoneInfo(book.venue.timezone) if book is not None else ZoneInfo("UTC")
+    return at.astimezone(tz).date() < booking.start.astimezone(tz).date()
 
 
 def _booking_values(locale: str, booking: BookingOut, book: VenueBook) -> dict[str, str]:

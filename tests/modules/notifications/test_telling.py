@@ -1,0 +1,200 @@
+"""What a notice becomes: one telling for one key, and reminders that are true when they arrive."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import cast
+from uuid import UUID, uuid4
+
+import pytest
+from tests.conftest import FreshDatabase
+
+from forecourt.kernel.clock import FixedClock
+from forecourt.kernel.context import service_context
+from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.ids import new_id
+from forecourt.kernel.money import Money
+from forecourt.modules.booking.contract import BookingOut, BookingStatus, Purpose
+from forecourt.modules.identity.contract import AccountCard, AccountStatus
+from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Digest, Topic
+from forecourt.modules.notifications.queries import queue
+from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
+from forecourt.modules.notifications.sealing import Links
+from forecourt.modules.notifications.service.inbox import InboxService
+from forecourt.modules.notifications.service.telling import Plan, Reader, Scene, Sources, Telling
+from forecourt.modules.people.contract import Preferences, QuietHours
+from forecourt.modules.venues.contract import (
+    Location,
+    OpeningHours,
+    Organisation,
+    OrganisationKind,
+    OrganisationStatus,
+    Per,
+    Policies,
+    PriceRule,
+    Venue,
+    VenueBook,
+)
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ADA, ORG, VENUE = uuid4(), uuid4(), uuid4()
+LEASE = timedelta(minutes=3)
+
+# --- reminders and quiet hours -------------------------------------------------------------------------------------------
+
+
+def house() -> VenueBook:
+    organisation = Organisation(
+        id=ORG, name="Club", kind=OrganisationKind.CLUB, country="PK", currency="GBP", timezone="Asia/Karachi", locale="en",
+        slug="club", status=OrganisationStatus.ACTIVE, created_at=NOON, version=1,
+    )  # fmt: skip
+    venue = Venue(
+        id=VENUE, organisation_id=ORG, name="Club", slug="club", address="1 Quay", location=Location(24.8, 67.0),
+        timezone="Asia/Karachi", opening_hours=OpeningHours(*[[("00:00", "24:00")]] * 7), version=1,
+    )  # fmt: skip
+    rules = [PriceRule(Per.HOUR, Money(2000, "GBP"))]
+    return VenueBook(version=1, organisation=organisation, policies=Policies(), venue=venue, resources=[], rules=rules)
+
+
+def karachi(day: int, hour: int) -> datetime:
+    """Five hours before UTC, all year."""
+    return datetime(2026, 11, day, hour, tzinfo=UTC) - timedelta(hours=5)
+
+
+def told(kind: str, start: datetime, now: datetime, *, quiet: bool) -> Plan:
+    """What becomes of a reminder of a booking at `start`, told at `now`, for who is not to be disturbed from 22 to 7."""
+    free, book = Money(0, "GBP"), house()
+    booking = BookingOut(
+        id=uuid4(), organisation_id=ORG, venue_id=VENUE, resource_id=uuid4(), account_id=ADA, status=BookingStatus.UPCOMING,
+        start=start, end=start + timedelta(hours=1), local_start=start, purpose=Purpose.WORKOUT, team_size=4, price=free,
+        paid=free, version=1,
+    )  # fmt: skip
+    prefers = Preferences(timezone="Asia/Karachi", quiet_hours=QuietHours("22:00", "07:00") if quiet else None)
+    channels = {Topic.REMINDERS: frozenset({Channel.IN_APP, Channel.EMAIL, Channel.SMS})}
+    card = AccountCard(ADA, "Ada", "ada@example.org", AccountStatus.ACTIVE)
+    reader = Reader(card, prefers, channels, Digest.OFF, [], "+447700900123", None)
+    scene = Scene(book.organisation, {VENUE: book}, {booking.id: booking}, {ADA: reader}, {}, {})
+    notice = Notice(ORG, new_id(), ADA, kind, "key", booking.id, {"start": start.isoformat()})
+    nobody = cast("ModuleDatabase", None)  # deciding asks nobody
+    telling = Telling(
+        nobody, FixedClock(now), cast("Sources", None), cast("InboxService", None), Links(b"s" * 32), "https://b.example.org"
+    )
+    return telling._plan(scene, notice)  # pyright: ignore[reportPrivateUsage]
+
+
+def leaves(plan: Plan) -> dict[Channel, datetime]:
+    return {d.channel: plan.due[d.id] for d in plan.deliveries if d.channel is not Channel.IN_APP}
+
+
+@pytest.mark.parametrize("hour", [6, 8])
+def test_in_two_hours_is_said_at_once_or_not_at_all(hour: int) -> None:
+    """At seven, when the quiet is over, a booking at six has begun, and one at eight is an hour away."""
+    start = karachi(25, hour)
+    now = start - timedelta(hours=2)
+    assert leaves(told("booking.in_2_hours", start, now, quiet=True)) == {}
+    assert told("booking.in_2_hours", start, now, quiet=True).entry is not None, "the inbox disturbs nobody"
+    assert leaves(told("booking.in_2_hours", start, now, quiet=False)) == {Channel.SMS: now}
+
+
+def test_tomorrow_is_not_said_on_the_day_itself() -> None:
+    late = karachi(25, 23)
+    assert leaves(told("booking.in_24_hours", late, karachi(24, 23), quiet=True)) == {}
+    assert set(leaves(told("booking.in_24_hours", late, karachi(24, 23), quiet=False))) == {Channel.EMAIL, Channel.SMS}
+    early = karachi(25, 6)
+    waits = told("booking.in_24_hours", early, karachi(24, 6), quiet=True)
+    assert leaves(waits) == {Channel.EMAIL: karachi(24, 7), Channel.SMS: karachi(24, 7)}, "it waits, and is still true"
+
+
+def test_a_reminder_that_comes_after_the_beginning_says_nothing() -> None:
+    """A house that was away told nobody in time."""
+    start = karachi(25, 12)
+    for kind in ("booking.in_24_hours", "booking.in_2_hours"):
+        late, in_time = told(kind, start, start, quiet=False), told(kind, start, karachi(24, 12), quiet=False)
+        assert not late.says_something
+        assert in_time.says_something
+
+
+# --- the queue -----------------------------------------------------------------------------------------------------------
+
+
+class Shelf:
+    """Notices on a database of its own."""
+
+    def __init__(self, db: ModuleDatabase) -> None:
+        self.db = db
+        self.ctx = service_context("test", ORG)
+
+    async def write(self, seq: int, key: str = "a stretch", due_at: datetime = NOON, *, id: UUID | None = None) -> UUID:
+        notice = NewNotice(id or new_id(), ADA, "chat.message", key, None, {"seq": seq}, due_at)
+        async with self.db.tx(self.ctx) as tx:
+            await queue.insert_notices(tx, ORG, [notice], NOON)
+        return notice.id
+
+    async def claim(self, now: datetime = NOON) -> tuple[UUID, list[Notice]]:
+        lease = new_id()
+        async with self.db.tx(service_context("test")) as tx:
+            found = await queue.claim(tx, now, now + LEASE, lease, 100)
+        async with self.db.tx(self.ctx) as tx:
+            return lease, await queue.notices(tx, ORG, [d.id for d in found], lease)
+
+    async def waiting(self, now: datetime) -> list[object]:
+        return [n.facts["seq"] for n in (await self.claim(now))[1]]
+
+
+async def test_one_key_is_told_once_and_what_came_to_nothing_was_not_told(fresh_database: FreshDatabase) -> None:
+    shelf = Shelf((await fresh_database.connect()).module("notifications"))
+    first = await shelf.write(1)
+    await shelf.write(2, due_at=NOON + timedelta(minutes=4))
+    _, [waiting] = await shelf.claim()
+    assert (waiting.id, waiting.facts) == (first, {"seq": 2}), "the newest, at the time of the first"
+
+    # While it is told, a third is written: whoever tells has lost the lease and writes nothing.
+    lease, [_] = await shelf.claim(NOON + LEASE)
+    await shelf.write(3, due_at=NOON + LEASE)
+    async with shelf.db.tx(shelf.ctx) as tx:
+        assert await queue.hold(tx, ORG, [first], lease) == set()
+    lease, [third] = await shelf.claim(NOON + LEASE)
+    assert third.facts == {"seq": 3}
+
+    async with shelf.db.tx(shelf.ctx) as tx:  # it was read meanwhile
+        assert await queue.hold(tx, ORG, [first], lease) == {first}
+        await queue.give_up(tx, ORG, [first])
+    await shelf.write(3, id=first)
+    assert await shelf.waiting(NOON + timedelta(hours=1)) == [], "the same once more is nothing new"
+    await shelf.write(4)
+    lease, [fourth] = await shelf.claim(NOON + timedelta(hours=1))
+    assert (fourth.id, fourth.facts) == (first, {"seq": 4})
+
+    async with shelf.db.tx(shelf.ctx) as tx:
+        await queue.told(tx, ORG, [first], NOON)
+    await shelf.write(5)
+    assert await shelf.waiting(NOON + timedelta(hours=2)) == [], "told is told"
+    await shelf.write(6, key="the next stretch")
+    assert await shelf.waiting(NOON + timedelta(hours=2)) == [6]
+
+
+async def test_what_is_taken_back_is_not_sent_though_it_waits_for_the_morning(fresh_database: FreshDatabase) -> None:
+    shelf = Shelf((await fresh_database.connect()).module("notifications"))
+    booking, other = uuid4(), uuid4()
+    kinds = [("booking.in_24_hours", booking), ("booking.confirmed", booking), ("booking.in_24_hours", other)]
+    notices = [NewNotice(new_id(), ADA, kind, f"{kind} {about}", about, {}, NOON) for kind, about in kinds]
+    deliveries = [
+        Delivery(
+            ORG, new_id(), n.id, ADA, n.kind, "bookings", Channel.EMAIL, "ada@example.org", "en", Content(text="x"),
+            DeliveryStatus.QUEUED, 0, "", "", NOON, None, NOON,
+        )
+        for n in notices
+    ]  # fmt: skip
+    async with shelf.db.tx(shelf.ctx) as tx:
+        await queue.insert_notices(tx, ORG, notices, NOON)
+        await queue.told(tx, ORG, [n.id for n in notices], NOON)
+        await queue.insert_deliveries(tx, ORG, deliveries, NOON)
+        await queue.queue(tx, ORG, "delivery", {d.id: NOON + timedelta(hours=9) for d in deliveries})
+    async with shelf.db.tx(shelf.ctx) as tx:
+        await queue.void(tx, ORG, [booking], ["booking.in_24_hours", "booking.in_2_hours"], NOON)
+        found = [await queue.one(tx, ORG, d.id) for d in deliveries]
+    assert [d.status for d in found] == [DeliveryStatus.FAILED, DeliveryStatus.QUEUED, DeliveryStatus.QUEUED]
+    assert found[0].error == "it is no longer true"
+    async with shelf.db.tx(service_context("test")) as tx:
+        due = await queue.claim(tx, NOON + timedelta(hours=9), NOON + timedelta(hours=10), new_id(), 10)
+    assert {d.id for d in due} == {d.id for d in deliveries[1:]}
