@@ -10,6 +10,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx
@@ -27,6 +28,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_SITE_LOCAL = ipaddress.IPv6Network("fec0::/10")
+"""Deprecated (RFC 3879), and still somebody's inside."""
 _LOCAL_NAME = re.compile(r"(^|\.)(localhost|local|internal|intranet|lan|home|corp|home\.arpa|localdomain)\.?$", re.IGNORECASE)
 _CHARSET = re.compile(r"charset=[\"']?([A-Za-z0-9._-]{1,40})", re.IGNORECASE)
 _HOST = re.compile(r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?$", re.IGNORECASE)
@@ -95,7 +98,13 @@ class Egress:
         self._resolve = resolver
         self._timeout_s = timeout_s
         self._client = httpx.AsyncClient(
-            follow_redirects=False, timeout=timeout_s, trust_env=False, limits=httpx.Limits(max_connections=50)
+            follow_redirects=False,
+            timeout=timeout_s,
+            trust_env=False,
+            # Hosts are asked by address, and many share one: a connection kept open, and a cookie, would be used for another
+            # host than the one whose certificate was judged, and who gave it.
+            limits=httpx.Limits(max_connections=50, max_keepalive_connections=0),
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
         )
 
     async def close(self) -> None:
@@ -105,7 +114,7 @@ class Egress:
         """Public unicast addresses, and those of the named networks."""
         if any(address in network for network in self._networks if network.version == address.version):
             return True
-        return all(a.is_global and not a.is_multicast and not a.is_reserved for a in inner(address))
+        return all(a.is_global and not a.is_multicast and not a.is_reserved and a not in _SITE_LOCAL for a in inner(address))
 
     def check(self, url: str, field: str = "url") -> SplitResult:
         """What can be said of an address before it is asked for. Raises AddressRefused at `field`."""

@@ -10,6 +10,7 @@ from hashlib import sha256
 from hmac import digest
 from typing import Any
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -49,19 +50,28 @@ class Listener:
         self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
         self.heard: list[tuple[str, dict[str, str], bytes]] = []
         self.port = 0
+        self.connections = 0
+        self.stays = False
+        """Whether a connection goes on after an answer."""
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in head[1:] if line)}
-            body = await reader.readexactly(int(headers.get("content-length", "0")))
-            self.heard.append((head[0], headers, body))
-            writer.write(self.answer)
-            await writer.drain()
+            await self._answer(reader, writer)
+            while self.stays:
+                await self._answer(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in head[1:] if line)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        self.heard.append((head[0], headers, body))
+        writer.write(self.answer)
+        await writer.drain()
 
 
 @pytest.fixture
@@ -110,6 +120,8 @@ def resolver(*addresses: str, asked: list[str] | None = None) -> Any:
         "https://[2002:7f00:1::]/",
         "https://[fd00::1]/",
         "https://[fe80::1]/",
+        "https://[fec0::1]/",
+        "https://[feff::1]/",
         "https://localhost/",
         "https://localhost./",
         "https://api.localhost/",
@@ -172,6 +184,29 @@ async def test_a_name_is_asked_for_once_and_the_connection_goes_to_the_judged_ad
     assert headers["host"] == f"hooks.example.org:{listener.port}"
     assert body == b"{}"
     await egress.close()
+
+
+async def test_two_names_of_one_address_share_neither_a_connection_nor_a_cookie(listener: Listener) -> None:
+    listener.stays = True
+    listener.answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: id=1; Path=/\r\nContent-Length: 2\r\n\r\nok"
+    egress = Egress(LOOPBACK, plain_http=True, resolver=resolver("127.0.0.1"))
+    for name in ("one", "two", "two"):
+        await egress.post(f"http://{name}.example.org:{listener.port}/", b"", {})
+    assert [headers["host"].split(".")[0] for _, headers, _ in listener.heard] == ["one", "two", "two"]
+    assert listener.connections == 3
+    assert all("cookie" not in headers for _, headers, _ in listener.heard)
+    await egress.close()
+
+
+async def test_a_client_that_keeps_what_it_is_given_shares_both(listener: Listener) -> None:
+    """The control: the listener lets connections live, and gives cookies that are taken."""
+    listener.stays = True
+    listener.answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: id=1; Path=/\r\nContent-Length: 2\r\n\r\nok"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for name in ("one", "two"):
+            await client.post(f"http://127.0.0.1:{listener.port}/", headers={"Host": f"{name}.example.org"})
+    assert listener.connections == 1
+    assert listener.heard[1][1]["cookie"] == "id=1"
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed(listener: Listener) -> None:
