@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
@@ -25,14 +26,15 @@ from forecourt.kernel.ids import new_id
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.settings import Secret
 from forecourt.modules.notifications import rules
-from forecourt.modules.notifications.channels import Carrier, Message, NotTaken, Refused
+from forecourt.modules.notifications.channels import NO_QUEUE, Carrier, Message, NotTaken, Refused
 from forecourt.modules.notifications.channels.breaker import FAILURES
-from forecourt.modules.notifications.channels.mail import MailServer
+from forecourt.modules.notifications.channels.mail import MailServer, persons_fault
 from forecourt.modules.notifications.channels.webpush import Vapid, WebPush
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus
 from forecourt.modules.notifications.queries import queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery
 from forecourt.modules.notifications.sealing import Links, Vault
+from forecourt.modules.notifications.service import sending
 from forecourt.modules.notifications.service.carriers import Carriers
 from forecourt.modules.notifications.service.sending import LEASE, Sending
 from forecourt.modules.notifications.service.telling import Telling
@@ -52,6 +54,7 @@ class Provider:
     slow_s: float = 0.0
     taken: list[UUID] = field(default_factory=list)
     asked: int = 0
+    place: AbstractAsyncContextManager[None] = NO_QUEUE
     in_hand: Counter[UUID] = field(default_factory=Counter)
     worst: int = 0
     dies_after_taking: bool = False
@@ -223,6 +226,38 @@ async def test_when_the_first_provider_is_down_the_next_takes_over(desk: Desk) -
     assert (await desk.delivery(id)).provider == "second"
 
 
+async def test_a_provider_that_does_not_answer_has_had_its_try(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "ONE_CARRIER_S", 0.05)
+    sleeper, second = Provider("sleeper", slow_s=3600), Provider("second")
+    (id,) = await desk.queued()
+    await desk.worker(sleeper, second).drain()
+    assert await desk.tried(id) == [("sleeper", False), ("second", True)], "the next takes over"
+    assert (await desk.delivery(id)).status is DeliveryStatus.SENT
+    (id,) = await desk.queued()
+    for _ in range(rules.TRIES):
+        assert (await desk.delivery(id)).status is DeliveryStatus.QUEUED
+        await desk.worker(sleeper).drain()
+        desk.clock.advance(timedelta(hours=1))
+    row = await desk.delivery(id)
+    assert (row.status, row.tries, row.error) == (DeliveryStatus.FAILED, rules.TRIES, "it took too long")
+
+
+async def test_who_waits_for_a_place_at_a_provider_has_not_been_tried(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "ONE_CARRIER_S", 0.05)
+    monkeypatch.setattr(sending, "ONE_DELIVERY_S", 0.1)
+    places = asyncio.Semaphore(1)
+    full, second = Provider("full", place=places), Provider("second")
+    (id,) = await desk.queued()
+    async with places:
+        await desk.worker(full).drain()
+        row = await desk.delivery(id)
+        assert (row.status, row.tries, full.asked) == (DeliveryStatus.QUEUED, 0, 0)
+    monkeypatch.undo()
+    desk.clock.advance(timedelta(minutes=1))
+    await desk.worker(full, second).drain()
+    assert await desk.tried(id) == [("full", True)], "as soon as there is one"
+
+
 async def test_a_provider_that_keeps_failing_is_left_alone_and_comes_back(desk: Desk) -> None:
     first, second = Provider("first", down=True), Provider("second")
     worker = desk.worker(first, second)
@@ -358,6 +393,42 @@ async def test_an_address_that_the_server_refuses_is_a_dead_letter_and_a_busy_on
     await desk.worker(server).drain()
     assert (await desk.delivery(busy)).status is DeliveryStatus.QUEUED
     assert box.letters == []
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "fault"),
+    [
+        (550, "no such person", True),
+        (551, "", True),
+        (553, "not one of ours", True),
+        (554, "5.1.1 no such person", True),
+        (550, "5.1.10 takes no mail", True),
+        (554, "no", False),
+        (552, "full", False),
+        (550, "5.7.26 who are you", False),
+        (554, "5.7.1 blocked", False),
+        (550, "5.1.8 no such sender", False),
+        (450, "4.1.1 not now", False),
+    ],
+)
+def test_whose_fault_a_refused_address_is(code: int, said: str, *, fault: bool) -> None:
+    assert persons_fault(code, said) is fault
+
+
+async def test_a_server_that_refuses_us_is_not_the_end_and_one_that_knows_nobody_there_is(
+    desk: Desk, letterbox: tuple[Letterbox, str]
+) -> None:
+    box, url = letterbox
+    server, second = MailServer(Secret(url), "f@house.example", desk.clock, "mail server"), Provider("second")
+    box.answer = "554 5.7.1 blocked"
+    (blocked,) = await desk.queued(1, Channel.EMAIL)
+    await desk.worker(server, second).drain()
+    box.answer = "554 5.1.1 no such person"
+    (nobody,) = await desk.queued(1, Channel.EMAIL)
+    await desk.worker(server, second).drain()
+    assert (await desk.delivery(blocked)).status is DeliveryStatus.SENT
+    assert (await desk.delivery(nobody)).status is DeliveryStatus.FAILED
+    assert second.taken == [blocked]
 
 
 async def test_an_organisations_mail_server_inside_our_network_is_not_reached(letterbox: tuple[Letterbox, str]) -> None:

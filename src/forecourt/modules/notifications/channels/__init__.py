@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Final, Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -13,6 +14,8 @@ from forecourt.kernel.egress import Refused as Refused
 from forecourt.modules.notifications.queries.queue import Content
 
 MAX_ERROR = 300
+NO_QUEUE: Final[AbstractAsyncContextManager[None]] = nullcontext()
+"""The place of a carrier that takes any number at a time."""
 
 
 class Message(Struct, frozen=True):
@@ -37,6 +40,11 @@ class Carrier(Protocol):
     @property
     def name(self) -> str:
         """Stable and safe to show: what the log calls the provider, and what its breaker is kept under."""
+        ...
+
+    @property
+    def place(self) -> AbstractAsyncContextManager[None]:
+        """Held around `carry`, by the caller: who waits for a place is not being carried yet."""
         ...
 
     async def carry(self, message: Message) -> None:

@@ -13,7 +13,7 @@ import structlog
 
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.settings import Secret
-from forecourt.modules.notifications.channels import Message, NotTaken, Refused
+from forecourt.modules.notifications.channels import NO_QUEUE, Message, NotTaken, Refused
 from forecourt.modules.notifications.contract import Channel
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Gateway:
         self.name = name
         self._url = url
         self._channel = channel
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self.place = asyncio.Semaphore(AT_ONCE)
 
     async def carry(self, message: Message) -> None:
         form = _KEY if self._channel is Channel.PUSH else _PHONE
@@ -94,14 +94,13 @@ class Gateway:
         if gateway is None:
             raise NotTaken("the gateway's address is not complete")
         title = message.content.subject if self._channel is Channel.PUSH else ""
-        async with self._slots:
-            try:
-                async with asyncio.timeout(TIMEOUT_S):
-                    taken = await asyncio.to_thread(gateway.notify, body=message.content.text, title=title)
-            except TimeoutError:
-                raise NotTaken("the gateway did not answer") from None
-            except Exception as e:  # whatever a plugin raises is about its gateway
-                raise NotTaken(f"the gateway failed ({type(e).__name__})") from None
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                taken = await asyncio.to_thread(gateway.notify, body=message.content.text, title=title)
+        except TimeoutError:
+            raise NotTaken("the gateway did not answer") from None
+        except Exception as e:  # whatever a plugin raises is about its gateway
+            raise NotTaken(f"the gateway failed ({type(e).__name__})") from None
         if not taken:
             raise NotTaken("the gateway did not take it")
 
@@ -110,6 +109,7 @@ class LogChannel:
     """`log://`: writes that something would have been sent, never what. For trying out and for measuring."""
 
     name = "log"
+    place = NO_QUEUE
 
     async def carry(self, message: Message) -> None:
         _log.info("notification_logged", delivery=str(message.id), kind=message.kind)

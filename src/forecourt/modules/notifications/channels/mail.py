@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -26,7 +27,11 @@ TIMEOUT_S = 15.0
 CONNECTIONS = 4
 HELLO = "localhost"
 """How we name ourselves; looking up the machine's own name may block."""
-PERMANENT = 500
+_ENHANCED = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})\b")
+NO_SUCH_PERSON = frozenset({550, 551, 553})
+"""Answers to an address by which a server without enhanced codes means the address itself."""
+OUR_OWN = frozenset({"7", "8"})
+"""Of the enhanced codes 5.1.x, those that speak of the sender's address (RFC 3463, 3.2)."""
 
 
 def compose(
@@ -72,6 +77,15 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+def persons_fault(code: int, said: str) -> bool:
+    """Whether a server's answer to an address means the address. Anything else (a block list, a policy, who we are) another
+    server may see otherwise."""
+    found = _ENHANCED.match(said)
+    if found is None:
+        return code in NO_SUCH_PERSON
+    return found[1] == "5" and found[2] == "1" and found[3] not in OUR_OWN
+
+
 class MailServer:
     """`smtp[s]://user:password@host:port`. A connection for each mail, a few at a time."""
 
@@ -83,7 +97,7 @@ class MailServer:
         self._clock = clock
         self._egress = egress
         self._tls = ssl.create_default_context()
-        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self.place = asyncio.Semaphore(CONNECTIONS)
 
     async def carry(self, message: Message) -> None:
         try:
@@ -101,19 +115,18 @@ class MailServer:
             )
         except (ValueError, IndexError, HeaderParseError):
             raise Refused("no mail can be addressed so") from None
-        async with self._slots:
-            try:
-                await self._hand(mail)
-            except aiosmtplib.SMTPRecipientsRefused as e:
-                code = e.recipients[0].code if e.recipients else 550
-                if code >= PERMANENT:
-                    raise Refused(f"the mail server refuses the address ({code})") from None
-                raise NotTaken(f"the mail server does not take the address now ({code})") from None
-            except aiosmtplib.SMTPResponseException as e:
-                # Whatever the server objects to (a policy, a quota, us), another server may not.
-                raise NotTaken(f"the mail server did not take it ({e.code})") from None
-            except (aiosmtplib.SMTPException, OSError, TimeoutError) as e:
-                raise NotTaken(f"the mail server cannot be reached ({type(e).__name__})") from None
+        try:
+            await self._hand(mail)
+        except aiosmtplib.SMTPRecipientsRefused as e:
+            code, said = (e.recipients[0].code, e.recipients[0].message) if e.recipients else (550, "")
+            if persons_fault(code, said):
+                raise Refused(f"the mail server refuses the address ({code})") from None
+            raise NotTaken(f"the mail server does not take the address now ({code})") from None
+        except aiosmtplib.SMTPResponseException as e:
+            # Whatever the server objects to (a policy, a quota, us), another server may not.
+            raise NotTaken(f"the mail server did not take it ({e.code})") from None
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as e:
+            raise NotTaken(f"the mail server cannot be reached ({type(e).__name__})") from None
 
     async def _hand(self, mail: EmailMessage) -> None:
         parts = urlsplit(self._url.reveal())

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.egress import Egress
-from forecourt.modules.notifications.channels import Message, NotTaken
+from forecourt.modules.notifications.channels import NO_QUEUE, Message, NotTaken
 
 KEY_PREFIX = "whsec_"
 
@@ -25,6 +25,8 @@ def signature(key: bytes, id: str, timestamp: int, body: bytes) -> str:
 
 class Webhook:
     """One endpoint."""
+
+    place = NO_QUEUE
 
     def __init__(self, name: str, key: bytes, egress: Egress, clock: Clock) -> None:
         self.name = name

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.egress import Egress
-from forecourt.modules.notifications.channels import Message, NotTaken, RecipientGone, Refused
+from forecourt.modules.notifications.channels import NO_QUEUE, Message, NotTaken, RecipientGone, Refused
 
 RECORD = 4096
 MAX_PLAIN = 3_900
@@ -97,6 +97,7 @@ class WebPush:
     """Sends to the push service that the browser named. The recipient is `endpoint p256dh auth`."""
 
     name = "web push"
+    place = NO_QUEUE
 
     def __init__(self, vapid: Vapid, egress: Egress, clock: Clock) -> None:
         self._vapid = vapid

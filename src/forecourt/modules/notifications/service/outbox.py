@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from forecourt.kernel.db import ModuleDatabase
 from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.kernel.settings import MailSettings
-from forecourt.modules.notifications.channels import Carrier, Message, NotTaken, Refused
+from forecourt.modules.notifications.channels import NO_QUEUE, Carrier, Message, NotTaken, Refused
 from forecourt.modules.notifications.channels.mail import MailServer
 from forecourt.modules.notifications.contract import Mail, Text
 from forecourt.modules.notifications.queries import outbox as queries
@@ -48,6 +49,10 @@ class NotificationsService:
     def name(self) -> str:
         return "mail server" if self._server is not None else "outbox"
 
+    @property
+    def place(self) -> AbstractAsyncContextManager[None]:
+        return self._server.place if self._server is not None else NO_QUEUE
+
     async def carry(self, message: Message) -> None:
         """A mail: to the outbox, the mail server, or both. Raises NotTaken when production has no mail server."""
         if self._keep_outbox:
@@ -74,7 +79,8 @@ class NotificationsService:
         """Raises Unavailable when the mail server does not take it now, or production has none."""
         try:
             content = Content(subject=mail.subject, text=mail.text, html=mail.html or "")
-            await self.carry(Message(mail.id, "mail", mail.to, content))
+            async with self.place:
+                await self.carry(Message(mail.id, "mail", mail.to, content))
         except (NotTaken, Refused) as e:
             log.warning("mail_not_taken", mail=str(mail.id), error=str(e))
             raise Unavailable("the mail server did not take the mail") from None
@@ -88,7 +94,8 @@ class NotificationsService:
             raise Unavailable("no gateway for text messages is set: FORECOURT_SMS_URL")
         for gateway in self._gateways:
             try:
-                await gateway.carry(message)
+                async with gateway.place:
+                    await gateway.carry(message)
             except (NotTaken, Refused) as e:
                 log.warning("text_not_taken", text=str(text.id), gateway=gateway.name, error=str(e))
             else:
@@ -107,6 +114,7 @@ class OutboxChannel:
     """Where texts, WhatsApp messages and pushes go while developing."""
 
     name = "outbox"
+    place = NO_QUEUE
 
     def __init__(self, post: NotificationsService) -> None:
         self._post = post

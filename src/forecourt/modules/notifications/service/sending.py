@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from time import monotonic
 from uuid import UUID
@@ -35,7 +36,9 @@ from forecourt.modules.notifications.service.telling import Telling
 
 BATCH = 200
 LEASE = timedelta(seconds=180)
-ONE_DELIVERY_S = 60.0
+ONE_CARRIER_S = 25.0
+"""The longest that one provider may take over one delivery; waiting for a place at it not included."""
+ONE_DELIVERY_S = 80.0
 """The longest that one delivery may take, fail-over included."""
 AT_ONCE = 32
 """Deliveries of one organisation on their way at the same time."""
@@ -201,17 +204,22 @@ class Sending:
             message, carriers = self._message(delivery, routes)
         except Refused as e:
             return self._failed(delivery, tried, "", str(e))
-        last = ("", "no provider is set for this channel")
-        try:
-            async with asyncio.timeout(ONE_DELIVERY_S):
-                for carrier in carriers:
-                    if not self.breaker.lets(carrier.name, self._clock.now()):
-                        continue
-                    fate, last = await self._ask(delivery, carrier, message, tried)
-                    if fate is not None:
-                        return fate
-        except TimeoutError:
-            last = (last[0], "it took too long")
+        last, until = ("", "no provider is set for this channel"), monotonic() + ONE_DELIVERY_S
+        for carrier in carriers:
+            if not self.breaker.lets(carrier.name, self._clock.now()):
+                continue
+            spare = until - ONE_CARRIER_S - monotonic()
+            if spare < 0:
+                break  # a provider is asked only while there is time for all of its answer
+            async with AsyncExitStack() as held:
+                try:
+                    async with asyncio.timeout(spare):
+                        await held.enter_async_context(carrier.place)
+                except TimeoutError:
+                    continue
+                fate, last = await self._ask(delivery, carrier, message, tried)
+            if fate is not None:
+                return fate
         if carriers and not tried:
             return self._rested(delivery, carriers)
         tries = delivery.tries + 1
@@ -222,7 +230,7 @@ class Sending:
         return Fate(settled, tried, again_at=self._clock.now() + pause)
 
     def _rested(self, delivery: Delivery, carriers: Sequence[Carrier]) -> Fate:
-        """Every provider's breaker is open: nobody was asked, so this was no try."""
+        """Every provider's breaker is open, or its places are taken: nobody was asked, so this was no try."""
         times = [at for carrier in carriers if (at := self.breaker.opens_again(carrier.name)) is not None]
         settled = Settled(delivery.id, DeliveryStatus.QUEUED, delivery.tries, "", "every provider is taking a rest")
         return Fate(settled, [], again_at=max(min(times, default=self._clock.now()), self._clock.now() + TROUBLE))
@@ -233,7 +241,8 @@ class Sending:
         """One provider's answer: the delivery's fate, or nothing but what went wrong."""
         name = carrier.name[:80]
         try:
-            await carrier.carry(message)
+            async with asyncio.timeout(ONE_CARRIER_S):
+                await carrier.carry(message)
         except Refused as e:
             self.breaker.worked(carrier.name)
             tried.append(self._tried(delivery, name, str(e)))
@@ -241,6 +250,8 @@ class Sending:
             return self._failed(delivery, tried, name, str(e), gone), (name, str(e))
         except NotTaken as e:
             said = str(e)
+        except TimeoutError:
+            said = "it took too long"
         except Exception as e:  # a carrier's own fault is a fault of the provider; its text may hold an address
             log.error("carrier_failed", provider=name, delivery=str(delivery.id), error=type(e).__name__)
             said = f"it failed ({type(e).__name__})"
