@@ -14,6 +14,7 @@ from forecourt.kernel.web import formats
 from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.views import DayBlock, DayFree, DayResource, DaySheetView, DaySign, GridTime, Need
 from forecourt.modules.booking.contract import BookingOut, BookingStatus, DaySheet, SheetEntry
+from forecourt.modules.booking.guest_views import Speaker
 from forecourt.modules.booking.slots import claimed_ids
 from forecourt.modules.venues.contract import Resource, VenueBook
 from forecourt.modules.venues.contract.calendar import local
@@ -27,14 +28,6 @@ ROOM_FOR_TWO = 4
 """A shorter block shows time and name only."""
 MOVABLE = frozenset({BookingStatus.PENDING_APPROVAL, BookingStatus.PAYMENT_PENDING, BookingStatus.UPCOMING})
 COUNTS = frozenset({BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS, BookingStatus.COMPLETED, BookingStatus.NO_SHOW})
-STATE_LABELS = {
-    BookingStatus.PENDING_APPROVAL: "asks approval",
-    BookingStatus.PAYMENT_PENDING: "not paid",
-    BookingStatus.UPCOMING: "upcoming",
-    BookingStatus.IN_PROGRESS: "on now",
-    BookingStatus.COMPLETED: "done",
-    BookingStatus.NO_SHOW: "no-show",
-}
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,10 +38,14 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     details: Mapping[UUID, BookingOut]
     now: datetime
     base: str
-    locale: str
+    say: Speaker
     chosen: UUID | None = None
     may_move: bool = False
     may_book: bool = False
+
+    @property
+    def locale(self) -> str:
+        return self.say.language
 
     @property
     def tz(self) -> str:
@@ -87,7 +84,7 @@ def day_view(seen: Seen) -> DaySheetView:
     now_at = int((seen.now - span.start) / STEP) if span.start <= seen.now < span.end else None
     return DaySheetView(
         id="day",
-        label=f"{seen.book.venue.name}, {formats.date(seen.locale, seen.sheet.date, style='long')}",
+        label=seen.say.t("sheet.label", venue=seen.book.venue.name, day=formats.date(seen.locale, seen.sheet.date, style="long")),
         steps=steps,
         first=span.start,
         tz=seen.tz,
@@ -143,11 +140,15 @@ def needs(seen: Seen) -> list[Need]:
         due, away = detail.price - detail.paid, entry.start - seen.now
         if due.amount > 0 and timedelta() <= away <= SOON:
             when = formats.relative(seen.locale, entry.start, seen.now, seen.tz)
-            text = f"owes {formats.money(seen.locale, due)}, {when}"
-            found.append(Need(entry.title, text, seen.href(booking=entry.booking_id), "hold", "wallet"))
+            who = _title(seen, entry)
+            text = seen.say.t("sheet.owes", who=who, due=seen.say.money(due), when=when)
+            found.append(Need(who, text, seen.href(booking=entry.booking_id), "hold", "wallet"))
     if asking:
-        text = "request" if len(asking) == 1 else "requests"
-        found.append(Need(str(len(asking)), text, seen.href(booking=asking[0].booking_id), "pending_approval", "check"))
+        n = len(asking)
+        text = seen.say.t("sheet.requests", n=n)
+        found.append(
+            Need(formats.number(seen.locale, n), text, seen.href(booking=asking[0].booking_id), "pending_approval", "check")
+        )
     return found[:6]
 
 
@@ -156,12 +157,28 @@ def needs(seen: Seen) -> list[Need]:
 
 def _column(seen: Seen, resource: Resource, span: Period, steps: int) -> DayResource:
     opened = seen.sheet.open
-    detail = " ".join(part for part in ((resource.surface or "").replace("_", " "), "" if resource.active else "off") if part)
+    detail = _surface(seen, resource)
     if not opened:
         return DayResource(str(resource.id), resource.name, detail, None, steps, 0)
     first = max(0, int((opened[0].start - span.start) / STEP))
     last = min(steps, -(-(opened[-1].end - span.start) // STEP))
     return DayResource(str(resource.id), resource.name, detail, booked_pct(seen, [resource.id]), first, last)
+
+
+def _surface(seen: Seen, resource: Resource) -> str:
+    """In few words: what it is made of, and whether it is switched off."""
+    made_of = seen.say.known("sheet.surface", resource.surface).lower() if resource.surface else ""
+    if resource.active:
+        return made_of
+    return seen.say.t("sheet.detail_off", detail=made_of) if made_of else seen.say.t("sheet.off")
+
+
+def _title(seen: Seen, entry: SheetEntry) -> str:
+    """The guest's name; where nobody's is known, what the booking is for."""
+    detail = seen.details.get(entry.booking_id) if entry.booking_id else None
+    if detail is None or detail.guest_name or entry.title != detail.purpose.value:
+        return entry.title
+    return seen.say.known("venues.purpose", detail.purpose.value).lower()
 
 
 def _blocks(seen: Seen, entry: SheetEntry, span: Period, shown: set[UUID]) -> list[DayBlock]:
@@ -180,8 +197,8 @@ def _blocks(seen: Seen, entry: SheetEntry, span: Period, shown: set[UUID]) -> li
             block,
             resource_id=str(other),
             state="block",
-            state_label="taken",
-            line=f"By {resource.name}",
+            state_label=seen.say.t("sheet.state.taken"),
+            line=seen.say.t("sheet.taken_by", place=resource.name),
             signs=(),
             movable=False,
             selected=False,
@@ -203,7 +220,7 @@ def _block(seen: Seen, entry: SheetEntry, at: int, length: int) -> DayBlock:
             state="block",
             when=when,
             name=entry.title,
-            state_label="blocked",
+            state_label=seen.say.t("sheet.state.block"),
         )
     detail = seen.details.get(entry.booking_id)
     return DayBlock(
@@ -213,8 +230,8 @@ def _block(seen: Seen, entry: SheetEntry, at: int, length: int) -> DayBlock:
         len=length,
         state=entry.status.value,
         when=when,
-        name=entry.title,
-        state_label=STATE_LABELS[entry.status],
+        name=_title(seen, entry),
+        state_label=seen.say.t(f"sheet.state.{entry.status.value}"),
         line=_line(seen, detail) if length >= ROOM_FOR_TWO else "",
         signs=_signs(detail),
         movable=seen.may_move and entry.status in MOVABLE,
@@ -229,10 +246,9 @@ def _line(seen: Seen, detail: BookingOut | None) -> str:
     due = detail.price - detail.paid
     if detail.status is BookingStatus.COMPLETED and due.amount <= 0:
         return ""  # nothing is left to do: the normal is quiet
-    people = "1 person" if detail.team_size == 1 else f"{detail.team_size} people"
     if due.amount > 0:
-        return f"{people}, {formats.money(seen.locale, due)} due"
-    return f"{people}, paid" if detail.paid else people
+        return seen.say.t("sheet.line_due", n=detail.team_size, due=seen.say.money(due))
+    return seen.say.t("sheet.line_paid" if detail.paid else "book.people", n=detail.team_size)
 
 
 def _signs(detail: BookingOut | None) -> tuple[DaySign, ...]:

@@ -37,7 +37,7 @@ class StaffCalendarPages(Api):
     async def close(self, visit: Visit, org_id: UUID, venue_id: UUID, resource_id: UUID) -> Redirect:
         """The address stops working."""
         await self._service.end_resource_feed(visit.ctx, resource_id)
-        return Redirect(_here(org_id, venue_id, resource_id), toast="The address is closed")
+        return Redirect(_here(org_id, venue_id, resource_id), toast=self._pages.text(visit, "feed.closed"))
 
     async def _page(self, visit: Visit, org_id: UUID, venue_id: UUID, resource_id: UUID, address: str) -> Html:
         has = await self._service.has_resource_feed(visit.ctx, resource_id)

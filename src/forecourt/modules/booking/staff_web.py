@@ -19,11 +19,12 @@ from forecourt.kernel.paging import Paged
 from forecourt.kernel.period import Period
 from forecourt.kernel.web import formats
 from forecourt.kernel.web.addresses import with_query
-from forecourt.kernel.web.forms import NO_FAULTS, Faults, faults, read
+from forecourt.kernel.web.forms import NO_FAULTS, Faults, read
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice, Fact
 from forecourt.modules.booking.contract import (
     Block,
+    BookingActor,
     BookingOut,
     BookingStatus,
     Cancel,
@@ -38,6 +39,7 @@ from forecourt.modules.booking.contract import (
     StaffBooking,
 )
 from forecourt.modules.booking.day_views import Seen, booked_pct, day_view, needs, neighbour, takings
+from forecourt.modules.booking.guest_views import Speaker
 from forecourt.modules.booking.live import AvailabilityChanged, availability_topic
 from forecourt.modules.booking.queries import TransitionRow
 from forecourt.modules.booking.rules import check_place, reschedule_fee
@@ -243,13 +245,14 @@ class StaffBookingPages(Api):
         details: dict[UUID, BookingOut] = {}
         for i in range(0, len(ids), AT_ONCE):
             details |= {b.id: b for b in await self._service.bookings(visit.ctx, ids[i : i + AT_ONCE])}
+        book = await self._venues.book(visit.ctx, venue_id)
         return Seen(
             sheet=sheet,
-            book=await self._venues.book(visit.ctx, venue_id),
+            book=book,
             details=details,
             now=self._clock.now(),
             base=f"/orgs/{org_id}/day",
-            locale=visit.locale,
+            say=self._speaker(visit, book),
             chosen=chosen,
             may_move=visit.ctx.may("booking.update_any"),
             may_book=visit.ctx.may("booking.create_any"),
@@ -299,11 +302,11 @@ class StaffBookingPages(Api):
             panel=panel,
             venue=seen.book.venue,
             resources=[r for r in seen.book.resources if r.active and not r.removed],
-            purposes=[Choice(label=p.value.capitalize(), value=p.value) for p in Purpose],
+            purposes=[Choice(label=seen.say.known("venues.purpose", p.value), value=p.value) for p in Purpose],
             pays=[
-                Choice(label="Pays at the desk", value=PayWith.DESK.value),
-                Choice(label="With credits", value=PayWith.CREDITS.value),
-                Choice(label="Hold it; they pay themselves", value=""),
+                Choice(label=seen.say.t("sheet.pay.desk"), value=PayWith.DESK.value),
+                Choice(label=seen.say.t("sheet.pay.credits"), value=PayWith.CREDITS.value),
+                Choice(label=seen.say.t("sheet.pay.hold"), value=""),
             ],
             closed_href=seen.href(),
         )
@@ -381,16 +384,16 @@ class StaffBookingPages(Api):
         return Opened(
             booking=booking,
             resource=resource,
-            who=booking.guest_name or (cards[0].name if cards else "Guest"),
+            who=booking.guest_name or (cards[0].name if cards else seen.say.t("sheet.guest")),
             email=cards[0].email if cards else "",
             facts=[
-                Fact("For", booking.purpose.value.capitalize()),
-                Fact("People", str(booking.team_size)),
-                Fact("Price", formats.money(visit.locale, booking.price)),
-                Fact("Paid", formats.money(visit.locale, booking.paid)),
+                Fact(seen.say.t("panel.fact.for"), seen.say.known("venues.purpose", booking.purpose.value)),
+                Fact(seen.say.t("panel.fact.people"), str(booking.team_size)),
+                Fact(seen.say.t("panel.fact.price"), seen.say.money(booking.price)),
+                Fact(seen.say.t("panel.fact.paid"), seen.say.money(booking.paid)),
             ],
             due=booking.price - booking.paid,
-            steps=[_step(row) for row in await self._service.history(ctx, booking_id)],
+            steps=[_step(seen.say, row) for row in await self._service.history(ctx, booking_id)],
             refund=refund,
             lengths=[Choice(label=formats.duration(visit.locale, m), value=str(m)) for m in lengths[:8]],
             may=_may(visit, booking),
@@ -418,21 +421,21 @@ class StaffBookingPages(Api):
         """Books for a guest or a walk-in."""
         book = await self._own_book(visit, org_id, form.venue_id)
         day = _day(form.day) or local(book, self._clock.now()).date()
+        say = self._speaker(visit, book)
+        who = form.who.strip() or say.t("sheet.walk_in")
         try:
-            made = await self._service.book_for(visit.ctx, self._wish(book, day, form))
+            made = await self._service.book_for(visit.ctx, self._wish(book, day, form, who))
         except Problem as problem:
             seen = await self._seen(visit, org_id, form.venue_id, day)
-            wrong = faults(
-                _instead(problem, book, visit.locale), {"start": "at", "email": "who", "name": "who", "account_id": "who"}
-            )
+            fields = {"start": "at", "email": "who", "name": "who", "account_id": "who"}
+            wrong = self._pages.faults(visit, _instead(problem, book, say), fields)
             return await self._again(visit, seen, Panel(new=form, wrong=wrong))
         here = with_query(f"/orgs/{org_id}/day", {"venue_id": form.venue_id, "date": day, "booking": made.id})
-        text = f"{form.who.strip() or 'Walk-in'}, {formats.time_range(visit.locale, made.start, made.end, book.venue.timezone)}"
-        return Redirect(here, toast=f"Booked: {text}", undo=f"/orgs/{org_id}/day/{made.id}/undo")
+        text = say.t("sheet.toast.booked", who=who, when=say.span(made.start, made.end))
+        return Redirect(here, toast=text, undo=f"/orgs/{org_id}/day/{made.id}/undo")
 
     @staticmethod
-    def _wish(book: VenueBook, day: date, form: NewForm) -> StaffBooking:
-        who = form.who.strip()
+    def _wish(book: VenueBook, day: date, form: NewForm, who: str) -> StaffBooking:
         given: dict[str, object] = {
             "resource_id": form.resource_id,
             "start": _instant(book, day, form.at, "at"),
@@ -441,7 +444,7 @@ class StaffBookingPages(Api):
             "team_size": form.team_size,
             "pay_with": form.pay_with,
             "note": form.note.strip(),
-            "email" if "@" in who else "name": who or "Walk-in",
+            "email" if "@" in who else "name": who,
         }
         return read(StaffBooking, given)
 
@@ -451,20 +454,20 @@ class StaffBookingPages(Api):
         before = await self._service.booking(visit.ctx, form.booking_id)
         book = await self._own_book(visit, org_id, before.venue_id)
         day = _day(form.day) or local(book, form.start or before.start).date()
+        say = self._speaker(visit, book)
         try:
             start = form.start or _instant(book, day, form.at, "at")
             moved = await self._service.reschedule(
                 visit.ctx, form.booking_id, Reschedule(start, None, form.resource_id), form.version
             )
         except Problem as problem:
-            problem = _instead(problem, book, visit.locale)
+            problem = _instead(problem, book, say)
             if visit.partial:
-                return _refused(problem)
+                return self._refused(visit, problem)
             seen = await self._seen(visit, org_id, book.venue.id, local(book, before.start).date(), before.id)
             opened = await self._opened(visit, seen, before.id)
-            return await self._again(
-                visit, seen, Panel(opened=opened, act="move", move=form, wrong=faults(problem, {"start": "at"}))
-            )
+            wrong = self._pages.faults(visit, problem, {"start": "at"})
+            return await self._again(visit, seen, Panel(opened=opened, act="move", move=form, wrong=wrong))
         undo = with_query(
             f"/orgs/{org_id}/day/{before.id}/back",
             {
@@ -473,7 +476,7 @@ class StaffBookingPages(Api):
                 "duration_min": Period(before.start, before.end).duration_min,
             },
         )
-        return await self._done(visit, org_id, book, moved, _moved_text(visit, book, before, moved), undo)
+        return await self._done(visit, org_id, book, moved, _moved_text(say, book, before, moved), undo)
 
     @action("/orgs/{org_id}/day/{booking_id}/back", access=CHANGE)
     async def back(self, visit: Visit, org_id: UUID, booking_id: UUID, query: Back) -> Html | Redirect | Raw:
@@ -484,10 +487,10 @@ class StaffBookingPages(Api):
             )
         except Problem as problem:
             if visit.partial:
-                return _refused(problem)
+                return self._refused(visit, problem)
             raise
         book = await self._own_book(visit, org_id, moved.venue_id)
-        return await self._done(visit, org_id, book, moved, "As it was", "")
+        return await self._done(visit, org_id, book, moved, self._say(visit, "sheet.toast.as_it_was"), "")
 
     @page("/orgs/{org_id}/day/quote", access=CHANGE)
     async def quote(self, visit: Visit, org_id: UUID, query: QuoteQuery) -> Raw:
@@ -504,24 +507,25 @@ class StaffBookingPages(Api):
         except Problem as problem:
             if problem.status >= 500:
                 raise
-            return _json({"ok": False, "text": problem.detail or problem.title})
+            return _json({"ok": False, "text": self._pages.said(visit)(problem.detail or problem.title)})
         there = (planned.resource.id, planned.period.start) == (booking.resource_id, booking.start)
         fee = Money.zero(booking.price.currency) if there else reschedule_fee(book.policies, booking.price)
         change = Money.zero(booking.price.currency) if there else planned.bill.total + fee - booking.price
-        return _json({"ok": True, "text": _difference(visit.locale, change)})
+        return _json({"ok": True, "text": _with_price(self._speaker(visit, book), "sheet.difference", change)})
 
     @action("/orgs/{org_id}/day/{booking_id}/extend", access=CHANGE)
     async def extend(self, visit: Visit, org_id: UUID, booking_id: UUID, form: ExtendForm) -> Html | Redirect:
         """A longer stay."""
         before = await self._service.booking(visit.ctx, booking_id)
         book = await self._own_book(visit, org_id, before.venue_id)
+        say = self._speaker(visit, book)
         try:
             longer = await self._service.extend(visit.ctx, booking_id, Extend(form.duration_min), form.version)
         except Problem as problem:
-            problem = _instead(problem, book, visit.locale)
+            problem = _instead(problem, book, say)
             seen = await self._seen(visit, org_id, book.venue.id, local(book, before.start).date(), before.id)
             opened = await self._opened(visit, seen, before.id)
-            return await self._again(visit, seen, Panel(opened=opened, act="extend", wrong=faults(problem)))
+            return await self._again(visit, seen, Panel(opened=opened, act="extend", wrong=self._pages.faults(visit, problem)))
         undo = with_query(
             f"/orgs/{org_id}/day/{booking_id}/back",
             {
@@ -530,8 +534,7 @@ class StaffBookingPages(Api):
                 "duration_min": Period(before.start, before.end).duration_min,
             },
         )
-        until = formats.time(visit.locale, longer.end, book.venue.timezone)
-        text = f"Until {until}{_after_price(visit.locale, longer.price - before.price)}"
+        text = _with_price(say, "sheet.toast.until", longer.price - before.price, until=say.time(longer.end))
         return await self._done(visit, org_id, book, longer, text, undo if before.status in _UNDOABLE else "")
 
     @action("/orgs/{org_id}/day/{booking_id}/cancel", access=CANCEL)
@@ -542,14 +545,17 @@ class StaffBookingPages(Api):
             gone = await self._service.cancel(visit.ctx, booking_id, Cancel(form.reason.strip() or None))
         except Problem as problem:
             if visit.partial:
-                return _refused(problem)
+                return self._refused(visit, problem)
             book = await self._own_book(visit, org_id, before.venue_id)
             seen = await self._seen(visit, org_id, book.venue.id, local(book, before.start).date(), before.id)
             opened = await self._opened(visit, seen, before.id)
-            return await self._again(visit, seen, Panel(opened=opened, act="cancel", wrong=faults(problem)))
+            return await self._again(visit, seen, Panel(opened=opened, act="cancel", wrong=self._pages.faults(visit, problem)))
         book = await self._own_book(visit, org_id, gone.venue_id)
-        back = f", {formats.money(visit.locale, gone.refund)} goes back" if gone.refund and before.paid else ""
-        return await self._done(visit, org_id, book, gone, f"Cancelled{back}", "", chosen=False)
+        say = self._speaker(visit, book)
+        text = say.t("sheet.toast.cancelled")
+        if gone.refund and before.paid:
+            text = say.t("sheet.toast.cancelled_back", refund=say.money(gone.refund))
+        return await self._done(visit, org_id, book, gone, text, "", chosen=False)
 
     @action("/orgs/{org_id}/day/{booking_id}/undo", access=CREATE)
     async def undo(self, visit: Visit, org_id: UUID, booking_id: UUID) -> Html | Redirect:
@@ -560,27 +566,28 @@ class StaffBookingPages(Api):
             raise InvalidTransition("It was made too long ago, or by somebody else. Cancel it instead.")
         gone = await self._service.release(visit.ctx, booking_id, "undone")
         book = await self._own_book(visit, org_id, gone.venue_id)
-        return await self._done(visit, org_id, book, gone, "Taken back", "", chosen=False)
+        return await self._done(visit, org_id, book, gone, self._say(visit, "sheet.toast.taken_back"), "", chosen=False)
 
     @action("/orgs/{org_id}/day/{booking_id}/approve", access=APPROVE)
     async def approve(self, visit: Visit, org_id: UUID, booking_id: UUID) -> Html | Redirect:
         """Says yes."""
-        return await self._decided(visit, org_id, await self._service.approve(visit.ctx, booking_id), "Approved")
+        return await self._decided(visit, org_id, await self._service.approve(visit.ctx, booking_id), "sheet.toast.approved")
 
     @action("/orgs/{org_id}/day/{booking_id}/decline", access=APPROVE)
     async def decline(self, visit: Visit, org_id: UUID, booking_id: UUID, form: DeclineForm) -> Html | Redirect:
         """Says no, and why."""
-        reason = form.reason.strip() or "The place cannot take this booking."
-        return await self._decided(visit, org_id, await self._service.decline(visit.ctx, booking_id, reason), "Declined")
+        reason = form.reason.strip() or self._say(visit, "sheet.decline_reason")
+        declined = await self._service.decline(visit.ctx, booking_id, reason)
+        return await self._decided(visit, org_id, declined, "sheet.toast.declined")
 
     @action("/orgs/{org_id}/day/{booking_id}/no-show", access=CHANGE)
     async def no_show(self, visit: Visit, org_id: UUID, booking_id: UUID) -> Html | Redirect:
         """Nobody came."""
-        return await self._decided(visit, org_id, await self._service.no_show(visit.ctx, booking_id), "Noted: nobody came")
+        return await self._decided(visit, org_id, await self._service.no_show(visit.ctx, booking_id), "sheet.toast.no_show")
 
-    async def _decided(self, visit: Visit, org_id: UUID, booking: BookingOut, text: str) -> Html | Redirect:
+    async def _decided(self, visit: Visit, org_id: UUID, booking: BookingOut, key: str) -> Html | Redirect:
         book = await self._own_book(visit, org_id, booking.venue_id)
-        return await self._done(visit, org_id, book, booking, text, "", chosen=booking.status in OPEN_STATES)
+        return await self._done(visit, org_id, book, booking, self._say(visit, key), "", chosen=booking.status in OPEN_STATES)
 
     # --- blocks
 
@@ -593,10 +600,12 @@ class StaffBookingPages(Api):
             block = await self._service.place_block(visit.ctx, self._new_block(book, day, form))
         except Problem as problem:
             seen = await self._seen(visit, org_id, form.venue_id, day)
-            problem = _hits(problem, book, visit.locale)
-            return await self._again(visit, seen, Panel(blocking=form, wrong=faults(problem, {"start": "at", "end": "until"})))
+            problem = _hits(problem, book, seen.say)
+            wrong = self._pages.faults(visit, problem, {"start": "at", "end": "until"})
+            return await self._again(visit, seen, Panel(blocking=form, wrong=wrong))
         here = with_query(f"/orgs/{org_id}/day", {"venue_id": form.venue_id, "date": day})
-        return Redirect(here, toast=f"Blocked: {block.reason}", undo=f"/orgs/{org_id}/day/blocks/{block.id}/remove")
+        text = self._say(visit, "sheet.toast.blocked", reason=block.reason)
+        return Redirect(here, toast=text, undo=f"/orgs/{org_id}/day/blocks/{block.id}/remove")
 
     @staticmethod
     def _new_block(book: VenueBook, day: date, form: BlockForm) -> NewBlock:
@@ -616,7 +625,7 @@ class StaffBookingPages(Api):
     async def remove_block(self, visit: Visit, org_id: UUID, block_id: UUID) -> Redirect:
         """Gives the time back."""
         await self._service.remove_block(visit.ctx, block_id)
-        return Redirect(f"/orgs/{org_id}/day", toast="The time is free again")
+        return Redirect(f"/orgs/{org_id}/day", toast=self._say(visit, "sheet.toast.unblocked"))
 
     # --- the list
 
@@ -641,8 +650,13 @@ class StaffBookingPages(Api):
             nobody=nobody,
             venues=venues,
             shows=[
-                Choice(label=label, value=name, href=_list_href(org_id, query, show=name), chosen=query.show == name)
-                for name, (label, _) in SHOWS.items()
+                Choice(
+                    label=self._say(visit, f"bookings.show.{name}"),
+                    value=name,
+                    href=_list_href(org_id, query, show=name),
+                    chosen=query.show == name,
+                )
+                for name in SHOWS
             ],
             next_href=_list_href(org_id, query, cursor=found.next_cursor) if found.next_cursor and not nobody else "",
             first_href=_list_href(org_id, query) if query.cursor else "",
@@ -655,7 +669,7 @@ class StaffBookingPages(Api):
         start = wall(tz, query.from_, 0) if query.from_ else (now - timedelta(hours=12) if query.show == "open" else None)
         end = wall(tz, query.to + timedelta(days=1), 0) if query.to else None
         return OrgBookingsQuery(
-            status=list(SHOWS[query.show][1]) or None,
+            status=list(SHOWS[query.show]) or None,
             from_=start,
             to=end,
             venue_id=query.venue_id,
@@ -690,6 +704,22 @@ class StaffBookingPages(Api):
 
     # --- shared
 
+    def _speaker(self, visit: Visit, book: VenueBook) -> Speaker:
+        """Words in the visitor's language, times on the venue's clock."""
+        return Speaker(self._pages.pages, visit.locale, book.venue.timezone)
+
+    def _say(self, visit: Visit, key: str, /, **values: object) -> str:
+        return self._pages.text(visit, key, **values)
+
+    def _refused(self, visit: Visit, problem: Problem) -> Raw:
+        """A problem for a script of the page, which shows it where the block was dropped."""
+        if problem.status >= 500:
+            raise problem
+        said = self._pages.said(visit)
+        title, detail = said(problem.title), said(problem.detail or problem.title)
+        body = {"title": title, "detail": detail, "status": problem.status, "code": problem.code}
+        return Raw(msgspec.json.encode(body), PROBLEM_JSON, problem.status)
+
     async def _own_book(self, visit: Visit, org_id: UUID, venue_id: UUID) -> VenueBook:
         book = await self._venues.book(visit.ctx, venue_id)
         if book.organisation.id != org_id:
@@ -714,13 +744,13 @@ class StaffBookingPages(Api):
         return self._sheet(visit, seen, panel, venues)
 
 
-SHOWS: dict[str, tuple[str, tuple[BookingStatus, ...]]] = {
-    "open": ("Coming up", (BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS)),
-    "asks": ("Asks approval", (BookingStatus.PENDING_APPROVAL,)),
-    "unpaid": ("Held, not paid", (BookingStatus.PAYMENT_PENDING,)),
-    "done": ("Done", (BookingStatus.COMPLETED, BookingStatus.NO_SHOW)),
-    "gone": ("Cancelled", (BookingStatus.CANCELLED, BookingStatus.DECLINED, BookingStatus.EXPIRED)),
-    "all": ("All", ()),
+SHOWS: dict[str, tuple[BookingStatus, ...]] = {
+    "open": (BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS),
+    "asks": (BookingStatus.PENDING_APPROVAL,),
+    "unpaid": (BookingStatus.PAYMENT_PENDING,),
+    "done": (BookingStatus.COMPLETED, BookingStatus.NO_SHOW),
+    "gone": (BookingStatus.CANCELLED, BookingStatus.DECLINED, BookingStatus.EXPIRED),
+    "all": (),
 }
 _UNDOABLE = frozenset({BookingStatus.UPCOMING, BookingStatus.PAYMENT_PENDING, BookingStatus.PENDING_APPROVAL})
 
@@ -762,7 +792,7 @@ def _instant(book: VenueBook, day: date, at: str, path: str) -> datetime:
     return wall(zone(book.venue.timezone), day, minutes_of(f"{int(hours):02d}:{int(minutes or 0):02d}"))
 
 
-def _instead(problem: Problem, book: VenueBook, locale: str) -> Problem:
+def _instead(problem: Problem, book: VenueBook, say: Speaker) -> Problem:
     """A taken time with what is free nearby, in words."""
     if not isinstance(problem, SlotTaken):
         return problem
@@ -770,13 +800,12 @@ def _instead(problem: Problem, book: VenueBook, locale: str) -> Problem:
     words: list[str] = []
     for one in offered:
         resource = book.resource(UUID(one["resource_id"]))
-        start = datetime.fromisoformat(one["start"])
-        words.append(f"{formats.time(locale, start, book.venue.timezone)} on {resource.name if resource else 'another'}")
-    text = "That time is taken."
-    return SlotTaken(f"{text} Free nearby: {', '.join(words)}." if words else text)
+        time = say.time(datetime.fromisoformat(one["start"]))
+        words.append(say.t("sheet.time_on", time=time, place=resource.name if resource else say.t("sheet.another")))
+    return SlotTaken(say.t("sheet.taken_nearby", times=_listed(say, words)) if words else say.t("sheet.taken"))
 
 
-def _hits(problem: Problem, book: VenueBook, locale: str) -> Problem:
+def _hits(problem: Problem, book: VenueBook, say: Speaker) -> Problem:
     """The bookings in a block's way, in words."""
     if not isinstance(problem, PlaceBlocked):
         return problem
@@ -786,51 +815,40 @@ def _hits(problem: Problem, book: VenueBook, locale: str) -> Problem:
         booking = hit["booking"]
         resource = book.resource(UUID(booking["resource_id"]))
         at = datetime.fromisoformat(booking["start"])
-        day = formats.date(locale, at, book.venue.timezone, "short")
-        words.append(f"{resource.name if resource else ''} {day} {formats.time(locale, at, book.venue.timezone)}".strip())
+        place = resource.name if resource else ""
+        words.append(say.t("sheet.hit", place=place, day=say.date(at, "short"), time=say.time(at)).strip())
     if not words:
         return problem
-    more = f" and {len(hits) - 4} more" if len(hits) > 4 else ""
-    return PlaceBlocked(f"Bookings are in the way: {', '.join(words)}{more}. Move or cancel them first.")
+    bookings, more = _listed(say, words), len(hits) - len(words)
+    if more:
+        return PlaceBlocked(say.t("sheet.in_the_way_more", bookings=bookings, n=more))
+    return PlaceBlocked(say.t("sheet.in_the_way", bookings=bookings))
 
 
-def _difference(locale: str, change: Money) -> str:
+def _listed(say: Speaker, words: list[str]) -> str:
+    return say.t("sheet.comma").join(words)
+
+
+def _with_price(say: Speaker, key: str, change: Money, **values: object) -> str:
+    """The sentence of `key`, or of `key_more` or `key_less` when the price changes; no difference alone says nothing."""
     if change.amount > 0:
-        return f"+ {formats.money(locale, change)} to pay"
-    return f"{formats.money(locale, -change)} goes back" if change.amount < 0 else ""
+        return say.t(f"{key}_more", price=say.money(change), **values)
+    if change.amount < 0:
+        return say.t(f"{key}_less", price=say.money(-change), **values)
+    return say.t(key, **values) if values else ""
 
 
-def _after_price(locale: str, change: Money) -> str:
-    text = _difference(locale, change)
-    return f", {text}" if text else ""
-
-
-def _moved_text(visit: Visit, book: VenueBook, before: BookingOut, moved: BookingOut) -> str:
+def _moved_text(say: Speaker, book: VenueBook, before: BookingOut, moved: BookingOut) -> str:
     resource = book.resource(moved.resource_id)
-    when = formats.time_range(visit.locale, moved.start, moved.end, book.venue.timezone)
-    return f"{resource.name if resource else ''}, {when}{_after_price(visit.locale, moved.price - before.price)}"
+    place, when = resource.name if resource else "", say.span(moved.start, moved.end)
+    return _with_price(say, "sheet.toast.moved", moved.price - before.price, place=place, when=when)
 
 
-_STORY = {
-    "request_approval": "Asked for",
-    "hold": "Held",
-    "approve": "Approved",
-    "decline": "Declined",
-    "confirm": "Confirmed",
-    "expire": "Ran out unpaid",
-    "cancel": "Cancelled",
-    "begin": "Began",
-    "complete": "Over",
-    "mark_no_show": "Nobody came",
-    "reschedule": "Moved",
-    "extend": "Extended",
-    "edit": "Changed",
-}
-
-
-def _step(row: TransitionRow) -> Step:
-    who = {"customer": "by the guest", "staff": "by staff", "house": ""}[row.actor.value]
-    return Step(f"{_STORY.get(row.action, row.action.replace('_', ' ').capitalize())} {who}".strip(), row.at.astimezone(UTC))
+def _step(say: Speaker, row: TransitionRow) -> Step:
+    deed = say.known("sheet.story", row.action)
+    if row.actor is not BookingActor.HOUSE:
+        deed = say.t(f"sheet.story_by.{row.actor.value}", deed=deed)
+    return Step(deed, row.at.astimezone(UTC))
 
 
 def _list_href(org_id: UUID, query: ListQuery, *, show: str | None = None, cursor: str | None = None) -> str:
@@ -846,11 +864,3 @@ def _list_href(org_id: UUID, query: ListQuery, *, show: str | None = None, curso
 
 def _json(body: object) -> Raw:
     return Raw(msgspec.json.encode(body), "application/json", headers={"Cache-Control": "no-store"})
-
-
-def _refused(problem: Problem) -> Raw:
-    """A problem for a script of the page, which shows it where the block was dropped."""
-    if problem.status >= 500:
-        raise problem
-    body = {"title": problem.title, "detail": problem.detail or problem.title, "status": problem.status, "code": problem.code}
-    return Raw(msgspec.json.encode(body), PROBLEM_JSON, problem.status)
