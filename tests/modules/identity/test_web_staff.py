@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, said_at, text, toast, typed_in
 from tests.journeys.world import PASSWORD, World
 
@@ -220,6 +220,30 @@ async def test_who_opens_a_place_or_is_invited_is_spoken_to_in_their_language(re
         page = await reader.look(path)
         assert words in page.text, path
         assert not english.search(text(page)), path
+
+
+NAMES = set("Forecourt Riverside Olive Ada API Asia Karachi Till".split())
+"""What stays as it is in every language: names and codes."""
+
+
+async def test_the_pages_of_staff_and_keys_speak_the_readers_language(reader: Reader, world: World) -> None:  # noqa: F811
+    club, ada = await world.club(), await world.person("Ada")
+    assert (await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": ada.id, "role": "coach"})).status_code == 201
+    reader.http.cookies.set("fc_locale", "pt")
+    await reader.sign_in(club.owner)
+    people = f"/orgs/{club.id}/people"
+    page = await reader.look(people)
+    assert "Treinador" in text(page) and 'aria-label="Limites de Ada"' in page.text
+    given = await reader.follow(await reader.send(f"{people}/{ada.id}/role", role="viewer", version="1"))
+    assert toast(given) == "Ada tem agora a função observador"
+    refused = await reader.send(f"{people}/{ada.id}/limits", networks="casa", version="2")
+    assert "Casa não é uma rede" in text(refused)
+    reader.http.cookies.set("fc_locale", "ur")
+    keys = await reader.send(f"/orgs/{club.id}/keys", name="Till", permissions=["booking.read_any"])
+    assert "تمام بکنگز دیکھنا" in text(keys) and "1 اجازت" in text(keys)
+    for page in (keys, *[await reader.look(path) for path in (people, f"{people}/{ada.id}/limits", "/orgs")]):
+        said = re.sub(r"\S+@\S+|fc_\S+|\S+…", " ", text(page))
+        assert set(re.findall(r"[A-Za-z]{3,}", said)) - NAMES == set(), page.url
 
 
 async def test_a_member_is_limited_to_hours_and_networks_and_let_go_again(reader: Reader, other: Reader, world: World) -> None:  # noqa: F811

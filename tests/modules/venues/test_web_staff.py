@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
-from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, hidden, said_at, text, toast, typed_in
 from tests.journeys.world import Club, World
 
@@ -173,3 +174,44 @@ async def test_another_organisations_place_is_not_there(reader: Reader, club: Cl
     assert (await reader.look(f"/orgs/{rival.id}/places/{club.venue}")).status_code == 404
     assert (await reader.send(f"/orgs/{rival.id}/places/{club.venue}/closures/{club.venue}/remove")).status_code == 404
     assert (await reader.look(f"/orgs/{rival.id}/places/{rival.venue}")).status_code == 200, "or nothing is there for anybody"
+
+
+NAMES = set("Forecourt Riverside Courts Court Olive Quay Street London Any hour API GBP JPEG PNG WebP ENG sauna cr che".split())
+"""What stays as it is in every language: names, what owners wrote, codes."""
+
+
+def english(page: httpx.Response) -> set[str]:
+    """Latin words of a page that are no names."""
+    return set(re.findall(r"[A-Za-z]{3,}", text(page))) - NAMES
+
+
+async def test_owners_are_spoken_to_in_their_language_on_every_page(reader: Reader, club: Club) -> None:
+    await reader.sign_in(club.owner)
+    places = f"/orgs/{club.id}/places"
+    here = f"{places}/{club.venue}"
+    assert {"Places", "Prices", "Today"} <= english(await reader.look(places)), "or nothing is proved"
+    reader.http.cookies.set("fc_locale", "ur")
+    evening = {"amount": "31.50", "per": "person_hour", "label": "Any hour", "weekdays": ["mon", "tue", "wed"], "holiday": "not"}
+    evening |= {"from": "18:00", "to": "22:00", "purpose": "match", "people": "2–4", "multiplier": "1.5", "first": "2027-02-01"}
+    version = hidden(await reader.look(f"{here}/prices?rule=new"), "version")
+    priced = await reader.follow(await reader.send(f"{here}/prices", **evening, version=version))
+    assert "31.50 فی شخص فی گھنٹہ × 1.5" in text(priced)
+    assert "پیر تا بدھ، \u206618:00–22:00\u2069" in text(priced)
+    assert "میچ، \u20662–4\u2069 لوگ" in text(priced)
+    assert toast(priced) == "قیمت محفوظ ہو گئی اور ابھی سے لاگو ہے"
+    assert english(priced) == set()
+    parts = ("", "/photos", "/hours", "/resources", "/resources?new=1", f"/resources?edit={club.courts[0]}", "/prices?rule=0")
+    for path in (places, f"{places}/new", *(here + part for part in parts), f"/orgs/{club.id}/settings", f"/orgs/{club.id}/more"):
+        page = await reader.look(path)
+        assert (page.status_code, english(page)) == (200, set()), path
+    late = await reader.send(f"{here}/hours", version="1", mon="late")
+    assert said_at(late, "mon").startswith("یوں لکھیں \u206606:00–23:00\u2069 یا \u206606:00–12:00, 14:00–23:00\u2069")
+    assert english(late) == set()
+
+
+async def test_a_day_is_closed_in_the_owners_own_word(reader: Reader, club: Club) -> None:
+    await reader.sign_in(club.owner)
+    here = f"/orgs/{club.id}/places/{club.venue}/hours"
+    days = {"mon": "بند", "tue": "Fechado", "wed": "6-12", "thu": "", "fri": "", "sat": "", "sun": ""}
+    saved = await reader.follow(await reader.send(here, version=hidden(await reader.look(here), "version"), **days))
+    assert [typed_in(saved, day) for day in ("mon", "tue", "wed")] == ["", "", "06:00–12:00"]

@@ -33,29 +33,24 @@ from forecourt.modules.identity.http import MemberView, member_view
 from forecourt.modules.identity.limits import hours_by_day, read_limits
 from forecourt.modules.identity.rules import PERMISSIONS, ROLE_PERMISSIONS, BuiltInRole, may_grant
 from forecourt.modules.identity.service import IdentityService
-from forecourt.modules.venues.contract import OrganisationCard, Venues
+from forecourt.modules.venues.contract import OrganisationCard, OrganisationStatus, Venues
 
 Typed = Annotated[str, Meta(max_length=254)]
 Hours = Annotated[str, Meta(max_length=60)]
 SHOWN = 100
-DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-ROLE_HINTS = {
-    BuiltInRole.OWNER: "Everything, other owners included",
-    BuiltInRole.MANAGER: "Everything but owners",
-    BuiltInRole.AGENT: "Front desk: bookings, blocks, guests",
-    BuiltInRole.COACH: "Sees bookings, checks in, plans classes",
-    BuiltInRole.VIEWER: "Sees, changes nothing",
-}
+BUILT_IN = frozenset(role.value for role in BuiltInRole)
 GROUPS = {
-    "booking": "Bookings",
-    "venues": "Places",
-    "payments": "Money",
-    "memberships": "Members",
-    "staff": "Staff and keys",
-    "keys": "Staff and keys",
-    "audit": "Records",
-    "analytics": "Records",
+    "booking": "booking",
+    "venues": "venues",
+    "payments": "payments",
+    "memberships": "memberships",
+    "staff": "staff",
+    "keys": "staff",
+    "audit": "records",
+    "analytics": "records",
 }
+"""The subject a permission stands under on the page of keys, by its first word."""
+ELSE = "else"
 
 
 class Invite(msgspec.Struct, forbid_unknown_fields=True):
@@ -108,11 +103,20 @@ class KeyForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class MyPlace(msgspec.Struct, frozen=True):
-    """An organisation that the visitor works for."""
+    """An organisation that the visitor works for; `role` in words, and `status` too, empty while it is active."""
 
     card: OrganisationCard
     role: str
+    status: str
     href: str
+
+
+class StaffRow(msgspec.Struct, frozen=True):
+    """Somebody who works here; `role` in words. `may_give`: whether the visitor may give and take this role."""
+
+    member: MemberView
+    role: str
+    may_give: bool
 
 
 class PermissionGroup(msgspec.Struct, frozen=True):
@@ -134,9 +138,14 @@ class StaffPages(Api):
         places = await self._staff.places(visit.ctx)
         cards = {card.id: card for card in await self._venues.organisations(visit.ctx, [p.organisation_id for p in places])}
         rows = [
-            MyPlace(cards[p.organisation_id], p.role, _front(p.organisation_id, p.permissions))
+            MyPlace(
+                card,
+                self._role(visit, p.role),
+                "" if card.status == OrganisationStatus.ACTIVE else self._say(visit, f"orgs.status.{card.status}"),
+                _front(p.organisation_id, p.permissions),
+            )
             for p in places
-            if p.organisation_id in cards
+            if (card := cards.get(p.organisation_id)) is not None
         ]
         return self._pages.page("identity/orgs.html", visit, rows=rows)
 
@@ -153,9 +162,8 @@ class StaffPages(Api):
         except Problem as problem:
             wrong = self._pages.faults(visit, problem)
             return self._pages.page("identity/invitation.html", visit, status=wrong.status, token=token, wrong=wrong)
-        return Redirect(
-            _front(place.organisation_id, place.permissions), toast=self._pages.text(visit, "invitation.in", role=place.role)
-        )
+        joined = self._say(visit, "invitation.in", role=self._role_inside(visit, place.role))
+        return Redirect(_front(place.organisation_id, place.permissions), toast=joined)
 
     # --- people
 
@@ -173,7 +181,7 @@ class StaffPages(Api):
             invited = await self._staff.invite(visit.ctx, form.email, form.role)
         except Problem as problem:
             return await self._people(visit, org_id, form, self._pages.faults(visit, problem))
-        return Redirect(f"/orgs/{org_id}/people", toast=f"An invitation is on its way to {invited.email}")
+        return Redirect(f"/orgs/{org_id}/people", toast=self._say(visit, "identity.people.invited", email=invited.email))
 
     @action("/orgs/{org_id}/people/{account_id}/role", access=staff("staff.manage"))
     async def change_role(self, visit: Visit, org_id: UUID, account_id: UUID, form: GiveRole) -> Html | Redirect:
@@ -182,7 +190,8 @@ class StaffPages(Api):
             row = await self._staff.change_role(visit.ctx, account_id, form.role, form.version)
         except Problem as problem:
             return await self._people(visit, org_id, Invite(), self._pages.faults(visit, problem))
-        return Redirect(f"/orgs/{org_id}/people", toast=f"{row.name} is {form.role} now")
+        now = self._say(visit, "identity.people.role_is", name=row.name, role=self._role_inside(visit, form.role))
+        return Redirect(f"/orgs/{org_id}/people", toast=now)
 
     @page("/orgs/{org_id}/people/{account_id}/limits", access=staff("staff.manage"))
     async def limits(self, visit: Visit, org_id: UUID, account_id: UUID) -> Html:
@@ -197,8 +206,8 @@ class StaffPages(Api):
             row = await self._staff.change_role(visit.ctx, account_id, None, form.version, reach)
         except Problem as problem:
             return await self._limits(visit, org_id, account_id, form, self._pages.faults(visit, problem, {"limited_to": FORM}))
-        said = f"{row.name} is limited now" if reach.limited else f"{row.name} may work from anywhere, at any time"
-        return Redirect(f"/orgs/{org_id}/people", toast=said)
+        done = self._say(visit, "identity.limits.set" if reach.limited else "identity.limits.gone", name=row.name)
+        return Redirect(f"/orgs/{org_id}/people", toast=done)
 
     async def _limits(self, visit: Visit, org_id: UUID, account_id: UUID, form: LimitsForm | None, wrong: Faults) -> Html:
         organisation = await self._venues.organisation(visit.ctx, org_id)
@@ -211,9 +220,10 @@ class StaffPages(Api):
             org=staff_bar(organisation, visit.ctx),
             status=wrong.status,
             member=member,
+            role=self._role(visit, member.role),
             form=form,
-            days=[DayHours(day, label, texts[day], wrong(day)) for day, label in zip(DAYS, DAY_NAMES, strict=True)],
-            crumbs=[Link("People", f"/orgs/{org_id}/people")],
+            days=[DayHours(day, self._say(visit, f"identity.day.{day}"), texts[day], wrong(day)) for day in DAYS],
+            crumbs=[Link(self._say(visit, "nav.people"), f"/orgs/{org_id}/people")],
             wrong=wrong,
         )
 
@@ -225,15 +235,15 @@ class StaffPages(Api):
         except Problem as problem:
             return await self._people(visit, org_id, Invite(), self._pages.faults(visit, problem))
         if account_id == visit.ctx.account_id:
-            return Redirect("/orgs", toast="You have left")
-        return Redirect(f"/orgs/{org_id}/people", toast="Removed. Their access ended at once.")
+            return Redirect("/orgs", toast=self._say(visit, "identity.people.left"))
+        return Redirect(f"/orgs/{org_id}/people", toast=self._say(visit, "identity.people.removed"))
 
     async def _people(self, visit: Visit, org_id: UUID, form: Invite, wrong: Faults) -> Html:
         members = [member_view(row) for row in (await self._staff.list(visit.ctx, SHOWN, None)).items]
         organisation = await self._venues.organisation(visit.ctx, org_id)
         own = (await self._staff.roles(visit.ctx, SHOWN, None)).items
         offered = [
-            Choice(label=role.value.capitalize(), value=role.value, hint=ROLE_HINTS[role])
+            Choice(label=self._role(visit, role), value=role.value, hint=self._say(visit, f"identity.role.{role}_hint"))
             for role in BuiltInRole
             if may_grant(visit.ctx.permissions, ROLE_PERMISSIONS[role])
         ]
@@ -243,7 +253,10 @@ class StaffPages(Api):
             visit,
             org=staff_bar(organisation, visit.ctx),
             status=wrong.status,
-            members=sorted(members, key=_standing),
+            rows=[
+                StaffRow(m, self._role(visit, m.role), m.role in {r.value for r in offered})
+                for m in sorted(members, key=_standing)
+            ],
             roles=offered,
             form=form,
             wrong=wrong,
@@ -275,7 +288,7 @@ class StaffPages(Api):
     async def revoke_key(self, visit: Visit, org_id: UUID, key_id: UUID) -> Redirect:
         """Ends a key."""
         await self._staff.revoke_key(visit.ctx, key_id)
-        return Redirect(f"/orgs/{org_id}/keys", toast="The key is revoked. It stops working within seconds.")
+        return Redirect(f"/orgs/{org_id}/keys", toast=self._say(visit, "identity.keys.revoked"))
 
     async def _keys(self, visit: Visit, org_id: UUID, form: KeyForm, wrong: Faults, made: str) -> Html:
         organisation = await self._venues.organisation(visit.ctx, org_id)
@@ -285,12 +298,35 @@ class StaffPages(Api):
             org=staff_bar(organisation, visit.ctx),
             status=wrong.status,
             keys=(await self._staff.keys(visit.ctx, SHOWN, None)).items,
-            groups=_groups(visit.ctx.permissions, form.permissions),
+            groups=self._groups(visit, form.permissions),
             form=form,
             wrong=wrong,
             made=made,
             tz=organisation.timezone,
         )
+
+    def _groups(self, visit: Visit, ticked: list[str]) -> list[PermissionGroup]:
+        """What a key may be given: what its maker has, by subject."""
+        found: dict[str, list[Choice]] = {group: [] for group in (*dict.fromkeys(GROUPS.values()), ELSE)}
+        said = self._pages.said(visit)
+        for permission, hint in PERMISSIONS.items():
+            if permission in visit.ctx.permissions:
+                group = GROUPS.get(permission.partition(".")[0], ELSE)
+                found[group].append(Choice(label=said(hint), value=permission, chosen=permission in ticked))
+        return [PermissionGroup(self._say(visit, f"identity.group.{group}"), items) for group, items in found.items() if items]
+
+    # --- words
+
+    def _say(self, visit: Visit, key: str, /, **values: object) -> str:
+        return self._pages.text(visit, key, **values)
+
+    def _role(self, visit: Visit, name: str) -> str:
+        """A role as a label; one of the organisation's own as it was named."""
+        return self._say(visit, f"identity.role.{name}") if name in BUILT_IN else name.capitalize()
+
+    def _role_inside(self, visit: Visit, name: str) -> str:
+        """A role within a sentence."""
+        return self._role(visit, name).lower() if name in BUILT_IN else name
 
 
 def _front(organisation_id: UUID, permissions: list[str]) -> str:
@@ -301,16 +337,6 @@ def _front(organisation_id: UUID, permissions: list[str]) -> str:
 def _standing(member: MemberView) -> tuple[int, str]:
     order = [role.value for role in BuiltInRole]
     return (order.index(member.role) if member.role in order else len(order), member.name.casefold())
-
-
-def _groups(own: frozenset[str], ticked: list[str]) -> list[PermissionGroup]:
-    """What a key may be given: what its maker has, by subject."""
-    found: dict[str, list[Choice]] = {label: [] for label in (*dict.fromkeys(GROUPS.values()), "Everything else")}
-    for permission, hint in PERMISSIONS.items():
-        if permission in own:
-            label = GROUPS.get(permission.partition(".")[0], "Everything else")
-            found[label].append(Choice(label=hint, value=permission, chosen=permission in ticked))
-    return [PermissionGroup(label, items) for label, items in found.items() if items]
 
 
 def _end_of(text: str) -> datetime | None:

@@ -53,6 +53,8 @@ AMENITIES = (
     "shop",
 )
 DASH = re.compile(r"\s*(?:–|—|-|to)\s*")
+CLOSED = frozenset({"", "closed", "fechado", "encerrado", "بند", "-", "–"})
+"""How people write that a day has no hours, in the languages of the pages."""
 _CLOCK = re.compile(r"^([0-9]{1,2})(?::?([0-5][0-9]))?$")
 
 
@@ -61,15 +63,18 @@ _CLOCK = re.compile(r"^([0-9]{1,2})(?::?([0-5][0-9]))?$")
 
 def clock(text: str, path: str) -> str:
     """`6`, `600`, `6:00`, `06:00` → `06:00`. Raises Invalid at `path`."""
-    found = _CLOCK.match(text.strip())
+    typed = text.strip()
+    if not typed:
+        raise Invalid.field(path, "this is not a time; write it like 06:00")
+    found = _CLOCK.match(typed)
     if found is None or int(found[1]) > 24:
-        raise Invalid.field(path, f"{text.strip() or 'this'} is not a time; write it like 06:00")
+        raise Invalid.field(path, f"{typed} is not a time; write it like 06:00")
     return f"{int(found[1]):02d}:{found[2] or '00'}"
 
 
 def intervals(text: str, path: str) -> list[list[str]]:
     """`06:00–12:00, 14:00–23:00` as pairs; nothing, or `closed`, is a closed day. Raises Invalid at `path`."""
-    if text.strip().lower() in ("", "closed", "-", "–"):
+    if text.strip().lower() in CLOSED:
         return []
     pairs: list[list[str]] = []
     for part in re.split(r"[,;]", text):
@@ -333,9 +338,10 @@ class ClosureForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     last: Short = ""
     holiday: Short = ""
 
-    def new(self) -> NewClosure:
+    def new(self, holiday: str) -> NewClosure:
+        """`holiday`: the reason given for public holidays when nobody wrote one. Raises Invalid."""
         if self.holiday:
-            return read(NewClosure, {"reason": self.reason or "Public holiday", "holiday": True})
+            return read(NewClosure, {"reason": self.reason or holiday, "holiday": True})
         days = _days(self.first, self.last, "first", "last")
         if days is None:
             raise Invalid.field("first", "choose a day, or tick public holidays")

@@ -28,9 +28,8 @@ from forecourt.kernel.http.operation import (
     staff,
 )
 from forecourt.kernel.period import Period
-from forecourt.kernel.web import formats
 from forecourt.kernel.web.formats import local
-from forecourt.kernel.web.forms import NO_FAULTS, Faults, faults
+from forecourt.kernel.web.forms import NO_FAULTS, Faults
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice, Link
 from forecourt.modules.media.contract import MAX_TAKEN_BYTES, MediaQuotaFull, MediaTooLarge
@@ -38,21 +37,16 @@ from forecourt.modules.venues.contract import (
     MAX_PHOTOS,
     WEEK,
     Closure,
-    DateRange,
     Organisation,
-    OrganisationKind,
-    Per,
     Photo,
     PriceList,
     PriceRule,
     Purpose,
     Resource,
-    ResourceKind,
     ResourcePatch,
     Venue,
     VenueBook,
     VenuePatch,
-    Weekday,
 )
 from forecourt.modules.venues.contract.calendar import minutes_of, wall, zone
 from forecourt.modules.venues.contract.tariff import specificity
@@ -73,9 +67,11 @@ from forecourt.modules.venues.staff_forms import (
     clock,
     hours_text,
 )
+from forecourt.modules.venues.staff_words import StaffWords
 
 EDIT = staff("venues.edit")
 MAX_SHOWN = 100
+MAX_TAKEN_MB = MAX_TAKEN_BYTES // 1024 // 1024
 MOST_AT_ONCE = 4
 """Photos of one form."""
 ZONES = (
@@ -86,15 +82,6 @@ ZONES = (
     "America/Chicago", "America/Denver", "America/Los_Angeles", "America/Toronto", "America/Mexico_City", "UTC",
 )  # fmt: skip
 """Offered while typing; any IANA zone is taken."""
-DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-STEPS = {
-    Step.VENUE: ("Add your first place", "Where it is and when it is open"),
-    Step.RESOURCE: ("Add something to book", "A court, a room, a lane"),
-    Step.PRICES: ("Set prices", "What an hour costs, and when it costs more"),
-    Step.PHOTO: ("Add a picture", "Places with one are chosen more often"),
-    Step.POLICIES: ("Look over the policies", "What comes back on cancelling, how long a place is held"),
-    Step.LISTED: ("List it", "Until then only people with the address find it"),
-}
 
 
 class Todo(msgspec.Struct, frozen=True):
@@ -116,19 +103,6 @@ class VenueRow(msgspec.Struct, frozen=True):
     resources: int
     rules: int
     today: str
-
-
-class RuleRow(msgspec.Struct, frozen=True):
-    """A price rule in words; `place` is its number in the list, from 0."""
-
-    place: int
-    label: str
-    amount: str
-    when: str
-    where: str
-    who: str
-    chosen: bool
-    wins: bool
 
 
 class DayRow(msgspec.Struct, frozen=True):
@@ -207,7 +181,7 @@ class StaffVenuePages(Api):
     async def new_organisation(self, visit: Visit) -> Html | Redirect:
         """Open a place."""
         if not visit.ctx.actor.confirmed:
-            return Redirect("/verify?next=/orgs/new", toast="Verify your e-mail address first")
+            return Redirect("/verify?next=/orgs/new", toast=self._pages.said(visit)("Verify your e-mail address first"))
         return self._new_organisation(visit, OrganisationForm(), NO_FAULTS)
 
     @action("/orgs/new", access=CONFIRMED)
@@ -227,7 +201,7 @@ class StaffVenuePages(Api):
             status=wrong.status,
             form=form,
             wrong=wrong,
-            kinds=[Choice(label=self._pages.text(visit, f"orgkind.{kind}"), value=kind.value) for kind in OrganisationKind],
+            kinds=self._words(visit).organisations(),
             zones=ZONES,
         )
 
@@ -239,17 +213,17 @@ class StaffVenuePages(Api):
         found = (await self._venues.venues(visit.ctx, MAX_SHOWN, None)).items
         books = {book.venue.id: book for book in await self._venues.books(visit.ctx, [v.id for v in found])}
         organisation = (await self._venues.own(visit.ctx)).organisation
-        steps = _todo(await self._venues.onboarding(visit.ctx), org_id, found[0].id if found else None)
+        steps = _todo(self._words(visit), await self._venues.onboarding(visit.ctx), org_id, found[0].id if found else None)
         return self._pages.page(
             "venues/staff_places.html",
             visit,
             org=staff_bar(organisation, visit.ctx),
-            rows=[self._row(books[v.id]) for v in found if v.id in books],
+            rows=[self._row(visit, books[v.id]) for v in found if v.id in books],
             steps=[] if all(step.done for step in steps) else steps,
             done=sum(step.done for step in steps),
         )
 
-    def _row(self, book: VenueBook) -> VenueRow:
+    def _row(self, visit: Visit, book: VenueBook) -> VenueRow:
         today = local(self._clock.now(), book.venue.timezone).date()
         return VenueRow(
             book.venue.id,
@@ -258,7 +232,7 @@ class StaffVenuePages(Api):
             book.venue.listed,
             sum(1 for r in book.resources if r.active and not r.removed),
             len(book.rules),
-            hours_text(book.venue.opening_hours.on(today)) or "Closed today",
+            hours_text(book.venue.opening_hours.on(today)) or self._say(visit, "venues.places.closed_today"),
         )
 
     @page("/orgs/{org_id}/places/new", access=EDIT)
@@ -274,8 +248,12 @@ class StaffVenuePages(Api):
             venue = await self._venues.create_venue(visit.ctx, form.new())
         except Problem as problem:
             organisation = (await self._venues.own(visit.ctx)).organisation
-            return self._new_place(visit, organisation, form, faults(problem, {"location.lat": "lat", "location.lon": "lon"}))
-        return Redirect(f"/orgs/{org_id}/places/{venue.id}/resources?new=1", toast=f"{venue.name} is there. What can be booked?")
+            return self._new_place(
+                visit, organisation, form, self._pages.faults(visit, problem, {"location.lat": "lat", "location.lon": "lon"})
+            )
+        return Redirect(
+            f"/orgs/{org_id}/places/{venue.id}/resources?new=1", toast=self._say(visit, "venues.place.added", name=venue.name)
+        )
 
     def _new_place(self, visit: Visit, organisation: Organisation, form: VenueForm, wrong: Faults) -> Html:
         return self._pages.page(
@@ -286,7 +264,7 @@ class StaffVenuePages(Api):
             form=form,
             wrong=wrong,
             zones=ZONES,
-            amenities=AMENITIES,
+            amenities=self._words(visit).amenities(AMENITIES),
         )
 
     @page("/orgs/{org_id}/places/{venue_id}", access=EDIT)
@@ -302,12 +280,13 @@ class StaffVenuePages(Api):
             venue = await self._venues.edit_venue(visit.ctx, venue_id, form.patch(), form.version)
         except Problem as problem:
             book = await self._book(visit, venue_id)
-            wrong = faults(problem, {"location.lat": "lat", "location.lon": "lon"})
+            wrong = self._pages.faults(visit, problem, {"location.lat": "lat", "location.lon": "lon"})
             return self._place(visit, book, _fresher(form, book.venue.version, problem), wrong)
-        return Redirect(f"/orgs/{org_id}/places/{venue_id}", toast=f"{venue.name} is saved")
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}", toast=self._say(visit, "venues.saved_named", name=venue.name))
 
     def _place(self, visit: Visit, book: VenueBook, form: VenueForm, wrong: Faults) -> Html:
-        return self._editor(visit, book, "details", wrong, "venues/staff_place.html", form=form, zones=ZONES, amenities=AMENITIES)
+        amenities = self._words(visit).amenities(AMENITIES)
+        return self._editor(visit, book, "details", wrong, "venues/staff_place.html", form=form, zones=ZONES, amenities=amenities)
 
     # --- hours
 
@@ -323,35 +302,40 @@ class StaffVenuePages(Api):
         try:
             await self._venues.edit_venue(visit.ctx, venue_id, form.patch(), form.version)
         except Problem as problem:
-            wrong = faults(problem)
+            wrong = self._pages.faults(visit, problem)
             wrong = Faults(wrong.status, wrong.code, {k.removeprefix("opening_hours."): v for k, v in wrong.at.items()})
             fresh = await self._book(visit, venue_id)
             return self._hours(visit, fresh, _fresher(form, fresh.venue.version, problem), wrong, ClosureForm(), NO_FAULTS)
-        return Redirect(f"/orgs/{org_id}/places/{venue_id}/hours", toast="Hours are saved")
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/hours", toast=self._say(visit, "venues.hours.saved"))
 
     @action("/orgs/{org_id}/places/{venue_id}/closures", access=EDIT)
     async def close(self, visit: Visit, org_id: UUID, venue_id: UUID, form: ClosureForm) -> Html | Redirect:
         """Closes the place on some days."""
+        holiday = self._say(visit, "venues.closures.public_holiday")
         try:
-            closure = await self._venues.close(visit.ctx, venue_id, form.new())
+            closure = await self._venues.close(visit.ctx, venue_id, form.new(holiday))
         except Problem as problem:
             book = await self._book(visit, venue_id)
-            wrong = faults(problem, {"dates.from": "first", "dates.to": "last", "dates": "first"})
+            wrong = self._pages.faults(visit, problem, {"dates.from": "first", "dates.to": "last", "dates": "first"})
             return self._hours(visit, book, HoursForm.of(book.venue), NO_FAULTS, form, wrong)
         here = f"/orgs/{org_id}/places/{venue_id}"
-        return Redirect(f"{here}/hours", toast=f"Closed: {closure.reason}", undo=f"{here}/closures/{closure.id}/remove")
+        return Redirect(
+            f"{here}/hours",
+            toast=self._say(visit, "venues.closures.closed", reason=closure.reason),
+            undo=f"{here}/closures/{closure.id}/remove",
+        )
 
     @action("/orgs/{org_id}/places/{venue_id}/closures/{closure_id}/remove", access=EDIT)
     async def reopen(self, visit: Visit, org_id: UUID, venue_id: UUID, closure_id: UUID) -> Redirect:
         """Takes a closure back."""
         await self._venues.reopen(visit.ctx, venue_id, closure_id)
-        return Redirect(f"/orgs/{org_id}/places/{venue_id}/hours", toast="Open again on those days")
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/hours", toast=self._say(visit, "venues.closures.reopened"))
 
     def _hours(
         self, visit: Visit, book: VenueBook, form: HoursForm, wrong: Faults, closure: ClosureForm, closure_wrong: Faults
     ) -> Html:
         rows = [
-            DayRow(day.value, name, getattr(form, day.value), wrong(day.value)) for day, name in zip(WEEK, DAY_NAMES, strict=True)
+            DayRow(day.value, self._say(visit, f"venues.day.{day}"), getattr(form, day.value), wrong(day.value)) for day in WEEK
         ]
         return self._editor(
             visit,
@@ -393,16 +377,19 @@ class StaffVenuePages(Api):
             await self._show(visit, book, thing, [*thing.photo_ids, *taken])
         except Problem as problem:
             return self._photos(
-                visit, await self._book(visit, venue_id), form, faults(_at_photo(problem), {"photo_ids": "photo"})
+                visit,
+                await self._book(visit, venue_id),
+                form,
+                self._pages.faults(visit, _at_photo(problem), {"photo_ids": "photo"}),
             )
-        words = "A photo is there" if len(sent) == 1 else f"{len(sent)} photos are there"
-        return Redirect(f"/orgs/{org_id}/places/{venue_id}/photos", toast=words)
+        done = self._say(visit, "venues.photos.added", n=len(sent))
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/photos", toast=done)
 
     @action("/orgs/{org_id}/places/{venue_id}/photos/{photo_id}", access=EDIT)
     async def describe_photo(self, visit: Visit, org_id: UUID, venue_id: UUID, photo_id: UUID, form: AltForm) -> Redirect:
         """Says in words what a photo shows."""
         await self._venues.describe_photo(visit.ctx, venue_id, photo_id, form.alt.strip())
-        return Redirect(f"/orgs/{org_id}/places/{venue_id}/photos", toast="Saved")
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/photos", toast=self._say(visit, "venues.saved"))
 
     @action("/orgs/{org_id}/places/{venue_id}/photos/{photo_id}/move", access=EDIT)
     async def move_photo(self, visit: Visit, org_id: UUID, venue_id: UUID, photo_id: UUID, form: MovePhoto) -> Redirect:
@@ -420,11 +407,13 @@ class StaffVenuePages(Api):
         book = await self._book(visit, venue_id)
         thing = shown_by(book, photo_id)
         await self._show(visit, book, thing, [id for id in thing.photo_ids if id != photo_id])
-        return Redirect(f"/orgs/{org_id}/places/{venue_id}/photos", toast="The photo is gone")
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/photos", toast=self._say(visit, "venues.photos.gone"))
 
     async def _taken(self, visit: Visit, file: SentFile, alt: str) -> UUID:
         if file.size > MAX_TAKEN_BYTES:
-            raise Invalid.field("photo", f"{file.name or 'This picture'} is larger than {MAX_TAKEN_BYTES // 1024 // 1024} MB.")
+            if file.name:
+                raise Invalid.field("photo", f"{file.name} is larger than {MAX_TAKEN_MB} MB.")
+            raise Invalid.field("photo", f"This picture is larger than {MAX_TAKEN_MB} MB.")
         return await self._venues.take_photo(visit.ctx, file.file.read(), file.name, alt)
 
     async def _show(self, visit: Visit, book: VenueBook, thing: Venue | Resource, photo_ids: list[UUID]) -> None:
@@ -470,10 +459,12 @@ class StaffVenuePages(Api):
         try:
             resource = await self._venues.add_resource(visit.ctx, venue_id, form.new())
         except Problem as problem:
-            wrong = faults(problem, _PARTY_PATHS)
+            wrong = self._pages.faults(visit, problem, _PARTY_PATHS)
             return self._resources(visit, await self._book(visit, venue_id), None, form, wrong, adding=True)
         here = f"/orgs/{org_id}/places/{venue_id}/resources"
-        return Redirect(here, toast=f"{resource.name} can be booked", undo=f"{here}/{resource.id}/remove")
+        return Redirect(
+            here, toast=self._say(visit, "venues.things.added", name=resource.name), undo=f"{here}/{resource.id}/remove"
+        )
 
     @action("/orgs/{org_id}/places/{venue_id}/resources/{resource_id}", access=EDIT)
     async def edit_resource(
@@ -488,8 +479,10 @@ class StaffVenuePages(Api):
             if chosen is None:
                 raise
             form = _fresher(form, chosen.version, problem)
-            return self._resources(visit, book, chosen, form, faults(problem, _PARTY_PATHS), adding=False)
-        return Redirect(f"/orgs/{org_id}/places/{venue_id}/resources", toast=f"{resource.name} is saved")
+            return self._resources(visit, book, chosen, form, self._pages.faults(visit, problem, _PARTY_PATHS), adding=False)
+        return Redirect(
+            f"/orgs/{org_id}/places/{venue_id}/resources", toast=self._say(visit, "venues.saved_named", name=resource.name)
+        )
 
     @action("/orgs/{org_id}/places/{venue_id}/resources/{resource_id}/remove", access=EDIT)
     async def remove_resource(self, visit: Visit, org_id: UUID, venue_id: UUID, resource_id: UUID) -> Html | Redirect:
@@ -501,28 +494,29 @@ class StaffVenuePages(Api):
             chosen = book.resource(resource_id)
             if chosen is None:
                 raise
-            return self._resources(visit, book, chosen, ResourceForm.of(chosen), faults(problem), adding=False)
-        return Redirect(f"/orgs/{org_id}/places/{venue_id}/resources", toast="Removed. Bookings of the past keep its name.")
+            return self._resources(visit, book, chosen, ResourceForm.of(chosen), self._pages.faults(visit, problem), adding=False)
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/resources", toast=self._say(visit, "venues.things.removed"))
 
     def _resources(
         self, visit: Visit, book: VenueBook, chosen: Resource | None, form: ResourceForm, wrong: Faults, *, adding: bool
     ) -> Html:
         present = [r for r in book.resources if not r.removed]
+        words = self._words(visit)
         return self._editor(
             visit,
             book,
             "resources",
             wrong,
             "venues/staff_resources.html",
-            resources=present,
+            resources=[words.thing(r) for r in present],
             chosen=chosen,
             adding=adding or not present,
             form=form,
-            kinds=[Choice(label=kind.value.capitalize(), value=kind.value) for kind in ResourceKind],
+            kinds=words.kinds(),
             parts=[r for r in present if chosen is None or r.id != chosen.id],
             purposes=[
-                PurposeRow(p.value, p.value.capitalize(), getattr(form, f"party_{p.value}"), wrong(f"party_{p.value}"))
-                for p in Purpose
+                PurposeRow(p.value, p.label, getattr(form, f"party_{p.value}"), wrong(f"party_{p.value}"))
+                for p in words.purposes()
             ],
         )
 
@@ -555,9 +549,11 @@ class StaffVenuePages(Api):
             await self._venues.set_prices(visit.ctx, venue_id, PriceList(rules), form.version)
         except Problem as problem:
             form.version = known.version
-            wrong = faults(problem, {f"rules[{place}].{name}": name for name in PriceRule.__struct_encode_fields__})
+            wrong = self._pages.faults(
+                visit, problem, {f"rules[{place}].{name}": name for name in PriceRule.__struct_encode_fields__}
+            )
             return await self._prices(visit, book, known.rules, known.version, PricesQuery(), form, _named(wrong))
-        return Redirect(f"/orgs/{org_id}/places/{venue_id}/prices", toast="The price is saved and counts from now on")
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/prices", toast=self._say(visit, "venues.prices.saved"))
 
     @action("/orgs/{org_id}/places/{venue_id}/prices/remove", access=EDIT)
     async def remove_rule(self, visit: Visit, org_id: UUID, venue_id: UUID, form: RemoveRule) -> Redirect:
@@ -567,7 +563,7 @@ class StaffVenuePages(Api):
             raise NotFound
         rest = [rule for i, rule in enumerate(known.rules) if i != form.place]
         await self._venues.set_prices(visit.ctx, venue_id, PriceList(rest), form.version)
-        return Redirect(f"/orgs/{org_id}/places/{venue_id}/prices", toast="The price is gone")
+        return Redirect(f"/orgs/{org_id}/places/{venue_id}/prices", toast=self._say(visit, "venues.prices.gone"))
 
     async def _prices(
         self,
@@ -586,9 +582,10 @@ class StaffVenuePages(Api):
             try:
                 preview = await self._preview(visit, book, asked)
             except Problem as problem:
-                asked_wrong = faults(problem)
+                asked_wrong = self._pages.faults(visit, problem)
         winners = {segment.rule for segment in preview.segments} if preview else set[int | None]()
         names = {r.id: r.name for r in book.resources}
+        words = self._words(visit)
         order = sorted(range(len(rules)), key=lambda i: (specificity(rules[i]), -i), reverse=True)
         return self._editor(
             visit,
@@ -597,15 +594,14 @@ class StaffVenuePages(Api):
             wrong,
             "venues/staff_prices.html",
             rows=[
-                _rule_row(rules[i], i, names, visit.locale, chosen=form is not None and form.place == str(i), wins=i in winners)
-                for i in order
+                words.rule(rules[i], i, names, chosen=form is not None and form.place == str(i), wins=i in winners) for i in order
             ],
             version=version,
             form=form,
             resources=bookable,
-            days=[Choice(label=name[:3], value=day.value) for day, name in zip(WEEK, DAY_NAMES, strict=True)],
-            pers=[Choice(label=label, value=per.value) for per, label in _PER.items()],
-            purposes=[Choice(label=p.value.capitalize(), value=p.value) for p in Purpose],
+            days=words.days(),
+            pers=words.pers(),
+            purposes=words.purposes(),
             asked=asked,
             asked_wrong=asked_wrong,
             preview=preview,
@@ -646,8 +642,8 @@ class StaffVenuePages(Api):
         try:
             await self._venues.edit_organisation(visit.ctx, form.patch(), form.version)
         except Problem as problem:
-            return await self._settings(visit, form, faults(problem), None, NO_FAULTS)
-        return Redirect(f"/orgs/{org_id}/settings", toast="Saved")
+            return await self._settings(visit, form, self._pages.faults(visit, problem), None, NO_FAULTS)
+        return Redirect(f"/orgs/{org_id}/settings", toast=self._say(visit, "venues.saved"))
 
     @action("/orgs/{org_id}/policies", access=EDIT)
     async def save_policies(self, visit: Visit, org_id: UUID, form: PoliciesForm) -> Html | Redirect:
@@ -655,8 +651,8 @@ class StaffVenuePages(Api):
         try:
             await self._venues.edit_policies(visit.ctx, form.patch(), form.version)
         except Problem as problem:
-            return await self._settings(visit, None, NO_FAULTS, form, faults(problem))
-        return Redirect(f"/orgs/{org_id}/settings", toast="Policies are saved. Bookings made from now on follow them.")
+            return await self._settings(visit, None, NO_FAULTS, form, self._pages.faults(visit, problem))
+        return Redirect(f"/orgs/{org_id}/settings", toast=self._say(visit, "venues.policies.saved"))
 
     async def _settings(
         self, visit: Visit, form: SettingsForm | None, wrong: Faults, policies: PoliciesForm | None, policies_wrong: Faults
@@ -700,8 +696,8 @@ class StaffVenuePages(Api):
             wrong=wrong,
             policies=policies,
             policies_wrong=policies_wrong,
-            kinds=[Choice(label=kind.value.capitalize(), value=kind.value) for kind in OrganisationKind],
-            purposes=[Choice(label=p.value.capitalize(), value=p.value) for p in Purpose],
+            kinds=self._words(visit).organisations(),
+            purposes=self._words(visit).purposes(),
             zones=ZONES,
             franchise=visit.ctx.may("analytics.read") and bool(await self._venues.children(visit.ctx)),
         )
@@ -714,14 +710,26 @@ class StaffVenuePages(Api):
 
     # --- shared
 
+    def _say(self, visit: Visit, key: str, /, **values: object) -> str:
+        return self._pages.text(visit, key, **values)
+
+    def _words(self, visit: Visit) -> StaffWords:
+        return StaffWords(self._pages, visit)
+
     async def _book(self, visit: Visit, venue_id: UUID) -> VenueBook:
         return (await self._venues.fresh(visit.ctx, venue_id)).book
 
     def _editor(self, visit: Visit, book: VenueBook, part: str, wrong: Faults, template: str, /, **values: object) -> Html:
         """A page of the venue editor: its head, its tabs, and one part."""
         here = f"/orgs/{book.organisation.id}/places/{book.venue.id}"
-        parts = (("details", "Details", here), ("photos", "Photos", f"{here}/photos"), ("hours", "Hours", f"{here}/hours"))
-        more = (("resources", "To book", f"{here}/resources"), ("prices", "Prices", f"{here}/prices"))
+        tabs = (
+            ("details", "venues.tab.details", here),
+            ("photos", "venues.tab.photos", f"{here}/photos"),
+            ("hours", "venues.tab.hours", f"{here}/hours"),
+            ("resources", "venues.tab.things", f"{here}/resources"),
+            ("prices", "venues.tab.prices", f"{here}/prices"),
+        )
+        places = Link(self._say(visit, "venues.places.title"), f"/orgs/{book.organisation.id}/places")
         return self._pages.page(
             template,
             visit,
@@ -729,14 +737,13 @@ class StaffVenuePages(Api):
             status=wrong.status,
             venue=book.venue,
             here=here,
-            crumbs=[Link("Places", f"/orgs/{book.organisation.id}/places"), Link(book.venue.name, here)],
-            tabs=[Choice(label=label, href=href, chosen=key == part) for key, label, href in (*parts, *more)],
+            crumbs=[places, Link(book.venue.name, here)],
+            tabs=[Choice(label=self._say(visit, label), href=href, chosen=key == part) for key, label, href in tabs],
             wrong=wrong,
             values=values,
         )
 
 
-_PER = {Per.HOUR: "per hour", Per.BOOKING: "per booking", Per.PERSON: "per person", Per.PERSON_HOUR: "per person and hour"}
 _PARTY_PATHS = {f"people.{p.value}": f"party_{p.value}" for p in Purpose}
 
 
@@ -753,7 +760,7 @@ def _thing(book: VenueBook, of: str) -> Venue | Resource:
 def _at_photo(problem: Problem) -> Problem:
     """What is wrong with a file is said at the field it was chosen in."""
     if isinstance(problem, UnsupportedMedia | TooLarge | MediaTooLarge | MediaQuotaFull):
-        return Invalid.field("photo", f"{problem.detail or problem.title}")
+        return Invalid.field("photo", problem.detail or problem.title)
     return problem
 
 
@@ -781,7 +788,7 @@ def _closure_order(closure: Closure) -> tuple[bool, date]:
     return (closure.dates is None, closure.dates.from_ if closure.dates else date.max)
 
 
-def _todo(steps: list[OnboardingStep], org_id: UUID, venue_id: UUID | None) -> list[Todo]:
+def _todo(words: StaffWords, steps: list[OnboardingStep], org_id: UUID, venue_id: UUID | None) -> list[Todo]:
     """The steps with where to take them."""
     place = f"/orgs/{org_id}/places/{venue_id}" if venue_id else f"/orgs/{org_id}/places/new"
     where = {
@@ -792,57 +799,4 @@ def _todo(steps: list[OnboardingStep], org_id: UUID, venue_id: UUID | None) -> l
         Step.POLICIES: f"/orgs/{org_id}/settings",
         Step.LISTED: place,
     }
-    return [Todo(*STEPS[s.step], s.done, where[s.step]) for s in steps]
-
-
-def _rule_row(rule: PriceRule, place: int, names: dict[UUID, str], language: str, *, chosen: bool, wins: bool) -> RuleRow:
-    """A rule in the words of its owner."""
-    return RuleRow(
-        place,
-        rule.label or "Without a name",
-        f"{formats.amount(language, rule.amount)} {_PER[rule.per]}" + (f" × {rule.multiplier}" if rule.multiplier else ""),
-        _when(rule),
-        ", ".join(names.get(id, "something removed") for id in rule.resource_ids) if rule.resource_ids else "Everything",
-        _who(rule),
-        chosen,
-        wins,
-    )
-
-
-def _when(rule: PriceRule) -> str:
-    parts: list[str] = []
-    if rule.weekdays:
-        parts.append(_week(rule.weekdays))
-    if rule.from_ or rule.to:
-        parts.append(f"{rule.from_ or '00:00'}–{rule.to or '24:00'}")
-    match rule.dates:
-        case None:
-            pass
-        case DateRange():
-            parts.append(f"{rule.dates.from_:%-d %b} – {rule.dates.to:%-d %b %Y}")
-        case days:
-            parts.append(", ".join(f"{day:%-d %b}" for day in days[:3]) + (f" and {len(days) - 3} more" if len(days) > 3 else ""))
-    if rule.holiday is not None:
-        parts.append("public holidays" if rule.holiday else "not on public holidays")
-    return ", ".join(parts) or "Always"
-
-
-def _week(days: Sequence[Weekday]) -> str:
-    """`Mon–Fri`, or the days one by one."""
-    places = sorted(WEEK.index(day) for day in set(days))
-    names = [DAY_NAMES[i][:3] for i in places]
-    if len(places) > 2 and places[-1] - places[0] == len(places) - 1:
-        return f"{names[0]}–{names[-1]}"
-    return " ".join(names)
-
-
-def _who(rule: PriceRule) -> str:
-    parts: list[str] = []
-    if rule.purpose:
-        parts.append(rule.purpose.value)
-    team = rule.team_size
-    if team is not None:
-        parts.append(f"{team} people" if isinstance(team, int) else f"{team[0]}–{team[1]} people")
-    if rule.member_tier:
-        parts.append(f"{rule.member_tier} members")
-    return ", ".join(parts) or "Anyone"
+    return [Todo(words.t(f"venues.step.{s.step}"), words.t(f"venues.step.{s.step}_hint"), s.done, where[s.step]) for s in steps]
