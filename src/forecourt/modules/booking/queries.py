@@ -901,7 +901,8 @@ SET_DUE = Statement(
 )
 NOT_DUE = Statement("delete from booking.due where organisation_id = $1 and booking_id = $2")
 # What time alone does, for many bookings at once: those whose time has come begin, those whose time is over are completed and
-# give their place back. A booking with money on its way is left to be looked at by itself.
+# give their place back. A booking with money on its way is left to be looked at by itself. The buffer after a booking outlives
+# it: its claims end by themselves when the buffer does, and the booking is due once more then, so that `swept` removes them.
 PASS_TIME = Query(
     BookingRow,
     """
@@ -919,7 +920,16 @@ PASS_TIME = Query(
         returning b.*
     ), released as (
         delete from booking.occupancy o using changed b
-         where o.organisation_id = $1 and b.status = 'completed' and o.resource_id = any(b.claimed)
+         where o.organisation_id = $1 and b.status = 'completed' and b.claim_ends_at <= $3 and o.resource_id = any(b.claimed)
+           and o.ends_at = b.claim_ends_at and o.starts_at = b.claim_starts_at and o.booking_id = b.id
+    ), buffered as (
+        update booking.occupancy o set expires_at = b.claim_ends_at from changed b
+         where o.organisation_id = $1 and b.status = 'completed' and b.claim_ends_at > $3 and o.resource_id = any(b.claimed)
+           and o.ends_at = b.claim_ends_at and o.starts_at = b.claim_starts_at and o.booking_id = b.id
+    ), swept as (
+        delete from booking.occupancy o using booking.booking b
+         where b.organisation_id = $1 and b.id = any($2::uuid[]) and b.status = 'completed' and b.claim_ends_at <= $3
+           and o.organisation_id = $1 and o.resource_id = any(b.claimed)
            and o.ends_at = b.claim_ends_at and o.starts_at = b.claim_starts_at and o.booking_id = b.id
     ), told as (
         insert into booking.transition (organisation_id, booking_id, version, at, action, from_status, to_status, actor)
@@ -927,11 +937,11 @@ PASS_TIME = Query(
                c.before, b.status, 'house'
           from changed b join chosen c on c.id = b.id
     ), timed as (
-        update booking.due d set at = b.ends_at from changed b
-         where d.organisation_id = $1 and d.booking_id = b.id and b.status = 'in_progress'
+        update booking.due d set at = case b.status when 'completed' then b.claim_ends_at else b.ends_at end from changed b
+         where d.organisation_id = $1 and d.booking_id = b.id and (b.status = 'in_progress' or b.claim_ends_at > $3)
     ), untimed as (
         delete from booking.due d using changed b
-         where d.organisation_id = $1 and d.booking_id = b.id and b.status = 'completed'
+         where d.organisation_id = $1 and d.booking_id = b.id and b.status = 'completed' and b.claim_ends_at <= $3
     )
     select """
     + _COLUMNS
