@@ -14,7 +14,7 @@ from forecourt.kernel.paging import Paged
 from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice, Link
-from forecourt.modules.audit.contract import AuditEntry, ExportFormat
+from forecourt.modules.audit.contract import AuditActor, AuditEntry, ExportFormat
 from forecourt.modules.audit.http import Action, ObjectRef, object_of
 from forecourt.modules.audit.service import AuditService
 from forecourt.modules.identity.contract import Identity
@@ -23,6 +23,9 @@ from forecourt.modules.venues.contract import Venues
 READ = staff("audit.read")
 SHOWN = 50
 SUBJECTS = ("booking", "block", "venue", "resource", "organisation", "staff", "api_key", "payment", "refund", "credits")
+
+WHO = {"person": "audit.person", "api_key": "audit.api_key"}
+"""What those are called whose names are not known."""
 
 
 class AuditPageQuery(Paged, kw_only=True, rename={"from_": "from"}):
@@ -42,10 +45,11 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """An entry in words."""
+    """An entry in words; `kind` is what it happened to."""
 
     entry: AuditEntry
     what: str
+    kind: str
     who: str
     actor_href: str
     object_href: str
@@ -82,16 +86,18 @@ class AuditPages(Api):
         ids = list({e.actor.account_id for e in found.items if e.actor.account_id})
         names = {card.id: card.name for card in await self._identity.accounts(visit.ctx, ids)} if ids else {}
         here = f"/orgs/{org_id}/audit"
+        known = partial(self._known, visit)
         return self._pages.page(
             "audit/audit.html",
             visit,
             org=staff_bar(organisation, visit.ctx),
-            lines=[_line(e, names, here) for e in found.items],
+            lines=[self._line(visit, e, names, here) for e in found.items],
             query=query,
+            about=known("audit.kind", query.object.partition(":")[0]) if query.object else "",
             tz=organisation.timezone,
             subjects=[
                 Choice(
-                    label=subject.replace("_", " ").capitalize(),
+                    label=_begun(known("audit.kind", subject)),
                     href=_href(here, query, action=None if query.action == subject else subject),
                     chosen=query.action == subject,
                 )
@@ -108,10 +114,37 @@ class AuditPages(Api):
         """Recomputes the chain and says whether it is intact."""
         proof, say = await self._service.verify(visit.ctx), partial(self._pages.text, visit)
         if proof.fault is not None:
-            toast = say("audit.broken", seq=proof.fault.seq, what=proof.fault.what)
+            toast = say("audit.broken", seq=proof.fault.seq, what=self._pages.said(visit)(proof.fault.what))
         else:
             toast = say("audit.is_intact", n=proof.entries, head=proof.head[:12])
         return Redirect(f"/orgs/{org_id}/audit", toast=toast)
+
+    def _known(self, visit: Visit, group: str, word: str) -> str:
+        """A word of programs, such as `api_key`, in the reader's language; one that nobody translated as it is written."""
+        key = f"{group}.{word}"
+        return self._pages.text(visit, key) if self._pages.pages.catalogue.has(key) else word.replace(".", " ").replace("_", " ")
+
+    def _line(self, visit: Visit, entry: AuditEntry, names: dict[UUID, str], here: str) -> Line:
+        actor, about = entry.actor, entry.object
+        by = actor.account_id or actor.key_id
+        details = msgspec.json.decode(bytes(entry.details), type=dict[str, object])
+        return Line(
+            entry,
+            _begun(self._known(visit, "audit.done", entry.action)),
+            self._known(visit, "audit.kind", about.kind),
+            self._who(visit, actor, names),
+            with_query(here, {"actor": by}) if by else "",
+            with_query(here, {"object": f"{about.kind}:{about.id}"}) if about.id else "",
+            [msgspec.structs.replace(c, field=self._known(visit, "audit.field", c.field)) for c in _changes(details)],
+            msgspec.json.format(msgspec.json.encode(details), indent=2).decode(),
+        )
+
+    def _who(self, visit: Visit, actor: AuditActor, names: dict[UUID, str]) -> str:
+        if actor.account_id is not None and actor.account_id in names:
+            return names[actor.account_id]
+        if actor.kind == "service":
+            return self._pages.text(visit, "audit.house", service=actor.service)
+        return self._pages.text(visit, WHO.get(actor.kind, "audit.visitor"))
 
 
 def _midnight(day: date | None, tz: ZoneInfo) -> datetime | None:
@@ -130,22 +163,9 @@ def _export(org_id: UUID, query: AuditPageQuery, format: ExportFormat, start: da
     return Link({ExportFormat.CSV: "CSV", ExportFormat.JSONL: "JSON Lines"}[format], href)
 
 
-def _line(entry: AuditEntry, names: dict[UUID, str], here: str) -> Line:
-    actor, about = entry.actor, entry.object
-    who = {"person": "Somebody", "api_key": "API key", "service": f"The house ({actor.service})"}.get(actor.kind, "A visitor")
-    if actor.account_id is not None:
-        who = names.get(actor.account_id, who)
-    by = actor.account_id or actor.key_id
-    details = msgspec.json.decode(bytes(entry.details), type=dict[str, object])
-    return Line(
-        entry,
-        entry.action.replace(".", " ").replace("_", " ").capitalize(),
-        who,
-        with_query(here, {"actor": by}) if by else "",
-        with_query(here, {"object": f"{about.kind}:{about.id}"}) if about.id else "",
-        _changes(details),
-        msgspec.json.format(msgspec.json.encode(details), indent=2).decode(),
-    )
+def _begun(words: str) -> str:
+    """As a line begins: with a capital where the script has them."""
+    return words[:1].upper() + words[1:]
 
 
 def _changes(details: dict[str, object]) -> list[Changed]:

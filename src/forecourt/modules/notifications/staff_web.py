@@ -14,13 +14,13 @@ from forecourt.kernel.errors import Problem
 from forecourt.kernel.http.operation import Api, Html, Redirect, Visit, action, page, staff
 from forecourt.kernel.paging import Paged
 from forecourt.kernel.web.addresses import with_query
-from forecourt.kernel.web.forms import NO_FAULTS, Faults, faults, read
+from forecourt.kernel.web.forms import NO_FAULTS, Faults, read
 from forecourt.kernel.web.render import OrgNav
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice
 from forecourt.modules.notifications import wording
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus
-from forecourt.modules.notifications.rules import KINDS
+from forecourt.modules.notifications.rules import KINDS, TRIES
 from forecourt.modules.notifications.service.choices import PERSONAL
 from forecourt.modules.notifications.service.house import (
     Draft,
@@ -39,21 +39,17 @@ MANAGE = staff("notifications.manage")
 SHOWN = 50
 COUNTED = timedelta(days=7)
 LANGUAGES = {"en": "English", "pt": "Português", "ur": "اردو"}
-CHANNELS = {
-    Channel.IN_APP: "Inbox",
-    Channel.EMAIL: "E-mail",
-    Channel.SMS: "Text",
-    Channel.WHATSAPP: "WhatsApp",
-    Channel.PUSH: "Phone app",
-    Channel.WEB_PUSH: "Browser",
-    Channel.WEBHOOK: "Webhook",
-}
 STATES = {
     DeliveryStatus.QUEUED: "hold",
     DeliveryStatus.SENT: "upcoming",
     DeliveryStatus.DELIVERED: "upcoming",
     DeliveryStatus.OPENED: "completed",
     DeliveryStatus.FAILED: "no_show",
+}
+TABS = {
+    "deliveries": "console.messages.sent",
+    "templates": "console.messages.words",
+    "providers": "console.messages.providers",
 }
 Typed = Annotated[str, Meta(max_length=2000)]
 
@@ -110,10 +106,17 @@ class MessagePages(Api):
         organisation = await self._venues.organisation(visit.ctx, org_id)
         return staff_bar(organisation, visit.ctx), organisation.timezone
 
-    @staticmethod
-    def _tabs(org_id: UUID, at: str) -> list[Choice]:
-        names = {"deliveries": "Sent", "templates": "Words", "providers": "Providers and webhooks"}
-        return [Choice(label=label, href=f"/orgs/{org_id}/{name}", chosen=name == at) for name, label in names.items()]
+    def _say(self, visit: Visit, key: str, /, **values: object) -> str:
+        return self._pages.text(visit, key, **values)
+
+    def _names(self, visit: Visit) -> dict[Channel, str]:
+        """What the channels are called."""
+        return {channel: self._say(visit, f"notif.channel.{channel.value}") for channel in Channel}
+
+    def _tabs(self, visit: Visit, org_id: UUID, at: str) -> list[Choice]:
+        return [
+            Choice(label=self._say(visit, key), href=f"/orgs/{org_id}/{name}", chosen=name == at) for name, key in TABS.items()
+        ]
 
     # --- the log
 
@@ -124,6 +127,7 @@ class MessagePages(Api):
         found = await self._house.deliveries(visit.ctx, query.status, query.channel, SHOWN, query.cursor)
         counts = await self._house.counts(visit.ctx, self._clock.now() - COUNTED)
         here = f"/orgs/{org_id}/deliveries"
+        names = self._names(visit)
 
         def href(status: DeliveryStatus | None, channel: Channel | None, cursor: str | None = None) -> str:
             return with_query(here, {"status": status, "channel": channel, "cursor": cursor})
@@ -132,15 +136,16 @@ class MessagePages(Api):
             "notifications/deliveries.html",
             visit,
             org=org,
-            tabs=self._tabs(org_id, "deliveries"),
+            tabs=self._tabs(visit, org_id, "deliveries"),
             rows=found.items,
             states=STATES,
-            names=CHANNELS,
+            names=names,
             tz=tz,
             here=here,
+            most_tries=TRIES,
             by_status=[
                 Choice(
-                    label=s.value.capitalize(),
+                    label=self._say(visit, f"notif.status.{s.value}"),
                     href=href(None if query.status is s else s, query.channel),
                     chosen=query.status is s,
                     count=counts.get(s, 0) or None,
@@ -149,7 +154,7 @@ class MessagePages(Api):
             ],
             by_channel=[
                 Choice(label=name, href=href(query.status, None if query.channel is c else c), chosen=query.channel is c)
-                for c, name in CHANNELS.items()
+                for c, name in names.items()
             ],
             narrowed=bool(query.status or query.channel),
             next_href=href(query.status, query.channel, found.next_cursor) if found.next_cursor else "",
@@ -166,7 +171,7 @@ class MessagePages(Api):
             org=org,
             detail=detail,
             states=STATES,
-            names=CHANNELS,
+            names=self._names(visit),
             tz=tz,
             here=f"/orgs/{org_id}/deliveries",
         )
@@ -179,8 +184,8 @@ class MessagePages(Api):
         except Problem as problem:
             if problem.status != 409:
                 raise
-            return Redirect(f"/orgs/{org_id}/deliveries/{id}", toast=problem.title)
-        return Redirect(f"/orgs/{org_id}/deliveries/{id}", toast="On its way again")
+            return Redirect(f"/orgs/{org_id}/deliveries/{id}", toast=self._pages.said(visit)(problem.title))
+        return Redirect(f"/orgs/{org_id}/deliveries/{id}", toast=self._say(visit, "notif.log.replayed"))
 
     # --- words
 
@@ -206,16 +211,16 @@ class MessagePages(Api):
                     return await self._words(visit, org_id, template, form.subject, form.text, preview, NO_FAULTS)
                 case "test":
                     await self._house.test(visit.ctx, template.id, draft)
-                    return Redirect(here, toast="A test is on its way to you")
+                    return Redirect(here, toast=self._say(visit, "notif.words.tested"))
                 case "back":
                     if not template.shipped:
                         await self._house.edit_template(visit.ctx, template.id, TemplatePatch(enabled=False), None)
-                    return Redirect(here, toast="The house's words are used again")
+                    return Redirect(here, toast=self._say(visit, "notif.words.back_done"))
                 case _:
                     await self._save(visit, template, form)
-                    return Redirect(here, toast="Saved")
+                    return Redirect(here, toast=self._say(visit, "notif.words.saved"))
         except Problem as problem:
-            wrong = faults(problem)
+            wrong = self._pages.faults(visit, problem)
             return await self._words(visit, org_id, template, form.subject, form.text, Preview("", "", ""), wrong)
 
     async def _save(self, visit: Visit, template: TemplateOut, form: WordsForm) -> None:
@@ -247,13 +252,13 @@ class MessagePages(Api):
         self, visit: Visit, org_id: UUID, template: TemplateOut, subject: str, text: str, preview: Preview, wrong: Faults
     ) -> Html:
         org, _ = await self._org(visit, org_id)
-        kind = KINDS[template.event]
+        kind, names = KINDS[template.event], self._names(visit)
         return self._pages.page(
             "notifications/words_preview.html" if visit.partial else "notifications/words.html",
             visit,
             status=200 if visit.partial else wrong.status,
             org=org,
-            tabs=self._tabs(org_id, "templates"),
+            tabs=self._tabs(visit, org_id, "templates"),
             here=f"/orgs/{org_id}/templates",
             template=template,
             subject=subject,
@@ -261,8 +266,8 @@ class MessagePages(Api):
             preview=preview,
             wrong=wrong,
             rtl=template.locale == "ur",
-            events=[Choice(label=_plain(e), value=e) for e in KINDS],
-            channels=[Choice(label=CHANNELS[c], value=c.value) for c in PERSONAL if c in kind.channels],
+            events=[Choice(label=self._say(visit, f"notif.kind.{e}"), value=e) for e in KINDS],
+            channels=[Choice(label=names[c], value=c.value) for c in PERSONAL if c in kind.channels],
             locales=[Choice(label=name, value=code) for code, name in LANGUAGES.items()],
         )
 
@@ -280,14 +285,14 @@ class MessagePages(Api):
             wish = read(NewProvider, {"channel": form.channel, "name": form.name, "url": form.url, "place": form.place})
             made = await self._house.add_provider(visit.ctx, wish)
         except Problem as problem:
-            return await self._providers(visit, org_id, form=form, wrong=faults(problem))
-        once = Once(f"{made.provider.name}: callbacks are signed with this key", made.callback_key)
+            return await self._providers(visit, org_id, form=form, wrong=self._pages.faults(visit, problem))
+        once = Once(self._say(visit, "notif.ways.callback_key", name=made.provider.name), made.callback_key)
         return await self._providers(visit, org_id, once=once)
 
     @action("/orgs/{org_id}/providers/{id}/remove", access=MANAGE)
     async def drop_provider(self, visit: Visit, org_id: UUID, id: UUID) -> Redirect:
         await self._house.drop_provider(visit.ctx, id)
-        return Redirect(f"/orgs/{org_id}/providers", toast="Removed")
+        return Redirect(f"/orgs/{org_id}/providers", toast=self._say(visit, "notif.ways.removed"))
 
     @action("/orgs/{org_id}/webhooks", access=staff("webhooks.manage"))
     async def add_endpoint(self, visit: Visit, org_id: UUID, form: EndpointForm) -> Html:
@@ -296,13 +301,14 @@ class MessagePages(Api):
             wish = read(NewEndpoint, {"url": form.url, "events": form.events.replace(",", " ").split()})
             made = await self._house.add_endpoint(visit.ctx, wish)
         except Problem as problem:
-            return await self._providers(visit, org_id, hook=form, hook_wrong=faults(problem))
-        return await self._providers(visit, org_id, once=Once(f"{made.endpoint.url}: signed with this key", made.signing_key))
+            return await self._providers(visit, org_id, hook=form, hook_wrong=self._pages.faults(visit, problem))
+        once = Once(self._say(visit, "notif.ways.signing_key", url=made.endpoint.url), made.signing_key)
+        return await self._providers(visit, org_id, once=once)
 
     @action("/orgs/{org_id}/webhooks/{id}/remove", access=staff("webhooks.manage"))
     async def drop_endpoint(self, visit: Visit, org_id: UUID, id: UUID) -> Redirect:
         await self._house.drop_endpoint(visit.ctx, id)
-        return Redirect(f"/orgs/{org_id}/providers", toast="Removed")
+        return Redirect(f"/orgs/{org_id}/providers", toast=self._say(visit, "notif.ways.removed"))
 
     async def _providers(
         self,
@@ -315,19 +321,20 @@ class MessagePages(Api):
         once: Once | None = None,
     ) -> Html:
         org, tz = await self._org(visit, org_id)
+        names = self._names(visit)
         return self._pages.page(
             "notifications/providers.html",
             visit,
             status=max(wrong.status, hook_wrong.status),
             org=org,
-            tabs=self._tabs(org_id, "providers"),
+            tabs=self._tabs(visit, org_id, "providers"),
             here=f"/orgs/{org_id}",
             providers=await self._house.providers(visit.ctx),
             endpoints=await self._house.endpoints(visit.ctx) if visit.ctx.may("webhooks.manage") else [],
             may_hook=visit.ctx.may("webhooks.manage"),
-            names=CHANNELS,
+            names=names,
             channels=[
-                Choice(label=CHANNELS[c], value=c.value) for c in (Channel.SMS, Channel.WHATSAPP, Channel.PUSH, Channel.EMAIL)
+                Choice(label=names[c], value=c.value) for c in (Channel.SMS, Channel.WHATSAPP, Channel.PUSH, Channel.EMAIL)
             ],
             form=form or ProviderForm(),
             wrong=wrong,
@@ -336,7 +343,3 @@ class MessagePages(Api):
             once=once,
             tz=tz,
         )
-
-
-def _plain(event: str) -> str:
-    return event.replace(".", ", ", 1).replace("_", " ").capitalize()
