@@ -22,7 +22,9 @@ from forecourt.kernel.db import Database
 from forecourt.kernel.errors import Misconfigured, Problem, Unavailable
 from forecourt.kernel.http import gate as gates
 from forecourt.kernel.http.gate import AccountClosed, Doorkeeper, Gate, TokenExpired, TokenRefused
+from forecourt.modules.identity import rules
 from forecourt.modules.identity.contract import AccountStatus
+from forecourt.modules.identity.queries import accounts as queries
 
 
 @pytest.fixture
@@ -276,6 +278,31 @@ async def test_a_gate_goes_on_listening_when_its_source_fails(cut_off: World) ->
     await gate.stop()
     assert gate._task.done()
     await Gate(cut_off.identity).stop()  # one that never started has nothing to end
+
+
+async def test_a_gate_that_opens_hears_the_newest_end_after_more_than_one_portion(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "REVOCATIONS_AT_ONCE", 3)
+    ada, eve, zoe, boss = [await world.confirmed(name) for name in ("ada", "eve", "zoe", "boss")]
+    async with world.identity._db.tx(STRANGER) as tx:
+        for minutes in (4, 3, 2, 1):  # each time more than a portion at the same moment
+            await queries.revoke(tx, [uuid4() for _ in range(4)], world.clock.now() - timedelta(minutes=minutes))
+    world.clock.advance(timedelta(seconds=1))
+    await world.identity.sessions.end(await world.as_(ada), (await world.as_(ada)).actor.session_id)  # type: ignore[arg-type]
+    for other in [await world.confirmed("other") for _ in range(4)]:  # and accounts that change, the newest last
+        await world.identity.persons.set_status(await world.as_(boss), other.account.id, AccountStatus.SUSPENDED, "spam")
+    world.clock.advance(timedelta(seconds=1))
+    await world.identity.persons.set_status(await world.as_(boss), eve.account.id, AccountStatus.SUSPENDED, "spam")
+    first = await world.identity.revocations(STRANGER, None)
+    assert first.more and len(first.sessions) >= 4 and first.as_of < world.clock.now()
+    gate = Gate(world.identity)
+    await gate.refresh()
+    for ended in (ada, eve):
+        with pytest.raises(TokenRefused):
+            await gate.by_token(ended.access_token)
+    assert await gate.by_token(zoe.access_token)
+    assert not (await world.identity.revocations(STRANGER, world.clock.now())).more
 
 
 async def test_sessions_that_ended_are_forgotten_when_their_tokens_are_dead(world: World, gate: Gate) -> None:

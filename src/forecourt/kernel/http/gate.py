@@ -94,6 +94,8 @@ class _Revocations(Protocol):
     def sessions(self) -> Sequence[_Ended]: ...
     @property
     def as_of(self) -> datetime: ...
+    @property
+    def more(self) -> bool: ...
 
 
 class _Key(Protocol):
@@ -215,10 +217,19 @@ class Gate:
                 log.warning("revocations_unread", error=type(e).__name__)
 
     async def refresh(self) -> None:
-        """Reads keys and revocations."""
+        """Reads keys and revocations, to the last of them: after an hour in which many ended they come in portions."""
         began = time.monotonic()
         since = None if self._as_of is None else self._as_of - timedelta(seconds=10)
         news = await self._identity.revocations(self._ctx, since)
+        self._hear(news)
+        while news.more:
+            news = await self._identity.revocations(self._ctx, news.as_of)
+            self._hear(news)
+        if self._keys is None:
+            await self._read_keys()
+        self._heard = began
+
+    def _hear(self, news: _Revocations) -> None:
         now = self._now_s()
         for change in news.changes:
             self._status[change.account_id] = change.status
@@ -230,10 +241,7 @@ class Gate:
             self._visitors.clear()
         if len(self._ended) > 10_000:
             self._ended = {k: at for k, at in self._ended.items() if now - at < 3600}
-        if self._keys is None:
-            await self._read_keys()
         self._as_of = news.as_of
-        self._heard = began
 
     async def _read_keys(self) -> None:
         found = await self._identity.key_set(self._ctx)

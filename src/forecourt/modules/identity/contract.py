@@ -98,11 +98,12 @@ class RevokedSession(Struct, frozen=True):
 
 
 class Revocations(Struct, frozen=True):
-    """What ended or changed, up to `as_of`."""
+    """What ended or changed, up to `as_of`. With `more` it is a portion: ask again for what came after `as_of`."""
 
     changes: list[AccountChange]
     sessions: list[RevokedSession]
     as_of: datetime
+    more: bool = False
 
 
 class KnownKey(Struct, frozen=True):
@@ -326,7 +327,8 @@ class Identity(Protocol):
 
     @idempotent
     async def revocations(self, ctx: Context, since: datetime | None) -> Revocations:
-        """What ended after `since`; without it, or when it lies further back, within the last 20 minutes."""
+        """What ended after `since`; without it, or when it lies further back, within the last 20 minutes. The oldest first, in
+        portions."""
         ...
 
     @idempotent

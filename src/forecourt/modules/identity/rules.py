@@ -103,6 +103,8 @@ BROWSER_TTL = timedelta(days=14)
 INVITATION_TTL = timedelta(days=7)
 REVOCATIONS_KEPT = timedelta(minutes=20)
 """Longer than an access token lives, and some skew of clocks."""
+REVOCATIONS_AT_ONCE = 10_000
+"""Of accounts, and of sessions, in one portion."""
 SECURITY_EVENTS_KEPT = timedelta(days=365)
 """Row security lets nothing younger be removed (migration 0003)."""
 MAX_SESSIONS = 200

@@ -71,9 +71,11 @@ SET_STATUS = Statement(
     " revoked_before = case when $5 then $4 else revoked_before end where id = $1"
 )
 SET_ADMIN = Statement("update identity.account set platform_admin = true, changed_at = $2 where email_key = $1")
+# With ties: whoever goes on from the last moment of a portion leaves nothing of that moment out.
 CHANGES = Query(
     AccountChange,
-    "select id, changed_at, status, revoked_before from identity.account where changed_at > $1 order by changed_at limit 10000",
+    "select id, changed_at, status, revoked_before from identity.account where changed_at > $1"
+    " order by changed_at fetch first ($2::int) rows with ties",
 )
 ADMIN_LIST = Query(
     AdminRow,
@@ -129,8 +131,9 @@ async def make_admin(tx: Tx, key: str, at: datetime) -> bool:
     return await tx.run(SET_ADMIN, key, at) == 1
 
 
-async def changes(tx: Tx, since: datetime) -> list[AccountChange]:
-    return await tx.all(CHANGES, since)
+async def changes(tx: Tx, since: datetime, limit: int) -> list[AccountChange]:
+    """The first `limit` after `since`, and whatever else happened at the moment of the last."""
+    return await tx.all(CHANGES, since, limit)
 
 
 async def admin_list(tx: Tx, part: str | None, status: AccountStatus | None, after: UUID | None, limit: int) -> list[AdminRow]:
@@ -210,7 +213,10 @@ DROP_TOKENS = Statement("delete from identity.token where account_id = $1 and se
 REVOKE = Statement(
     "insert into identity.revocation (session_id, at) select unnest($1::uuid[]), $2 on conflict (session_id) do nothing"
 )
-REVOKED = Query(RevokedSession, "select session_id, at from identity.revocation where at > $1 order by at limit 10000")
+REVOKED = Query(
+    RevokedSession,
+    "select session_id, at from identity.revocation where at > $1 order by at fetch first ($2::int) rows with ties",
+)
 VISITOR = Query(
     KnownSession,
     "select t.session_id, a.id, a.name, a.email, a.status, a.platform_admin, t.expires_at from identity.token t"
@@ -279,8 +285,9 @@ async def revoke(tx: Tx, session_ids: list[UUID], at: datetime) -> None:
     await tx.run(REVOKE, session_ids, at)
 
 
-async def revoked(tx: Tx, since: datetime) -> list[RevokedSession]:
-    return await tx.all(REVOKED, since)
+async def revoked(tx: Tx, since: datetime, limit: int) -> list[RevokedSession]:
+    """As `changes`."""
+    return await tx.all(REVOKED, since, limit)
 
 
 async def visitor(tx: Tx, hashed: bytes, now: datetime) -> KnownSession | None:

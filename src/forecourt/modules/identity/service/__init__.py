@@ -59,7 +59,11 @@ class IdentityService:
         earliest = now - rules.REVOCATIONS_KEPT
         after = earliest if since is None else max(since, earliest)
         async with self._db.tx(ctx.within(None)) as tx:  # the primary: a replica may be behind
-            return Revocations(await queries.changes(tx, after), await queries.revoked(tx, after), now)
+            changes = await queries.changes(tx, after, rules.REVOCATIONS_AT_ONCE)
+            sessions = await queries.revoked(tx, after, rules.REVOCATIONS_AT_ONCE)
+        # A list that is full ends somewhere before now; nothing after that may count as told.
+        ends = [full[-1].at for full in (changes, sessions) if len(full) >= rules.REVOCATIONS_AT_ONCE]
+        return Revocations(changes, sessions, min(ends, default=now), bool(ends))
 
     async def api_key(self, ctx: Context, hashed: bytes) -> KnownKey | None:
         return await self.staff.known_key(ctx, hashed)
