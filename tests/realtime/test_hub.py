@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
+from tests.realtime.proxy import Proxy
 from valkey.asyncio import Valkey
 
+from forecourt.kernel import live
 from forecourt.kernel.live import Hub
 from forecourt.kernel.topics import Position, TopicEvent
 
@@ -125,6 +127,108 @@ async def test_what_is_too_old_cannot_be_caught_up_with(speaker: Hub, listener: 
     epoch = {(await ears.said.get())[1] for _ in range(70)}.pop()
     assert (await hub.look(topic, Position(epoch, 1)))[1] is None
     assert len((await hub.look(topic, Position(epoch, 6)))[1] or []) == 64
+
+
+@pytest.fixture
+async def far(valkey_url: str) -> AsyncIterator[tuple[Hub, Proxy]]:
+    """A speaker whose way to Valkey can be cut."""
+    async with Proxy(valkey_url) as proxy:
+        hub = Hub(proxy.url)
+        await hub.start()
+        yield hub, proxy
+        await hub.stop()
+
+
+async def cut_off(far: tuple[Hub, Proxy]) -> None:
+    """Cuts the way and waits until the hub has found out, by a first announcement that it could not send."""
+    hub, proxy = far
+    proxy.cut()
+    hub.announce(f"venue:{uuid4()}:availability", b"0")
+    while not hub._away:
+        await asyncio.sleep(0.01)
+
+
+async def test_what_was_announced_while_valkey_was_away_is_heard_when_it_is_back(
+    far: tuple[Hub, Proxy], listener: tuple[Hub, Ears]
+) -> None:
+    hub, ears = listener
+    topic = f"venue:{uuid4()}:availability"
+    await hub.follow(topic)
+    start, _ = await hub.look(topic)
+    await cut_off(far)
+    for n in range(3):
+        far[0].announce(topic, b"%d" % n)
+    assert ears.said.empty()
+    far[1].heal()
+    far[0].announce(topic, b"3")
+    async with asyncio.timeout(10):
+        heard = [await ears.said.get() for _ in range(4)]
+    assert [(h[1], h[2], h[3]["data"]) for h in heard] == [(start.epoch, n + 1, n) for n in range(4)]
+
+
+async def test_a_topic_in_which_too_much_waits_begins_anew_and_the_others_do_not(
+    far: tuple[Hub, Proxy], listener: tuple[Hub, Ears], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PENDING_EACH", 3)
+    hub, ears = listener
+    busy, calm = (f"venue:{uuid4()}:availability" for _ in range(2))
+    for topic in (busy, calm):
+        await hub.follow(topic)
+    before = {head.topic: head.position.epoch for head in await hub.heads([busy, calm])}
+    await cut_off(far)
+    far[0].announce(calm, b"1")
+    for n in range(5):
+        far[0].announce(busy, b"%d" % n)
+    far[1].heal()
+    async with asyncio.timeout(10):
+        heard = {h[0]: h for h in [await ears.said.get() for _ in range(2)]}
+    assert heard[calm][1:3] == (before[calm], 1)
+    assert heard[busy][1] != before[busy]
+    assert heard[busy][2] == 0
+    assert await hub.look(busy, Position(before[busy], 0)) == (Position(heard[busy][1], 0), None)
+    far[0].announce(busy, b"5")
+    assert (await ears.said.get())[2] == 1
+
+
+async def test_more_topics_than_can_be_remembered_all_begin_anew(
+    far: tuple[Hub, Proxy], listener: tuple[Hub, Ears], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PENDING", 1)
+    hub, ears = listener
+    topics = [f"venue:{uuid4()}:availability" for _ in range(4)]
+    for topic in topics:
+        await hub.follow(topic)
+    before = {head.topic: head.position.epoch for head in await hub.heads(topics)}
+    await cut_off(far)
+    for topic in topics:
+        far[0].announce(topic, b"1")
+    far[1].heal()
+    async with asyncio.timeout(10):
+        heard = {}
+        while set(heard) != set(topics):
+            topic, epoch, seq, _ = await ears.said.get()
+            heard[topic] = (epoch != before[topic], seq)
+    assert set(heard.values()) == {(True, 0)}
+
+
+async def test_an_announcement_that_cannot_be_read_is_passed_over(
+    speaker: Hub, listener: tuple[Hub, Ears], valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, ears = listener
+    topic = room()
+    await hub.follow(topic)
+    said: list[str] = []
+    monkeypatch.setattr(live.log, "error", lambda event, **_: said.append(event), raising=False)
+    async with Valkey.from_url(valkey_url) as valkey:
+        for payload in (b"", b"R not an id", b"Ee x\n{}", b"\xff\xff", b"E\xff 1\n{}"):
+            assert await valkey.publish(f"forecourt:topic:{topic}", payload) == 1
+    speaker.publish(topic, "e", TopicEvent(1, "a", b"1"))
+    async with asyncio.timeout(5):
+        while (heard := await ears.said.get())[3]["op"] != "event":
+            continue
+    assert heard[:3] == (topic, "e", 1)
+    assert set(said) == {"announcement_unreadable"}
+    assert ears.gaps.empty(), "the line was lost and made anew"
 
 
 async def test_a_page_listens_to_the_data_alone(speaker: Hub, listener: tuple[Hub, Ears]) -> None:

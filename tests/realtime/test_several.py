@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from tests.journeys.world import Person
@@ -14,6 +14,9 @@ from tests.realtime.conftest import Node
 from tests.realtime.proxy import Proxy
 from tests.realtime.wire import Closed, Socket
 
+from forecourt.kernel import live
+from forecourt.kernel.context import Context
+from forecourt.kernel.ephemeral import EphemeralTopics
 from forecourt.kernel.live import frame_of
 from forecourt.kernel.topics import Position, TopicEvent
 from forecourt.realtime import server
@@ -177,6 +180,42 @@ async def test_a_server_cut_off_from_valkey_makes_up_for_it(nodes: Nodes, valkey
         await other.diary.write(topic, "four")
         assert await hear(here, 1) == [(4, "four")]
         assert await hear(there, 1) == [(4, "four")]
+
+
+class Weather(EphemeralTopics):
+    """A topic that Valkey alone numbers, open to everybody."""
+
+    async def admit(self, ctx: Context, topic: str) -> None:
+        return
+
+    async def allowed(self, ctx: Context, topic: str, account_ids: list[UUID]) -> list[UUID]:
+        return account_ids
+
+
+async def test_what_only_valkey_numbers_is_not_lost_at_a_server_that_is_cut_off_from_it(
+    nodes: Nodes, valkey_url: str, ben: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing would ever tell the other servers that something is missing."""
+    async with Proxy(valkey_url) as proxy:
+        cut, other = await nodes(proxy.url), await nodes()
+        other.realtime._sources["weather"] = Weather(other.hub)
+        calm, stormy = (f"weather:{uuid4()}" for _ in range(2))
+        ws = await other.open(ben)
+        told = {topic: await ws.ask({"op": "subscribe", "topic": topic}) for topic in (calm, stormy)}
+        monkeypatch.setattr(live, "PENDING_EACH", 3)
+        proxy.cut()
+        cut.hub.announce(calm, b'{"text":"rain"}')
+        for n in range(5):
+            cut.hub.announce(stormy, b'{"text":"%d"}' % n)
+        while not cut.hub._away:
+            await asyncio.sleep(0.01)
+        proxy.heal()
+        async with asyncio.timeout(10):
+            heard = {frame["op"]: frame for frame in [await ws.recv() for _ in range(2)]}
+        assert heard["event"]["topic"] == calm
+        assert (heard["event"]["epoch"], heard["event"]["seq"]) == (told[calm]["epoch"], 1)
+        assert (heard["reset"]["topic"], heard["reset"]["seq"]) == (stormy, 0)
+        assert heard["reset"]["epoch"] != told[stormy]["epoch"]
 
 
 class Follower:

@@ -3,6 +3,10 @@
 An announcement may be lost. Who follows a topic is told when that may have been so (`missed`, or None from `listen`) and looks
 again: at the topic's own numbers (`kernel/topics.py`) or at the page. What must not be lost is an event (`kernel/events.py`).
 
+The number of what is told in an ephemeral topic is Valkey's: while Valkey does not answer there is nothing by which others could
+find it missing. So it waits here, and is sent when Valkey is back, perhaps a second time; a topic in which too much waits begins
+a new epoch instead, and everybody reads its state again.
+
 There are two kinds of topics. What a *durable* one tells is numbered and kept by its module's database, and announced here with
 `publish` after the commit. What an *ephemeral* one tells (free times of a venue) is numbered and kept for a short while by Valkey
 itself: `announce`. A process hears only what somebody in it follows.
@@ -11,9 +15,10 @@ itself: `announce`. A process hears only what somebody in it follows.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
+import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -37,7 +42,10 @@ QUEUE = 64
 """Announcements that wait for one listener; when more pile up it is told to look at everything again."""
 HEARTBEAT_S = 20.0
 PENDING = 10_000
-"""Announcements that wait for Valkey; beyond, they are dropped and found missing by their numbers."""
+"""Announcements of durable topics that wait for Valkey; beyond, they are dropped and found missing by their numbers. As many of
+ephemeral ones; beyond, their topics begin anew."""
+PENDING_EACH = 500
+"""Announcements that wait in one ephemeral topic; beyond, it begins anew."""
 BATCH = 200
 SEND_S = 1.0
 PING_S = 1.0
@@ -46,6 +54,8 @@ SILENCE_S = 3.0
 SUBSCRIBED_S = 1.0
 
 _EVENT, _REVOKED = b"E", b"R"
+_KEY = "forecourt:passing:{{{}}}"
+_TOPIC_OF = re.compile(rb"forecourt:passing:\{(.+)\}")
 
 # An ephemeral topic is a hash {epoch, seq} and a stream whose ids are the numbers; both share a slot of a cluster. Whoever looks
 # first after a wipe begins an epoch.
@@ -66,6 +76,13 @@ redis.call('expire', KEYS[2], ARGV[2])
 redis.call('publish', ARGV[5], 'E' .. epoch .. ' ' .. seq .. '\\n{{"op":"event","topic":"' .. ARGV[6] .. '","epoch":"' .. epoch
   .. '","seq":' .. seq .. ',"type":"' .. ARGV[3] .. '","data":' .. ARGV[4] .. '}}')
 return seq
+"""
+_BEGIN_ANEW = """
+redis.call('del', KEYS[1], KEYS[2])
+redis.call('hset', KEYS[1], 'epoch', ARGV[1], 'seq', 0)
+redis.call('expire', KEYS[1], ARGV[2])
+redis.call('publish', ARGV[3], 'E' .. ARGV[1] .. ' 0\\n{"op":"event","topic":"' .. ARGV[4] .. '","epoch":"' .. ARGV[1]
+  .. '","seq":0,"type":"begun","data":null}')
 """
 _LOOK = f"""{_OPEN}
 local seq = redis.call('hget', KEYS[1], 'seq')
@@ -116,6 +133,83 @@ class _Frame(msgspec.Struct):
 
 _decode_frame = msgspec.json.Decoder(_Frame).decode
 
+_Said = tuple[str, bytes]
+"""Type and data of an announcement in an ephemeral topic."""
+
+
+class _Outbox:
+    """What waits for Valkey: announcements of durable topics in their order, and those of ephemeral ones by topic."""
+
+    def __init__(self) -> None:
+        self._numbered: deque[tuple[str, bytes]] = deque()
+        self._passing: dict[str, list[_Said] | None] = {}
+        """None: too many waited, the topic begins anew."""
+        self._waiting = 0
+        """Announcements in `_passing`."""
+        self._stirred = asyncio.Event()
+        self.overflown = False
+        """More topics would begin anew than can be remembered: all do."""
+
+    def put(self, topic: str, payload: bytes) -> None:
+        if len(self._numbered) < PENDING:
+            self._numbered.append((topic, payload))
+            self._stirred.set()
+
+    def keep(self, topic: str, said: _Said) -> None:
+        waiting = self._passing.setdefault(topic, [])
+        if waiting is not None and len(waiting) < PENDING_EACH and self._waiting < PENDING:
+            waiting.append(said)
+            self._waiting += 1
+        else:
+            self.begin_anew(topic)
+        self._stirred.set()
+
+    def begin_anew(self, topic: str) -> None:
+        self._waiting -= len(self._passing.get(topic) or ())
+        self._passing[topic] = None
+        if len(self._passing) > 2 * PENDING:
+            self._passing.clear()
+            self._waiting = 0
+            self.overflown = True
+        self._stirred.set()
+
+    async def take(self) -> list[tuple[str, bytes | _Said | None]]:
+        """The next to be sent, once there is something; None for a topic that begins anew."""
+        await self._stirred.wait()
+        batch: list[tuple[str, bytes | _Said | None]] = []
+        while self._numbered and len(batch) < BATCH:
+            batch.append(self._numbered.popleft())
+        until = len(batch) + BATCH
+        while self._passing and len(batch) < until:
+            topic = next(iter(self._passing))
+            said = self._passing.pop(topic)
+            self._waiting -= len(said or ())
+            batch += [(topic, None)] if said is None else [(topic, one) for one in said]
+        if not self._numbered and not self._passing:
+            self._stirred.clear()
+        return batch
+
+    def give_back(self, unsent: Iterable[tuple[str, bytes | _Said | None]]) -> None:
+        """What was taken and not sent comes before what was announced since; durable topics do without."""
+        newer, self._passing, self._waiting = self._passing, {}, 0
+        for topic, what in unsent:
+            if what is None:
+                self.begin_anew(topic)
+            elif isinstance(what, tuple):
+                self.keep(topic, what)
+        for topic, waiting in newer.items():
+            if waiting is None:
+                self.begin_anew(topic)
+            for said in waiting or ():
+                self.keep(topic, said)
+        if self.overflown:
+            self._stirred.set()
+
+    @property
+    def passing(self) -> list[str]:
+        """Ephemeral topics of which something waits."""
+        return list(self._passing)
+
 
 class Hub:
     """Announces, and brings announcements to those in this process who follow, over one Valkey connection."""
@@ -123,8 +217,11 @@ class Hub:
     def __init__(self, valkey_url: str) -> None:
         self._valkey = Valkey.from_url(valkey_url, socket_timeout=None, socket_connect_timeout=1)
         self._announce_script = self._valkey.register_script(_ANNOUNCE)
+        self._anew_script = self._valkey.register_script(_BEGIN_ANEW)
         self._look_script = self._valkey.register_script(_LOOK)
-        self._outgoing: asyncio.Queue[tuple[str, bytes | tuple[str, bytes]]] = asyncio.Queue(PENDING)
+        self._outbox = _Outbox()
+        self._away = False
+        """Valkey did not take what was last sent."""
         self._listeners: dict[str, set[asyncio.Queue[bytes | None]]] = {}
         self._ears: list[Ear] = []
         self._follows: dict[str, int] = {}
@@ -157,48 +254,78 @@ class Hub:
     # --- telling
 
     def announce(self, topic: str, data: bytes, type: str = "changed") -> None:
-        self._put(topic, (type, data))
+        self._outbox.keep(topic, (type, data))
+        if self._away:
+            self._hand(topic, None)
 
     def publish(self, topic: str, epoch: str, event: TopicEvent) -> None:
         place = b" " if event.seq is None else b"%s %d" % (epoch.encode(), event.seq)
-        self._put(topic, b"%s%s\n%s" % (_EVENT, place, frame_of(topic, epoch, event)))
+        self._outbox.put(topic, b"%s%s\n%s" % (_EVENT, place, frame_of(topic, epoch, event)))
 
     def revoke(self, topic: str, account_id: UUID) -> None:
-        self._put(topic, _REVOKED + str(account_id).encode())
-
-    def _put(self, topic: str, what: bytes | tuple[str, bytes]) -> None:
-        with contextlib.suppress(asyncio.QueueFull):
-            self._outgoing.put_nowait((topic, what))
+        self._outbox.put(topic, _REVOKED + str(account_id).encode())
 
     async def _send(self) -> None:
         while True:
-            batch = [await self._outgoing.get()]
-            while len(batch) < BATCH and not self._outgoing.empty():
-                batch.append(self._outgoing.get_nowait())
+            batch = await self._outbox.take()
             try:
+                if self._outbox.overflown:
+                    await self._begin_all_anew()
                 async with asyncio.timeout(SEND_S):
-                    await self._send_all(batch)
+                    refused = await self._send_all(batch)
             except (ValkeyError, OSError, TimeoutError) as e:
-                log.warning("announcements_unsent", error=type(e).__name__, count=len(batch))
-                self._to_ourselves(batch)
+                self._unsent(batch, type(e).__name__)
+            else:
+                if not refused:
+                    self._away = False
+                    continue
+                # Valkey answers, but takes these not, nor would it if they were said again: full memory, or a key in the way.
+                anew: dict[str, None] = dict.fromkeys(topic for topic, what in refused if not isinstance(what, bytes))
+                self._unsent([*((t, w) for t, w in refused if isinstance(w, bytes)), *((t, None) for t in anew)], "refused")
+            await asyncio.sleep(0.1 + random.random() * 0.4)
 
-    async def _send_all(self, batch: list[tuple[str, bytes | tuple[str, bytes]]]) -> None:
+    async def _send_all(self, batch: list[tuple[str, bytes | _Said | None]]) -> list[tuple[str, bytes | _Said | None]]:
+        """Those of the batch that Valkey refused."""
         async with self._valkey.pipeline(transaction=False) as pipe:
             for topic, what in batch:
                 if isinstance(what, bytes):
                     pipe.publish(CHANNEL + topic, what)
+                elif what is None:
+                    arguments = [uuid4().hex, KEPT_S, CHANNEL + topic, topic]
+                    await self._anew_script(keys=_keys(topic), args=arguments, client=pipe)
                 else:
                     kind, data = what
                     arguments = [uuid4().hex, KEPT_S, kind, data, CHANNEL + topic, topic]
                     await self._announce_script(keys=_keys(topic), args=arguments, client=pipe)
-            await pipe.execute(raise_on_error=True)
+            answers: list[Any] = await pipe.execute(raise_on_error=False)
+        return [one for one, answer in zip(batch, answers, strict=True) if isinstance(answer, Exception)]
 
-    def _to_ourselves(self, batch: list[tuple[str, bytes | tuple[str, bytes]]]) -> None:
-        """Valkey does not answer: those in this process at least hear of it."""
+    async def _begin_all_anew(self) -> None:
+        """Every ephemeral topic that somebody may follow."""
+        self._outbox.overflown = False
+        cursor = 0
+        try:
+            while True:
+                async with asyncio.timeout(SEND_S):
+                    cursor, keys = await self._valkey.scan(cursor, match=_KEY.format("*"), count=1000)
+                    topics = {match[1].decode() for key in keys if (match := _TOPIC_OF.fullmatch(key))}
+                    self._outbox.give_back(await self._send_all([(topic, None) for topic in topics]))
+                if cursor == 0:
+                    return
+        except BaseException:
+            self._outbox.overflown = True
+            raise
+
+    def _unsent(self, batch: list[tuple[str, bytes | _Said | None]], why: str) -> None:
+        """Valkey does not answer: those in this process at least hear of it. What nobody could find missing waits."""
+        log.warning("announcements_unsent", error=why, count=len(batch))
+        was_away, self._away = self._away, True
+        self._outbox.give_back(batch)
         for topic, what in batch:
             if isinstance(what, bytes):
                 self._take(topic, what)
-            else:
+        if not was_away:
+            for topic in self._outbox.passing:
                 self._hand(topic, None)
 
     # --- ephemeral topics
@@ -357,7 +484,7 @@ class Hub:
         self._heard_at = time.monotonic()
         match answer:
             case [b"message", channel, payload]:
-                self._take(channel[len(CHANNEL) :].decode(), payload)
+                self._take(channel[len(CHANNEL) :].decode(errors="replace"), payload)
             case [b"subscribe", channel, _]:
                 topic = channel[len(CHANNEL) :].decode()
                 standing = self._standing.get(topic)
@@ -368,6 +495,14 @@ class Hub:
                 return
 
     def _take(self, topic: str, payload: bytes) -> None:
+        """Passes on what was announced. What cannot be read is passed over: those after it are to be heard."""
+        try:
+            self._tell_followers(topic, payload)
+        except Exception as e:
+            log.error("announcement_unreadable", topic=topic, error=type(e).__name__)
+            self._hand(topic, None)
+
+    def _tell_followers(self, topic: str, payload: bytes) -> None:
         if payload[:1] == _REVOKED:
             account_id = UUID(payload[1:].decode())
             for ear in self._ears:
@@ -375,10 +510,12 @@ class Hub:
             return
         head, _, frame = payload[1:].partition(b"\n")
         epoch, _, number = head.decode().partition(" ")
+        seq = int(number) if number else None
         for ear in self._ears:
-            ear.heard(topic, epoch, int(number) if number else None, frame)
+            ear.heard(topic, epoch, seq, frame)
         if topic in self._listeners:
-            self._hand(topic, bytes(_decode_frame(frame).data))
+            begun = seq == 0
+            self._hand(topic, None if begun else bytes(_decode_frame(frame).data))
 
     def _everyone(self) -> None:
         """After a gap: every listener looks again."""
@@ -402,7 +539,8 @@ async def end(tasks: Iterable[asyncio.Future[None]]) -> None:
 
 
 def _keys(topic: str) -> list[str]:
-    return [f"forecourt:passing:{{{topic}}}", f"forecourt:passing:{{{topic}}}:log"]
+    key = _KEY.format(topic)
+    return [key, f"{key}:log"]
 
 
 def _stored(identifier: bytes, fields: list[bytes]) -> TopicEvent:
