@@ -22,7 +22,8 @@ from forecourt.modules.booking.contract import (
 )
 from forecourt.modules.booking.live import booking_topic, told
 from forecourt.modules.booking.service import BookingService
-from forecourt.modules.payments.contract import PaymentCaptured, PaymentDue, PayWith
+from forecourt.modules.booking.service.holding import is_own_refund
+from forecourt.modules.payments.contract import PaymentCaptured, PaymentDue, PaymentRefunded, PayWith
 from forecourt.modules.venues.contract import VenueChanged
 
 TOLD = (
@@ -66,6 +67,17 @@ def subscriptions(service: BookingService) -> list[Subscription]:
                 now = service.clock.now()
                 await queries.desk_paid(tx, event.organisation_id, event.payment_id, event.amount.amount, now)
 
+    async def given_back(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        """Money of a booking went back, perhaps by staff and past the booking. The keeper of time holds the two against each
+        other at its next round; comparing, it may do so as often as it likes."""
+        by_organisation: dict[UUID, set[UUID]] = {}
+        for envelope in envelopes:
+            event: PaymentRefunded = envelope.event
+            if not is_own_refund(event.payment_id, event.refund_id):
+                by_organisation.setdefault(event.organisation_id, set()).add(event.payment_id)
+        for organisation_id, payment_ids in by_organisation.items():
+            await queries.hurry_refunded(tx, organisation_id, sorted(payment_ids), service.clock.now())
+
     async def tell(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
         """Whoever looks at one of these bookings hears that it is another now."""
 
@@ -81,4 +93,5 @@ def subscriptions(service: BookingService) -> list[Subscription]:
         Subscription("booking.books", "booking", (VenueChanged,), forget_books),
         Subscription("booking.payments", "booking", (PaymentCaptured, PaymentDue), hurry),
         Subscription("booking.desk", "booking", (PaymentCaptured,), received),
+        Subscription("booking.refunds", "booking", (PaymentRefunded,), given_back),
     ]

@@ -499,7 +499,7 @@ class Holding(Base):
         amount = receipt.paid_minor + receipt.due_minor
         if not amount:
             return
-        errand = Errand(derived(row.id, "late"), row.id, "refund", amount, row.currency, "The place could not be kept")
+        errand = Errand(derived(row.id, LATE), row.id, "refund", amount, row.currency, "The place could not be kept")
         now = self.clock.now()
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
             fresh = await queries.lock_booking(tx, row.organisation_id, row.id)
@@ -523,7 +523,7 @@ class Holding(Base):
                 async with self.db.tx(ctx.within(row.organisation_id)) as tx:
                     locked = await queries.lock_booking(tx, row.organisation_id, row.id)
                     await queries.end_refund(tx, row.organisation_id, errand.id, back, waived)
-                    await self._settled(tx, locked)
+                    await self.on_course(tx, locked)
                 return
             case _:
                 if not await self._turned_back(ctx, row, errand):
@@ -531,7 +531,7 @@ class Holding(Base):
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
             locked = await queries.lock_booking(tx, row.organisation_id, row.id)
             await queries.drop_errand(tx, row.organisation_id, errand.id)
-            await self._settled(tx, locked)
+            await self.on_course(tx, locked)
 
     async def _turned_back(self, ctx: Context, row: BookingRow, errand: Errand) -> bool:
         """What was charged for a change that does not happen goes back. False when the change did happen."""
@@ -544,11 +544,35 @@ class Holding(Base):
             await self.till.give_back(ctx, row, derived(errand.id, "back"), errand.amount_minor, errand.reason)
         return True
 
-    async def _settled(self, tx: Tx, locked: BookingRow) -> None:
+    async def square(self, ctx: Context, row: BookingRow) -> BookingRow:
+        """Holds the booking against its payment and notes what was given back past it: staff may refund a payment by itself.
+
+        It compares and does not count, so repeating it has one effect. While money is on its way nothing is noted.
+        """
+        charged = charged_minor(row)
+        state = await self.till.state(ctx, row) if charged > 0 else None
+        if state is None:
+            return row
+        gone = min(charged - state.refundable.amount, state.refunded.amount)
+        if gone <= 0:
+            return row
+        waived = min(gone, max(row.due_minor - state.due.amount, 0))
+        back = min(gone - waived, row.paid_minor - row.refunded_minor)
+        async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+            fresh = await queries.lock_booking(tx, row.organisation_id, row.id)
+            if _money_of(fresh) != _money_of(row) or await queries.errands(tx, row.organisation_id, row.id):
+                return fresh
+            return await queries.note_given_back(tx, fresh, back, waived, self.clock.now()) or fresh
+
+    async def on_course(self, tx: Tx, locked: BookingRow) -> None:
         """Back to what the booking's own course asks for, unless more money is on its way. The booking is locked: it comes before
         its errands and its due time, for everybody, so that nobody waits in a circle."""
-        if not await queries.errands(tx, locked.organisation_id, locked.id):
-            await queries.set_due(tx, locked.organisation_id, locked.id, natural_due(locked, locked.status))
+        if await queries.errands(tx, locked.organisation_id, locked.id):
+            return
+        at = natural_due(locked, locked.status)
+        if locked.status is _S.COMPLETED and locked.claim_ends_at > self.clock.now():
+            at = locked.claim_ends_at  # its claims are swept then
+        await queries.set_due(tx, locked.organisation_id, locked.id, at)
 
     # --- small things
 
@@ -652,6 +676,24 @@ def _row(new: NewRow, now: datetime) -> BookingRow:
         created_at=now,
         updated_at=now,
     )
+
+
+def charged_minor(row: BookingRow) -> int:
+    """What the booking's payment holds: taken or due at the desk, and not given back."""
+    return row.paid_minor + row.due_minor - row.refunded_minor
+
+
+def _money_of(row: BookingRow) -> tuple[int, int, int]:
+    return row.paid_minor, row.due_minor, row.refunded_minor
+
+
+LATE = "late"
+_OWN_REFUNDS = (_A.CANCEL.value, _A.DECLINE.value, LATE)
+
+
+def is_own_refund(booking_id: UUID, refund_id: UUID) -> bool:
+    """Whether the booking itself gave this back when it ended, and noted it with the errand. Of a change's refund it says no."""
+    return any(derived(booking_id, name) == refund_id for name in _OWN_REFUNDS)
 
 
 def release_errand(row: BookingRow) -> Errand:

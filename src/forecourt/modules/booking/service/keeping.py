@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -11,7 +12,7 @@ from forecourt.kernel.events import emit
 from forecourt.modules.booking import queries
 from forecourt.modules.booking.contract import BookingActor, BookingCompleted, BookingStarted, BookingStatus
 from forecourt.modules.booking.queries import MAX_DUE
-from forecourt.modules.booking.service.base import SETTLE_AFTER, facts, natural_due
+from forecourt.modules.booking.service.base import SETTLE_AFTER, facts
 from forecourt.modules.booking.service.blocking import Blocking
 from forecourt.modules.booking.service.holding import UNKEPT
 
@@ -28,25 +29,26 @@ class Keeping(Blocking):
         for _ in range(ROUNDS):
             async with self.db.tx(ctx.within(None)) as tx:
                 due = await queries.due(tx, self.clock.now())
-            by_organisation: dict[UUID, list[UUID]] = {}
+            by_organisation: dict[UUID, dict[UUID, datetime]] = {}
             for entry in due:
-                by_organisation.setdefault(entry.organisation_id, []).append(entry.booking_id)
-            for organisation_id, booking_ids in by_organisation.items():
-                await self._keep(ctx.within(organisation_id), organisation_id, booking_ids)
+                by_organisation.setdefault(entry.organisation_id, {})[entry.booking_id] = entry.at
+            for organisation_id, dues in by_organisation.items():
+                await self._keep(ctx.within(organisation_id), organisation_id, dues)
             seen += len(due)
             if len(due) < MAX_DUE:
                 break
         return seen
 
-    async def _keep(self, ctx: Context, organisation_id: UUID, booking_ids: list[UUID]) -> None:
+    async def _keep(self, ctx: Context, organisation_id: UUID, dues: dict[UUID, datetime]) -> None:
         now = self.clock.now()
         async with self.db.tx(ctx) as tx:
-            moved = await queries.pass_time(tx, organisation_id, booking_ids, now)
+            moved = await queries.pass_time(tx, organisation_id, list(dues), now)
             for row in moved:
                 completed = row.status is _S.COMPLETED
                 emit(tx, BookingCompleted(**facts(row)) if completed else BookingStarted(**facts(row)))
-        done = {row.id for row in moved}
-        for booking_id in booking_ids:
+        # One that was due for another reason than its time is looked at as well: its money may have moved.
+        done = {row.id for row in moved if dues[row.id] in (row.starts_at, row.ends_at)}
+        for booking_id in dues:
             if booking_id in done:
                 continue
             try:
@@ -63,6 +65,7 @@ class Keeping(Blocking):
         for errand in errands:
             await self.run_errand(ctx, row, errand)
         if errands:
+            await self.square(ctx, await self.reread(ctx, row))
             return
         match row.status:
             case _S.PAYMENT_PENDING:
@@ -75,7 +78,7 @@ class Keeping(Blocking):
                 if row.status in UNKEPT and row.paid_minor == 0 and row.due_minor == 0:
                     # Money may have come all the same; whoever ended the booking, or took the money, died before it went back.
                     await self.send_back(ctx, row)
+                else:
+                    await self.square(ctx, row)
                 async with self.db.tx(ctx) as tx:
-                    fresh = await queries.booking_of(tx, organisation_id, booking_id)
-                    at = natural_due(fresh, fresh.status)
-                    await queries.set_due(tx, organisation_id, booking_id, at)
+                    await self.on_course(tx, await queries.lock_booking(tx, organisation_id, booking_id))

@@ -23,6 +23,9 @@ from forecourt.modules.payments.contract import (
     PromoRejected,
     PromoUse,
     Refund,
+    RefundExceedsPayment,
+    RefundMismatch,
+    RefundResult,
 )
 from forecourt.modules.payments.contract import PayWith as Means
 
@@ -168,21 +171,26 @@ class Till:
         return await self.payments.status(ctx, row.organisation_id, row.id)
 
     async def give_back(self, ctx: Context, row: BookingRow, refund_id: UUID, amount_minor: int, reason: str) -> tuple[int, int]:
-        """Returns what went back and what is no longer due, minor units. Both are 0 when nothing was ever charged."""
+        """Returns what went back and what is no longer due, minor units. Both are 0 when nothing was ever charged.
+
+        When staff gave back a part of the payment before and less is left than asked, all that is left goes back.
+        """
+        asked = Money(amount_minor, row.currency)
+        why = reason or "booking changed"
         try:
-            done = await self.payments.refund(
-                ctx,
-                Refund(
-                    refund_id=refund_id,
-                    payment_id=row.id,
-                    organisation_id=row.organisation_id,
-                    amount=Money(amount_minor, row.currency),
-                    reason=reason or "booking changed",
-                ),
-            )
+            try:
+                done = await self._refund(ctx, row, refund_id, asked, why)
+            except (RefundExceedsPayment, RefundMismatch):
+                # A mismatch is the retry of a refund that came to what was left.
+                done = await self._refund(ctx, row, refund_id, None, why)
         except NotFound:
             return 0, 0
         return done.to_credits.amount + done.at_desk.amount, done.waived.amount
+
+    async def _refund(self, ctx: Context, row: BookingRow, refund_id: UUID, amount: Money | None, reason: str) -> RefundResult:
+        """`amount` None: all that is left."""
+        refund = Refund(refund_id=refund_id, payment_id=row.id, organisation_id=row.organisation_id, amount=amount, reason=reason)
+        return await self.payments.refund(ctx, refund)
 
 
 def settled(state: PaymentState, row: BookingRow) -> Receipt | None:
