@@ -60,11 +60,24 @@ def test_a_preview_says_until_when_it_holds() -> None:
     assert rules.refund_preview(Policies(), gbp(1000), START, START).until is None
 
 
-@given(new=st.integers(0, 10**6), paid=st.integers(0, 10**6), fee=st.integers(0, 10**5))
-def test_a_new_price_is_met_by_what_was_paid_and_either_more_or_less(new: int, paid: int, fee: int) -> None:
-    r = rules.reprice(gbp(new), gbp(paid), gbp(fee))
-    assert gbp(paid) + r.due - r.back == r.price == gbp(new + fee)
-    assert min(r.due.amount, r.back.amount) == 0
+@given(list_price=st.integers(0, 10**6), price=st.integers(0, 10**6), new=st.integers(0, 10**6), fee=st.integers(0, 10**5))
+def test_a_change_costs_what_the_list_asks_more_and_the_fee_and_nothing_of_what_was_agreed(
+    list_price: int, price: int, new: int, fee: int
+) -> None:
+    was = rules.Agreed(gbp(list_price), gbp(price), gbp(price))
+    for less in (rules.fallen(was, gbp(new)), rules.given_up(was, gbp(new))):
+        r = rules.reprice(was, gbp(new), gbp(fee), less)
+        assert gbp(price) + r.due - r.back == r.price
+        assert r.price >= gbp(0)
+        assert min(r.due.amount, r.back.amount) == 0
+    same = rules.reprice(was, gbp(list_price), gbp(fee), rules.given_up(was, gbp(list_price)))
+    assert (same.due, same.back) == (gbp(fee), gbp(0))
+
+
+def test_who_pays_half_by_a_code_gives_up_half_and_a_shorter_time_is_not_free() -> None:
+    half, whole = rules.Agreed(gbp(2000), gbp(1000), gbp(1000)), rules.Agreed(gbp(2000), gbp(2200), gbp(2200))
+    assert (rules.given_up(half, gbp(1000)), rules.given_up(whole, gbp(1000))) == (gbp(500), gbp(1000))
+    assert (rules.given_up(half, gbp(3000)), rules.fallen(half, gbp(500))) == (gbp(0), gbp(1000))
 
 
 def test_moving_costs_a_share_of_the_old_price() -> None:

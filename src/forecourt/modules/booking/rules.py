@@ -219,11 +219,39 @@ class Repricing(msgspec.Struct, frozen=True):
     back: Money
 
 
-def reprice(new_price: Money, paid: Money, fee: Money) -> Repricing:
-    """The booking costs `new_price` plus `fee` from now on, and `paid` has been paid already."""
-    price = new_price + fee
-    zero = Money.zero(price.currency)
-    return Repricing(price, fee, max(price - paid, zero, key=_amount), max(paid - price, zero, key=_amount))
+class Agreed(msgspec.Struct, frozen=True):
+    """What a booking costs as it stands. A code, a fee or a gift lie between the venue's list and the price.
+
+    `charged` is what its payment holds: taken or due at the desk, and not given back.
+    """
+
+    list_price: Money
+    price: Money
+    charged: Money
+
+
+def reprice(was: Agreed, list_price: Money, fee: Money, less: Money) -> Repricing:
+    """The booking that was agreed on so costs `list_price` by the venue's list from now on. What the list asks more, and the fee,
+    is to be paid; `less` falls away, see `fallen` and `given_up`. What was agreed otherwise stays agreed."""
+    zero = Money.zero(was.price.currency)
+    more = max(list_price - was.list_price, zero, key=_amount) + fee
+    due = max(more - less, zero, key=_amount)
+    back = min(max(less - more, zero, key=_amount), was.charged, key=_amount)
+    return Repricing(was.price + more - less, fee, due, back)
+
+
+def fallen(was: Agreed, list_price: Money) -> Money:
+    """By how much the list asks less than before, at most the price. A move there and back costs nothing in the end."""
+    return min(max(was.list_price - list_price, Money.zero(list_price.currency), key=_amount), was.price, key=_amount)
+
+
+def given_up(was: Agreed, list_price: Money) -> Money:
+    """What of the price is for the part that falls away: who pays half of the list by a code gives up half of what the list asks
+    less, or a shorter time would be free."""
+    falls = max(was.list_price - list_price, Money.zero(list_price.currency), key=_amount)
+    if not falls or was.price.amount >= was.list_price.amount:
+        return falls
+    return falls.times(was.price.amount, was.list_price.amount)
 
 
 def reschedule_fee(policies: Policies, old_price: Money) -> Money:
@@ -259,6 +287,20 @@ def tax_lines(taxes: Sequence[Tax], net_or_gross: Money) -> list[TaxLine]:
     weights = [int(rate * 10_000) for rate in included]
     parts = iter((net_or_gross - net).split(weights) if any(weights) else [Money.zero(net.currency)] * len(weights))
     return [TaxLine(t.rate, next(parts) if t.included else net.times(Decimal(t.rate), 100), t.included) for t in taxes]
+
+
+def taxes_within(taxes: Sequence[Tax], total: Money) -> tuple[Money, list[TaxLine]]:
+    """What the lines of a bill over `total` add up to, and its tax: `tax_lines` the other way round.
+
+    A total T with rates r₁…rₙ, included and added, holds the net N = T ÷ (1 + Σr). Net and taxes add up to T, and so do the lines
+    and the added taxes.
+    """
+    rates = [Decimal(t.rate) for t in taxes]
+    net = total.times(Decimal(100) / (100 + sum(rates, Decimal(0))))
+    weights = [int(rate * 10_000) for rate in rates]
+    parts = (total - net).split(weights) if any(weights) else [Money.zero(total.currency)] * len(weights)
+    tax = [TaxLine(t.rate, part, t.included) for t, part in zip(taxes, parts, strict=True)]
+    return total - Money.total((t.amount for t in tax if not t.included), total.currency), tax
 
 
 def quote_total(lines: Sequence[QuoteLine], tax: Sequence[TaxLine], currency: str) -> Money:

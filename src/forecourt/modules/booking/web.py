@@ -63,13 +63,13 @@ from forecourt.modules.booking.guest_views import (
     what_of,
 )
 from forecourt.modules.booking.picking import Picked, Picker, Target
-from forecourt.modules.booking.rules import needs_approval, reprice, reschedule_fee
+from forecourt.modules.booking.rules import Repricing, needs_approval
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.booking.service.pricing import Bill, Plan, plan
 from forecourt.modules.booking.service.reading import BookingsQuery
 from forecourt.modules.booking.showing import Showing, bookable
 from forecourt.modules.identity.contract import EmailUnconfirmed
-from forecourt.modules.payments.contract import InsufficientCredits, MeansNotSetUp, Payments
+from forecourt.modules.payments.contract import InsufficientCredits, MeansNotSetUp, Payments, PromoRejected
 from forecourt.modules.venues.contract import DurationMin, People, Purpose, Resource, VenueBook
 from forecourt.modules.venues.contract.calendar import open_periods, zone
 from forecourt.modules.venues.contract.tariff import from_price
@@ -576,7 +576,7 @@ class BookingPages(Api):
         picked = await self.picker.pick(visit.ctx, found.say, target, look)
         parts = {
             "look": msgspec.structs.replace(picked.look, most_people=1),
-            "choice": self._move_choice(found, picked, base),
+            "choice": await self._move_choice(visit, found, picked, base),
             "policy": [],
             "partial": visit.partial,
         }
@@ -594,27 +594,24 @@ class BookingPages(Api):
             crumbs=[Link(found.say.t("nav.bookings"), "/bookings"), Link(found.what.place, f"/bookings/{found.booking.id}")],
         )
 
-    def _move_choice(self, found: Found, picked: Picked, base: str) -> Chosen | None:
+    async def _move_choice(self, visit: Visit, found: Found, picked: Picked, base: str) -> Chosen | None:
         planned = picked.plan
         same = planned is not None and (planned.resource.id, planned.period) == (found.resource.id, found.period)
         if planned is None or same:
             return None
         say, booking = found.say, found.booking
-        fee = reschedule_fee(found.book.policies, booking.price)
-        money = reprice(planned.bill.total, booking.paid, fee)
-        words = say.t("change.same")
-        if booking.paid and money.due:
-            words = say.t("change.more", price=say.money(money.due))
-        elif booking.paid and money.back:
-            words = say.t("change.less", price=say.money(money.back))
-        if fee:
-            words = f"{words} {say.t('change.fee', price=say.money(fee))}"
+        try:
+            change = await self.service.move_preview(visit.ctx, booking.id, planned)
+        except PromoRejected as problem:
+            bill, words = planned.bill, self.pages.words(visit, problem)
+        else:
+            bill, words = change.bill, _words_of(say, booking.price, change.asked)
         wish = {k: v for k, v in _wish_fields(planned).items() if k in ("resource_id", "start", "duration_min")}
         return Chosen(
             title=f"{planned.resource.name}, {say.date(planned.period.start, 'day')}",
             when=say.span(planned.period.start, planned.period.end),
             length=say.length(planned.period.duration_min),
-            quote=quote_view(planned.bill),
+            quote=quote_view(bill),
             action=say.t("change.do"),
             under="",
             near=picked.near,
@@ -743,6 +740,16 @@ class BookingPages(Api):
 def _at(visit: Visit, booking: BookingOut) -> Visit:
     """The visit as one of the booking's own page, where a form's answer leads back to."""
     return msgspec.structs.replace(visit, path=f"/bookings/{booking.id}", query="")
+
+
+def _words_of(say: Speaker, price: Money, asked: Repricing) -> str:
+    """What a move means for the guest's purse."""
+    words = say.t("change.same") if asked.price - asked.fee == price else ""
+    if asked.due:
+        words = say.t("change.more", price=say.money(asked.due))
+    elif asked.back:
+        words = say.t("change.less", price=say.money(asked.back))
+    return f"{words} {say.t('change.fee', price=say.money(asked.fee))}" if asked.fee else words
 
 
 def _wish_fields(planned: Plan, resource_id: UUID | None = None, start: datetime | None = None) -> dict[str, str]:

@@ -48,7 +48,7 @@ from forecourt.modules.booking.contract import (
     SlotTaken,
 )
 from forecourt.modules.booking.queries import BookingRow, Errand, Move, Receipt
-from forecourt.modules.booking.rules import Repricing
+from forecourt.modules.booking.rules import Agreed, Repricing
 from forecourt.modules.booking.service.base import (
     APPROVE,
     CANCEL_ANY,
@@ -62,13 +62,28 @@ from forecourt.modules.booking.service.base import (
     present,
     price_of,
 )
-from forecourt.modules.booking.service.holding import DEADLOCK_TRIES, UNSURE, Holding, emit_cancelled, release_errand
-from forecourt.modules.booking.service.pricing import Plan, plan, refuse_equipment
+from forecourt.modules.booking.service.holding import (
+    DEADLOCK_TRIES,
+    UNSURE,
+    Holding,
+    charged_minor,
+    emit_cancelled,
+    release_errand,
+)
+from forecourt.modules.booking.service.pricing import Bill, Plan, plan, rebill, refuse_equipment
 from forecourt.modules.booking.service.till import derived
 from forecourt.modules.booking.slots import claimed_ids
 from forecourt.modules.venues.contract import Resource, VenueBook
 
 _S, _A, _W = BookingStatus, BookingAction, BookingActor
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A change made exact: where to, what it means in money, and the bill from then on."""
+
+    planned: Plan
+    asked: Repricing
+    bill: Bill
 
 
 class _Taken(Exception):
@@ -135,12 +150,13 @@ class Changing(Holding):
         raise Overtaken
 
     async def _money_arrived(self, ctx: Context, row: BookingRow) -> BookingRow:
-        """What an earlier change left on its way is carried out first, so that nothing is counted twice."""
+        """What an earlier change left on its way is carried out first, and what was given back past the booking is noted, so that
+        nothing is counted twice."""
         async with self.db.read(ctx.within(row.organisation_id)) as tx:
             waiting = [e for e in await queries.errands(tx, row.organisation_id, row.id) if e.kind != "charge"]
         for errand in waiting:
             await self.run_errand(ctx, row, errand)
-        return await self.reread(ctx, row) if waiting else row
+        return await self.square(ctx, await self.reread(ctx, row) if waiting else row)
 
     async def _leave_and_owe(
         self, ctx: Context, row: BookingRow, action: BookingAction, actor: BookingActor, reason: str, refund: Money
@@ -236,10 +252,12 @@ class Changing(Holding):
         book, resource = await self._target(row, body.resource_id)
         duration_min = body.duration_min or row.period.duration_min
         planned = plan(book, resource, body.start, duration_min, row.purpose, row.team_size)
-        fee = rules.reschedule_fee(book.policies, price_of(row)) if row.status is _S.UPCOMING else Money.zero(row.currency)
-        if actor is not _W.CUSTOMER:
-            fee = Money.zero(row.currency)
-        return await self._change(ctx, row, actor, _A.RESCHEDULE, planned, fee)
+        return await self._change(ctx, row, actor, _A.RESCHEDULE, planned)
+
+    async def move_preview(self, ctx: Context, booking_id: UUID, planned: Plan) -> Change:
+        """What rescheduling to there would mean now. Raises NotFound, PromoRejected."""
+        row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
+        return await self._priced(ctx, row, actor, _A.RESCHEDULE, planned)
 
     async def extend(self, ctx: Context, booking_id: UUID, body: Extend, if_match: int | None = None) -> BookingOut:
         """The same start and another length. Raises as `reschedule`."""
@@ -248,7 +266,7 @@ class Changing(Holding):
         rules.advance(row.status, _A.EXTEND, actor)
         book, resource = await self._target(row, None)
         planned = plan(book, resource, row.starts_at, body.duration_min, row.purpose, row.team_size)
-        return await self._change(ctx, row, actor, _A.EXTEND, planned, Money.zero(row.currency))
+        return await self._change(ctx, row, actor, _A.EXTEND, planned)
 
     async def edit(self, ctx: Context, booking_id: UUID, body: BookingPatch, if_match: int | None = None) -> BookingOut:
         """Purpose, party and note; what it costs follows. Raises CapacityExceeded, InvalidTransition, PreconditionFailed."""
@@ -265,7 +283,7 @@ class Changing(Holding):
             return present(row)
         book, resource = await self._target(row, None)
         planned = plan(book, resource, row.starts_at, row.period.duration_min, purpose, team_size)
-        return await self._change(ctx, row, actor, _A.EDIT, planned, Money.zero(row.currency))
+        return await self._change(ctx, row, actor, _A.EDIT, planned)
 
     async def _note(self, ctx: Context, row: BookingRow, note: str | None) -> BookingRow:
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
@@ -283,7 +301,7 @@ class Changing(Holding):
         return book, resource
 
     async def _change(
-        self, ctx: Context, row: BookingRow, actor: BookingActor, action: BookingAction, planned: Plan, fee: Money
+        self, ctx: Context, row: BookingRow, actor: BookingActor, action: BookingAction, planned: Plan
     ) -> BookingOut:
         if action is not _A.EDIT and (planned.resource.id, planned.period) == (row.resource_id, row.period):
             return present(row)  # it is there already: a retry, or a second click
@@ -293,22 +311,38 @@ class Changing(Holding):
             rules.check_request(planned.book, planned.resource, planned.period, planned.purpose, planned.team_size, now, 0)
         elif action is not _A.EDIT:
             rules.check_place(planned.book, planned.resource, planned.period, planned.purpose, planned.team_size)
-        waiting = row.status in (_S.PAYMENT_PENDING, _S.PENDING_APPROVAL)
-        charged = Money.zero(row.currency) if waiting else _charged(row)
-        if waiting or (charged.amount == 0 and row.price_minor > 0):
-            asked = Repricing(planned.bill.total + fee, fee, Money.zero(row.currency), Money.zero(row.currency))
-        else:
-            asked = rules.reprice(planned.bill.total, charged, fee)
+        change = await self._priced(ctx, row, actor, action, planned)
+        asked = change.asked
         if is_authorised_first(row) and asked.price.amount != row.price_minor:
             raise InvalidTransition("Its price is set aside already: withdraw the request and ask again.")
         if asked.due.amount == 0:
-            return await self._move(ctx, row, actor, action, planned, asked, None, Receipt(0, 0, 0, None))
-        return await self._charge_and_move(ctx, row, actor, action, planned, asked)
+            return await self._move(ctx, row, actor, action, change, None, Receipt(0, 0, 0, None))
+        return await self._charge_and_move(ctx, row, actor, action, change)
+
+    async def _priced(self, ctx: Context, row: BookingRow, actor: BookingActor, action: BookingAction, planned: Plan) -> Change:
+        """What the change means in money. Raises PromoRejected when an unpaid booking's code does not hold there."""
+        nothing = Money.zero(row.currency)
+        waiting = row.status in (_S.PAYMENT_PENDING, _S.PENDING_APPROVAL)
+        if waiting and row.promo_code is not None and not is_authorised_first(row):
+            # The code is used when it is paid for, and takes off what it takes off there and then.
+            discounted = await self.discount(ctx, planned, row.account_id, row.promo_code)
+            return Change(planned, Repricing(discounted.total, nothing, nothing, nothing), discounted)
+        was = Agreed(Money(row.list_minor, row.currency), price_of(row), nothing if waiting else _charged(row))
+        fee = nothing
+        if action is _A.RESCHEDULE and actor is _W.CUSTOMER and row.status is _S.UPCOMING:
+            fee = rules.reschedule_fee(planned.book.policies, was.price)
+        less = rules.given_up if actor is _W.CUSTOMER else rules.fallen
+        asked = rules.reprice(was, planned.bill.total, fee, less(was, planned.bill.total))
+        if waiting or (was.charged.amount == 0 and row.price_minor > 0):
+            # Nothing was taken that could be too little or too much.
+            asked = Repricing(asked.price, fee, nothing, nothing)
+        return Change(planned, asked, _bill_of(row, planned, asked))
 
     async def _charge_and_move(
-        self, ctx: Context, row: BookingRow, actor: BookingActor, action: BookingAction, planned: Plan, asked: Repricing
+        self, ctx: Context, row: BookingRow, actor: BookingActor, action: BookingAction, change: Change
     ) -> BookingOut:
-        await self._check_free(ctx, row, planned)
+        asked = change.asked
+        await self._check_free(ctx, row, change.planned)
         errand = Errand(new_id(), row.id, "charge", asked.due.amount, row.currency, action.value)
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
             await queries.add_errand(tx, row, errand, self.clock.now())
@@ -316,7 +350,7 @@ class Changing(Holding):
         try:
             result = await self.till.charge_more(ctx, row, asked.due.amount, row.pay_with or PayWith.CREDITS, errand.id)
             more = Receipt(asked.due.amount, result.paid.amount, result.due.amount, row.pay_with)
-            return await self._move(ctx, row, actor, action, planned, asked, errand, more)
+            return await self._move(ctx, row, actor, action, change, errand, more)
         except Problem as problem:
             if problem.status < UNSURE:
                 await self.run_errand(ctx, row, errand)
@@ -338,12 +372,12 @@ class Changing(Holding):
         row: BookingRow,
         actor: BookingActor,
         action: BookingAction,
-        planned: Plan,
-        asked: Repricing,
+        change: Change,
         errand: Errand | None,
         more: Receipt,
     ) -> BookingOut:
         """One transaction; see the module's docstring. Raises SlotTaken, Overtaken."""
+        asked = change.asked
         within = ctx.within(row.organisation_id)
         back = None
         if asked.back.amount > 0:
@@ -352,13 +386,13 @@ class Changing(Holding):
         for attempt in range(DEADLOCK_TRIES):
             try:
                 async with self.db.tx(within) as tx:
-                    after = await self._write_move(tx, ctx, row, actor, action, planned, asked, errand, more, back)
+                    after = await self._write_move(tx, ctx, row, actor, action, change, errand, more, back)
                 break
             except asyncpg.DeadlockDetectedError:
                 if attempt == DEADLOCK_TRIES - 1:
                     raise
             except _Taken:
-                raise SlotTaken.instead(await self.alternatives_to(within, planned)) from None
+                raise SlotTaken.instead(await self.alternatives_to(within, change.planned)) from None
         else:
             raise Overtaken
         if back is not None:
@@ -373,12 +407,12 @@ class Changing(Holding):
         row: BookingRow,
         actor: BookingActor,
         action: BookingAction,
-        planned: Plan,
-        asked: Repricing,
+        change: Change,
         errand: Errand | None,
         more: Receipt,
         back: Errand | None,
     ) -> BookingRow:
+        planned, asked = change.planned, change.asked
         if errand is not None and not await queries.end_charge(tx, row.organisation_id, errand.id):
             raise _TurnedBack
         after = _moved(row, planned, asked, more)
@@ -399,11 +433,12 @@ class Changing(Holding):
             timezone=after.timezone,
             purpose=after.purpose,
             team_size=after.team_size,
+            list_minor=after.list_minor,
             price_minor=after.price_minor,
             paid_minor=after.paid_minor,
             due_minor=after.due_minor,
-            lines=planned.bill.lines,
-            tax=planned.bill.tax,
+            lines=change.bill.lines,
+            tax=change.bill.tax,
         )
         done = await queries.move(tx, step, to, row.hold_expires_at)
         if done is None:
@@ -445,8 +480,16 @@ def _set_aside(row: BookingRow) -> Money:
 
 
 def _charged(row: BookingRow) -> Money:
-    """What the booking's payment holds: taken or due at the desk, and not given back."""
-    return Money(row.paid_minor + row.due_minor - row.refunded_minor, row.currency)
+    return Money(charged_minor(row), row.currency)
+
+
+def _bill_of(row: BookingRow, planned: Plan, asked: Repricing) -> Bill:
+    """The list's bill, with the fee and with what was agreed otherwise."""
+    if asked.price == planned.bill.total and not asked.fee:
+        return planned.bill
+    lower = asked.price < planned.bill.total
+    rest = (row.promo_code or "Agreed before") if lower else "Agreed before"
+    return rebill(planned, asked.price, [("Fee for moving", asked.fee)], rest)
 
 
 def _moved(row: BookingRow, planned: Plan, asked: Repricing, more: Receipt) -> BookingRow:
@@ -459,7 +502,7 @@ def _moved(row: BookingRow, planned: Plan, asked: Repricing, more: Receipt) -> B
         timezone=planned.book.venue.timezone,
         purpose=planned.purpose,
         team_size=planned.team_size,
-        list_minor=asked.price.amount,
+        list_minor=planned.bill.total.amount,
         price_minor=asked.price.amount,
         paid_minor=row.paid_minor + more.paid_minor,
         due_minor=row.due_minor + more.due_minor,

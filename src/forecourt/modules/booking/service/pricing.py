@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
 
 from forecourt.kernel.errors import Invalid
-from forecourt.kernel.money import Money
+from forecourt.kernel.money import MAX_MINOR, Money
 from forecourt.kernel.period import Period
 from forecourt.modules.booking import rules
 from forecourt.modules.booking.contract import EquipmentWish, QuoteLine, TaxLine
@@ -41,7 +42,7 @@ class Plan(msgspec.Struct, frozen=True):
 def plan(
     book: VenueBook, resource: Resource, start: datetime, duration_min: int, purpose: Purpose, team_size: int | None
 ) -> Plan:
-    """Raises Invalid for years no calendar holds and CapacityExceeded."""
+    """Raises Invalid for years no calendar holds and for what no payment could carry, and CapacityExceeded."""
     period = rules.requested_period(start, duration_min)
     people = rules.party(resource, purpose, team_size)
     claim = period.padded(resource.buffer_before_min, resource.buffer_after_min)
@@ -49,11 +50,28 @@ def plan(
 
 
 def bill(book: VenueBook, resource: Resource, period: Period, purpose: Purpose, team_size: int) -> Bill:
-    """Price and tax by the venue's list."""
+    """Price and tax by the venue's list. Raises Invalid for what no payment could carry."""
     currency = book.organisation.currency
     lines = rules.quote_lines(book, resource, _segments(book, resource, period, purpose, team_size))
     tax = rules.tax_lines(book.organisation.tax, Money.total([line.amount for line in lines], currency))
-    return Bill(lines, tax, rules.quote_total(lines, tax, currency))
+    total = rules.quote_total(lines, tax, currency)
+    if total.amount > MAX_MINOR:
+        raise Invalid("so many people for so long cost more here than can be charged at once")
+    return Bill(lines, tax, total)
+
+
+def rebill(planned: Plan, total: Money, extras: Sequence[tuple[str, Money]], rest: str) -> Bill:
+    """The bill over `total` where that is not the list's: `extras` by name, as they are paid, and what is left between the list
+    and the total as `rest`. Lines are without added taxes, so an extra's line is its share of that."""
+    lines_total, tax = rules.taxes_within(planned.book.organisation.tax, total)
+    lines = list(planned.bill.lines)
+    for label, amount in extras:
+        if amount:
+            lines.append(QuoteLine(label=label, amount=amount.times(lines_total.amount, total.amount) if total else amount))
+    left = lines_total - Money.total([line.amount for line in lines], total.currency)
+    if left:
+        lines.append(QuoteLine(label=rest, amount=left))
+    return Bill(lines, tax, total)
 
 
 _Key = tuple[UUID, int, UUID, Purpose, int, date, date]
