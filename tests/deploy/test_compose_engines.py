@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,8 @@ from forecourt.kernel.migrate import APP_ROLE, MigrationError, admit, scram_veri
 
 SIZES = {"shared_buffers", "effective_cache_size", "work_mem", "maintenance_work_mem", "max_connections", "max_wal_size"}
 """What depends on the machine."""
+POSTGRES_IN_ITS_IMAGE = 999
+DOCKERFILE = COMPOSE.parent / "docker" / "Dockerfile"
 WHILE_TESTING = {"fsync": "off", "max_wal_senders": "10"}
 
 
@@ -141,17 +145,7 @@ async def test_its_archive_is_one_that_restore_reads(engines: Engines, tmp_path:
     (files / "media").mkdir(parents=True)
     (files / "media" / "photo").write_bytes(b"court one")
     (files / "media" / "photo2.part").write_bytes(b"half")
-    at = {name: values[0] for name, values in parse_qs(urlsplit(engines.database_url).query).items()}
-    environ = {
-        "PATH": f"{embedded.binaries()}:{os.environ['PATH']}",
-        "PGHOST": at["host"],
-        "PGPORT": at["port"],
-        "PGUSER": embedded.USER,
-        "PGDATABASE": embedded.DATABASE,
-        "ARCHIVE": str(archive),
-        "FILES": str(files),
-        "KEEP": "1",
-    }
+    environ = backing_up(engines, archive, files)
     program = production()["services"]["backup"]["entrypoint"]
     assert program[0] == "bash"
 
@@ -186,6 +180,72 @@ async def test_its_archive_is_one_that_restore_reads(engines: Engines, tmp_path:
             await link.close()
     assert [row["word"] for row in rows] == ["after every copy", "before the second copy"]
     assert (tmp_path / "restored" / "media" / "photo").read_bytes() == b"court one"
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that other users of this machine get into, which stand for other containers."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o711)
+        yield Path(place)
+
+
+def backing_up(engines: Engines, archive: Path, files: Path) -> dict[str, str]:
+    """What the services `archive` and `backup` are told, about the server here."""
+    at = {name: values[0] for name, values in parse_qs(urlsplit(engines.database_url).query).items()}
+    return {
+        "PATH": f"{embedded.binaries()}:{os.environ['PATH']}",
+        "PGHOST": at["host"],
+        "PGPORT": at["port"],
+        "PGUSER": embedded.USER,
+        "PGDATABASE": embedded.DATABASE,
+        "ARCHIVE": str(archive),
+        "FILES": str(files),
+        "KEEP": "1",
+    }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes users, which only root may do")
+def test_the_archives_user_may_read_the_uploaded_files_and_a_copy_without_them_is_none(engines: Engines, public: Path) -> None:
+    """As in its container: the user of PostgreSQL's image, without any rights of root, with the groups that the project adds."""
+    found = re.search(r"install --directory --owner=(\d+) --group=(\d+) --mode=(\d+) /var/lib/forecourt", DOCKERFILE.read_text())
+    assert found is not None
+    owner, group, mode = int(found[1]), int(found[2]), int(found[3], 8)
+    archive, files = public / "archive", public / "files"
+    archive.mkdir()
+    os.chown(archive, POSTGRES_IN_ITS_IMAGE, POSTGRES_IN_ITS_IMAGE)
+    (files / "media" / ".incoming").mkdir(parents=True)
+    (files / "media" / ".incoming").chmod(0o700)
+    (files / "media" / "photo").write_bytes(b"court one")
+    (files / "media" / ".incoming" / "half").write_bytes(b"half")
+    for path in (files, *files.rglob("*")):
+        os.chown(path, owner, group)
+    environ = backing_up(engines, archive, files)
+    name = f".s.PGSQL.{environ['PGPORT']}"
+    server, environ["PGHOST"] = Path(environ["PGHOST"], name), str(public)
+    os.link(server, public / name)
+    service = production()["services"]["backup"]
+    groups = ",".join(service["group_add"])
+    nobody_special = ("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs")
+    user = (f"--reuid={POSTGRES_IN_ITS_IMAGE}", f"--regid={POSTGRES_IN_ITS_IMAGE}", f"--groups={groups}", *nobody_special)
+    assert (service["user"], service["cap_drop"]) == ("postgres", ["ALL"])
+
+    def once() -> subprocess.CompletedProcess[str]:
+        command = ["setpriv", *user, "bash", str(COMPOSE / "backup"), "once"]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+
+    files.chmod(0o700)
+    refused = once()
+    assert refused.returncode != 0 and "cannot be read" in refused.stderr and "A whole copy" not in refused.stdout
+    assert backup.bases(archive) == []
+    files.chmod(mode)
+    server.chmod(0o777)
+    try:
+        done = once()
+    finally:
+        server.chmod(0o700)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in (archive / "media").iterdir()] == ["photo"]
 
 
 async def until_streamed(link: asyncpg.Connection) -> None:
