@@ -196,17 +196,30 @@ def test_copies_that_are_not_kept_go_with_the_changes_that_only_they_needed(data
         assert words == {0, 1, 2, 3}
 
 
-def test_files_and_secrets_travel_with_the_copy(data: Path, archive: Path) -> None:
+def test_files_and_secrets_travel_with_the_copy_each_with_the_secrets_of_its_time(data: Path, archive: Path) -> None:
+    place, key = data.with_name("restored"), Path("secrets", "key")
     with start_engines(data, archive=archive) as engines:
-        for name in ("secrets/key", "media/ab/cd"):
+        for name in (key, Path("media/ab/cd"), Path("media/.incoming/half")):
             file = data / name
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file.write_text(name)
-        backup.take(engines.database_url, data, archive)
-    place = data.with_name("restored")
+            file.write_text("old")
+        first = backup.take(engines.database_url, data, archive)
+        run(engines.database_url, "create table word (id bigint primary key)", "select 1")
+        before = datetime.now(UTC)
+        assert eventually(lambda: datetime.now(UTC) - first.started > timedelta(seconds=1))
+        (data / key).write_text("new")
+        run(engines.database_url, "insert into word (id) values (1)", "select 1")
+        second = backup.take(engines.database_url, data, archive)
     backup.restore(archive, place)
-    assert [(place / name).read_text() for name in ("secrets/key", "media/ab/cd")] == ["secrets/key", "media/ab/cd"]
+    assert [(place / name).read_text() for name in (key, Path("media/ab/cd"))] == ["new", "old"]
     assert (place / "secrets").stat().st_mode & 0o077 == 0
+    assert not (archive / "media" / ".incoming").exists(), "nobody knows what is on its way in"
+    shutil.rmtree(place)
+    backup.restore(archive, place, before)
+    assert (place / key).read_text() == "old"
+    # Of copies of earlier releases the archive has the secrets in one place.
+    shutil.rmtree(first.path / "secrets")
+    assert [backup.secrets_of(base, archive) for base in (first, second)] == [archive / "secrets", second.path / "secrets"]
 
 
 def test_an_outside_server_is_not_archived_here(data: Path, archive: Path) -> None:

@@ -2,9 +2,9 @@
 
     ARCHIVE/
       wal/        the server's log of changes, streamed while it runs: the last commit arrives within milliseconds
-      base/<when>/copy/  a whole copy of the database at one moment, checked against its manifest
+      base/<when>/copy/     a whole copy of the database at one moment, checked against its manifest
+      base/<when>/secrets/  the generated secrets of that moment: without them signed and sealed things cannot be read
       media/      uploaded files, which never change once they are there
-      secrets/    the installation's generated secrets: without them signed and sealed things cannot be read
 
 A restore takes the newest whole copy before the moment asked for and replays the changes after it.
 """
@@ -27,7 +27,9 @@ from forecourt.engines import postgres as pg
 from forecourt.engines.engines import locked, make_home, require_linux, socket_directory, unheard
 from forecourt.engines.process import EngineError, Nursery, Owner, remove_tree, tail
 
-COPY = "copy"
+COPY, SECRETS, MEDIA = "copy", "secrets", "media"
+INCOMING = ".incoming"
+"""What media calls the folder of files that are not whole yet."""
 NAME_FORMAT = "%Y%m%dT%H%M%SZ"
 NOT_REACHED = "recovery ended before configured recovery target was reached"
 
@@ -69,9 +71,9 @@ def take(database_url: str, data: Path, place: Path, say: Callable[[str], None] 
     check(part / COPY)
     say("Copying files")
     with reasons(place):
-        for name in ("secrets", "media"):
-            if (data / name).is_dir():
-                copy_new(data / name, place / name)
+        (part / SECRETS).mkdir(mode=0o700)  # without any, too: then there are none to be sought elsewhere
+        copy_new(data / SECRETS, part / SECRETS)
+        copy_new(data / MEDIA, place / MEDIA)
         size = sum(file.stat().st_size for file in (part / COPY).iterdir())
         finished = datetime.now(UTC)
         made = Base(final, started, finished, first_wal(part / COPY), size)
@@ -135,15 +137,20 @@ def restore(place: Path, data: Path, to: datetime | None = None, say: Callable[[
             say("Replaying what happened since")
             replay(home, data, sockets, owner, recovery_settings(place, to))
             with reasons(data):
-                for name in ("secrets", "media"):
-                    if (place / name).is_dir():
-                        copy_new(place / name, data / name)
+                copy_new(secrets_of(base, place), data / SECRETS)
+                copy_new(place / MEDIA, data / MEDIA)
             home.rename(data / "pg")
             pg.sync_directory(data)
         except BaseException:
             remove_tree(home)
             raise
     return base
+
+
+def secrets_of(base: Base, place: Path) -> Path:
+    """Those that were in use when the copy was made. Copies of earlier releases have none of their own: there is one for all."""
+    own = base.path / SECRETS
+    return own if own.is_dir() else place / SECRETS
 
 
 def newest(place: Path, to: datetime | None) -> Base:
@@ -241,8 +248,13 @@ def unpack(archive: Path, into: Path) -> None:
 
 
 def copy_new(source: Path, target: Path) -> None:
-    """Copy files that `target` has not got. What is there already has the same name because it has the same content."""
+    """Copy files that `target` has not got. What is there already has the same name because it has the same content.
+
+    Without a `source` there is nothing to copy. What is still on its way in belongs to nobody yet, and is left out.
+    """
     for file in sorted(source.rglob("*")):
+        if INCOMING in file.relative_to(source).parts:
+            continue
         copy = target / file.relative_to(source)
         if file.is_dir():
             copy.mkdir(mode=0o700, parents=True, exist_ok=True)
