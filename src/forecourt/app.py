@@ -98,7 +98,7 @@ class House:
         self.doorbell = Doorbell(database)
         keys = settings.secrets.contract_keys
         self.peers = peer_client() if settings.topology.peers else None
-        self.board = Switchboard(settings.topology.peers, KeyRing.of(keys) if keys else None, self.peers, clock)
+        self.board = Switchboard(settings.topology.called, KeyRing.of(keys) if keys else None, self.peers, clock)
         self.secret = settings.secrets.secret_key.reveal().encode()
         self.assets = Assets()
         self.pages = Pages(self.assets, template_folders(), reload=False)
@@ -118,9 +118,12 @@ class House:
         self.operations: list[Operation] = []
 
     @classmethod
-    async def open(cls, settings: Settings, at: Addresses, clock: Clock | None = None) -> House:
-        """Builds and starts a process's share. Raises when the database does not answer or a contract has no provider."""
-        telemetry.start("forecourt", settings.telemetry.endpoint, **{"deployment.environment.name": settings.env.value})
+    async def open(cls, settings: Settings, at: Addresses, clock: Clock | None = None, name: str = "forecourt") -> House:
+        """Builds and starts a process's share. Raises when the database does not answer or a contract has no provider.
+
+        `name` is what traces call the process, unless its environment does.
+        """
+        telemetry.start(name, settings.telemetry.endpoint, **{"deployment.environment.name": settings.env.value})
         size = settings.database.pool_size
         database = await Database.connect(at.database_url, at.replica_url, size, valkey_url=at.valkey_url)
         house = cls(settings, at, database, clock or SystemClock())
@@ -161,7 +164,6 @@ class House:
         system = SystemApi(self)
         own = [*system.operations(), *LanguageApi().operations()]
         self.operations = [*(op for part in self.parts for op in part.operations), *own]
-        system.describe(self.operations)
         self.app = front(
             site(self.operations, door),
             self.metrics,
@@ -185,7 +187,7 @@ class House:
         try:
             await self.gate.start()
         except Internal as e:
-            if not self.settings.topology.peers:
+            if not self.settings.topology.called:
                 raise
             words = "the process that keeps accounts does not take our calls: give all processes the same FORECOURT_CONTRACT_KEYS"
             raise Misconfigured(words) from e

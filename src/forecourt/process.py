@@ -126,6 +126,13 @@ def parting(app: App, house: House) -> App:
     return serve
 
 
+def name_of(duty: Duty, modules: Sequence[str]) -> str:
+    """What traces call a process: by what it does, and where only some of the modules are served, by the first of them."""
+    if Duty.SERVE in duty:
+        return f"forecourt-{modules[0]}" if modules else "forecourt"
+    return "forecourt-realtime" if Duty.SOCKETS in duty else "forecourt-worker"
+
+
 async def live(
     settings: Settings,
     at: Addresses,
@@ -147,7 +154,7 @@ async def live(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told_to_stop)
-    house = await House.open(settings, at)
+    house = await House.open(settings, at, name=name_of(duty, settings.topology.modules))
     receives = bool(duty & (Duty.SERVE | Duty.SOCKETS))
     try:
         if Duty.WORK in duty:

@@ -248,8 +248,8 @@ def _settings_faults(container: Manifest, volume: Manifest, secrets: Path) -> It
         yield from e.faults
         return
     topology = settings.topology
-    if topology.modules and set(topology.modules) | set(topology.peers) != set(module_names()):
-        yield f"nobody serves {sorted(set(module_names()) - set(topology.modules) - set(topology.peers))}"
+    if topology.modules and set(topology.modules) | set(topology.called) != set(module_names()):
+        yield f"nobody serves {sorted(set(module_names()) - set(topology.modules) - set(topology.called))}"
     if settings.database.admin_url is not None and container["args"] != ["migrate"]:
         yield "it holds the database owner's password"
 

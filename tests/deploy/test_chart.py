@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,21 @@ def test_divided_roles_know_where_the_others_are() -> None:
     (role,) = [m for m in named(render(**DIVIDED), "Deployment") if m["metadata"]["name"] == "house-courts"]
     environ = {v["name"]: v.get("value") for v in role["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert environ["FORECOURT_MODULES"] == ",".join(COURTS)
-    assert set(environ["FORECOURT_PEERS"].split(",")) == {f"{name}=http://house-serve:8000" for name in REST}
+    looked_at = {"realtime=http://house-realtime:8000", "worker=http://house-courts-worker:8000|http://house-worker:8000"}
+    assert set(environ["FORECOURT_PEERS"].split(",")) == {f"{name}=http://house-serve:8000" for name in REST} | looked_at
     assert role["spec"]["replicas"] == 3
+
+
+@pytest.mark.parametrize("values", [{}, DIVIDED], ids=["whole", "divided"])
+def test_who_serves_can_say_how_every_role_is(values: dict[str, Any]) -> None:
+    """/api/status asks the peers. The gateway is in front of it, and asks in its turn."""
+    deployments = {m["metadata"]["name"]: m["spec"]["template"]["spec"] for m in named(render(**values), "Deployment")}
+    serving = {name: pod["containers"][0] for name, pod in deployments.items() if pod["containers"][0]["args"] == ["serve"]}
+    assert serving
+    for name, container in serving.items():
+        environ = {v["name"]: v.get("value", "") for v in container["env"]}
+        asked = set(re.findall(r"http://([^:|]+):8000", environ["FORECOURT_PEERS"]))
+        assert asked == set(deployments) - {name, "house-gateway"}
 
 
 def test_no_secret_is_in_any_manifest() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.deploy.composing import (
     COMPOSE,
+    OURS,
     SET,
     Tree,
     development,
@@ -164,6 +165,18 @@ def test_the_gateway_leads_to_every_container_there_is(secrets: Path, tmp_path: 
         assert found.versions == {"v1": tuple(f"http://{tree['name']}-{service}-{n + 1}:8000" for n in range(replicas))}
     published = {port.split(":")[1] for port in tree["services"]["gateway"]["ports"]}
     assert published == {address.rpartition(":")[2] for address in (*plan.listen, *plan.redirect)}
+
+
+def test_who_serves_can_say_how_every_role_is(secrets: Path) -> None:
+    """/api/status asks the peers. Nobody calls them, so no key is needed."""
+    tree = production()
+    settings = Settings.read(inside(tree, "serve", secrets))
+    roles = {name for name, service in tree["services"].items() if service["image"].startswith(OURS)} - {"migrate", "gateway"}
+    assert settings.topology.peers == {name: (f"http://{name}:8000",) for name in roles - {"serve"}}
+    assert settings.secrets.contract_keys == ()
+    called = inside(tree, "serve", secrets) | {"FORECOURT_PEERS": "venues=http://venues:8000"}
+    with pytest.raises(SettingsError, match="FORECOURT_CONTRACT_KEYS"):
+        Settings.read(called)
 
 
 def test_what_has_to_be_set_is_asked_for() -> None:

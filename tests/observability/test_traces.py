@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import ReadableSpan
 from tests.conftest import FreshDatabase
 from tests.journeys.world import PASSWORD, World, at
 from tests.observability.conftest import Collector
@@ -18,6 +19,7 @@ from forecourt.kernel import telemetry
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import TracedTx, Tx
 from forecourt.kernel.telemetry import title_of
+from forecourt.process import Duty, name_of
 
 pytestmark = pytest.mark.xdist_group("observed")
 
@@ -31,6 +33,36 @@ def traced(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> Iterator[Co
     telemetry.start("forecourt", collector.url)
     yield collector
     telemetry.stop()
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({}, "forecourt-venues"),
+        ({"OTEL_SERVICE_NAME": "club"}, "club"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=house,service.namespace=padel"}, "house"),
+    ],
+)
+def test_a_process_has_the_name_that_it_was_given_or_one_by_what_it_does(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], name: str
+) -> None:
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
+    own = name_of(Duty.SERVE | Duty.WORK, ("venues", "booking"))
+    telemetry.start(own, collector.url, **{"deployment.environment.name": "test"})
+    try:
+        with telemetry.span("a span") as begun:
+            assert isinstance(begun, ReadableSpan)
+            told = begun.resource.attributes
+    finally:
+        telemetry.stop()
+    assert (told["service.name"], told["deployment.environment.name"]) == (name, "test")
+
+
+def test_each_role_has_a_name_of_its_own() -> None:
+    names = [name_of(duty, ()) for duty in (Duty.SERVE | Duty.SOCKETS | Duty.WORK, Duty.SOCKETS, Duty.WORK)]
+    assert names == ["forecourt", "forecourt-realtime", "forecourt-worker"]
+    assert name_of(Duty.SERVE, ("people", "identity")) == "forecourt-people"
 
 
 def header(trace_id: str) -> dict[str, str]:

@@ -140,6 +140,10 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
     """OTLP over HTTP; None: nothing is exported."""
 
 
+SILENT = frozenset({"realtime", "worker"})
+"""Names of processes that are no module's: they answer no calls, so nobody needs a key for them."""
+
+
 class TopologySettings(msgspec.Struct, frozen=True):
     modules: tuple[str, ...]
     """Modules that live in this process; empty means all."""
@@ -147,8 +151,13 @@ class TopologySettings(msgspec.Struct, frozen=True):
     """Where the other modules live: name → base URLs, one for each process that serves it."""
 
     @property
+    def called(self) -> dict[str, tuple[str, ...]]:
+        """The peers that answer calls. The others are there to be asked how they are."""
+        return {name: urls for name, urls in self.peers.items() if name not in SILENT}
+
+    @property
     def split(self) -> bool:
-        return bool(self.modules or self.peers)
+        return bool(self.modules or self.called)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

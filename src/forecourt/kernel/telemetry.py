@@ -48,13 +48,14 @@ class Side(IntEnum):
 def start(service: str, endpoint: str | None, **about: str) -> None:
     """Begins exporting spans to `endpoint` (OTLP over HTTP); does nothing when it is None, or when it has begun.
 
-    `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER` and `OTEL_EXPORTER_OTLP_HEADERS` are the library's.
+    `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` go before `service` and `about`, which say what nobody else said. The
+    library reads them, and `OTEL_TRACES_SAMPLER` and `OTEL_EXPORTER_OTLP_HEADERS` as well.
     """
     global _provider, _tracer  # noqa: PLW0603 - one tracer per process
     if not endpoint or _tracer is not None:
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
@@ -64,7 +65,8 @@ def start(service: str, endpoint: str | None, **about: str) -> None:
             given = _next_trace.get()
             return int(given, 16) if given else super().generate_trace_id()
 
-    resource = Resource.create({"service.name": service} | about)
+    said = OTELResourceDetector().detect().attributes
+    resource = Resource.create({name: value for name, value in ({"service.name": service} | about).items() if name not in said})
     _provider = TracerProvider(resource=resource, id_generator=Ids(), shutdown_on_exit=False)
     _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
     _tracer = _provider.get_tracer("forecourt")

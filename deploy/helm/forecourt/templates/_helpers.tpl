@@ -22,7 +22,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- range .Values.roles -}}{{- if .modules -}}true{{- end -}}{{- end -}}
 {{- end -}}
 
-{{- /* Where the modules live that a role has not got, as FORECOURT_PEERS has it. */ -}}
+{{- /* Where the modules live that a role has not got, as FORECOURT_PEERS has it; for a role that serves also who else is there, which
+/api/status tells of. */ -}}
 {{- define "forecourt.peers" -}}
 {{- $root := .root -}}
 {{- $own := .role.modules -}}
@@ -33,6 +34,19 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if not (has $module $own) -}}
 {{- $peers = append $peers (printf "%s=http://%s-%s:8000" $module (include "forecourt.name" $root) $name) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if eq .role.duty "serve" -}}
+{{- range $duty := list "realtime" "worker" -}}
+{{- $urls := list -}}
+{{- range $name, $role := $root.Values.roles -}}
+{{- if eq $role.duty $duty -}}
+{{- $urls = append $urls (printf "http://%s-%s:8000" (include "forecourt.name" $root) $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if $urls -}}
+{{- $peers = append $peers (printf "%s=%s" $duty (join "|" $urls)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
