@@ -14,9 +14,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from tests.gateway.conftest import (
     APP,
     MAX_BODY,
@@ -367,11 +369,14 @@ async def test_a_service_without_a_server_is_unavailable_and_the_others_are_not(
         answer = await anyone.get("/v1/rooms")
         assert problem(answer) == (503, "unavailable") and answer.headers["retry-after"] == "1"
         assert (await anyone.get("/v1/me")).status_code == 200
-        assert (await internal(house, "/readyz")).status_code == 503
+        # What every service has is asked of the next: how the house is, stylesheets.
+        for path in ("/api/status", "/static/app.css", "/nothing"):
+            assert (await anyone.get(path)).json()["from"] == "guests"
+        assert (await internal(house, "/readyz")).status_code == 200, "the others are reached, so the door stays open"
     finally:
         house.rest.ready = True
         await until_state(house, "rest", ["UP"])
-    assert (await internal(house, "/readyz")).status_code == 200
+    assert (await anyone.get("/api/status")).json()["from"] == "rest"
 
 
 async def test_a_drained_server_gets_nothing_new(house: House, anyone: httpx.AsyncClient) -> None:
@@ -414,13 +419,23 @@ async def test_a_server_is_followed_by_its_name(house: House, tmp_path: Path, mo
             httpx.AsyncClient() as client,
         ):
             assert (await client.get(f"http://127.0.0.1:{port}/v1/rooms")).status_code == 503
+            assert await open_door(client, plan.internal, False), "nobody is reached"
             stands_for[:] = ["127.0.0.1"]
             await answered("rest")
+            assert await open_door(client, plan.internal, True)
             stands_for[:] = ["127.0.0.3", "127.0.0.1"]
             await gateway.reload()  # a new process is told as well, and what it knows of the name by itself is nothing
             await answered("elsewhere")
     finally:
         await elsewhere.stop()
+
+
+async def open_door(client: httpx.AsyncClient, internal: str, wanted: bool) -> bool:
+    """Whether the gateway comes to say that it is of use, or of none, as `wanted`."""
+    async with asyncio.timeout(20):
+        while (await client.get(f"http://{internal}/readyz")).is_success != wanted:
+            await asyncio.sleep(0.02)
+    return True
 
 
 async def test_haproxy_that_dies_is_brought_back(house: House, anyone: httpx.AsyncClient) -> None:
@@ -531,6 +546,18 @@ async def test_a_trace_is_continued_when_it_is_one_and_begins_here_when_it_is_no
         (made,) = seen.all("traceparent")
         assert [len(part) for part in made.split("-")] == [2, 32, 16, 2] and "0af7651916cd" not in made
         assert seen.all("tracestate") == []
+
+
+async def test_of_the_traces_that_begin_here_any_share_can_be_sampled(house: House, anyone: httpx.AsyncClient) -> None:
+    for _ in range(48):
+        await anyone.get("/v1/me")
+    ids = [seen.all("traceparent")[0].split("-")[1] for seen in house.guests.seen]
+    assert len(set(ids)) == 48 and all(re.fullmatch("[0-9a-f]{32}", trace) for trace in ids)
+    half = TraceIdRatioBased(0.5)
+    taken = [half.should_sample(None, int(trace, 16), "GET /").decision.is_sampled() for trace in ids]
+    assert 0 < sum(taken) < 48
+    # The control: a UUID is no trace id of which half could be had.
+    assert not any(half.should_sample(None, uuid4().int, "GET /").decision.is_sampled() for _ in ids)
 
 
 async def test_a_request_id_is_the_clients_if_it_has_the_form_of_one(house: House, anyone: httpx.AsyncClient) -> None:

@@ -36,6 +36,8 @@ CONFIG = "haproxy.cfg"
 RUNTIME_SOCKET = "runtime.sock"
 ROUTES, PATTERNS, KEYS = "routes.map", "patterns.map", "keys"
 SOCKET_PATH = "/v1/socket"
+UNCLAIMED = "*"
+"""Stands where a service's name does, for a path of no module."""
 BACKEND = "s_"
 """Before a service's name in HAProxy's."""
 NOWHERE = "255.255.255.255"
@@ -242,9 +244,7 @@ def _public(plan: Plan, folder: str, kids: Sequence[str] | None) -> str:
         *_account_rates(plan.limits),
         _refuse(TooLarge(), f"if {{ req.body_size gt {plan.limits.max_body_bytes} }}"),
         *_told_to_services(),
-        f"http-request set-var(txn.service) var(txn.key),map_beg({folder}/{ROUTES},{plan.rest.name})",
-        f"http-request set-var(txn.service) var(txn.key),map_reg({folder}/{PATTERNS},{plan.rest.name})"
-        f" if {{ var(txn.service) -m str '{ASK_PATTERNS}' }}",
+        *_ways(plan, folder),
         *_answers(plan),
         f"use_backend {BACKEND}%[var(txn.service)]",
     ]
@@ -292,7 +292,12 @@ def _where_from(plan: Plan) -> list[str]:
 
 def _traces(plan: Plan) -> list[str]:
     well_formed = "{ req.fhdr_cnt(traceparent) 1 } { req.fhdr(traceparent) -m reg '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' }"
-    lines = ["http-request set-var(txn.trace) uuid,regsub(-,,g)"]
+    # A UUID without what stands in it by rule (version, variant), and a bit of another: who samples traces takes the last eight
+    # bytes for a number by chance, and beginning with the variant it would never be below half of the greatest.
+    lines = [
+        "http-request set-var(txn.more) uuid,bytes(0,8)",
+        "http-request set-var(txn.trace) uuid,regsub(-4...-....-,),regsub(-,),concat(,txn.more)",
+    ]
     if plan.continue_traces:
         lines += [
             f"http-request set-var(txn.continued) bool(true) if {well_formed}",
@@ -320,7 +325,10 @@ def _paths() -> list[str]:
 
 def _rates(limits: Limits) -> list[str]:
     return [
-        "http-request track-sc0 src table per_address",
+        # A client has a whole /64 of IPv6 to choose from, so that counts as one. The mask would make one of all IPv4 addresses
+        # that are written as IPv6; each of them is itself.
+        "http-request track-sc0 src table per_address if { src ::ffff:0:0/96 }",
+        "http-request track-sc0 src,ipmask(32,64) table per_address",
         _refuse(
             TooManyRequests("too many requests from this address", retry_after_s=limits.window_s),
             f"if {{ sc_http_req_rate(0) gt {limits.requests_per_address} }}",
@@ -379,6 +387,22 @@ def _account_rates(limits: Limits) -> list[str]:
             f"if {{ sc_http_req_rate(1) gt {limits.requests_per_account} }}",
             _spent(limits, limits.requests_per_account),
         ),
+    ]
+
+
+def _ways(plan: Plan, folder: str) -> list[str]:
+    """To the service that claims a path. What nobody claims (how the house is, stylesheets, the reference) every service has, so
+    it goes to the first that has a server: no single one of them takes all pages along when it is away."""
+    nobodys = f"{{ var(txn.service) -m str '{UNCLAIMED}' }}"
+    return [
+        f"http-request set-var(txn.service) var(txn.key),map_beg({folder}/{ROUTES},{UNCLAIMED})",
+        f"http-request set-var(txn.service) var(txn.key),map_reg({folder}/{PATTERNS},{UNCLAIMED})"
+        f" if {{ var(txn.service) -m str '{ASK_PATTERNS}' }}",
+        *(
+            f"http-request set-var(txn.service) str({service.name}) if {nobodys} {{ nbsrv({BACKEND}{service.name}) gt 0 }}"
+            for service in plan.alike
+        ),
+        f"http-request set-var(txn.service) str({plan.rest.name}) if {nobodys}",
     ]
 
 
@@ -442,7 +466,8 @@ def _internal(plan: Plan) -> str:
     lines = [
         f"bind {_bindable(plan.internal)}",
         "monitor-uri /readyz",
-        *(f"monitor fail if {{ nbsrv({BACKEND}{service.name}) lt 1 }}" for service in plan.services),
+        # A gateway that leads to any service is of use: one that is away must not shut the door of all others.
+        f"monitor fail if {' '.join(f'{{ nbsrv({BACKEND}{service.name}) lt 1 }}' for service in plan.services)}",
         "http-request use-service prometheus-exporter if { path /metrics }",
         "http-request return status 200 content-type text/plain string ok if { path /livez }",
         _refuse(NotFound(), ""),

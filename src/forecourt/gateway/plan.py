@@ -153,9 +153,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rest(self) -> Service:
-        """Answers what belongs to no module: static files, the reference, health."""
+        """Answers what no other service claims, and first of all what belongs to no module: static files, the reference."""
         without = next((s for s in self.services if s.takes_the_rest), None)
         return without or next((s for s in self.services if s.modules), self.services[0])
+
+    @property
+    def alike(self) -> list[Service]:
+        """Who can answer what belongs to no module, in the order in which they are asked to."""
+        return [self.rest, *(s for s in self.services if s.modules and s is not self.rest)]
 
     @property
     def sockets(self) -> Service:
