@@ -58,6 +58,8 @@ class SplitHouse:
         self.urls: dict[str, str] = {name: f"http://{HOST}:{s.getsockname()[1]}" for name, s in self._listeners.items()}
         """Of every process that answers, by name."""
         self._proxies = ",".join(filter(None, (environ.get("FORECOURT_TRUSTED_PROXIES", ""), f"{HOST}/32")))
+        self._in_front = _listed(environ.get("FORECOURT_TRUSTED_PROXIES", ""))
+        self._origins = _listed(environ.get("FORECOURT_CORS_ORIGINS", ""))
         self._pool = environ.get("FORECOURT_DATABASE_POOL", "") or str(POOL)
 
     def children(self) -> list[Child]:
@@ -100,6 +102,9 @@ class SplitHouse:
             "# Written by `forecourt up --split` at every start.",
             f"listen = {_quoted(listen)}",
             f"internal = {_quoted(internal)}",
+            # Who the gateway believes, and who may read what it answers, as of one process alone.
+            f"trusted_proxies = [{', '.join(map(_quoted, self._in_front))}]",
+            f"cors_origins = [{', '.join(map(_quoted, self._origins))}]",
         ]
         for group in self._groups:
             lines += self._service(group.name, group.modules)
@@ -118,6 +123,10 @@ class SplitHouse:
 def me() -> list[str]:
     """This program, to be started once more."""
     return [sys.executable, "-m", "forecourt"]
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _quoted(text: str) -> str:

@@ -22,9 +22,10 @@ from tests.journeys.world import World, at
 
 from forecourt import cli
 from forecourt.engines import EngineError
+from forecourt.gateway.plan import Plan
 from forecourt.kernel.errors import Misconfigured
 from forecourt.kernel.migrate import APP_ROLE
-from forecourt.split import groups_of, memory_bytes
+from forecourt.split import SplitHouse, groups_of, memory_bytes
 from forecourt.wiring import MODULES
 
 pytestmark = pytest.mark.xdist_group("split")
@@ -159,6 +160,30 @@ def test_modules_that_no_group_names_have_a_process_of_their_own() -> None:
     assert sorted(m for g in groups for m in g.modules) == sorted(MODULES)
     assert all(len(g.modules) == 1 for g in groups[2:])
     assert [g.modules for g in groups_of("")] == [(m,) for m in MODULES]
+
+
+@pytest.mark.parametrize(
+    ("environ", "proxies", "origins"),
+    [
+        (
+            {"FORECOURT_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7", "FORECOURT_CORS_ORIGINS": "https://app.example.org"},
+            ("10.0.0.0/8", "192.0.2.7"),
+            ("https://app.example.org",),
+        ),
+        ({}, (), ()),
+    ],
+    ids=["told", "not told"],
+)
+def test_the_gateway_believes_whom_the_house_was_told_to_believe(
+    tmp_path: Path, environ: dict[str, str], proxies: tuple[str, ...], origins: tuple[str, ...]
+) -> None:
+    house = SplitHouse(groups_of(""), environ)
+    try:
+        house.gateway("127.0.0.1:8080", tmp_path)
+        plan = Plan.read(tmp_path / "gateway.toml")
+    finally:
+        house.close()
+    assert (plan.trusted_proxies, plan.cors_origins) == (proxies, origins)
 
 
 @pytest.mark.parametrize(
