@@ -4,19 +4,25 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import msgspec
 import pytest
+from pgqueuer.adapters.persistence.queries import Queries
 from tests.kernel.conftest import Scratch
 from tests.kernel.test_events import NOTES, Counted
 
 from forecourt.kernel import doorbell, jobs
 from forecourt.kernel.clock import FixedClock, SystemClock
 from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.db import ModuleDatabase, Tx
+from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.events import Dispatcher, emit
 from forecourt.kernel.jobs import Company, JobHandler, JobKind, Schedule, Worker, cron, enqueue, every, housekeeping, replay_jobs
 
@@ -324,3 +330,131 @@ async def test_workers_and_dispatchers_outlive_the_death_of_every_connection(
         await asyncio.wait_for(asyncio.gather(*running), 20)
     assert ledger.ran == [1, 2]
     assert await scratch.notes() == ["1", "2"]
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that look, and notice a death, at once."""
+    monkeypatch.setattr(jobs, "DEQUEUE_TIMEOUT", timedelta(seconds=0.1))
+    monkeypatch.setattr(jobs, "HEARTBEAT_TIMEOUT", timedelta(seconds=0.5))
+
+    def at_once(_: int) -> timedelta:
+        return timedelta(0)
+
+    monkeypatch.setattr(jobs, "pause_after", at_once)
+
+
+@asynccontextmanager
+async def at_work(worker: Worker) -> AsyncGenerator[asyncio.Task[None]]:
+    running = asyncio.create_task(worker.run())
+    try:
+        async with asyncio.timeout(30):
+            yield running
+    finally:
+        await worker.stop()
+        await asyncio.wait([running], timeout=20)
+        assert running.done()
+
+
+async def until_gone(scratch: Scratch) -> None:
+    while await left(scratch):
+        await asyncio.sleep(0.02)
+
+
+class Unsteady:
+    """The kernel's database, of which some transactions, counted from the first, do not come about."""
+
+    def __init__(self, kernel: ModuleDatabase, *refused: int) -> None:
+        self.kernel = kernel
+        self.refused = set(refused)
+        self.asked = 0
+
+    def read(self, ctx: Context) -> Tx:
+        return self._lend(self.kernel.read, ctx)
+
+    def tx(self, ctx: Context) -> Tx:
+        return self._lend(self.kernel.tx, ctx)
+
+    def _lend(self, lend: Callable[[Context], Tx], ctx: Context) -> Tx:
+        self.asked += 1
+        if self.asked in self.refused:
+            self.refused.remove(self.asked)
+            raise Unavailable("every database connection is busy")
+        return lend(ctx)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_no_job_is_lost_when_the_database_does_not_answer_its_worker(scratch: Scratch, ledger: Ledger) -> None:
+    refused = [(), (1,), (2,), (), (3,)]  # of reading its starts, writing its start, burying it
+    ledger.failing = {3, 4}
+    kinds = [JobKind(f"probe.once_{n}", Count, timeout_s=5, attempts=1) for n in range(len(refused))]
+    worker = Worker(scratch.db, scratch.url, [JobHandler(kind, ledger.run) for kind in kinds])
+    kernels = [Unsteady(scratch.db.module("kernel"), *which) for which in refused]
+    async with scratch.probe.tx(service_context("test")) as tx:
+        for n, (kind, kernel) in enumerate(zip(kinds, kernels, strict=True)):
+            worker._executors[kind.name]._kernel = kernel  # type: ignore[assignment]
+            enqueue(tx, kind, Count(n))
+    async with at_work(worker):
+        await until_gone(scratch)
+    assert sorted(ledger.ran) == [0, 1, 2, 3, 4]
+    assert [k.refused for k in kernels] == [set()] * 5, "what was to be refused was asked"
+    dead = await scratch.sql("select kind, error from kernel.dead_job order by kind")
+    assert [(r["kind"], r["error"][:24]) for r in dead] == [
+        ("probe.once_3", "ValueError: no"),
+        ("probe.once_4", "it was started and never"),
+    ]
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_job_that_could_not_be_put_back_is_found_again(
+    scratch: Scratch, ledger: Ledger, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[int] = []
+    put_back = Queries.retry_job
+
+    async def retry_job(*args: Any) -> None:
+        if not refused:
+            refused.append(1)
+            raise asyncpg.InterfaceError("connection is closed")
+        await put_back(*args)
+
+    monkeypatch.setattr(Queries, "retry_job", retry_job)
+    ledger.failing = {1}
+    await add(scratch, 1)
+    async with at_work(worker):
+        await until_gone(scratch)
+    assert refused == [1]
+    assert ledger.ran == [1] * COUNT.attempts
+    assert [r["error"] for r in await scratch.sql("select error from kernel.dead_job")] == ["ValueError: no"]
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("insistent", [False, True])
+async def test_a_worker_that_is_cancelled_lets_its_jobs_finish_or_puts_them_back(scratch: Scratch, insistent: bool) -> None:
+    long = JobKind("probe.long", Count, timeout_s=60, attempts=1)
+    begun, end, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def run(_: Context, __: Count) -> None:
+        begun.set()
+        try:
+            await end.wait()
+        finally:
+            over.set()
+
+    worker = Worker(scratch.db, scratch.url, [JobHandler(long, run)])
+    async with scratch.probe.tx(service_context("test")) as tx:
+        enqueue(tx, long, Count(1))
+    async with at_work(worker) as running:
+        await begun.wait()
+        await worker.stop()
+        running.cancel()  # as a house does that closes
+        await scratch.sql("select 1")  # meanwhile the worker has gone as far as it goes by itself
+        assert not over.is_set() and not running.done()
+        while insistent and not over.is_set():
+            running.cancel()
+            await asyncio.sleep(0.01)
+        end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert over.is_set()
+    assert [r["status"] for r in await scratch.sql("select status::text from kernel.job")] == ["queued"] * insistent

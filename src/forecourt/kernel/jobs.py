@@ -20,7 +20,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -30,6 +30,7 @@ from croniter import croniter
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
 from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.core.buffers import JobStatusLogBuffer
 from pgqueuer.core.executors import AbstractEntrypointExecutor, EntrypointExecutorParameters
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain import models
@@ -43,6 +44,7 @@ from forecourt.kernel.clock import Clock, SystemClock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import Database, ModuleDatabase, Query, Statement, Tx
 from forecourt.kernel.doorbell import JOBS_CHANNEL, Topic, ring
+from forecourt.kernel.faults import describe
 from forecourt.kernel.log import TRACE
 from forecourt.kernel.metrics import Metrics
 
@@ -186,7 +188,7 @@ class Started(msgspec.Struct, frozen=True):
 
 STARTED = Query(Started, "select starts, attempts from kernel.job where id = $1")
 COUNT_START = Statement("update kernel.job set starts = starts + 1 where id = $1")
-ACQUIT = Statement("update kernel.job set starts = attempts where id = $1")
+ACQUIT = Statement("update kernel.job set starts = least(starts, attempts) where id = $1")
 """Forgets the starts that ended in nobody's failure, in a worker's death."""
 BURY = Statement(
     "insert into kernel.dead_job (id, kind, payload, headers, dedupe_key, starts, error, enqueued_at)"
@@ -280,20 +282,36 @@ class Company:
 
 
 class Executor(AbstractEntrypointExecutor):
-    """Runs jobs of one kind for pgqueuer: counts the start, keeps the time limit, decides what a failure means."""
+    """Runs jobs of one kind for pgqueuer: counts the start, keeps the time limit, decides what a failure means.
+
+    pgqueuer deletes a job that ends in any error but RetryRequested, and one that is cancelled. So nothing else leaves here: a
+    job whose start could not be written, or whose burial failed, is as it was and comes again.
+    """
 
     def __init__(self, kernel: ModuleDatabase, handler: JobHandler[Any], company: Company, metrics: Metrics) -> None:
-        async def body(job: models.Job) -> None:
-            await self._start(job)
-
-        super().__init__(EntrypointExecutorParameters(concurrency_limit=0, func=body))
+        super().__init__(EntrypointExecutorParameters(concurrency_limit=0, func=self.attempt))
         self._kernel = kernel
         self._handler = handler
         self._company = company
         self._metrics = metrics
 
     async def execute(self, job: models.Job, context: models.Context) -> None:
-        await self._start(job)
+        """`attempt`, for pgqueuer: a job that is cut off, because its worker is, goes to the next one at once."""
+        try:
+            await self.attempt(job)
+        except asyncio.CancelledError as e:
+            raise RetryRequested(reason="its worker was cut off") from e
+
+    async def attempt(self, job: models.Job) -> None:
+        """Runs the job if it is still there. Returns when it is done or buried; raises RetryRequested for it to come again."""
+        try:
+            await self._start(job)
+        except RetryRequested:
+            raise
+        except Exception as e:
+            error = describe(e)
+            log.warning("job_not_noted", kind=job.entrypoint, job=job.id, error=error)
+            raise RetryRequested(delay=pause_after(1), reason=error) from e
 
     async def _start(self, job: models.Job) -> None:
         service = service_context(self._handler.kind.name)
@@ -308,10 +326,16 @@ class Executor(AbstractEntrypointExecutor):
             return
         async with self._company.alone():
             await self._run(job, before.starts + 1)
-            # That it is done is noted a little later, with others. Should the next suspect kill the worker before, this one is
-            # started again, and must not be buried for it.
-            async with self._kernel.tx(service) as tx:
+            await self._acquit(job)
+
+    async def _acquit(self, job: models.Job) -> None:
+        """That it is done is noted a little later, with others. Should the next suspect kill the worker before, this one is
+        started again, and must not be buried for it. A database that is away now does not undo that it is done."""
+        try:
+            async with self._kernel.tx(service_context(self._handler.kind.name)) as tx:
                 await tx.run(ACQUIT, job.id)
+        except Exception as e:
+            log.warning("job_not_acquitted", kind=job.entrypoint, job=job.id, error=describe(e))
 
     async def _run(self, job: models.Job, start: int) -> None:
         kind = self._handler.kind
@@ -324,7 +348,7 @@ class Executor(AbstractEntrypointExecutor):
         try:
             await self._do(job)
         except Exception as e:
-            error = f"{type(e).__name__}: {e}"[:500]
+            error = describe(e)
             if start >= kind.attempts:
                 await self._bury(job, start, error)
                 self._metrics.ran(kind.name, "buried", time.perf_counter() - began)
@@ -361,6 +385,16 @@ def pause_after(start: int) -> timedelta:
     return timedelta(seconds=min(2.0 ** (start - 1), LONGEST_PAUSE_S) * random.uniform(1, 1.25))
 
 
+class Manager(QueueManager):
+    """pgqueuer's, which deletes a job that it could not put back into the queue: a failing connection would lose the job."""
+
+    async def log_failure(
+        self, job: models.Job, executor: AbstractEntrypointExecutor, exc: Exception, jbuff: JobStatusLogBuffer
+    ) -> None:
+        """Leaves the job to be found: its heartbeat has stopped, so it is taken again like one whose worker died."""
+        log.warning("job_not_put_back", kind=job.entrypoint, job=job.id, error=describe(exc))
+
+
 class Worker:
     """Runs jobs and fires schedules. Any number of workers may run, in any processes.
 
@@ -392,7 +426,7 @@ class Worker:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Works until `stop`. A database that goes away is waited for."""
+        """Works until `stop`. A database that goes away is waited for. Cancelled, it still lets those at work finish."""
         self._stopping.clear()
         clockwork = asyncio.create_task(self._keep_schedules(), name="schedules")
         try:
@@ -400,7 +434,7 @@ class Worker:
                 try:
                     await self._work()
                 except Exception as e:
-                    log.warning("job_worker_interrupted", error=f"{type(e).__name__}: {e}")
+                    log.warning("job_worker_interrupted", error=describe(e))
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._stopping.wait(), 1)
         finally:
@@ -459,27 +493,37 @@ class Worker:
             try:
                 await self.fire_schedules()
             except Exception as e:
-                log.warning("schedules_interrupted", error=f"{type(e).__name__}: {e}")
+                log.warning("schedules_interrupted", error=describe(e))
             await asyncio.sleep(SCHEDULE_POLL_S)
 
     async def _work(self) -> None:
         async with self._queries() as queries:
-            manager = self._manager = QueueManager(queries, channel=_SETTINGS.channel)
+            manager = self._manager = Manager(queries, channel=_SETTINGS.channel)
             if self._stopping.is_set():
                 return
             for name, executor in self._executors.items():
                 manager.register_executor(name, executor)
-            await manager.run(
-                dequeue_timeout=DEQUEUE_TIMEOUT,
-                batch_size=BATCH,
-                max_concurrent_tasks=CONCURRENT,
-                shutdown_on_listener_failure=True,
-                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            running = asyncio.create_task(
+                manager.run(
+                    dequeue_timeout=DEQUEUE_TIMEOUT,
+                    batch_size=BATCH,
+                    max_concurrent_tasks=CONCURRENT,
+                    shutdown_on_listener_failure=True,
+                    heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                ),
+                name="job queue",
             )
+            try:
+                await asyncio.shield(running)
+            except asyncio.CancelledError:
+                manager.shutdown.set()
+                with contextlib.suppress(Exception):
+                    await running  # whoever cancels once more cuts off what is at work
+                raise
 
     async def _run_now(self, queries: Queries, job: models.Job) -> None:
         try:
-            await self._executors[job.entrypoint].execute(job, cast("models.Context", None))
+            await self._executors[job.entrypoint].attempt(job)
         except RetryRequested as again:
             await queries.retry_job(job, again.delay, models.TracebackRecord.from_exception(again, job.id, {}))
         else:
