@@ -18,6 +18,8 @@ ARGS ?=
 RUNTIME := $(VENV)/.runtime-installed
 TOOLS := $(VENV)/.tools-installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
+# Every process of the house starts from compiled files, also where Python is told not to write them: several hundred starts in the tests.
+COMPILE := $(BIN)/python -m compileall -q src
 PYTHONS := $(wildcard src tests tools bench clients/python)
 
 .PHONY: help
@@ -43,16 +45,19 @@ $(BIN)/python:
 $(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --require-hashes -r requirements.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(COMPILE)
 	@touch $@
 
 # The tools' lock is the runtime's lock and more: one installation serves both stamps.
 $(TOOLS): requirements-dev.lock requirements.lock pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(COMPILE)
 	@touch $(RUNTIME) $@
 
 .PHONY: test
 test: $(TOOLS) ## Run the tests on the real engines, with coverage (ARGS='tests/kernel -k money')
+	@$(COMPILE)
 	@without="$$(tools/system-packages)"; \
 	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term $${without:+-m "$$without"} $(ARGS)
 

@@ -15,7 +15,7 @@ from forecourt.kernel.db import Query
 from forecourt.kernel.errors import NotFound, Problem
 from forecourt.kernel.events import asyncapi
 from forecourt.kernel.http.openapi import document
-from forecourt.kernel.http.operation import PUBLIC, Api, Html, Operation, Raw, Reply, Request, Visit, file, get, page
+from forecourt.kernel.http.operation import PUBLIC, Api, Html, Raw, Reply, Request, Visit, file, get, page
 from forecourt.kernel.http.reference import Chapter, chapters
 from forecourt.kernel.metrics import CONTENT_TYPE
 from forecourt.kernel.web.gallery import gallery
@@ -52,17 +52,11 @@ class SystemApi(Api):
         modules = [part.name for part in house.parts]
         self._lookout = Lookout(modules, house.settings.topology.peers, self._readiness, house.peers, house.clock)
 
-    def describe(self, operations: list[Operation]) -> None:
-        """Prepares the documents, where this process serves all that they speak of."""
-        if {part.name for part in self._house.parts} == set(module_names()):
-            self._documents = self._described(operations)
-
-    def _described(self, operations: list[Operation]) -> Documents:
-        doc = document(operations, version=VERSION, server=self._house.settings.http.public_url)
-        return Documents(msgspec.json.encode(doc), chapters(doc))
-
     async def _whole(self) -> Documents:
-        """The documents of the whole house. A process that serves a part of it reads the rest's declarations when it is asked."""
+        """The documents of the whole house, made when somebody asks.
+
+        A process that serves a part of it reads the declarations of the rest then.
+        """
         async with self._reading:
             if self._documents is None:
                 self._documents = await asyncio.to_thread(self._read)
@@ -71,7 +65,11 @@ class SystemApi(Api):
     def _read(self) -> Documents:
         from forecourt import survey
 
-        return self._described(survey.operations(production=self._house.settings.production))
+        settings = self._house.settings
+        whole = {part.name for part in self._house.parts} == set(module_names())
+        operations = self._house.operations if whole else survey.operations(production=settings.production)
+        doc = document(operations, version=VERSION, server=settings.http.public_url)
+        return Documents(msgspec.json.encode(doc), chapters(doc))
 
     @get("/livez", access=PUBLIC)
     async def alive(self) -> Health:

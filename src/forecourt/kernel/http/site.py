@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
 import structlog
-from litestar import Litestar, Request, Response
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
-from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
 
 from forecourt.kernel.errors import BadRequest, Internal, MethodNotAllowed, NotFound, Problem
 from forecourt.kernel.http.dispatch import Dispatcher, Door, passer_by
@@ -20,6 +17,11 @@ from forecourt.kernel.http.front import App, Front
 from forecourt.kernel.http.operation import Operation
 from forecourt.kernel.http.routes import Routes
 from forecourt.kernel.metrics import Metrics
+
+if TYPE_CHECKING:
+    from litestar import Litestar, Request, Response
+    from litestar.handlers import HTTPRouteHandler
+    from litestar.types import ASGIApp
 
 log = structlog.get_logger("forecourt.http")
 
@@ -32,31 +34,57 @@ def site(operations: Sequence[Operation], door: Door) -> ASGIApp:
     for op in operations:
         by_path.setdefault(op.path, []).append(op)
     routes = Routes()
-    handlers: list[HTTPRouteHandler] = []
+    dispatchers: dict[str, Dispatcher] = {}
     for path, ops in by_path.items():
-        dispatcher = Dispatcher(path, ops, door)
-        routes.add(path, ops[0].path_types, dispatcher)
-        handlers.append(_handler(_route(path, ops[0]), dispatcher))
-
-    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        return _answer(request, error, door)
-
-    litestar = Litestar(
-        route_handlers=handlers,
-        openapi_config=None,
-        logging_config=None,
-        exception_handlers={Exception: answer, HTTPException: answer},
-    )
+        dispatchers[path] = Dispatcher(path, ops, door)
+        routes.add(path, ops[0].path_types, dispatchers[path])
+    places = {_route(path, ops[0]): dispatchers[path] for path, ops in by_path.items()}
+    unusual = _Unusual(places, door)
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         found = routes.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
         if found is None:
+            litestar = unusual.ready or await unusual.prepared()
             await litestar(scope, receive, send)
             return
         dispatcher, scope["path_params"] = found
         await dispatcher(scope, receive, send)
 
     return serve
+
+
+class _Unusual:
+    """Litestar for what `Routes` does not find.
+
+    It takes as long to prepare as all else of a process, and workers never need it: it is prepared beside the loop for the first
+    request that does.
+    """
+
+    def __init__(self, places: Mapping[str, Dispatcher], door: Door) -> None:
+        self._places = places
+        self._door = door
+        self._preparing = asyncio.Lock()
+        self.ready: Litestar | None = None
+
+    async def prepared(self) -> Litestar:
+        async with self._preparing:
+            if self.ready is None:
+                self.ready = await asyncio.to_thread(self._prepare)
+        return self.ready
+
+    def _prepare(self) -> Litestar:
+        from litestar import Litestar
+        from litestar.exceptions import HTTPException
+
+        def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+            return _answer(request, error, self._door)
+
+        return Litestar(
+            route_handlers=[_handler(place, dispatcher) for place, dispatcher in self._places.items()],
+            openapi_config=None,
+            logging_config=None,
+            exception_handlers={Exception: answer, HTTPException: answer},
+        )
 
 
 def front(app: ASGIApp, metrics: Metrics, *, origins: Sequence[str], proxies: Sequence[str], strict_transport: bool) -> App:
@@ -71,15 +99,22 @@ def _route(path: str, op: Operation) -> str:
 
 
 def _handler(path: str, dispatcher: Dispatcher) -> HTTPRouteHandler:
-    # The handler takes nothing and returns the dispatcher, which Litestar then calls with the scope: routing is all we ask of it.
-    async def handle() -> ASGIApp:
-        return dispatcher  # type: ignore[return-value]
+    from litestar.handlers import HTTPRouteHandler
+    from litestar.types import ASGIApp
 
+    # The handler takes nothing and returns the dispatcher, which Litestar then calls with the scope: routing is all we ask of it.
+    async def handle():  # type: ignore[no-untyped-def]
+        return dispatcher
+
+    handle.__annotations__["return"] = ASGIApp
     return HTTPRouteHandler(path, http_method=dispatcher.methods, status_code=200)(handle)  # type: ignore[arg-type]
 
 
 def _answer(request: Request[Any, Any, Any], error: Exception, door: Door) -> Response[bytes]:
     """What is answered when no operation was reached."""
+    from litestar import Response
+    from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+
     scope: dict[str, Any] = request.scope  # type: ignore[assignment]
     headers: dict[str, str] = {}
     problem: Problem
