@@ -37,7 +37,15 @@ from forecourt.modules.booking.contract import (
 from forecourt.modules.booking.service.reading import BookingsQuery, Free, OrgBookingsQuery
 from forecourt.modules.identity.contract import EmailUnconfirmed
 from forecourt.modules.payments.contract import InsufficientCredits, NewPromoCode, PromoKind, PromoRejected
-from forecourt.modules.venues.contract import OrganisationInactive, OrganisationStatus, Purpose, RefundTier
+from forecourt.modules.venues.contract import (
+    OrganisationInactive,
+    OrganisationStatus,
+    Per,
+    PriceRule,
+    Purpose,
+    RefundTier,
+    ResourcePatch,
+)
 
 S = BookingStatus
 
@@ -230,9 +238,9 @@ async def test_busy_time_is_told_with_its_buffers_and_cut_to_the_question(world:
 # --- changing
 
 
-async def test_extending_charges_the_difference_and_shortening_gives_it_back(world: Any) -> None:
+async def test_extending_charges_the_difference_and_shortening_gives_it_back(world: Any, words: Any) -> None:
     guest = await world.rich(amount=10_000)
-    booked = await world.book(guest)
+    booked = await world.book(guest, start=words.TEN + timedelta(days=1))
     longer = await world.service.extend(guest, booked.id, Extend(90))
     assert (longer.price.amount, longer.paid.amount, await world.balance(guest)) == (3_000, 3_000, 7_000)
     shorter = await world.service.extend(guest, booked.id, Extend(60))
@@ -447,6 +455,34 @@ async def test_a_rule_that_is_endless_or_not_understood_is_refused(world: Any, w
         await world.service.preview_block(world.staff, block)
     fine = NewBlock([world.court.id], words.TEN, words.TEN + timedelta(hours=1), "x", "FREQ=MONTHLY;BYDAY=1SA;COUNT=3")
     assert len((await world.service.preview_block(world.staff, fine)).occurrences) == 3
+
+
+async def test_a_rule_may_end_in_any_year_wherever_the_venue_is(world: Any, words: Any) -> None:
+    for timezone in ("Asia/Karachi", "America/Los_Angeles"):
+        place = await world.add_resource("Court", venue_id=await world.add_venue(timezone))
+
+        async def starts(until: str, place: Any = place, start: datetime = words.TEN) -> int:
+            block = NewBlock([place.id], start, start + timedelta(hours=1), "x", f"FREQ=WEEKLY;UNTIL={until}")
+            return len((await world.service.preview_block(world.staff, block)).occurrences)
+
+        assert await starts("99991231T235959Z") == await starts("99991231") == 105, "two years, as without an end"
+        assert await starts("20260609T120000Z") == 2
+        for past in ("00010101T000000Z", "00010101", "٢٠٢٧٠١٠١"):
+            with pytest.raises(Invalid):
+                await starts(past)
+        last = datetime(2199, 12, 20, 9, tzinfo=UTC)
+        assert await starts("22050101", start=last) == 2, "not beyond the calendar of bookings"
+
+
+async def test_what_costs_more_than_can_be_charged_at_once_is_refused_with_its_reason(world: Any) -> None:
+    large = await world.add_resource("Stadium", durations_min=[60, 120])
+    await world.venues_service.edit_resource(world.owner, world.venue_id, large.id, ResourcePatch(capacity=1000), None)
+    await world.price(0, rules=[PriceRule(Per.PERSON_HOUR, Money(10**9, "GBP"))])
+    many = {"resource_id": large.id, "duration_min": 120, "email": None, "account_id": None, "name": "A crowd"}
+    with pytest.raises(Invalid, match="cost more"):
+        await world.service.book_for(world.staff, StaffBooking(**many, start=world.wish().start, team_size=1000))
+    fine = await world.service.book_for(world.staff, StaffBooking(**many, start=world.wish().start, team_size=500))
+    assert fine.price.amount == 10**12
 
 
 # --- what others hear

@@ -67,6 +67,9 @@ def test_a_closure_is_about_dates_or_holidays_and_never_both() -> None:
     [
         ({"amount": Money(2400, "EUR")}, "rules[1].amount.currency"),
         ({"amount": Money(-1, "GBP")}, "rules[1].amount.amount"),
+        ({"amount": Money(10**12, "GBP")}, "rules[1].amount.amount"),
+        ({"amount": Money(10**10 + 1, "GBP"), "multiplier": "0.5"}, "rules[1].amount.amount"),
+        ({"amount": Money(10**10, "GBP"), "multiplier": "1.0001"}, "rules[1].multiplier"),
         ({"dates": DateRange(MONDAY, MONDAY - timedelta(days=1))}, "rules[1].dates.to"),
         ({"team_size": [4, 2]}, "rules[1].team_size"),
         ({"from_": "09:00", "to": "09:00"}, "rules[1].to"),
@@ -80,6 +83,7 @@ def test_a_price_rule_with_a_fault_is_named_by_its_place(wrong: dict[str, Any], 
 def test_price_rules_that_look_odd_and_are_right_pass() -> None:
     right = [
         replace(BASE, amount=Money(0, "GBP")),
+        replace(BASE, amount=Money(10**10, "GBP"), multiplier="1"),
         replace(BASE, dates=[MONDAY]),
         replace(BASE, dates=DateRange(MONDAY, MONDAY)),
         replace(BASE, team_size=2),

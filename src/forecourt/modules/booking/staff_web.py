@@ -358,7 +358,7 @@ class StaffBookingPages(Api):
             return Panel(new=NewForm(venue_id=seen.sheet.venue_id, resource_id=resource_id, day=day, at=at))
         if query.block and visit.ctx.may("booking.block"):
             ids = [resource_id] if resource_id else []
-            until = f"{min(int(at[:2]) + 1, 24):02d}:{at[3:]}" if at[:2].isdigit() else ""
+            until = f"{min(int(at[:2]) + 1, 24):02d}:{at[3:]}" if at[:2].isdecimal() else ""
             return Panel(blocking=BlockForm(venue_id=seen.sheet.venue_id, resource_ids=ids, day=day, at=at, until=until))
         return Panel()
 
@@ -616,7 +616,7 @@ class StaffBookingPages(Api):
         start, end = _instant(book, day, form.at, "at"), _instant(book, day, form.until, "until")
         if end <= start:
             end = _instant(book, day + timedelta(days=1), form.until, "until")
-        rule = f"FREQ=WEEKLY;COUNT={form.weeks}" if form.weeks.isdigit() and 1 < int(form.weeks) <= 52 else None
+        rule = f"FREQ=WEEKLY;COUNT={int(form.weeks)}" if form.weeks.isdecimal() and 1 < int(form.weeks) <= 52 else None
         if form.weeks.strip() not in ("", "0", "1") and rule is None:
             raise Invalid.field("weeks", "2 to 52 weeks, or empty for once")
         return NewBlock([read(_Id, {"id": i}).id for i in form.resource_ids], start, end, form.reason.strip(), rule)
@@ -777,17 +777,21 @@ def _may(visit: Visit, booking: BookingOut) -> frozenset[str]:
 
 
 def _day(text: str) -> date | None:
+    """None for what is no date. Raises Invalid for years that the calendar of bookings does not have."""
     try:
-        return date.fromisoformat(text.strip())
+        day = date.fromisoformat(text.strip())
     except ValueError:
         return None
+    if not 2000 <= day.year <= 2199:
+        raise Invalid.field("day", "is not between the years 2000 and 2199")
+    return day
 
 
 def _instant(book: VenueBook, day: date, at: str, path: str) -> datetime:
     """A clock time of the venue on a day. Raises Invalid at `path`."""
     digits = at.strip().replace(".", ":")
     hours, _, minutes = digits.partition(":")
-    if not hours.isdigit() or not (minutes or "0").isdigit() or int(hours) > 24 or int(minutes or 0) > 59:
+    if not hours.isdecimal() or not (minutes or "0").isdecimal() or int(hours) > 24 or int(minutes or 0) > 59:
         raise Invalid.field(path, "write the time like 18:30")
     return wall(zone(book.venue.timezone), day, minutes_of(f"{int(hours):02d}:{int(minutes or 0):02d}"))
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfoNotFoundError
 
 import holidays
 
 from forecourt.kernel.errors import FieldError
+from forecourt.kernel.money import MAX_MINOR
 from forecourt.modules.venues.contract import (
     WEEK,
     DateRange,
@@ -24,6 +26,9 @@ from forecourt.modules.venues.contract import (
     parts_of,
 )
 from forecourt.modules.venues.contract.calendar import minutes_of, zone
+
+MAX_PRICE = MAX_MINOR // 100
+"""Of a rule, after its multiplier. A whole day by the hour stays below what may be charged at once."""
 
 
 def validate_timezone(name: str, path: str = "timezone") -> list[FieldError]:
@@ -88,6 +93,10 @@ def validate_rules(rules: Sequence[PriceRule], currency: str, resource_ids: Iter
             faults.append(FieldError(f"{at}.amount.currency", f"the organisation trades in {currency}"))
         if rule.amount.amount < 0:
             faults.append(FieldError(f"{at}.amount.amount", "a price is not negative"))
+        elif rule.amount.amount > MAX_PRICE:
+            faults.append(FieldError(f"{at}.amount.amount", f"is more than {MAX_PRICE} minor units"))
+        elif rule.amount.amount * Decimal(rule.multiplier or 1) > MAX_PRICE:
+            faults.append(FieldError(f"{at}.multiplier", f"makes it more than {MAX_PRICE} minor units"))
         if isinstance(rule.dates, DateRange):
             faults += validate_dates(rule.dates, f"{at}.dates")
         if isinstance(rule.team_size, list) and rule.team_size[0] > rule.team_size[1]:

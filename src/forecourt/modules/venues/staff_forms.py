@@ -122,7 +122,7 @@ def words(text: str) -> list[str]:
 def whole_numbers(text: str, path: str) -> list[int]:
     """`60, 75 90` as numbers. Raises Invalid at `path`."""
     parts = [part for part in re.split(r"[\s,;]+", text.strip()) if part]
-    if not all(part.isdigit() and len(part) <= 5 for part in parts):
+    if not all(part.isdecimal() and len(part) <= 5 for part in parts):
         raise Invalid.field(path, "write whole minutes, such as 60, 90, 120")
     return [int(part) for part in parts]
 
@@ -132,7 +132,7 @@ def span(text: str, path: str) -> tuple[int, int] | None:
     if not text.strip():
         return None
     ends = DASH.split(text.strip())
-    if len(ends) > 2 or not all(end.isdigit() and len(end) <= 4 for end in ends):
+    if len(ends) > 2 or not all(end.isdecimal() and len(end) <= 4 for end in ends):
         raise Invalid.field(path, "write it like 2–4, or 4")
     return int(ends[0]), int(ends[-1])
 

@@ -530,7 +530,7 @@ class StaffVenuePages(Api):
         form: RuleForm | None = None
         if query.rule == "new":
             form = RuleForm(version=known.version)
-        elif query.rule.isdigit() and int(query.rule) < len(known.rules):
+        elif query.rule.isdecimal() and int(query.rule) < len(known.rules):
             form = RuleForm.of(known.rules[int(query.rule)], int(query.rule))
             form.version = known.version
         return await self._prices(visit, book, known.rules, known.version, query, form, NO_FAULTS)
@@ -540,7 +540,7 @@ class StaffVenuePages(Api):
         """Adds a rule, or saves the one that was edited."""
         book = await self._book(visit, venue_id)
         known = await self._venues.prices(visit.ctx, venue_id)
-        place = int(form.place) if form.place.isdigit() else len(known.rules)
+        place = int(form.place) if form.place.isdecimal() else len(known.rules)
         try:
             if known.version != form.version:
                 raise PreconditionFailed("Somebody changed the prices meanwhile. Look at the list, then save again.")

@@ -19,11 +19,13 @@ from forecourt.kernel.period import MAX_CLAIM, Period
 
 MAX_OCCURRENCES = 400
 MAX_AHEAD = timedelta(days=731)
+LATEST = datetime(2200, 1, 1)  # noqa: DTZ001 - the wall clock's
+"""No occurrence begins then or later: claims end with the calendar of bookings."""
 
 _FREQ: dict[str, Literal[1, 2, 3]] = {"DAILY": DAILY, "WEEKLY": WEEKLY, "MONTHLY": MONTHLY}
 _DAYS = {"MO": MO, "TU": TU, "WE": WE, "TH": TH, "FR": FR, "SA": SA, "SU": SU}
 _BYDAY = re.compile(r"^(-?[1-5])?(MO|TU|WE|TH|FR|SA|SU)$")
-_UNTIL = re.compile(r"^(\d{8})(?:T(\d{6})(Z)?)?$")
+_UNTIL = re.compile(r"([0-9]{8})(?:T([0-9]{6})(Z)?)?")
 
 
 def occurrences(period: Period, rule: str | None, timezone: str) -> list[Period]:
@@ -56,7 +58,7 @@ def _rule(text: str, first: datetime, tz: ZoneInfo) -> Iterator[datetime]:
         raise Invalid.field("rrule", "repeats DAILY, WEEKLY or MONTHLY")
     if "COUNT" in parts and "UNTIL" in parts:
         raise Invalid.field("rrule", "ends by COUNT or by UNTIL, not by both")
-    limit = first + MAX_AHEAD
+    limit = min(first + MAX_AHEAD, LATEST - timedelta(minutes=1))
     until = min(_until(parts["UNTIL"], tz), limit) if "UNTIL" in parts else limit
     interval = _number(parts.get("INTERVAL", "1"), "INTERVAL", 52)
     days = _byday(parts["FREQ"], parts["BYDAY"]) if "BYDAY" in parts else None
@@ -83,14 +85,19 @@ def _number(text: str, name: str, most: int) -> int:
 
 
 def _until(text: str, tz: ZoneInfo) -> datetime:
-    match = _UNTIL.match(text)
+    match = _UNTIL.fullmatch(text)
     if match is None:
         raise Invalid.field("rrule", "UNTIL is a date like 20261231 or a time like 20261231T225959Z")
     try:
         at = datetime.strptime(match[1] + (match[2] or "235959"), "%Y%m%d%H%M%S")  # noqa: DTZ007 - the wall clock's
     except ValueError:
         raise Invalid.field("rrule", "UNTIL is not a date") from None
-    return at.replace(tzinfo=UTC).astimezone(tz).replace(tzinfo=None) if match[3] else at
+    if not match[3]:
+        return at
+    try:
+        return at.replace(tzinfo=UTC).astimezone(tz).replace(tzinfo=None)
+    except OverflowError:  # in the year 1 or 9999, which is before or after every occurrence on any clock
+        return at
 
 
 def _byday(freq: str, text: str) -> list[weekday]:
