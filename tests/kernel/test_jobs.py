@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,19 @@ from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.events import Dispatcher, emit
-from forecourt.kernel.jobs import Company, JobHandler, JobKind, Schedule, Worker, cron, enqueue, every, housekeeping, replay_jobs
+from forecourt.kernel.jobs import (
+    DEATHS_BEFORE_SOLITUDE,
+    Company,
+    JobHandler,
+    JobKind,
+    Schedule,
+    Worker,
+    cron,
+    enqueue,
+    every,
+    housekeeping,
+    replay_jobs,
+)
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -458,3 +470,82 @@ async def test_a_worker_that_is_cancelled_lets_its_jobs_finish_or_puts_them_back
             await running
     assert over.is_set()
     assert [r["status"] for r in await scratch.sql("select status::text from kernel.job")] == ["queued"] * insistent
+
+
+async def test_a_suspect_that_runs_on_lets_the_others_in_and_waits_for_none_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "SOLITUDE_S", 0.2)
+    company = Company()
+    end = asyncio.Event()
+    came: list[str] = []
+
+    async def stay(name: str, way: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+        async with way():
+            came.append(name)
+            await end.wait()
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(stay("neighbour", company.together))
+        group.create_task(stay("suspect", company.alone))
+        await asyncio.sleep(0)
+        group.create_task(stay("outside", company.together))
+        group.create_task(stay("next suspect", company.alone))
+        group.create_task(stay("outside too", company.together))
+        await asyncio.sleep(0)
+        assert came == ["neighbour"], "the suspect waits for it, and the others for the suspect"
+        while len(came) < 5:
+            await asyncio.sleep(0.01)
+        end.set()
+    assert came == ["neighbour", "suspect", "outside", "outside too", "next suspect"]
+    async with asyncio.timeout(20), company.alone():
+        pass  # everybody has left
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_long_job_whose_workers_were_killed_holds_up_no_other(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "SOLITUDE_S", 0.1)
+    begun, end = asyncio.Event(), asyncio.Event()
+    ran: list[int] = []
+
+    async def run(_: Context, payload: Count) -> None:
+        if payload.n == 1:
+            begun.set()
+            await end.wait()
+        ran.append(payload.n)
+
+    worker = Worker(scratch.db, scratch.url, [JobHandler(COUNT, run)])
+    await add(scratch, 1)
+    await scratch.sql("update kernel.job set starts = $1", DEATHS_BEFORE_SOLITUDE)
+    async with at_work(worker):
+        await begun.wait()
+        await add(scratch, 2)
+        while ran != [2]:
+            await asyncio.sleep(0.01)
+        end.set()
+        await until_gone(scratch)
+    assert ran == [2, 1]
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_worker_told_to_stop_gives_back_the_start_of_what_it_is_at(scratch: Scratch) -> None:
+    """So nobody who is killed for taking too long at a deploy is suspected of having killed its worker."""
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def run(_: Context, __: Count) -> None:
+        begun.set()
+        await end.wait()
+
+    async def starts() -> list[int]:
+        return [r["starts"] for r in await scratch.sql("select starts from kernel.job")]
+
+    worker = Worker(scratch.db, scratch.url, [JobHandler(COUNT, run)])
+    await add(scratch, 1)
+    await scratch.sql("update kernel.job set starts = 1")
+    async with at_work(worker):
+        await begun.wait()
+        assert await starts() == [2], "the control: it counts while nobody stops the worker"
+        await worker.stop()
+        assert await starts() == [1]
+        await worker.stop()
+        assert await starts() == [1], "told twice, it gives back once"
+        end.set()
+    assert await starts() == []

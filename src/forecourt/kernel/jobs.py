@@ -17,8 +17,8 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
@@ -60,7 +60,9 @@ CONCURRENT = 20
 SCHEDULE_POLL_S = 1.0
 LONGEST_PAUSE_S = 300.0
 DEATHS_BEFORE_SOLITUDE = 2
-"""After so many starts without an outcome a job is suspected of killing its worker, and runs with no other beside it."""
+"""After so many starts without an outcome a job is suspected of killing its worker, and runs with no other beside it …"""
+SOLITUDE_S = 5.0
+"""… for so long, having waited as long at most for those that ran: what kills does so soon, and much that does not takes long."""
 KEEP_LOG_DAYS = 7
 
 # Our own names, whatever PGQUEUER_* variables say.
@@ -190,6 +192,7 @@ STARTED = Query(Started, "select starts, attempts from kernel.job where id = $1"
 COUNT_START = Statement("update kernel.job set starts = starts + 1 where id = $1")
 ACQUIT = Statement("update kernel.job set starts = least(starts, attempts) where id = $1")
 """Forgets the starts that ended in nobody's failure, in a worker's death."""
+GIVE_BACK = Statement("update kernel.job set starts = starts - 1 where id = any($1::bigint[])")
 BURY = Statement(
     "insert into kernel.dead_job (id, kind, payload, headers, dedupe_key, starts, error, enqueued_at)"
     " select id, entrypoint, payload, coalesce(headers, '{}'::jsonb), dedupe_key, starts, $2, created"
@@ -240,45 +243,97 @@ AGES = Query(
 
 
 class Company:
-    """Who may run beside whom in one process: any number together, or one alone.
+    """Who may run beside whom in one process: any number together, or for a while one alone.
 
-    A job that kills its process takes its neighbours' starts with it. Run alone, it can only use up its own.
+    A job that kills its process takes its neighbours' starts with it. Run alone, it can only use up its own. But most suspects
+    were only near when somebody else died, and some take an hour: one waits for its neighbours for SOLITUDE_S at most, and after
+    as much again it is one of them. Whoever waits outside meanwhile comes in before the next suspect.
     """
 
     def __init__(self) -> None:
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
         self._together = 0
-        self._alone = False
+        self._outside = 0
+        self._suspect: object | None = None
 
     @asynccontextmanager
     async def together(self) -> AsyncGenerator[None, None]:
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._alone)
-            self._together += 1
+        self._outside += 1
         try:
-            yield
+            await self._until(lambda: self._suspect is None)
         finally:
-            async with self._changed:
-                self._together -= 1
-                self._changed.notify_all()
+            self._outside -= 1
+            self._change()
+        with self._among_others():
+            yield
 
     @asynccontextmanager
     async def alone(self) -> AsyncGenerator[None, None]:
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._alone)
-            self._alone = True
+        await self._until(lambda: self._suspect is None and not self._outside)
+        me = self._suspect = object()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SOLITUDE_S):
+                    await self._until(lambda: not self._together)
+            opening = asyncio.get_running_loop().call_later(SOLITUDE_S, self._open, me)
             try:
-                await self._changed.wait_for(lambda: not self._together)
-            except BaseException:
-                self._alone = False
-                self._changed.notify_all()
-                raise
+                with self._among_others():
+                    yield
+            finally:
+                opening.cancel()
+        finally:
+            self._open(me)
+
+    @contextmanager
+    def _among_others(self) -> Generator[None, None, None]:
+        self._together += 1
         try:
             yield
         finally:
-            async with self._changed:
-                self._alone = False
-                self._changed.notify_all()
+            self._together -= 1
+            self._change()
+
+    def _open(self, suspect: object) -> None:
+        if self._suspect is suspect:
+            self._suspect = None
+            self._change()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            await self._changed.wait()
+
+
+class Roster:
+    """Which jobs a worker is at, so that none loses a start because the worker is told to stop."""
+
+    def __init__(self) -> None:
+        self._counted: set[int] = set()
+        self._leaving = False
+
+    @contextmanager
+    def at(self, job: int) -> Generator[bool, None, None]:
+        """While a job runs. Gives whether its start counts: not once the worker leaves, which may be killed over any of them."""
+        counts = not self._leaving
+        if counts:
+            self._counted.add(job)
+        try:
+            yield counts
+        finally:
+            self._counted.discard(job)
+
+    def stay(self) -> None:
+        self._leaving = False
+
+    def leave(self) -> list[int]:
+        """The jobs at work whose start is to be given back. No other is counted from now on."""
+        self._leaving = True
+        counted = sorted(self._counted)
+        self._counted.clear()
+        return counted
 
 
 class Executor(AbstractEntrypointExecutor):
@@ -288,11 +343,14 @@ class Executor(AbstractEntrypointExecutor):
     job whose start could not be written, or whose burial failed, is as it was and comes again.
     """
 
-    def __init__(self, kernel: ModuleDatabase, handler: JobHandler[Any], company: Company, metrics: Metrics) -> None:
+    def __init__(
+        self, kernel: ModuleDatabase, handler: JobHandler[Any], company: Company, roster: Roster, metrics: Metrics
+    ) -> None:
         super().__init__(EntrypointExecutorParameters(concurrency_limit=0, func=self.attempt))
         self._kernel = kernel
         self._handler = handler
         self._company = company
+        self._roster = roster
         self._metrics = metrics
 
     async def execute(self, job: models.Job, context: models.Context) -> None:
@@ -342,8 +400,14 @@ class Executor(AbstractEntrypointExecutor):
         if start > kind.attempts:
             await self._bury(job, start - 1, "it was started and never ended: its worker died, or was cut off, each time")
             return
-        async with self._kernel.tx(service_context(kind.name)) as tx:
-            await tx.run(COUNT_START, job.id)
+        with self._roster.at(int(job.id)) as counts:
+            if counts:
+                async with self._kernel.tx(service_context(kind.name)) as tx:
+                    await tx.run(COUNT_START, job.id)
+            await self._try(job, start)
+
+    async def _try(self, job: models.Job, start: int) -> None:
+        kind = self._handler.kind
         began = time.perf_counter()
         try:
             await self._do(job)
@@ -416,7 +480,8 @@ class Worker:
         self._clock = clock or SystemClock()
         self._schedules = schedules
         company, metrics = Company(), metrics or Metrics()
-        self._executors = {h.kind.name: Executor(self._kernel, h, company, metrics) for h in handlers}
+        self._roster = Roster()
+        self._executors = {h.kind.name: Executor(self._kernel, h, company, self._roster, metrics) for h in handlers}
         if len(self._executors) != len(handlers):
             raise ValueError("two handlers for one kind of job")
         missing = {s.kind.name for s in schedules} - self._executors.keys()
@@ -428,6 +493,7 @@ class Worker:
     async def run(self) -> None:
         """Works until `stop`. A database that goes away is waited for. Cancelled, it still lets those at work finish."""
         self._stopping.clear()
+        self._roster.stay()
         clockwork = asyncio.create_task(self._keep_schedules(), name="schedules")
         try:
             while not self._stopping.is_set():
@@ -443,16 +509,21 @@ class Worker:
                 await clockwork
 
     async def stop(self) -> None:
-        """Takes no more jobs and lets those at work finish, then `run` returns."""
+        """Takes no more jobs and lets those at work finish, then `run` returns.
+
+        First it gives them their start back: whoever stops a worker kills it when it takes too long, and that is not their fault.
+        """
         self._stopping.set()
         if self._manager is not None:
             self._manager.shutdown.set()
+        await self._give_back(self._roster.leave())
 
     async def drain(self, *, within: timedelta = timedelta(0), most: int = 1_000) -> int:
         """Fires schedules that are due and runs every job due now or `within` that time, and what they enqueue for now.
 
         For tests and commands; returns how many were run. A job that fails waits for its next try as ever.
         """
+        self._roster.stay()
         await self.fire_schedules()
         entrypoints = {QueueEntrypoint(n): EntrypointExecutionParameter(concurrency_limit=0) for n in self._executors}
         me = QueueManagerId(uuid4())
@@ -528,6 +599,15 @@ class Worker:
             await queries.retry_job(job, again.delay, models.TracebackRecord.from_exception(again, job.id, {}))
         else:
             await queries.log_jobs([(job, "successful", None)])
+
+    async def _give_back(self, at_work: list[int]) -> None:
+        if not at_work:
+            return
+        try:
+            async with self._kernel.tx(service_context("kernel.jobs")) as tx:
+                await tx.run(GIVE_BACK, at_work)
+        except Exception as e:
+            log.warning("starts_not_given_back", jobs=at_work, error=describe(e))
 
     async def _hasten(self, within: timedelta) -> None:
         if within:
