@@ -236,6 +236,11 @@ class Rooms(Api):
         """Long enough to be squeezed; may be kept."""
         return Html("word " * 1000, headers={"Cache-Control": "private"})
 
+    @page("/named/{name}")
+    async def named_page(self, name: str) -> Html:
+        """What the path says."""
+        return Html(name)
+
     @page("/gone")
     async def gone(self, visit: Visit) -> Html:
         """A page that says so itself."""

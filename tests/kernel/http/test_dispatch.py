@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 from typing import Any
@@ -44,7 +45,13 @@ async def test_a_bearer_is_known_and_nobody_is_sent_to_sign_in(desk: Desk) -> No
     assert (await desk.client.get("/v1/anyone")).json()["account"] is None
 
 
-@pytest.mark.parametrize("value", ["Basic abc", "Bearer", "Bearer ", "Bearer nonsense", "Bearer a.b.c"])
+DEEP = base64.urlsafe_b64encode(b"[" * 3000).decode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Basic abc", "Bearer", "Bearer ", "Bearer nonsense", "Bearer a.b.c", f"Bearer {DEEP}.e30.A", f"Bearer e30.{DEEP}.A"],
+)
 async def test_an_authorization_that_is_none_is_refused_even_where_nobody_need_sign_in(desk: Desk, value: str) -> None:
     answer = await desk.client.get("/v1/anyone", headers={"Authorization": value})
     assert answer.status_code == 401
@@ -166,10 +173,11 @@ async def test_a_body_is_json(desk: Desk, kind: str | None, status: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "version"), [(None, 0), ("*", 0), ('"7"', 7), ('W/"7"', 7), ("7", 7), ("seven", None), ('"1234567890"', None)]
+    ("given", "version"),
+    [(None, 0), ("*", 0), ('"7"', 7), ('W/"7"', 7), ("7", 7), ("seven", None), ('"1234567890"', None), ('"²"', None)],
 )
 async def test_if_match_names_a_version(desk: Desk, given: str | None, version: int | None) -> None:
-    headers = {} if given is None else {"If-Match": given}
+    headers = {} if given is None else {"If-Match": given.encode("latin-1")}
     answer = await desk.client.put("/v1/room", json={"name": "Red"}, headers=headers)
     if version is None:
         assert answer.json()["errors"][0]["path"] == "If-Match"
@@ -485,6 +493,14 @@ async def test_a_language_is_chosen_on_any_page_and_remembered(desk: Desk) -> No
     assert (await desk.client.get("/show?lang=klingon", headers=desk.cookies())).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["a%0D%0Ab", "a%3Fb%23c", "a%25b", "s%C3%A3o"])
+async def test_a_page_is_the_same_in_another_language_whatever_its_address_holds(desk: Desk, name: str) -> None:
+    answer = await desk.client.get(f"/named/{name}?lang=pt", headers=desk.cookies())
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/named/{name}")
+    shown = await desk.client.get(answer.headers["location"], headers=desk.cookies())
+    assert (shown.status_code, shown.text) == (200, unquote(name))
+
+
 async def test_a_page_of_ones_own_sends_to_the_sign_in_and_back(desk: Desk) -> None:
     answer = await desk.client.get("/mine?a=1&b=2")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=" + quote("/mine?a=1&b=2"))
@@ -525,6 +541,10 @@ def form(desk: Desk, name: str, token: str | None = None) -> bytes:
         ("//evil.example/", "/"),
         ("/\\evil.example", "/"),
         ("javascript:alert(1)", "/"),
+        ("/\t/evil.example", "/%09/evil.example"),
+        ("/a\r\nSet-Cookie: b=c", "/a%0D%0ASet-Cookie:%20b=c"),
+        ("/venues/s%C3%A3o?q=a%20b", "/venues/s%C3%A3o?q=a%20b"),
+        ("/venues/کراچی", "/venues/%DA%A9%D8%B1%D8%A7%DA%86%DB%8C"),
         ("", None),
     ],
 )

@@ -77,6 +77,10 @@ STALLED_S = 60.0
 Body = bytes | EventStream | Download | Streamed
 MAX_COOKIE_BYTES = 8192
 
+_PATH = "/:@!$&'()*+,;="
+"""What stands in a path as it is (RFC 3986), beside letters and digits."""
+_ADDRESS = _PATH + "?#[]"
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -409,7 +413,7 @@ class Dispatcher:
             return None
         rest = urlencode([pair for pair in pairs if pair[0] != "lang"])
         cookie = self.door.cookie(LOCALE_COOKIE, wanted, 400 * 86400)
-        return Redirect(visit.path + (f"?{rest}" if rest else ""), cookies=[cookie])
+        return Redirect(quote(visit.path, safe=_PATH) + (f"?{rest}" if rest else ""), cookies=[cookie])
 
     def _check_csrf(self, request: Request, sent: str) -> None:
         origin = request.header("origin")
@@ -546,7 +550,9 @@ def encode_result(result: object, status: int, request: Request) -> tuple[int, l
         return result.status if result.status != 200 else status, headers, content
     if isinstance(result, Redirect):
         to = result.to if result.to.startswith("/") and not result.to.startswith(("//", "/\\")) else "/"
-        headers.append((b"hx-redirect" if b"hx-request" in request.headers else b"location", to.encode("latin-1", "ignore")))
+        # What is quoted already stays; what no header may hold, and what a browser passes over (a tab), is quoted here.
+        there = quote(to, safe=_ADDRESS + "%").encode()
+        headers.append((b"hx-redirect" if b"hx-request" in request.headers else b"location", there))
         headers.extend((b"set-cookie", c.encode("latin-1")) for c in result.cookies)
         if result.toast:
             said = quote(_encode([result.toast, result.undo]).decode(), safe="")
@@ -662,7 +668,7 @@ def _version(request: Request) -> int | None:
     if text in ("", "*"):
         return None
     digits = text.removeprefix("W/").strip('"')
-    if not digits.isdigit() or len(digits) > 9:
+    if not digits.isascii() or not digits.isdecimal() or len(digits) > 9:
         raise Invalid.field("If-Match", 'a version such as "3"')
     return int(digits)
 
