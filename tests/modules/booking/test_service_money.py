@@ -11,7 +11,17 @@ from forecourt.kernel.events import Dispatcher
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
 from forecourt.modules.booking import reactions
-from forecourt.modules.booking.contract import BookingOut, BookingPatch, BookingStatus, Cancel, Extend, Pay, PayWith, Reschedule
+from forecourt.modules.booking.contract import (
+    BookingOut,
+    BookingPatch,
+    BookingStatus,
+    Cancel,
+    Extend,
+    InvalidTransition,
+    Pay,
+    PayWith,
+    Reschedule,
+)
 from forecourt.modules.payments.contract import NewPromoCode, PromoKind, Refund
 from forecourt.modules.venues.contract import RefundTier
 
@@ -180,3 +190,34 @@ async def test_a_move_by_staff_and_back_costs_nothing_whatever_was_agreed(world:
         assert (away.price, away.paid) == (gbp(price + 1_000), gbp(paid + 1_000))
         back = await world.service.reschedule(world.staff, booked.id, Reschedule(words.TEN, 60))
         assert (back.price, back.paid, await world.balance(guest)) == (gbp(price), gbp(paid), before)
+
+
+async def test_who_shortens_gets_back_what_cancelling_would_give_and_no_more_with_the_next_change(world: Any, words: Any) -> None:
+    await world.policies(cancellation=[RefundTier(24, 100), RefundTier(2, 50)])
+    guest = await world.rich(amount=10_000)
+    booked = await world.book(guest, duration_min=120)
+    world.clock.set(words.TEN - words.HOUR)
+    shorter = await world.service.extend(guest, booked.id, Extend(60))
+    assert (shorter.end - shorter.start, shorter.price, shorter.refund) == (words.HOUR, gbp(4_000), None)
+    assert await world.balance(guest) == 6_000
+    smaller = await world.service.edit(guest, booked.id, BookingPatch(team_size=2))
+    assert (smaller.price, smaller.paid, await world.balance(guest)) == (gbp(4_000), gbp(4_000), 6_000)
+    # The controls: hours before, half goes back, and staff give all of it back at any time.
+    other = await world.book(guest, duration_min=180, start=words.TEN + 6 * words.HOUR, resource_id=world.other_court.id)
+    half = await world.service.extend(guest, other.id, Extend(120))
+    assert (half.price, half.refund, await world.balance(guest)) == (gbp(5_000), gbp(1_000), 1_000)
+    late = await world.service.extend(world.staff, other.id, Extend(60))
+    assert (late.price, late.refund, await world.balance(guest)) == (gbp(3_000), gbp(2_000), 3_000)
+
+
+async def test_what_was_played_is_not_shortened_away(world: Any, words: Any) -> None:
+    await world.policies(cancellation=[RefundTier(0, 100)])
+    guest = await world.rich(amount=10_000)
+    booked = await world.book(guest, duration_min=120)
+    await world.keep_time(words.TEN + words.HOUR)
+    for who in (guest, world.staff):
+        with pytest.raises(InvalidTransition):
+            await world.service.extend(who, booked.id, Extend(60))
+    assert (await world.balance(guest), (await world.service.booking(guest, booked.id)).version) == (6_000, booked.version + 1)
+    shorter = await world.service.extend(guest, booked.id, Extend(75))  # the control: a quarter of an hour is still to come
+    assert (shorter.status, shorter.price, await world.balance(guest)) == (S.IN_PROGRESS, gbp(4_000), 6_000)

@@ -245,6 +245,11 @@ def fallen(was: Agreed, list_price: Money) -> Money:
     return min(max(was.list_price - list_price, Money.zero(list_price.currency), key=_amount), was.price, key=_amount)
 
 
+def over_already(period: Period, now: datetime) -> bool:
+    """Whether a booking of that time would be over: what was played is not changed afterwards."""
+    return period.end <= now
+
+
 def given_up(was: Agreed, list_price: Money) -> Money:
     """What of the price is for the part that falls away: who pays half of the list by a code gives up half of what the list asks
     less, or a shorter time would be free."""

@@ -260,7 +260,7 @@ class Changing(Holding):
         return await self._priced(ctx, row, actor, _A.RESCHEDULE, planned)
 
     async def extend(self, ctx: Context, booking_id: UUID, body: Extend, if_match: int | None = None) -> BookingOut:
-        """The same start and another length. Raises as `reschedule`."""
+        """The same start and another length. Raises as `reschedule`, and InvalidTransition for an end that has passed."""
         row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
         check_version(row, if_match)
         rules.advance(row.status, _A.EXTEND, actor)
@@ -311,6 +311,8 @@ class Changing(Holding):
             rules.check_request(planned.book, planned.resource, planned.period, planned.purpose, planned.team_size, now, 0)
         elif action is not _A.EDIT:
             rules.check_place(planned.book, planned.resource, planned.period, planned.purpose, planned.team_size)
+        if rules.over_already(planned.period, now):
+            raise InvalidTransition("That time is over already.")
         change = await self._priced(ctx, row, actor, action, planned)
         asked = change.asked
         if is_authorised_first(row) and asked.price.amount != row.price_minor:
@@ -331,12 +333,22 @@ class Changing(Holding):
         fee = nothing
         if action is _A.RESCHEDULE and actor is _W.CUSTOMER and row.status is _S.UPCOMING:
             fee = rules.reschedule_fee(planned.book.policies, was.price)
-        less = rules.given_up if actor is _W.CUSTOMER else rules.fallen
-        asked = rules.reprice(was, planned.bill.total, fee, less(was, planned.bill.total))
+        asked = rules.reprice(was, planned.bill.total, fee, self._less(row, actor, planned, was))
         if waiting or (was.charged.amount == 0 and row.price_minor > 0):
             # Nothing was taken that could be too little or too much.
             asked = Repricing(asked.price, fee, nothing, nothing)
         return Change(planned, asked, _bill_of(row, planned, asked))
+
+    def _less(self, row: BookingRow, actor: BookingActor, planned: Plan, was: Agreed) -> Money:
+        """What falls away of the price. Of what a customer gives up after paying, it is what cancelling would give back: the rest
+        stays in the price, and does not come back with the next change either."""
+        list_price = planned.bill.total
+        if actor is not _W.CUSTOMER:
+            return rules.fallen(was, list_price)
+        given_up = rules.given_up(was, list_price)
+        if row.status not in (_S.UPCOMING, _S.IN_PROGRESS):
+            return given_up
+        return rules.refund_due(planned.book.policies, given_up, row.starts_at, self.clock.now())
 
     async def _charge_and_move(
         self, ctx: Context, row: BookingRow, actor: BookingActor, action: BookingAction, change: Change
