@@ -30,6 +30,7 @@ from forecourt.kernel.jobs import (
     JobHandler,
     JobKind,
     Schedule,
+    Tidy,
     Worker,
     cron,
     enqueue,
@@ -241,6 +242,72 @@ async def test_housekeeping_runs_on_the_real_tables(scratch: Scratch) -> None:
     )
     await handler.run(service_context("kernel.tidy"), schedule.payload)  # type: ignore[arg-type]
     assert [r["key"] for r in await scratch.sql("select key from kernel.idempotency")] == ["new"]
+
+
+PAST = """
+with keys as (
+    insert into kernel.idempotency (key, fingerprint, effect_id, locked_until, expires_at)
+    select n::text, '', gen_random_uuid(), now(), now() - interval '1 day' from generate_series(1, 25) n
+), inbox as (
+    insert into kernel.inbox (subscriber, event_id, at)
+    select 'probe.slow', gen_random_uuid(), now() - interval '1 year' from generate_series(1, 25)
+), log as (
+    insert into kernel.job_log (job_id, status, priority, entrypoint, created, aggregated)
+    select n, 'successful', 0, 'probe.count', now() - interval '1 year', n > 1 from generate_series(0, 26) n
+)
+insert into kernel.job_statistics (count, priority, status, entrypoint, created)
+select 1, n, 'successful', 'probe.count', now() - interval '1 year' from generate_series(1, 25) n
+"""
+KEPT = """
+select (select count(*) from kernel.idempotency), (select count(*) from kernel.inbox),
+    (select count(*) from kernel.job_log where aggregated), (select count(*) from kernel.job_statistics)
+"""
+
+
+async def test_housekeeping_goes_on_until_all_that_is_old_is_gone_or_its_time_is_up(scratch: Scratch) -> None:
+    await scratch.sql(PAST)
+    hurried, _ = housekeeping(scratch.db, SystemClock(), sweep=10, sweep_s=0)
+    await hurried.run(service_context("kernel.tidy"), Tidy())
+    assert [tuple(r) for r in await scratch.sql(KEPT)] == [(15, 15, 15, 15)], "the control: one batch of each"
+    handler, _ = housekeeping(scratch.db, SystemClock(), sweep=10)
+    await handler.run(service_context("kernel.tidy"), Tidy())
+    assert [tuple(r) for r in await scratch.sql(KEPT)] == [(0, 0, 0, 0)]
+    assert len(await scratch.sql("select id from kernel.job_log")) == 2, "what is not in the statistics yet stays"
+
+
+OLD_MONTH = """
+create table kernel.event_2020_01 partition of kernel.event
+    for values from ('2020-01-01 00:00+00') to ('2020-02-01 00:00+00')
+"""
+MONTHS = "select relname from pg_class where relname = 'event_2020_01'"
+
+
+async def test_each_step_of_housekeeping_commits_by_itself(scratch: Scratch) -> None:
+    await scratch.sql(PAST)
+    await scratch.sql(OLD_MONTH)
+    await scratch.sql("revoke delete on kernel.inbox from fc_kernel")
+    handler, _ = housekeeping(scratch.db, SystemClock(), sweep=10)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await handler.run(service_context("kernel.tidy"), Tidy())
+    assert not await scratch.sql(MONTHS)
+    assert [tuple(r) for r in await scratch.sql(KEPT)] == [(0, 25, 25, 25)]
+
+
+async def test_a_month_that_somebody_reads_for_long_stays_for_another_hour_and_holds_up_nothing(scratch: Scratch) -> None:
+    await scratch.sql(PAST)
+    await scratch.sql(OLD_MONTH)
+    handler, _ = housekeeping(scratch.db, SystemClock(), sweep=10)
+    reader = await scratch.fresh.admin()
+    try:
+        async with reader.transaction():
+            await reader.execute("lock table kernel.event in access share mode")
+            await handler.run(service_context("kernel.tidy"), Tidy())
+        assert await scratch.sql(MONTHS)
+        assert [tuple(r) for r in await scratch.sql(KEPT)] == [(0, 0, 0, 0)]
+    finally:
+        await reader.close()
+    await handler.run(service_context("kernel.tidy"), Tidy())
+    assert not await scratch.sql(MONTHS)
 
 
 async def test_a_suspect_runs_with_nobody_beside_it() -> None:

@@ -210,8 +210,14 @@ HASTEN = Statement(
     "update kernel.job set execute_after = now() - interval '1 millisecond' where status = 'queued'"
     " and execute_after between now() and now() + $1::interval"
 )
-FORGET_LOG = Statement("delete from kernel.job_log where created < $1 and aggregated")
-FORGET_STATISTICS = Statement("delete from kernel.job_statistics where created < $1")
+FORGET_LOG = Statement(
+    "delete from kernel.job_log where id = any(array("
+    "select l.id from kernel.job_log l where l.created < $1 and l.aggregated order by l.created limit $2))"
+)
+FORGET_STATISTICS = Statement(
+    "delete from kernel.job_statistics where id = any(array("
+    "select s.id from kernel.job_statistics s where s.created < $1 order by s.id limit $2))"
+)
 
 
 class JobAge(msgspec.Struct, frozen=True):
@@ -646,28 +652,76 @@ class Tidy(msgspec.Struct, frozen=True):
     pass
 
 
-TIDY = JobKind("kernel.tidy", Tidy, timeout_s=60, attempts=3)
+TIDY = JobKind("kernel.tidy", Tidy, timeout_s=150, attempts=3)
 KEEP_EVENTS_DAYS = 90
 KEEP_INBOX_DAYS = 90
 MAKE_PARTITIONS = Query(int, "select kernel.make_event_partitions(3)")
 DROP_PARTITIONS = Query(str, "select array_to_string(kernel.drop_event_partitions($1), ' ')")
-FORGET_KEYS = Query(int, "select kernel.forget_idempotency($1, 10000)")
-FORGET_INBOX = Statement("delete from kernel.inbox where at < $1")
+FORGET_KEYS = Query(int, "select kernel.forget_idempotency($1, $2)")
+FORGET_INBOX = Statement(
+    "delete from kernel.inbox where ctid = any(array(select i.ctid from kernel.inbox i where i.at < $1 order by i.at limit $2))"
+)
+HURRY = Query(str, "select set_config('lock_timeout', '1s', true)")
+SWEEP = 5_000
+"""So many rows at a time: each batch is far from the limit of a statement, and holds nobody up."""
+SWEEP_S = 20.0
+"""Of each kind of row, nothing new is begun after so long; the next hour goes on."""
 
 
-def housekeeping(database: Database, clock: Clock) -> tuple[JobHandler[Tidy], Schedule]:
-    """The kernel's hourly job: partitions ahead, months past their time, old keys and logs. The app gives both to its worker."""
-    kernel = database.module("kernel")
+class Housekeeper:
+    """Makes room ahead and lets go of what is past its keeping. Each step commits by itself: one that fails undoes no other."""
 
-    async def tidy(context: Context, _: Tidy) -> None:
-        now = clock.now()
-        async with kernel.tx(context) as tx:
+    def __init__(self, kernel: ModuleDatabase, sweep: int, sweep_s: float) -> None:
+        self._kernel = kernel
+        self._sweep = sweep
+        self._sweep_s = sweep_s
+
+    async def tidy(self, ctx: Context, now: datetime) -> None:
+        async with self._kernel.tx(ctx) as tx:
             await tx.one(MAKE_PARTITIONS)
-            dropped = await tx.one(DROP_PARTITIONS, now - timedelta(days=KEEP_EVENTS_DAYS))
-            await tx.one(FORGET_KEYS, now)
-            await tx.run(FORGET_INBOX, now - timedelta(days=KEEP_INBOX_DAYS))
-            await tx.run(FORGET_LOG, now - timedelta(days=KEEP_LOG_DAYS))
-            await tx.run(FORGET_STATISTICS, now - timedelta(days=KEEP_EVENTS_DAYS))
-        log.info("tidied", dropped=dropped)
+        dropped = await self._drop_partitions(ctx, now - timedelta(days=KEEP_EVENTS_DAYS))
+        keys = await self._forget(ctx, FORGET_KEYS, now)
+        inbox = await self._forget(ctx, FORGET_INBOX, now - timedelta(days=KEEP_INBOX_DAYS))
+        lines = await self._forget(ctx, FORGET_LOG, now - timedelta(days=KEEP_LOG_DAYS))
+        figures = await self._forget(ctx, FORGET_STATISTICS, now - timedelta(days=KEEP_EVENTS_DAYS))
+        log.info("tidied", dropped=dropped, keys=keys, inbox=inbox, log=lines, statistics=figures)
+
+    async def _drop_partitions(self, ctx: Context, before: datetime) -> str:
+        """The names of the months that went. It locks the log against everybody, and who emits waits behind it for as long as it
+        waits itself: when somebody reads for longer than a second, the months stay for another hour."""
+        try:
+            async with self._kernel.tx(ctx) as tx:
+                await tx.one(HURRY)
+                return await tx.one(DROP_PARTITIONS, before)
+        except asyncpg.LockNotAvailableError:
+            log.warning("partitions_in_use", before=before)
+            return ""
+
+    async def _forget(self, ctx: Context, old: Query[int] | Statement, before: datetime) -> int:
+        """Batch by batch; returns how many rows went."""
+        gone, until = 0, time.monotonic() + self._sweep_s
+        while True:
+            async with self._kernel.tx(ctx) as tx:
+                args = (before, self._sweep)
+                batch = await tx.run(old, *args) if isinstance(old, Statement) else await tx.one(old, *args)
+            gone += batch
+            if batch < self._sweep:
+                return gone
+            if time.monotonic() >= until:
+                log.warning("more_to_forget", gone=gone, statement=old.sql)
+                return gone
+
+
+def housekeeping(
+    database: Database, clock: Clock, *, sweep: int = SWEEP, sweep_s: float = SWEEP_S
+) -> tuple[JobHandler[Tidy], Schedule]:
+    """The kernel's hourly job: partitions ahead, months past their time, old keys and logs. The app gives both to its worker.
+
+    Rows go `sweep` at a time, of each kind for `sweep_s` seconds.
+    """
+    housekeeper = Housekeeper(database.module("kernel"), sweep, sweep_s)
+
+    async def tidy(ctx: Context, _: Tidy) -> None:
+        await housekeeper.tidy(ctx, clock.now())
 
     return JobHandler(TIDY, tidy), Schedule("kernel.tidy", every(hours=1), TIDY, Tidy())
