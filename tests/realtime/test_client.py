@@ -14,7 +14,10 @@ from uuid import UUID
 import pytest
 from tests.journeys.world import Person, World
 from tests.realtime.conftest import Node
-from tests.realtime.wire import Socket
+from tests.realtime.wire import Socket, frame
+
+from forecourt.realtime.client import BURST, MAX_TOPICS
+from forecourt.realtime.frames import Close
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "clients/js/socket.js"
@@ -139,6 +142,47 @@ async def test_the_client_loses_nothing_and_sends_once_whatever_happens_to_its_c
     assert len((await node.diary.state(topic))[0]) == 7
 
 
+async def test_a_client_with_much_to_say_comes_back_and_says_it_all(
+    node: Node, node_js: Callable[..., Awaitable[Script]], ada: Person
+) -> None:
+    """As many topics as may be followed, and more messages than may be sent at once."""
+    topics = await asyncio.gather(*(node.diary.make(UUID(ada.id)) for _ in range(MAX_TOPICS)))
+    script = await node_js(SOCKET_URL=address(node.port), TOKENS=json.dumps([ada.token]))
+    for topic in topics:
+        script.tell("follow", topic)
+    for _ in topics:
+        await script.until("reset")
+    [client] = [c for c in node.realtime._clients if c.account_id == UUID(ada.id)]
+    client.cut()
+    for topic in (topics[0], topics[-1]):
+        await node.diary.write(topic, f"missed in {topic}")
+    assert [(await script.until("event"))[1] for _ in range(2)] == [f"missed in {topic}" for topic in (topics[0], topics[-1])]
+    [client] = [c for c in node.realtime._clients if c.account_id == UUID(ada.id)]
+    assert set(client.channels) == set(topics)
+
+    client.cut()
+    for n in range(250):
+        script.tell("send", topics[0], f"offline {n}", f"c{n}")
+    heard: dict[str, list[Any]] = {"ack": [], "state": [], "refused": [], "event": []}
+    while len(heard["ack"]) < 250:
+        kind, what = await script.line()
+        heard.setdefault(kind, []).append(what)
+    assert heard["refused"] == []
+    assert sorted(heard["ack"]) == list(range(2, 252)), "each once"
+    assert {code for _, code in heard["state"]} <= {None, 1006}, "never 4429"
+
+
+async def test_two_hundred_frames_at_once_are_heard(node: Node, ada: Person) -> None:
+    """What a client without a window may do, and the control: it may not do more."""
+    topics = [await node.diary.make(UUID(ada.id)) for _ in range(4)] * (BURST // 4)
+    ws = await node.open(ada)
+    ws.raw(b"".join(frame(json.dumps({"op": "subscribe", "topic": topic}).encode()) for topic in topics))
+    heard = [await ws.recv() for _ in topics]
+    assert [(f["op"], f["topic"]) for f in heard] == [("subscribed", topic) for topic in topics]
+    ws.raw(frame(json.dumps({"op": "subscribe", "topic": topics[0]}).encode()) * (BURST * 4))
+    assert await ws.closing() == Close.TOO_FAST
+
+
 async def test_the_client_renews_its_token_and_says_what_may_not_be_followed(
     node: Node, node_js: Callable[..., Awaitable[Script]], ada: Person
 ) -> None:
@@ -166,13 +210,13 @@ async def test_the_session_of_the_document_goes_as_written(port: int, dora: Pers
         text = text.replace(":SEQ", ':"SEQ"')
         for name, value in known.items():
             text = text.replace(f'"{name}"', json.dumps(value)).replace(name, str(value))
-        frame = json.loads(text)
+        wanted = json.loads(text)
         if arrow == "→":
             assert waiting == []
-            ws.send(frame)
+            ws.send(wanted)
             continue
         for _ in range(50):
-            found = next((f for f in waiting if fits(frame, f, known)), None)
+            found = next((f for f in waiting if fits(wanted, f, known)), None)
             if found is not None:
                 waiting.remove(found)
                 break

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from PIL import Image
 from tests.journeys.world import PASSWORD, Club, Person, World, at
+from tests.realtime.conftest import Node
 from tests.realtime.proxy import Proxy
 from tests.realtime.scripted import HANG_UP, Scripted, answer
 
@@ -484,6 +485,26 @@ async def test_what_is_said_is_heard_and_a_cut_line_leaves_no_gap(url: str, ida:
             await anext(later)
         history = await house.chat.history(room)
         assert [i.text for i in history.items] == ["one", "two", "three", "four", "five"]
+
+
+async def test_many_topics_and_many_messages_survive_a_cut_line(node: Node, ida: Person) -> None:
+    topics = await asyncio.gather(*(node.diary.make(UUID(ida.id)) for _ in range(client_socket.MAX_TOPICS)))
+    async with AsyncForecourt(f"http://127.0.0.1:{node.port}", grant=granted(ida)) as house, house.socket() as socket:
+        streams = [await socket.follow(topic) for topic in topics]
+        for stream in streams:
+            await following(stream, 1)
+        for client in list(node.realtime._clients):
+            client.cut()
+        await asyncio.gather(*(node.diary.write(topic, "missed") for topic in topics))
+        sending = [asyncio.ensure_future(socket.send(topics[0], text="x", client_id=f"c{n}")) for n in range(50)]
+        for stream in streams:
+            [event] = await following(stream, 1)
+            assert isinstance(event, Event)
+            assert event.data["text"] == "missed"
+        async with asyncio.timeout(30):
+            acks = await asyncio.gather(*sending)
+        assert sorted(ack.seq for ack in acks) == list(range(2, 52))
+        assert socket.connections == 2, "never too fast"
 
 
 async def test_whoever_takes_events_slowly_gets_them_all(url: str, ida: Person, monkeypatch: pytest.MonkeyPatch) -> None:

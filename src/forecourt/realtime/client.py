@@ -23,11 +23,13 @@ log = structlog.get_logger("forecourt.realtime")
 
 MAX_BACKLOG_BYTES = 1024 * 1024
 """What waits in this process for a client that does not read; beyond, the socket is closed."""
-MAX_WAITING = 100
-"""A client's frames that wait for those before them."""
 BURST = 200
 RATE_PER_S = 50.0
 """Frames a client may send: so many at once, and so many a second for as long as it likes."""
+MAX_TOPICS = 200
+"""What one client may follow."""
+MAX_WAITING = BURST + MAX_TOPICS
+"""A client's frames that wait for those before them: who comes back with every topic, and more to send, is let in."""
 LINGER_S = 5.0
 """How long a closed socket may take to read what it was sent."""
 

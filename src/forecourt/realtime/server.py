@@ -35,7 +35,7 @@ from forecourt.kernel.presence import State
 from forecourt.kernel.replica import newest
 from forecourt.kernel.topics import MAX_TOPIC, Subscription, TopicSource
 from forecourt.realtime.channel import Channel
-from forecourt.realtime.client import Client, Credentials
+from forecourt.realtime.client import MAX_TOPICS, Client, Credentials
 from forecourt.realtime.frames import PONG, Authenticated, Bye, Close, Op, acked, decode_op, failed, say
 from forecourt.realtime.people import People
 
@@ -43,8 +43,6 @@ log = structlog.get_logger("forecourt.realtime")
 
 MAX_CLIENTS = 20_000
 """Of one process; beyond, handshakes are answered with 503."""
-MAX_TOPICS = 200
-"""That one client follows."""
 HANDSHAKE_S = 5.0
 """For saying who it is."""
 IDLE_S = 25.0

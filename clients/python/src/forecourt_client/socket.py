@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from functools import partial
+from time import monotonic
 from types import TracebackType
 from typing import Any
 from uuid import uuid4
@@ -42,6 +43,8 @@ OPEN_S = 15.0
 WAITING = 1000
 """Events of a topic that wait to be taken, and messages that wait to be acknowledged, at most."""
 MAX_TOPICS = 200
+WINDOW, BURST, PER_S = 50, 190, 45.0
+"""A house takes 200 frames at once and 50 a second. We stay below, and have so many questions open at a time."""
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 _AGAIN = frozenset({"unavailable", "rate_limited", "internal", "deadline_exceeded"})
 _REFUSALS = 2
@@ -239,6 +242,30 @@ class Following:
             self._changed.set()
 
 
+class Pace:
+    """How fast frames are said: `BURST` at once, then `PER_S` a second."""
+
+    def __init__(self) -> None:
+        self._left, self._at = float(BURST), monotonic()
+
+    def spend(self) -> None:
+        self._left -= 1
+
+    def pause_s(self) -> float:
+        """How long until the next frame may be said; 0 for now."""
+        now = monotonic()
+        self._left, self._at = min(float(BURST), self._left + (now - self._at) * PER_S), now
+        return max(0.0, (1 - self._left) / PER_S)
+
+
+def _topic(name: str) -> str:
+    return f"topic {name}"
+
+
+def _message(client_id: str) -> str:
+    return f"message {client_id}"
+
+
 class Socket:
     """One connection to a house. Made by `AsyncForecourt.socket()`, used as `async with`."""
 
@@ -248,6 +275,10 @@ class Socket:
         self._topics: dict[str, Following] = {}
         self._sends: dict[str, tuple[dict[str, object], asyncio.Future[Ack]]] = {}
         self._connection: ClientConnection | None = None
+        self._line: dict[str, dict[str, object]] = {}
+        self._asked: set[str] = set()
+        self._moved = asyncio.Event()
+        self._pace = Pace()
         self._presence: Presence | None = None
         self._running: asyncio.Task[None] | None = None
         self._aside: set[asyncio.Task[None]] = set()
@@ -283,7 +314,7 @@ class Socket:
         if len(self._topics) >= MAX_TOPICS:
             raise ValueError(f"a socket follows {MAX_TOPICS} topics")
         following = self._topics[topic] = Following(topic, since, self)
-        await self._subscribe(following)
+        self._subscribe(following)
         return following
 
     async def send(self, topic: str, *, client_id: str | None = None, **fields: object) -> Ack:
@@ -299,10 +330,11 @@ class Socket:
         done: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
         self._sends[name] = (frame, done)
         try:
-            await self._say(frame)
+            self._ask(_message(name), frame)
             return await done
         finally:
             self._sends.pop(name, None)
+            self._line.pop(_message(name), None)
 
     async def typing(self, topic: str) -> None:
         """The person is writing."""
@@ -328,12 +360,13 @@ class Socket:
         if self._topics.get(following.topic) is following:
             del self._topics[following.topic]
             following.end(None)
+            self._line.pop(_topic(following.topic), None)
             await self._say({"op": "unsubscribe", "topic": following.topic})
 
     async def resume(self, following: Following) -> None:
         """There is room for events of a topic again."""
         if self._topics.get(following.topic) is following:
-            await self._subscribe(following)
+            self._subscribe(following)
 
     # --- the connection
 
@@ -385,7 +418,10 @@ class Socket:
             compression=None,
         ) as connection:
             self.connections += 1
-            renewing = asyncio.create_task(self._renew(connection, grant))
+            self._line.clear()
+            self._asked.clear()
+            self._pace = Pace()
+            aside = [asyncio.create_task(self._renew(connection, grant)), asyncio.create_task(self._advance(connection))]
             try:
                 self._connection = connection
                 await self._opened()
@@ -395,7 +431,8 @@ class Socket:
                 pass  # Its code says what follows.
             finally:
                 self._connection = None
-                renewing.cancel()
+                for task in aside:
+                    task.cancel()
             return connection.close_code
 
     async def _opened(self) -> None:
@@ -403,9 +440,9 @@ class Socket:
             await self._say({"op": "presence", "state": self._presence})
         for following in list(self._topics.values()):
             if not following.paused:
-                await self._subscribe(following)
-        for frame, _ in list(self._sends.values()):
-            await self._say(frame)
+                self._subscribe(following)
+        for name, (frame, _) in self._sends.items():
+            self._ask(_message(name), frame)
 
     async def _renew(self, connection: ClientConnection, grant: Grant) -> None:
         """Says who this is again before each token ends, so that the socket stays open."""
@@ -421,13 +458,41 @@ class Socket:
     async def _say(self, frame: dict[str, object]) -> None:
         """Now, if there is a connection; what matters is said again when there is one."""
         if self._connection is not None:
+            self._pace.spend()
             with contextlib.suppress(ConnectionClosed):
                 await self._connection.send(_encode(frame), text=True)
 
-    async def _subscribe(self, following: Following) -> None:
+    def _ask(self, key: str, frame: dict[str, object]) -> None:
+        """Says what is answered, when it is its turn. Without a connection nothing: whoever opens one asks for all of it."""
+        if self._connection is not None:
+            self._line[key] = frame
+            self._moved.set()
+
+    def _answered(self, key: str) -> None:
+        self._asked.discard(key)
+        self._moved.set()
+
+    async def _advance(self, connection: ClientConnection) -> None:
+        """Says what stands in line, for as long as the connection lives."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                self._moved.clear()
+                while self._line and len(self._asked) < WINDOW:
+                    pause = self._pace.pause_s()
+                    if pause:
+                        await asyncio.sleep(pause)
+                        continue
+                    key = next(iter(self._line))
+                    frame = self._line.pop(key)
+                    self._asked.add(key)
+                    self._pace.spend()
+                    await connection.send(_encode(frame), text=True)
+                await self._moved.wait()
+
+    def _subscribe(self, following: Following) -> None:
         since = following.received
         known = {} if since is None else {"since": {"epoch": since.epoch, "seq": since.seq}}
-        await self._say({"op": "subscribe", "topic": following.topic, **known})
+        self._ask(_topic(following.topic), {"op": "subscribe", "topic": following.topic, **known})
 
     def _end(self, error: ForecourtError) -> None:
         if self._over is None:
@@ -452,6 +517,12 @@ class Socket:
 
     async def _take(self, frame: Heard) -> None:
         self._failures = self._refusals = 0
+        # Also typing and reading are refused by the topic's name: only an answer to `subscribe` is about following it.
+        asked = isinstance(frame, Failed) and _topic(frame.topic) in self._asked
+        if isinstance(frame, Acked) or (isinstance(frame, Failed) and frame.client_id):
+            self._answered(_message(frame.client_id))
+        elif isinstance(frame, Subscribed | WasReset | Unsubscribed | Failed):
+            self._answered(_topic(frame.topic))
         match frame:
             case Happened():
                 await self._happened(frame)
@@ -462,7 +533,7 @@ class Socket:
             case Acked():
                 self._acked(frame)
             case Failed():
-                self._failed(frame)
+                self._failed(frame, asked)
             case Bye():
                 self._wait_s = frame.reconnect_in_ms / 1000
             case _:
@@ -474,6 +545,7 @@ class Socket:
             return
         if following.full:
             following.paused = True
+            self._line.pop(_topic(frame.topic), None)
             await self._say({"op": "unsubscribe", "topic": frame.topic})
             return
         if frame.seq is None:
@@ -484,7 +556,7 @@ class Socket:
             if frame.seq <= known.seq:
                 return
             if frame.seq > known.seq + 1:  # Cannot happen; if it does, nothing is lost.
-                await self._subscribe(following)
+                self._subscribe(following)
                 return
         following.put(Event(frame.topic, frame.type, frame.data, Position(frame.epoch, frame.seq)))
 
@@ -503,10 +575,10 @@ class Socket:
         if sent is not None and not sent[1].done():
             sent[1].set_result(Ack(frame.id, frame.seq))
 
-    def _failed(self, frame: Failed) -> None:
+    def _failed(self, frame: Failed, asked: bool) -> None:
         again = frame.code in _AGAIN
         sent = self._sends.get(frame.client_id)
-        following = self._topics.get(frame.topic) if frame.ref == frame.topic else None
+        following = self._topics.get(frame.topic) if asked and frame.ref == frame.topic else None
         if sent is not None and again:
             self._later(frame.retry_after_s, partial(self._resend, frame.client_id))
         elif sent is not None:
@@ -519,7 +591,7 @@ class Socket:
 
     async def _resend(self, name: str) -> None:
         if name in self._sends:
-            await self._say(self._sends[name][0])
+            self._ask(_message(name), self._sends[name][0])
 
     def _later(self, pause_s: float, what: Callable[[], Awaitable[None]]) -> None:
         async def wait() -> None:

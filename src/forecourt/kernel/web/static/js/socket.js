@@ -4,6 +4,8 @@
 // This file exists twice, letter for letter: clients/js/socket.js for others, static/js/socket.js for our own pages.
 
 const LEAST_MS = 250, MOST_MS = 15_000, PING_MS = 20_000, SILENCE_MS = 45_000, WAITING = 1000;
+// A house takes 200 frames at once and 50 a second, one after the other. We stay below, and ask no more before it has answered.
+const WINDOW = 50, BURST = 190, PER_S = 45;
 const AGAIN = new Set(["unavailable", "rate_limited", "internal", "deadline_exceeded"]);
 
 /** What the server refused: `code` is stable, `frame` is all it said. */
@@ -20,6 +22,7 @@ export class Socket {
   #url; #token; #make; #random; #change;
   #ws = null; #topics = new Map(); #sends = new Map(); #timer = 0; #pulse = 0; #failures = 0; #refusals = 0;
   #heard = 0; #wait = null; #ended = false; #state = "closed"; #presence = null; #number = 0;
+  #line = new Map(); #asked = new Set(); #allowance = BURST; #filled = 0; #pace = 0;
   #prefix = Math.random().toString(36).slice(2, 10);
 
   /**
@@ -52,6 +55,7 @@ export class Socket {
       stop: () => {
         if (this.#topics.get(topic) !== followed) return;
         this.#topics.delete(topic);
+        this.#line.delete(`topic ${topic}`);
         this.#say({ op: "unsubscribe", topic });
       },
     };
@@ -63,7 +67,7 @@ export class Socket {
     return new Promise((resolve, reject) => {
       const frame = { ...body, op: "send", topic, client_id: clientId };
       this.#sends.set(clientId, { frame, resolve, reject });
-      this.#say(frame);
+      this.#ask(`message ${clientId}`, frame);
     });
   }
 
@@ -81,6 +85,7 @@ export class Socket {
     globalThis.document?.removeEventListener("visibilitychange", this.#now);
     clearTimeout(this.#timer);
     clearInterval(this.#pulse);
+    this.#forget();
     for (const { reject } of this.#sends.values()) reject(new Error("The socket was closed"));
     this.#sends.clear();
     this.#ws?.close(1000);
@@ -134,14 +139,18 @@ export class Socket {
   }
 
   #opened() {
+    this.#forget();
+    this.#allowance = BURST;
+    this.#filled = Date.now();
     this.#become("open");
     if (this.#presence) this.#say({ op: "presence", state: this.#presence });
     for (const followed of this.#topics.values()) this.#subscribe(followed);
-    for (const { frame } of this.#sends.values()) this.#say(frame);
+    for (const [id, { frame }] of this.#sends) this.#ask(`message ${id}`, frame);
   }
 
   #lost(code) {
     clearInterval(this.#pulse);
+    this.#forget();
     this.#ws = null;
     if (this.#ended) return;
     if (code === 4401) this.#refusals += 1;
@@ -158,26 +167,64 @@ export class Socket {
   }
 
   #say(frame) {
-    if (this.#ws?.readyState === 1) this.#ws.send(JSON.stringify(frame));
+    if (this.#ws?.readyState !== 1) return;
+    this.#allowance -= 1;
+    this.#ws.send(JSON.stringify(frame));
+  }
+
+  /** Says what is answered, when it is its turn. Without a connection nothing: whoever opens one asks for all of it. */
+  #ask(key, frame) {
+    if (this.#ws?.readyState !== 1) return;
+    this.#line.set(key, frame);
+    this.#advance();
+  }
+
+  #answered(key) {
+    if (this.#asked.delete(key)) this.#advance();
+  }
+
+  #advance() {
+    const now = Date.now();
+    this.#allowance = Math.min(BURST, this.#allowance + Math.max(0, now - this.#filled) * PER_S / 1000);
+    this.#filled = now;
+    for (const [key, frame] of this.#line) {
+      if (this.#asked.size >= WINDOW) return;
+      if (this.#allowance < 1) {
+        clearTimeout(this.#pace);
+        this.#pace = setTimeout(() => this.#advance(), 1000 / PER_S);
+        return;
+      }
+      this.#line.delete(key);
+      this.#asked.add(key);
+      this.#say(frame);
+    }
+  }
+
+  #forget() {
+    clearTimeout(this.#pace);
+    this.#line.clear();
+    this.#asked.clear();
   }
 
   // --- what the server says
 
   #subscribe({ topic, position }) {
-    this.#say({ op: "subscribe", topic, ...(position && { since: position }) });
+    this.#ask(`topic ${topic}`, { op: "subscribe", topic, ...(position && { since: position }) });
   }
 
   #take(frame) {
     this.#heard = Date.now();
     this.#failures = this.#refusals = 0;
-    const followed = this.#topics.get(frame.topic);
+    const followed = this.#topics.get(frame.topic), asked = this.#asked.has(`topic ${frame.topic}`);
+    if (frame.op === "ack" || (frame.op === "error" && frame.client_id)) this.#answered(`message ${frame.client_id}`);
+    else if (frame.op !== "event") this.#answered(`topic ${frame.topic}`);
     switch (frame.op) {
       case "event": return followed && this.#event(followed, frame);
       case "subscribed": return followed && this.#subscribed(followed, frame);
       case "reset": return followed && this.#reset(followed, frame);
       case "unsubscribed": return followed && frame.code && this.#gone(followed, frame.code);
       case "ack": return this.#acknowledged(frame);
-      case "error": return this.#failed(frame, followed);
+      case "error": return this.#failed(frame, asked && followed);
       case "bye": this.#wait = frame.reconnect_in_ms; return undefined;
       default: return undefined;
     }
@@ -219,9 +266,9 @@ export class Socket {
     const again = AGAIN.has(frame.code);
     const pause = (frame.retry_after_s ?? 1) * 1000 * (1 + this.#random());
     const sent = this.#sends.get(frame.client_id);
-    if (sent && again) setTimeout(() => this.#sends.has(frame.client_id) && this.#say(sent.frame), pause);
+    if (sent && again) setTimeout(() => this.#sends.has(frame.client_id) && this.#ask(`message ${frame.client_id}`, sent.frame), pause);
     else if (sent) { this.#sends.delete(frame.client_id); sent.reject(new Refused(frame)); }
-    else if (followed && frame.ref === frame.topic) {
+    else if (followed && frame.ref === frame.topic) { // and not of what else is said about a topic: typing, read
       if (again) setTimeout(() => this.#topics.get(frame.topic) === followed && this.#subscribe(followed), pause);
       else this.#gone(followed, frame.code);
     }
