@@ -41,6 +41,8 @@ SECRETS = {
     "smtp-url": "smtps://house:Gt5-wE9@mail.example.org",
 }
 
+GATEWAY = {"job": "forecourt-gateway", "role": "gateway"}
+"""As deploy/observability/prometheus has it."""
 LEAST: dict[str, Any] = {
     "publicUrl": "https://book.example.org",
     "existingSecret": "forecourt",
@@ -353,6 +355,11 @@ def _monitor_faults(monitor: Manifest, manifests: list[Manifest]) -> Iterator[st
             yield f"{endpoint} is not what it reads"
         if endpoint["port"] == "http" and not all(_asked_for(monitor, endpoint, service) for service in chosen):
             yield "rules and dashboards would not find its job and role"
+        if (
+            endpoint["port"] == "internal"
+            and {r["targetLabel"]: r["replacement"] for r in endpoint.get("relabelings", ())} != GATEWAY
+        ):
+            yield "rules would not find the gateway's job and role"
         for service in chosen:
             if service["metadata"]["labels"]["app.kubernetes.io/component"] == "gateway" and endpoint["port"] == "http":
                 yield "it asks at the people's door"

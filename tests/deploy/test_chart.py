@@ -202,6 +202,12 @@ WRONG = [
     ("_helpers.tpl", "- {key: contract-keys, path: contract-keys}", "", "FORECOURT_CONTRACT_KEYS_FILE"),
     ("_helpers.tpl", '(printf "%s=http://%s-%s:8000"', '(printf "%s=https//%s-%s:8000"', "FORECOURT_PEERS"),
     ("_helpers.tpl", "{{- if not (has $module $own) -}}", "{{- if has $module $own -}}", "also lives in this process"),
+    (
+        "monitor.yaml",
+        "{targetLabel: job, replacement: forecourt-gateway}",
+        "{targetLabel: job, replacement: gate}",
+        "the gateway's job",
+    ),
     ("migration.yaml", "args: [migrate]", "args: [migrations]", "migrations"),
     ("migration.yaml", "- {key: database-admin-url, path: database-admin-url}", "", "database-admin-url cannot be read"),
     ("gateway.yaml", "sockets = true", "sockets = yes", "Invalid value"),
@@ -222,7 +228,7 @@ WRONG = [
         "service: {name: {{ $house }}, port: {name: https}}",
         "there is no {",
     ),
-    ("monitor.yaml", "port: internal, path", "port: metrics, path", "has no port metrics"),
+    ("monitor.yaml", "port: internal\n      path", "port: metrics\n      path", "has no port metrics"),
     ("monitor.yaml", "operator: NotIn", "operator: In", "at the people's door"),
     (
         "monitor.yaml",

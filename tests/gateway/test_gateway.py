@@ -19,6 +19,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+from prometheus_client.parser import text_string_to_metric_families
 from tests.gateway.conftest import (
     APP,
     MAX_BODY,
@@ -31,6 +32,7 @@ from tests.gateway.conftest import (
     free_port,
     until,
 )
+from tests.gateway.figures import FIGURES
 
 from forecourt.engines import EngineError
 from forecourt.gateway.config import public_pem
@@ -366,12 +368,16 @@ async def test_a_service_without_a_server_is_unavailable_and_the_others_are_not(
     house.rest.ready = False
     try:
         await until_state(house, "rest", ["DOWN"])
+        before = await figures(house)
         answer = await anyone.get("/v1/rooms")
         assert problem(answer) == (503, "unavailable") and answer.headers["retry-after"] == "1"
         assert (await anyone.get("/v1/me")).status_code == 200
         # What every service has is asked of the next: how the house is, stylesheets.
         for path in ("/api/status", "/static/app.css", "/nothing"):
             assert (await anyone.get(path)).json()["from"] == "guests"
+        after = await figures(house)
+        assert after.made_here - before.made_here == 1, "what it answers itself is in no service's figures"
+        assert (after.active["s_rest"], after.active["s_guests"]) == (0, 1)
         assert (await internal(house, "/readyz")).status_code == 200, "the others are reached, so the door stays open"
     finally:
         house.rest.ready = True
@@ -600,6 +606,46 @@ async def test_text_is_compressed_for_those_who_take_it(house: House, anyone: ht
 async def internal(house: House, path: str) -> httpx.Response:
     async with httpx.AsyncClient() as client:
         return await client.get(f"http://127.0.0.1:{house.internal}{path}")
+
+
+class Figures:
+    """What HAProxy counts, as the alerts read it."""
+
+    def __init__(self, text: str) -> None:
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        self.labels = {name: {frozenset(s.labels) for s in samples if s.name == name} for name in FIGURES}
+        self.active = {s.labels["proxy"]: s.value for s in samples if s.name == "haproxy_backend_active_servers"}
+        failed = [s for s in samples if s.labels.get("code") == "5xx"]
+        answered = sum(
+            s.value for s in failed if s.name == "haproxy_frontend_http_responses_total" and s.labels["proxy"] == "public"
+        )
+        of_services = sum(s.value for s in failed if s.name == "haproxy_server_http_responses_total")
+        self.made_here = answered - of_services
+
+
+async def figures(house: House) -> Figures:
+    return Figures((await internal(house, "/metrics")).text)
+
+
+async def test_it_tells_what_alerts_and_runbooks_ask_for(house: House) -> None:
+    assert (await figures(house)).labels == {name: {labels} for name, labels in FIGURES.items()}
+
+
+async def test_failures_of_services_are_told_from_those_made_here(house: House, call: Call) -> None:
+    before = await figures(house)
+    house.guests.refuses = True
+    try:
+        assert (await call().get("/v1/me")).status_code == 500
+    finally:
+        house.guests.refuses = False
+    of_a_service = await figures(house)
+    assert of_a_service.made_here == before.made_here
+    house.guests.dies = True
+    try:
+        assert (await call().get("/v1/me")).status_code == 502
+    finally:
+        house.guests.dies = False
+    assert (await figures(house)).made_here == of_a_service.made_here + 1
 
 
 async def test_figures_are_told_inside_only(house: House, anyone: httpx.AsyncClient) -> None:

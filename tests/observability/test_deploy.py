@@ -20,6 +20,7 @@ import pytest
 import yaml
 from cyclopts import CycloptsError
 from prometheus_client import Metric
+from tests.gateway.figures import FIGURES, VALUES
 from tests.journeys.conftest import environ_for
 from tests.observability.conftest import Told, told
 from tests.observability.queries import SCRAPED, Reader, Wrong
@@ -75,7 +76,7 @@ def series_of(house: House, found: Told) -> dict[str, frozenset[str]]:
         for suffix in SUFFIXES.get(family.type, ("",)):
             labels = declared.get(name, set()) | ({"le"} if suffix == "_bucket" else set())
             known[name + suffix] = SCRAPED | labels | found.labels(name + suffix)
-    return known
+    return known | {name: SCRAPED | labels for name, labels in FIGURES.items()}
 
 
 @pytest.fixture
@@ -139,6 +140,7 @@ def assert_values_exist(reader: Reader, house: House) -> None:
         "role": {role["labels"]["role"] for role in load(DEPLOY / "prometheus" / "targets" / "forecourt.yml")},
         "job": {job["job_name"] for job in load(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"]},
         "method": {"GET", "POST"},
+        **VALUES,
     }
     for series, label, value in reader.asked:
         assert value in possible[label], (series, label, value)
