@@ -629,7 +629,11 @@ export interface MemberPatch {
   limited_to?: Reach;
 }
 
-/** `limited_to` is the member's own; a role may have limits too, and both count. */
+/**
+ * `limited_to` is the member's own; a role may have limits too, and both count.
+ *
+ * `email` is empty for who was added by account and has not accepted.
+ */
 export interface MemberView {
   account_id: string;
   name: string;
@@ -2390,7 +2394,7 @@ export interface Operations {
   /**
    * Say it differently. What it said before is kept.
    *
-   * Problems: `forbidden`, `not_a_member`, `message_deleted`, `room_archived`, `invalid`.
+   * Problems: `forbidden`, `muted`, `not_a_member`, `message_deleted`, `room_archived`, `invalid`.
    */
   chat_edit: { asks: { path: { id: string }; body: MessageEdit }; answers: Message };
   /**
@@ -3106,9 +3110,11 @@ export interface Operations {
   /**
    * Add an account to the staff at once. To invite somebody by e-mail, use invitations.
    *
+   * The person is told by mail, and may leave. Their `email` stays empty until they accepted by the link in it.
+   *
    * For staff with `staff.manage`.
    *
-   * Problems: `forbidden`, `conflict`, `invalid`.
+   * Problems: `email_unconfirmed`, `forbidden`, `conflict`, `invalid`.
    */
   staff_and_keys_add: { asks: { path: { org_id: string }; body: NewMember }; answers: MemberView };
   /**

@@ -1,7 +1,8 @@
-"""What the console does with input that no form of it makes."""
+"""What the console does with input that no form of it makes, and whose address it does not show."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -72,3 +73,28 @@ async def test_a_rule_of_blocks_that_ends_at_the_end_of_all_years_is_no_fault_of
         for until, expected in (("00010101T000000Z", {422}), ("99991231T235959Z", {200, 201})):
             answer = await club.owner.post(f"/v1/orgs/{club.id}/{path}", block | {"rrule": f"FREQ=WEEKLY;UNTIL={until}"})
             assert answer.status_code in expected, (path, until, answer.text)
+
+
+async def test_who_was_booked_for_or_employed_by_account_id_keeps_their_address_to_themselves(
+    desk: Reader,
+    club: Club,
+    world: World,  # noqa: F811
+) -> None:
+    ada = await world.person("Ada")
+    org, sheet = f"/v1/orgs/{club.id}", f"/orgs/{club.id}/day?venue_id={club.venue}&date={DAY}"
+    wish = {"resource_id": club.courts[0], "start": f"{DAY}T05:00:00Z", "duration_min": 60}
+    booked = await club.owner.post(f"{org}/bookings", wish | {"account_id": ada.id})
+    assert booked.status_code == 201, booked.text
+    panel = await desk.look(f"{sheet}&booking={booked.json()['id']}")
+    assert "Ada" in text(panel) and ada.email not in panel.text
+    added = await club.owner.post(f"{org}/staff", {"account_id": ada.id, "role": "viewer"})
+    assert (added.status_code, added.json()["email"]) == (201, "")
+    for answer in (added, await club.owner.get(f"{org}/staff"), await desk.look(f"/orgs/{club.id}/people")):
+        assert "Ada" in answer.text and ada.email not in answer.text
+    mail = next(m["text"] for m in await world.mail(ada.email, 2) if "/staff-invitations/" in m["text"])
+    assert f"/orgs/{club.id}/people" in mail, "where she leaves"
+    token = re.search(r"/staff-invitations/(\S+)", mail)
+    assert token and (await ada.post(f"/v1/staff-invitations/{token[1]}/accept")).status_code == 200
+    assert ada.email in (await club.owner.get(f"{org}/staff")).text, "she agreed"
+    mine = await ada.post("/v1/bookings", wish | {"resource_id": club.courts[1]})
+    assert ada.email in (await desk.look(f"{sheet}&booking={mine.json()['id']}")).text, "she booked it herself"

@@ -189,6 +189,45 @@ async def test_staff_is_added_at_once_when_the_account_is_confirmed(world: World
             await world.identity.staff.add(boss, account_id, "coach")
 
 
+async def test_a_stranger_who_adds_an_account_does_not_learn_its_address_until_it_agrees(world: World) -> None:
+    _, boss = await world.owner()
+    bob = await world.confirmed("bob")
+    staff, address = world.identity.staff, bob.account.email
+    assert (await staff.add(boss, bob.account.id, "coach")).email == ""
+    changed = await staff.change_role(boss, bob.account.id, "agent", None)
+    seen = [changed, await staff.member(boss, bob.account.id), *(await staff.list(boss, 20, None)).items]
+    assert address not in {row.email for row in seen}
+    letter = (await world.letters(address))[-1].text
+    assert f"/orgs/{boss.organisation_id}/people" in letter, "where one leaves"
+    place = await staff.accept(await world.as_(bob), letter.split("/staff-invitations/")[1].split()[0])
+    assert place.role == "agent", "what was given since counts, not what the letter said"
+    assert (await staff.member(boss, bob.account.id)).email == address
+    invited, _ = await world.join(boss, "coach", "ann")
+    assert (await staff.member(boss, invited.account.id)).email == invited.account.email
+
+
+async def test_who_was_added_and_removed_does_not_come_back_by_the_letter(world: World) -> None:
+    _, boss = await world.owner()
+    for leaves in (False, True):
+        bob = await world.confirmed("bob")
+        await world.identity.staff.add(boss, bob.account.id, "coach")
+        letter = (await world.letters(bob.account.email))[-1].text
+        await world.identity.staff.remove(await world.as_(bob, boss.organisation_id) if leaves else boss, bob.account.id)
+        with pytest.raises(Problem) as refused:
+            await world.identity.staff.accept(await world.as_(bob), letter.split("/staff-invitations/")[1].split()[0])
+        assert refused.value.code == "link_invalid"
+        assert await world.permissions(bob, boss.organisation_id) is None
+
+
+async def test_an_unconfirmed_account_adds_nobody(world: World) -> None:
+    tokens, bob = await world.register(), await world.confirmed("bob")
+    organisation = uuid4()
+    await world.identity.adopt(await world.as_(tokens), organisation)
+    with pytest.raises(EmailUnconfirmed):
+        await world.identity.staff.add(await world.as_(tokens, organisation), bob.account.id, "coach")
+    assert len(await world.letters(bob.account.email)) == 1, "the code alone"
+
+
 # --- keys ---
 
 

@@ -882,7 +882,7 @@ class Chat:
     async def edit(self, id: UUID | str, body: m.MessageEdit) -> m.Message:
         """Say it differently. What it said before is kept.
 
-        Raises MessageDeleted, NotAMember, RoomArchived.
+        Raises MessageDeleted, Muted, NotAMember, RoomArchived.
         """
         return await self._door.call(Call(Method("PATCH", "/v1/messages/{id}"), m.Message, path={"id": id}, body=body))
 
@@ -2113,7 +2113,11 @@ class StaffAndKeys:
     async def add(self, org_id: UUID | str, body: m.NewMember) -> m.MemberView:
         """Add an account to the staff at once. To invite somebody by e-mail, use invitations.
 
+        The person is told by mail, and may leave. Their `email` stays empty until they accepted by the link in it.
+
         For staff with `staff.manage`.
+
+        Raises EmailUnconfirmed.
         """
         return await self._door.call(
             Call(Method("POST", "/v1/orgs/{org_id}/staff"), m.MemberView, path={"org_id": org_id}, body=body)

@@ -876,7 +876,7 @@ class Chat:
     def edit(self, id: UUID | str, body: m.MessageEdit) -> m.Message:
         """Say it differently. What it said before is kept.
 
-        Raises MessageDeleted, NotAMember, RoomArchived.
+        Raises MessageDeleted, Muted, NotAMember, RoomArchived.
         """
         return self._door.call(Call(Method("PATCH", "/v1/messages/{id}"), m.Message, path={"id": id}, body=body))
 
@@ -2097,7 +2097,11 @@ class StaffAndKeys:
     def add(self, org_id: UUID | str, body: m.NewMember) -> m.MemberView:
         """Add an account to the staff at once. To invite somebody by e-mail, use invitations.
 
+        The person is told by mail, and may leave. Their `email` stays empty until they accepted by the link in it.
+
         For staff with `staff.manage`.
+
+        Raises EmailUnconfirmed.
         """
         return self._door.call(Call(Method("POST", "/v1/orgs/{org_id}/staff"), m.MemberView, path={"org_id": org_id}, body=body))
 

@@ -944,7 +944,10 @@ class MemberPatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MemberView(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`limited_to` is the member's own; a role may have limits too, and both count."""
+    """`limited_to` is the member's own; a role may have limits too, and both count.
+
+    `email` is empty for who was added by account and has not accepted.
+    """
 
     account_id: UUID
     name: str

@@ -376,6 +376,9 @@ class StaffBookingPages(Api):
         if resource is None:
             raise NotFound
         cards = await self._identity.accounts(ctx, [booking.account_id]) if booking.account_id else []
+        steps = await self._service.history(ctx, booking_id)
+        # Account ids are no secret: whom staff booked for by theirs has not shown them an address.
+        own = bool(steps) and steps[0].account_id == booking.account_id
         minutes = Period(booking.start, booking.end).duration_min
         lengths = [m for m in resource.durations_min if m > minutes] or [minutes + m for m in EXTEND_STEPS]
         refund = None
@@ -385,7 +388,7 @@ class StaffBookingPages(Api):
             booking=booking,
             resource=resource,
             who=booking.guest_name or (cards[0].name if cards else seen.say.t("sheet.guest")),
-            email=cards[0].email if cards else "",
+            email=cards[0].email if cards and own else "",
             facts=[
                 Fact(seen.say.t("panel.fact.for"), seen.say.known("venues.purpose", booking.purpose.value)),
                 Fact(seen.say.t("panel.fact.people"), str(booking.team_size)),
@@ -393,7 +396,7 @@ class StaffBookingPages(Api):
                 Fact(seen.say.t("panel.fact.paid"), seen.say.money(booking.paid)),
             ],
             due=booking.price - booking.paid,
-            steps=[_step(seen.say, row) for row in await self._service.history(ctx, booking_id)],
+            steps=[_step(seen.say, row) for row in steps],
             refund=refund,
             lengths=[Choice(label=formats.duration(visit.locale, m), value=str(m)) for m in lengths[:8]],
             may=_may(visit, booking),

@@ -212,7 +212,10 @@ class SessionView(Struct, frozen=True):
 
 
 class MemberView(Struct, frozen=True):
-    """`limited_to` is the member's own; a role may have limits too, and both count."""
+    """`limited_to` is the member's own; a role may have limits too, and both count.
+
+    `email` is empty for who was added by account and has not accepted.
+    """
 
     account_id: UUID
     name: str
@@ -426,9 +429,18 @@ class StaffApi(Api):
         """Who works here."""
         return (await self._staff.list(ctx, query.limit, query.cursor)).map(member_view)
 
-    @post("/v1/orgs/{org_id}/staff", status=201, access=staff("staff.manage"), problems=(Conflict, Forbidden, NotFound))
+    @post(
+        "/v1/orgs/{org_id}/staff",
+        status=201,
+        access=staff("staff.manage"),
+        limits=(Limit("60/hour", By.ACCOUNT),),
+        problems=(Conflict, Forbidden, NotFound, EmailUnconfirmed),
+    )
     async def add(self, ctx: Context, org_id: UUID, body: NewMember) -> MemberView:
-        """Add an account to the staff at once. To invite somebody by e-mail, use invitations."""
+        """Add an account to the staff at once. To invite somebody by e-mail, use invitations.
+
+        The person is told by mail, and may leave. Their `email` stays empty until they accepted by the link in it.
+        """
         return member_view(await self._staff.add(ctx, body.account_id, body.role, body.limited_to))
 
     @post(

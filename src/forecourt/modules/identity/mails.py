@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from urllib.parse import quote
+from uuid import UUID
 
 from forecourt.kernel.ids import new_id
 from forecourt.modules.notifications.contract import Mail
@@ -57,4 +58,16 @@ def invite_staff(to: str, role: str, url: str, token: str) -> Mail:
         to,
         "You are invited to join the staff",
         f"Hello,\n\nyou are invited to join as {role}. Accept within seven days, signed in with this address:\n{link}\n",
+    )
+
+
+def added_to_staff(to: str, name: str, role: str, url: str, token: str, organisation_id: UUID) -> Mail:
+    link = f"{url}/staff-invitations/{quote(token)}"
+    return Mail(
+        new_id(),
+        to,
+        "You were added to the staff of an organisation",
+        f"Hello {name},\n\nan organisation made you part of its staff as {role}. It sees your name and not your address.\n\n"
+        f"If that is right, say so within seven days, signed in with this address; it sees your address then:\n{link}\n\n"
+        f"If it is not, leave: {url}/orgs/{organisation_id}/people\n",
     )

@@ -14,7 +14,10 @@ from forecourt.kernel.reach import Reach
 
 
 class StaffRow(Struct, frozen=True):
-    """`role`: a built-in role; otherwise what begins with `role_`, and `permissions`, are one of the organisation's own."""
+    """`role`: a built-in role; otherwise what begins with `role_`, and `permissions`, are one of the organisation's own.
+
+    `email` is empty for whom the organisation added and who has not agreed.
+    """
 
     organisation_id: UUID
     account_id: UUID
@@ -37,16 +40,16 @@ ADOPT = Statement(
 )
 STAFF = Query(
     StaffRow,
-    "select s.organisation_id, s.account_id, a.name, a.email, s.role, s.role_id, r.name, r.permissions, s.joined_at, s.version,"
-    " s.limited_to, r.limited_to"
+    "select s.organisation_id, s.account_id, a.name, case when s.agreed then a.email else '' end, s.role, s.role_id, r.name,"
+    " r.permissions, s.joined_at, s.version, s.limited_to, r.limited_to"
     " from identity.staff s join identity.account a on a.id = s.account_id"
     " left join identity.role r on r.organisation_id = s.organisation_id and r.id = s.role_id"
     " where s.organisation_id = $1 and ($2::uuid is null or s.account_id > $2) order by s.account_id limit $3",
 )
 MEMBER = Query(
     StaffRow,
-    "select s.organisation_id, s.account_id, a.name, a.email, s.role, s.role_id, r.name, r.permissions, s.joined_at, s.version,"
-    " s.limited_to, r.limited_to"
+    "select s.organisation_id, s.account_id, a.name, case when s.agreed then a.email else '' end, s.role, s.role_id, r.name,"
+    " r.permissions, s.joined_at, s.version, s.limited_to, r.limited_to"
     " from identity.staff s join identity.account a on a.id = s.account_id"
     " left join identity.role r on r.organisation_id = s.organisation_id and r.id = s.role_id"
     " where s.organisation_id = $1 and s.account_id = $2",
@@ -59,10 +62,11 @@ LOCK_OWNERS = Query(
     "select account_id from identity.staff where organisation_id = $1 and role = 'owner' order by account_id for update",
 )
 INSERT_STAFF = Statement(
-    "insert into identity.staff (organisation_id, account_id, role, role_id, joined_at, limited_to)"
-    " values ($1, $2, $3, $4, $5, $6::text::jsonb)"
+    "insert into identity.staff (organisation_id, account_id, role, role_id, joined_at, limited_to, agreed)"
+    " values ($1, $2, $3, $4, $5, $6::text::jsonb, $7)"
     " on conflict (organisation_id, account_id) do nothing"
 )
+AGREE = Statement("update identity.staff set agreed = true where organisation_id = $1 and account_id = $2")
 SET_ROLE = Statement(
     "update identity.staff set role = $3, role_id = $4, limited_to = $6::text::jsonb, version = version + 1"
     " where organisation_id = $1 and account_id = $2 and version = $5"
@@ -96,10 +100,23 @@ async def lock_owners(tx: Tx, organisation_id: UUID) -> list[UUID]:
 
 
 async def insert_staff(
-    tx: Tx, organisation_id: UUID, account_id: UUID, role: str | None, role_id: UUID | None, limited_to: Reach, at: datetime
+    tx: Tx,
+    organisation_id: UUID,
+    account_id: UUID,
+    role: str | None,
+    role_id: UUID | None,
+    limited_to: Reach,
+    at: datetime,
+    *,
+    agreed: bool,
 ) -> bool:
-    """False when the person is staff already."""
-    return await tx.run(INSERT_STAFF, organisation_id, account_id, role, role_id, at, to_json(limited_to)) == 1
+    """`agreed`: whether the person had a say. False when they are staff already."""
+    return await tx.run(INSERT_STAFF, organisation_id, account_id, role, role_id, at, to_json(limited_to), agreed) == 1
+
+
+async def agree(tx: Tx, organisation_id: UUID, account_id: UUID) -> None:
+    """From now on the organisation sees the person's address."""
+    await tx.run(AGREE, organisation_id, account_id)
 
 
 async def set_role(
@@ -225,6 +242,11 @@ async def replace_invitation(
     await tx.run(DROP_INVITATIONS, organisation_id, email_key)
     who = (email, email_key, role, role_id, token_hash, invited_by)
     await tx.run(INSERT_INVITATION, organisation_id, id, *who, at, expires_at, to_json(limited_to))
+
+
+async def drop_invitations(tx: Tx, organisation_id: UUID, email_key: str) -> None:
+    """Open ones only."""
+    await tx.run(DROP_INVITATIONS, organisation_id, email_key)
 
 
 async def lock_invitation(tx: Tx, organisation_id: UUID, token_hash: bytes) -> InvitationRow | None:

@@ -18,7 +18,7 @@ from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.kernel.reach import ANYWHERE, Reach, faults
 from forecourt.modules.identity import mails, rules
-from forecourt.modules.identity.addresses import fold, read_address
+from forecourt.modules.identity.addresses import Address, fold, read_address
 from forecourt.modules.identity.contract import (
     OWNER,
     AccountStatus,
@@ -120,6 +120,12 @@ def organisation_of(ctx: Context) -> UUID:
     return ctx.organisation_id
 
 
+def refuse_unconfirmed(ctx: Context) -> None:
+    """Raises EmailUnconfirmed for a person whose own address is not verified: the house writes to nobody for them."""
+    if ctx.account_id is not None and not ctx.actor.confirmed:
+        raise EmailUnconfirmed
+
+
 def refuse_more_than_own(ctx: Context, permissions: frozenset[str] | list[str]) -> None:
     """Raises Forbidden when the actor would give or take what it does not have itself."""
     if not rules.may_grant(ctx.permissions, permissions):
@@ -190,44 +196,60 @@ class Staff:
 
         Raises Invalid, Forbidden, EmailUnconfirmed.
         """
-        organisation, now = organisation_of(ctx), self._clock.now()
-        if ctx.account_id is not None and not ctx.actor.confirmed:
-            raise EmailUnconfirmed
+        organisation = organisation_of(ctx)
+        refuse_unconfirmed(ctx)
         address = read_address(email)
         token = new_placed_token(organisation)
         async with self._db.tx(ctx) as tx:
             chosen = await self._choose(tx, ctx, role)
-            invited = Invited(new_id(), address.email, chosen.label, now + rules.INVITATION_TTL)
-            await queries.replace_invitation(
-                tx,
-                organisation,
-                invited.id,
-                address.email,
-                address.key,
-                chosen.role,
-                chosen.role_id,
-                digest(token),
-                ctx.account_id,
-                reach_of_member(chosen, limited_to),
-                now,
-                invited.expires_at,
-            )
+            invited = await self._write_invitation(tx, ctx, address, chosen, reach_of_member(chosen, limited_to), token)
             emit(tx, StaffInvited(organisation_id=organisation, invitation_id=invited.id, role=chosen.label))
             enqueue(tx, SEND_MAIL, mails.invite_staff(address.email, chosen.label, self._url, token))
         return invited
 
-    async def add(self, ctx: Context, account_id: UUID, role: str, limited_to: Reach = ANYWHERE) -> StaffRow:
-        """Makes an account staff without an invitation. Raises NotFound, Invalid, Forbidden, Conflict when it is already."""
+    async def _write_invitation(
+        self, tx: Tx, ctx: Context, address: Address, chosen: ChosenRole, reach: Reach, token: str
+    ) -> Invited:
         organisation, now = organisation_of(ctx), self._clock.now()
+        invited = Invited(new_id(), address.email, chosen.label, now + rules.INVITATION_TTL)
+        await queries.replace_invitation(
+            tx,
+            organisation,
+            invited.id,
+            address.email,
+            address.key,
+            chosen.role,
+            chosen.role_id,
+            digest(token),
+            ctx.account_id,
+            reach,
+            now,
+            invited.expires_at,
+        )
+        return invited
+
+    async def add(self, ctx: Context, account_id: UUID, role: str, limited_to: Reach = ANYWHERE) -> StaffRow:
+        """Makes an account staff at once and tells the person, who may leave. Account ids are no secret, so the organisation sees
+        the person's address only after they accepted.
+
+        Raises NotFound, Invalid, Forbidden, EmailUnconfirmed, Conflict when it is already.
+        """
+        organisation, now = organisation_of(ctx), self._clock.now()
+        refuse_unconfirmed(ctx)
+        token = new_placed_token(organisation)
         async with self._db.tx(ctx) as tx:
             account = await account_queries.account(tx, account_id)
             if account.status is not AccountStatus.ACTIVE:
                 raise Conflict("the account's address is not verified, or the account is closed")
             chosen = await self._choose(tx, ctx, role)
             reach = reach_of_member(chosen, limited_to)
-            if not await queries.insert_staff(tx, organisation, account_id, chosen.role, chosen.role_id, reach, now):
+            who = (organisation, account_id, chosen.role, chosen.role_id)
+            if not await queries.insert_staff(tx, *who, reach, now, agreed=False):
                 raise Conflict("this person is on the staff already")
+            await self._write_invitation(tx, ctx, Address(account.email, fold(account.email)), chosen, reach, token)
             emit(tx, StaffJoined(organisation_id=organisation, account_id=account_id, role=chosen.label))
+            mail = mails.added_to_staff(account.email, account.name, chosen.label, self._url, token, organisation)
+            enqueue(tx, SEND_MAIL, mail)
             return await self._member(tx, organisation, account_id)
 
     async def accept(self, ctx: Context, token: str) -> Place:
@@ -244,9 +266,10 @@ class Staff:
             if fold(account.email) != invitation.email_key:
                 raise NotInvited
             await queries.accept_invitation(tx, organisation, invitation.id, now)
-            joined = await queries.insert_staff(
-                tx, organisation, me, invitation.role, invitation.role_id, invitation.limited_to, now
-            )
+            who = (organisation, me, invitation.role, invitation.role_id)
+            joined = await queries.insert_staff(tx, *who, invitation.limited_to, now, agreed=True)
+            if not joined:
+                await queries.agree(tx, organisation, me)
             row = await queries.member(tx, organisation, me)
             if row is None:
                 raise NotFound
@@ -304,6 +327,8 @@ class Staff:
                 raise LastOwner
             if not await queries.delete_staff(tx, organisation, account_id):
                 raise NotFound
+            # Whoever was added has an invitation to agree by: it lets nobody in again.
+            await queries.drop_invitations(tx, organisation, fold((await account_queries.account(tx, account_id)).email))
             emit(tx, StaffLeft(organisation_id=organisation, account_id=account_id))
 
     async def _member(self, tx: Tx, organisation_id: UUID, account_id: UUID) -> StaffRow:
