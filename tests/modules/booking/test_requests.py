@@ -25,6 +25,7 @@ from forecourt.modules.booking.contract import (
     Overtaken,
     PayWith,
     Purpose,
+    Reschedule,
 )
 from forecourt.modules.payments.contract import InsufficientCredits, NewPromoCode, PromoCode, PromoKind
 from forecourt.modules.venues.contract import RefundTier
@@ -247,6 +248,7 @@ async def test_two_requests_are_both_taken(world: Any) -> None:
 
 
 async def test_approved_and_withdrawn_at_the_same_moment_it_is_paid_and_kept_or_free_and_given_back(world: Any) -> None:
+    await world.policies(cancellation=[RefundTier(0, 100)])  # a withdrawal that comes after the approval is a cancellation
     guest = await world.rich(amount=100_000)
     staff = world.staff
     for i in range(16):
@@ -379,3 +381,31 @@ async def test_who_dies_saying_no_leaves_the_rest_to_the_keeper(world: Any, afte
     await world.keep_time(world.clock.now() + MINUTE)
     assert await money(world, guest) == (10_000, 0)
     assert await world.sql("select 1 from booking.due where organisation_id = $1", world.organisation_id) == []
+
+
+# --- past approval
+
+
+async def test_a_booking_is_not_changed_by_its_guest_into_what_staff_have_to_agree_to(world: Any) -> None:
+    guest = await world.rich()
+    booked, held = await world.book(guest), await world.hold(guest, resource_id=world.other_court.id)
+    for mine in (booked, held):
+        with pytest.raises(InvalidTransition, match="ask again"):
+            await world.service.edit(guest, mine.id, BookingPatch(purpose=Purpose.CONTENT, note="a film"))
+        after = await world.service.booking(guest, mine.id)
+        assert (after.purpose, after.note, after.version) == (Purpose.WORKOUT, None, mine.version)
+    # The controls: another purpose is theirs to choose, and staff may change it into any.
+    assert (await world.service.edit(guest, booked.id, BookingPatch(purpose=Purpose.SOCIAL))).purpose is Purpose.SOCIAL
+    filmed = await world.service.edit(world.staff, booked.id, BookingPatch(purpose=Purpose.CONTENT))
+    assert (filmed.purpose, filmed.status) == (Purpose.CONTENT, S.UPCOMING)
+
+
+async def test_what_staff_agreed_to_is_moved_by_staff_alone_and_its_party_by_the_guest_too(world: Any, words: Any) -> None:
+    guest = await world.rich()
+    asked = await world.book(guest, purpose=Purpose.CONTENT)
+    await world.service.approve(world.staff, asked.id)
+    later = Reschedule(words.TEN + 3 * words.HOUR)
+    with pytest.raises(InvalidTransition, match="ask again"):
+        await world.service.reschedule(guest, asked.id, later)
+    assert (await world.service.edit(guest, asked.id, BookingPatch(team_size=2))).team_size == 2
+    assert (await world.service.reschedule(world.staff, asked.id, later)).start == words.TEN + 3 * words.HOUR

@@ -73,7 +73,7 @@ from forecourt.modules.booking.service.holding import (
 from forecourt.modules.booking.service.pricing import Bill, Plan, plan, rebill, refuse_equipment
 from forecourt.modules.booking.service.till import derived
 from forecourt.modules.booking.slots import claimed_ids
-from forecourt.modules.venues.contract import Resource, VenueBook
+from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
 
 _S, _A, _W = BookingStatus, BookingAction, BookingActor
 
@@ -250,6 +250,7 @@ class Changing(Holding):
         check_version(row, if_match)
         rules.advance(row.status, _A.RESCHEDULE, actor)
         book, resource = await self._target(row, body.resource_id)
+        _check_agreed(row, actor, book, row.purpose)
         duration_min = body.duration_min or row.period.duration_min
         planned = plan(book, resource, body.start, duration_min, row.purpose, row.team_size)
         return await self._change(ctx, row, actor, _A.RESCHEDULE, planned)
@@ -269,16 +270,20 @@ class Changing(Holding):
         return await self._change(ctx, row, actor, _A.EXTEND, planned)
 
     async def edit(self, ctx: Context, booking_id: UUID, body: BookingPatch, if_match: int | None = None) -> BookingOut:
-        """Purpose, party and note; what it costs follows. Raises CapacityExceeded, InvalidTransition, PreconditionFailed."""
+        """Purpose, party and note; what it costs follows. Raises CapacityExceeded, PreconditionFailed; InvalidTransition also
+        for a customer's change into what staff have to agree to."""
         row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
         check_version(row, if_match)
         rules.advance(row.status, _A.EDIT, actor)
         if body.equipment is not UNSET:
             refuse_equipment(body.equipment)
-        if body.note is not UNSET:
-            row = await self._note(ctx, row, body.note or None)
         purpose = row.purpose if body.purpose is UNSET else body.purpose
         team_size = row.team_size if body.team_size is UNSET else body.team_size
+        if purpose is not row.purpose:
+            book, _ = await self._target(row, None)
+            _check_agreed(row, actor, book, purpose)
+        if body.note is not UNSET:
+            row = await self._note(ctx, row, body.note or None)
         if (purpose, team_size) == (row.purpose, row.team_size):
             return present(row)
         book, resource = await self._target(row, None)
@@ -481,6 +486,15 @@ class Changing(Holding):
 
 
 # -------------------------------------------------------------------------------------------------------------------- values
+
+
+def _check_agreed(row: BookingRow, actor: BookingActor, book: VenueBook, purpose: Purpose) -> None:
+    """What staff have to agree to is asked for, and not changed into by a customer; a request that still waits may change.
+
+    Raises InvalidTransition."""
+    asked_for = actor is not _W.CUSTOMER or row.status is _S.PENDING_APPROVAL
+    if not asked_for and rules.needs_approval(book.policies, purpose):
+        raise InvalidTransition("Staff have to agree to this: withdraw the booking and ask again.")
 
 
 async def _all_of(row: BookingRow) -> Money:
