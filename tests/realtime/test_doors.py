@@ -109,6 +109,31 @@ async def test_a_connection_that_never_asks_is_closed(node: Node, monkeypatch: p
     assert await reader.read() == b""
 
 
+async def test_a_connection_that_asks_again_and_stops_halfway_is_closed(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_S", 0.2)
+    ask = b"GET /v1/socket HTTP/1.1\r\nHost: x\r\n\r\n"
+    body = b"POST /v1/socket HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+    # One letter of a second request, an empty line, and a body that goes on after the answer: each ends uvicorn's patience.
+    for first, then in ((ask, b"G"), (ask, b"\r\n"), (body, b"x")):
+        reader, writer = await connection(node)
+        writer.write(first)
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+        writer.write(then)
+        async with asyncio.timeout(3):  # uvicorn's own patience, had it not ended, is 5 s
+            assert await reader.read() == b""
+    # Who asks in pieces and is done in time is answered as often as it asks.
+    monkeypatch.setattr(protocol, "REQUEST_S", 30)
+    reader, writer = await connection(node)
+    for _ in range(3):
+        writer.write(ask[:9])
+        await writer.drain()
+        writer.write(ask[9:])
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+    here = writer.get_extra_info("sockname")
+    [http] = [c for c in node._server.server_state.connections if getattr(c, "client", None) == here]
+    assert http._patience is None
+
+
 # --- what ends it
 
 

@@ -1,7 +1,8 @@
 """The door: uvicorn hands a connection over when it asks for WebSocket, and picows speaks on it.
 
 One address serves both. `Http` is uvicorn's protocol, with two things it lacks: bytes that came in the same packet as the
-handshake are passed on, and a connection that never finishes its first request is closed. `socket_door` makes the class that
+handshake are passed on, and a connection that begins a request and does not finish its head is closed, the first request or any
+other (how long a body may take is for whoever reads it, `kernel/http/sent.py`). `socket_door` makes the class that
 uvicorn calls for the upgrade.
 """
 
@@ -30,7 +31,7 @@ READ_BUFFER_BYTES = 1024
 SEND_BUFFER_BYTES = 128 * 1024
 """In the kernel, for each socket: without a limit it takes megabytes for a client that does not read."""
 REQUEST_S = 10.0
-"""For the first request of a connection."""
+"""For the head of a request, and for what still comes of a body after the answer."""
 
 if TYPE_CHECKING:
 
@@ -70,7 +71,16 @@ class Http(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._patience: asyncio.TimerHandle | None = self.loop.call_later(REQUEST_S, self._impatient)
+        self._patience: asyncio.TimerHandle | None = None
+        self._mind()
+
+    def _mind(self) -> None:
+        """Bytes have ended uvicorn's own patience with a connection on which nothing goes on; from then on it is this one. More
+        bytes do not prolong it, the head of a request ends it."""
+        begun = self.cycle is not None  # pyright: ignore[reportUnnecessaryComparison] - there is none before the first request
+        idle = not begun or self.cycle.response_complete
+        if idle and self._patience is None and not self.transport.is_closing():
+            self._patience = self.loop.call_later(REQUEST_S, self._impatient)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._calm()
@@ -94,6 +104,7 @@ class Http(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)  # pyright: ignore[reportOptionalMemberAccess] - there while connected
+            self._mind()
         except httptools.HttpParserUpgrade as e:
             if not self._should_upgrade():
                 self._unsupported_upgrade_warning()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import httpx
@@ -350,12 +350,21 @@ class Desk:
     def csrf(self) -> str:
         return self.door.csrf_for(COOKIE)
 
-    async def raw(self, method: str, path: str, *parts: dict[str, Any], headers: list[tuple[bytes, bytes]] | None = None) -> Any:
-        """A request message by message, as a server hands it on; returns every message sent back."""
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *parts: dict[str, Any],
+        headers: list[tuple[bytes, bytes]] | None = None,
+        then: Literal["leave", "silence"] = "leave",
+    ) -> Any:
+        """A request message by message, as a server hands it on, and what the client does then; all that is sent back."""
         sent: list[dict[str, Any]] = []
         queue = list(parts)
 
         async def receive() -> dict[str, Any]:
+            if not queue and then == "silence":
+                await asyncio.Event().wait()
             return queue.pop(0) if queue else {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from forecourt.kernel import telemetry
 from forecourt.kernel.errors import Internal, TooManyRequests
 from forecourt.kernel.http.dispatch import Dispatcher, preferred_language, set_cookie
 from forecourt.kernel.http.operation import Operation
+from forecourt.kernel.http.sent import Spool
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -243,6 +244,19 @@ async def test_a_client_that_left_before_its_body_was_read_has_asked_for_nothing
     assert len(desk.rooms.done) == 1
     other = {"type": "http.request", "body": b'{"name":"Red"}', "more_body": False}
     assert (await desk.raw("POST", "/v1/work", other, headers=keyed[1:]))[0]["status"] == 422
+
+
+async def test_a_body_that_stops_coming_is_not_waited_for(desk: Desk) -> None:
+    told = [(b"content-length", b"57"), (b"content-type", b"application/json"), (b"idempotency-key", str(uuid4()).encode())]
+    parts = [{"type": "http.request", "body": b'{"name":', "more_body": True}, {"type": "http.request", "body": b'"Blue"}'}]
+    desk.door.spool = Spool(idle_s=0.05)
+    sent = await desk.raw("POST", "/v1/work", *parts[:1], headers=told, then="silence")
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert json.loads(sent[1]["body"])["code"] == "request_timeout"
+    assert desk.rooms.done == []
+    sent = await desk.raw("POST", "/v1/work", *parts, headers=told, then="silence")
+    assert sent[0]["status"] == 201
 
 
 # --- what they get ----------------------------------------------------------------------------------------------------

@@ -22,12 +22,10 @@ import structlog
 
 from forecourt.kernel.context import ANONYMOUS, Actor, ActorKind, Context
 from forecourt.kernel.errors import (
-    BadRequest,
     Forbidden,
     Invalid,
     NotFound,
     Problem,
-    TooLarge,
     Unauthenticated,
     UnsupportedMedia,
 )
@@ -52,7 +50,7 @@ from forecourt.kernel.http.operation import (
     Streamed,
     Visit,
 )
-from forecourt.kernel.http.sent import Spool, read_form
+from forecourt.kernel.http.sent import Spool, read_body, read_form
 from forecourt.kernel.idempotency import MAX_KEY_CHARS, Idempotency, Replay
 from forecourt.kernel.limits import Allowance, Limiter
 
@@ -262,7 +260,7 @@ class Dispatcher:
             if bound.form is not None:
                 arguments["form"] = bound.form(fields)
         elif declared.method not in ("GET", "HEAD"):
-            request.body = await read_body(request, declared.max_body_bytes)
+            request.body = await read_body(request, declared.max_body_bytes, self.door.spool)
         key = request.headers.get(b"idempotency-key") if declared.keyed is Keyed.YES else None
         if bound.body is not None:
             _expect_json(request)
@@ -400,7 +398,7 @@ class Dispatcher:
         """The text fields of a page's form as a query string, whichever way the form was sent."""
         if "files" in bound.special:
             return await self._receive_form(bound, request, arguments)
-        request.body = await read_body(request, bound.op.declared.max_body_bytes)
+        request.body = await read_body(request, bound.op.declared.max_body_bytes, self.door.spool)
         if bound.form is not None and not request.header("content-type").startswith("application/x-www-form-urlencoded"):
             raise UnsupportedMedia("this address takes a form")
         return request.body
@@ -580,25 +578,6 @@ def _encode_stream(result: Download | EventStream | Streamed, headers: list[Head
     headers.append((b"content-type", result.content_type.encode("latin-1")))
     headers.extend((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in result.headers.items())
     return result.status if isinstance(result, Download) else 200, headers, result
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body. Raises TooLarge beyond `limit` bytes, without reading on."""
-    declared = request.headers.get(b"content-length")
-    if declared is not None and declared.isdigit() and int(declared) > limit:
-        raise TooLarge(f"at most {limit // 1024} KiB")
-    body = b""
-    more = True
-    while more and len(body) <= limit:
-        message = await request.receive()
-        # The first message may say so as well: for a server a client that has left has sent nothing, whatever had arrived.
-        if message["type"] == "http.disconnect":
-            raise BadRequest("the client left before the body was complete")
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    if len(body) > limit:
-        raise TooLarge(f"at most {limit // 1024} KiB")
-    return body
 
 
 def read_cookies(request: Request) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""Forms with files (`multipart/form-data`): read as they arrive, onto disk and not into memory.
+"""Bodies, as long as they keep coming. Forms with files (`multipart/form-data`) are read as they arrive, onto disk and not into
+memory.
 
 A file lies in an unnamed temporary file until the operation has ended: a process that dies leaves nothing behind.
 """
@@ -54,6 +55,23 @@ class Sent(msgspec.Struct):
             file.file.close()
 
 
+async def read_body(request: Request, limit: int, spool: Spool) -> bytes:
+    """The whole body of a request, at most `limit` bytes.
+
+    Raises TooLarge without reading on, TooSlow, and BadRequest when the client has left: what it sent counts as a whole or not.
+    """
+    if _declared(request) > limit:
+        raise TooLarge(_at_most(limit))
+    body = _Body(request, limit, spool)
+    chunks: list[bytes] = []
+    try:
+        while chunk := await body.read():
+            chunks.append(chunk)
+    except TooSlow as e:
+        raise _closing(e) from None
+    return b"".join(chunks)
+
+
 async def read_form(request: Request, limit: int, spool: Spool) -> Sent:
     """The form of a request whose body is at most `limit` bytes. The caller closes it.
 
@@ -62,8 +80,7 @@ async def read_form(request: Request, limit: int, spool: Spool) -> Sent:
     kind, options = parse_options_header(request.header("content-type"))
     if kind != MULTIPART or not options.get("boundary"):
         raise UnsupportedMedia(f"send {MULTIPART}")
-    declared = request.header("content-length")
-    if declared.isdigit() and int(declared) > limit:
+    if _declared(request) > limit:
         raise _closing(TooLarge(_at_most(limit)))
     reading, body = _Reading(spool), _Body(request, limit, spool)
     try:
@@ -191,6 +208,7 @@ class _Body:
         except TimeoutError:
             self._more = False  # whoever is that slow is not waited for again
             raise TooSlow from None
+        # The first message may say so as well: for a server a client that has left has sent nothing, whatever had arrived.
         if message["type"] == "http.disconnect":
             self._more = False
             raise BadRequest("the client left before the body was complete")
@@ -206,6 +224,12 @@ class _Body:
         with contextlib.suppress(Problem):
             while self._more and self._received < enough:
                 await self._next(max(0.0, until - self._loop.time()))
+
+
+def _declared(request: Request) -> int:
+    """The length that a request announces; 0 when it announces none."""
+    length = request.headers.get(b"content-length", b"")
+    return int(length) if length.isdigit() else 0
 
 
 def _closing(problem: Problem) -> Problem:
