@@ -30,10 +30,11 @@ class Desk:
         self.club = club
         self.complaints: list[str] = []
 
-    async def open(self, *, width: int = 1440, touch: bool = False) -> Any:
+    async def open(self, *, width: int = 1440, touch: bool = False, language: str = "en") -> Any:
         context = await self.browser.new_context(
             viewport={"width": width, "height": 900}, has_touch=touch, locale="en-GB", base_url=self.url
         )
+        await context.add_cookies([{"name": "fc_locale", "value": language, "url": self.url}])
         tab = await context.new_page()
         tab.on("pageerror", lambda e: self.complaints.append(str(e)))
         tab.on("console", lambda m: self.complaints.append(m.text) if "Content Security Policy" in m.text else None)
@@ -174,14 +175,28 @@ async def test_on_a_phone_a_booking_opens_as_a_sheet_and_nothing_is_wider_than_t
     await tab.locator("#panel").wait_for(state="hidden")
 
 
-@pytest.mark.parametrize("width", [320, 1440])
-async def test_pages_of_the_console_fit_and_obey_the_content_policy(desk: Desk, width: int) -> None:
-    tab = await desk.open(width=width)
+async def test_in_urdu_the_sheet_runs_from_right_to_left_and_a_lifted_booking_is_named_in_urdu(desk: Desk) -> None:
+    await desk.book("Zainab", 10)
+    tab = await desk.open(width=390, language="ur")
+    assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await block(tab, "Zainab").focus()
+    await tab.keyboard.press("m")
+    assert await tab.inner_text(".bk--lift .bk__when") == "Court 1، 10:00"
+    await tab.keyboard.press("ArrowLeft")
+    assert await tab.inner_text(".bk--lift .bk__when") == "Court 2، 10:00", "the next column stands to the left"
+    await tab.keyboard.press("Enter")
+    await tab.wait_for_selector('.toast:has-text("Court 2، \u206610:00–11:00\u2069")')
+
+
+@pytest.mark.parametrize(("width", "language"), [(320, "pt"), (320, "ur"), (1440, "en")])
+async def test_pages_of_the_console_fit_and_obey_the_content_policy(desk: Desk, width: int, language: str) -> None:
+    tab = await desk.open(width=width, language=language)
+    assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the day sheet"
     org = f"/orgs/{desk.club.id}"
     place = f"{org}/places/{desk.club.venue}"
-    paths = ["bookings", "places", "people", "keys", "settings", "audit", "more"]
+    paths = ["bookings", "places", "people", "keys", "settings", "audit", "more", "deliveries", "templates", "providers"]
     for path in [
-        *(f"{org}/{p}" for p in paths),
+        *(f"{org}/{p}" for p in (*paths, "day?new=1", "day?block=1")),
         place,
         *(f"{place}/{p}" for p in ("hours", "resources?new=1", "prices?rule=new")),
         "/account",

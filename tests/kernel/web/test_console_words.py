@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from jinja2 import Environment, nodes
 from tests.kernel.web.test_said import HOUSE, catalogue, sentences
 
-from forecourt.kernel.errors import Problem
+from forecourt.kernel.errors import AddressRefused, Problem
+from forecourt.kernel.events import registered_events
 from forecourt.kernel.web.catalogue import Catalogue
+from forecourt.modules.audit.web import SUBJECTS
+from forecourt.modules.booking import contract as booking
+from forecourt.modules.booking.day_views import COUNTS, MOVABLE
+from forecourt.modules.booking.staff_web import SHOWS
 from forecourt.modules.identity import contract as identity
 from forecourt.modules.identity.rules import PERMISSIONS
 from forecourt.modules.media import contract as media
+from forecourt.modules.notifications import contract as notifications
+from forecourt.modules.notifications.rules import KINDS
 from forecourt.modules.venues import contract as venues
 
-SPOKEN = ("identity", "venues")
+SPOKEN = ("audit", "booking", "identity", "notifications", "payments", "venues")
 """Modules all of whose templates and pages speak every language."""
 NAMES = frozenset({"Forecourt"})
 SHOWN = frozenset({"alt", "aria-label", "aria-description", "data-confirm", "data-done", "placeholder", "title"})
@@ -165,6 +173,12 @@ STAFF_WAYS = (
     "modules/identity/staff_web.py",
     "modules/identity/service/staff.py",
     "modules/media/images.py",
+    "modules/booking/staff_web.py",
+    *(f"modules/booking/service/{name}.py" for name in ("blocking", "changing", "desk")),
+    "modules/notifications/channels/gateways.py",
+    "modules/notifications/service/house.py",
+    "modules/notifications/wording.py",
+    "kernel/egress.py",
     "kernel/reach.py",
 )
 
@@ -198,6 +212,10 @@ def test_the_sentences_of_staff_are_really_looked_for(messages: Catalogue) -> No
         media.MediaRefused,
         media.MediaTooLarge,
         media.MediaQuotaFull,
+        notifications.NotReplayable,
+        notifications.TemplateExists,
+        notifications.TemplateInvalid,
+        AddressRefused,
     ],
 )
 def test_every_problem_that_staff_meets_has_its_title_in_every_language(messages: Catalogue, kind: type[Problem]) -> None:
@@ -208,6 +226,13 @@ def test_every_problem_that_staff_meets_has_its_title_in_every_language(messages
 def test_every_permission_is_explained_in_every_language(messages: Catalogue) -> None:
     for language in ("pt", "ur"):
         assert [p for p, english in PERMISSIONS.items() if messages.said(language, english) in (None, english)] == []
+
+
+def the_houses_events() -> list[str]:
+    """What the record can tell of: every event of every module."""
+    for contract in sorted(HOUSE.glob("modules/*/contract*")):
+        import_module(f"forecourt.modules.{contract.parent.name}.contract")
+    return [name for name, event in registered_events().items() if event.__module__.startswith("forecourt.")]
 
 
 @pytest.mark.parametrize(
@@ -223,8 +248,17 @@ def test_every_permission_is_explained_in_every_language(messages: Catalogue) ->
         ("orgkind", venues.OrganisationKind),
         ("orgs.status", venues.OrganisationStatus),
         ("venues.status", venues.OrganisationStatus),
+        ("sheet.state", COUNTS | MOVABLE),
+        ("sheet.story", booking.BookingAction),
+        ("bookings.show", SHOWS),
+        ("notif.channel", notifications.Channel),
+        ("notif.status", notifications.DeliveryStatus),
+        ("notif.kind", KINDS),
+        ("audit.kind", SUBJECTS),
+        ("audit.done", the_houses_events()),
     ],
 )
-def test_every_word_that_is_chosen_from_has_a_name(messages: Catalogue, group: str, words: Iterator[str]) -> None:
+def test_every_word_that_is_chosen_from_has_a_name(messages: Catalogue, group: str, words: Iterable[str]) -> None:
+    assert len(list(words)) > 2
     assert [word for word in words if not messages.has(f"{group}.{word}")] == []
     assert not messages.has(f"{group}.nothing_like_it"), "or everything has a name"

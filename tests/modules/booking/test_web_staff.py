@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.journeys.conftest import client, house, world  # noqa: F401 - fixtures
+from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, hidden, said_at, text, toast, undo_of
 from tests.journeys.world import Club, World
 
@@ -368,3 +368,104 @@ async def test_a_court_has_a_calendar_address_that_is_shown_once_and_can_be_clos
     assert path[0] not in (await desk.look(here)).text
     assert toast(await desk.follow(await desk.send(f"{here}/close"))) == "The address is closed"
     assert (await world.client.get(path[0])).status_code == 404
+
+
+# --- in the reader's language
+
+
+@pytest.mark.parametrize(
+    ("language", "booked", "on_the_sheet", "written", "taken", "moved"),
+    [
+        (
+            "pt",
+            "Reservado: Zainab, 10:00–11:00",
+            "10:00–11:00, Zainab, marcada, 1 pessoa, £20,00 por pagar",
+            "Escreva a hora assim: 18:30.",
+            "Esse horário está ocupado. Livre por perto: ",
+            "Como estava",
+        ),
+        (
+            "ur",
+            "بک ہو گیا: Zainab، 10:00–11:00",
+            "10:00–11:00, Zainab, آنے والی, 1 شخص، £20.00 باقی",
+            "وقت یوں لکھیں: 18:30.",
+            "وہ وقت لیا جا چکا ہے۔ قریب میں خالی: ",
+            "پہلے جیسا",
+        ),
+    ],
+    ids=["pt", "ur"],
+)
+async def test_what_is_done_and_what_is_wrong_is_said_in_the_readers_language(
+    desk: Reader, club: Club, language: str, booked: str, on_the_sheet: str, written: str, taken: str, moved: str
+) -> None:
+    desk.http.cookies.set("fc_locale", language)
+    page, booking = await book(desk, club)
+    assert plain(toast(page)) == booked
+    assert [plain(label) for label in blocks(page)] == [on_the_sheet]
+    assert said_at(await desk.send(f"/orgs/{club.id}/day/new", **wish(club, at="noon")), "at") == written
+    refused = text(await desk.send(f"/orgs/{club.id}/day/new", **wish(club, who="Bilal")))
+    assert taken in refused and "That time" not in refused
+    form = {"booking_id": booking, "resource_id": club.courts[1], "version": hidden(await opened(desk, club, booking), "version")}
+    there = await desk.follow(await desk.send(f"/orgs/{club.id}/day/move", **form, day=str(DAY), at="18:00"))
+    assert toast(await desk.follow(await desk.send(undo_of(there)))) == moved
+    desk.http.cookies.set("fc_locale", "en")
+    assert "New booking" in text(await desk.look(sheet(club))), "the language is the reader's, not the house's"
+
+
+def plain(said: str) -> str:
+    """Without what keeps a price whole, on one line and in its direction."""
+    return re.sub(r"[\u00a0\u2066\u2069]", "", said)
+
+
+async def opened(desk: Reader, club: Club, booking: str) -> httpx.Response:
+    return await desk.look(f"{sheet(club)}&booking={booking}&act=move")
+
+
+TYPED = "Zainab Riverside Courts Court Olive"
+NAMES = frozenset(f"Forecourt English Português Enter Esc Shift Apprise CSV JSON Lines API WhatsApp {TYPED}".split())
+"""What Urdu pages write in Latin letters: names, keys, formats; not counted is what is data, by its markup."""
+SHOWN = re.compile(r'(?:aria-label|title|placeholder|data-confirm|data-said-[a-z]+)="([^"]*)"')
+
+
+def english(page: httpx.Response) -> set[str]:
+    """Latin words that a page shows or reads out, other than names and what was typed."""
+    foreign = r'(?s)<(code|pre|bdi|kbd|script|style|head|template|textarea)\b.*?</\1>|<p [^>]*\blang="en".*?</p>'
+    markup = re.sub(foreign, " ", page.text)
+    shown = " ".join([html.unescape(re.sub(r"<[^>]+>", " ", markup)), *map(html.unescape, SHOWN.findall(markup))])
+    return set(re.findall(r"(?<![\w./:@{])[A-Za-z]{3,}(?![\w./:@}])", shown)) - NAMES
+
+
+async def test_no_page_of_the_console_says_anything_in_english_to_who_reads_urdu(desk: Reader, club: Club) -> None:
+    _, booking = await book(desk, club)
+    org, day = f"/orgs/{club.id}", sheet(club)
+    paths = [
+        *(day, f"{day}&booking={booking}", f"{day}&new=1", f"{day}&block=1"),
+        *(f"{day}&booking={booking}&act={act}" for act in ("move", "extend", "cancel")),
+        *(f"{org}/bookings", f"{org}/bookings?show=gone", f"{org}/bookings?who=nobody@example.org"),
+        f"{org}/places/{club.venue}/resources/{club.courts[0]}/calendar",
+        *(f"{org}/{page}" for page in ("deliveries", "deliveries?status=failed", "templates", "providers", "audit")),
+        "/credits",
+    ]
+    assert {"Book", "Purpose"} <= english(await desk.look(f"{day}&new=1")), "English would be seen"
+    desk.http.cookies.set("fc_locale", "ur")
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        page = await desk.look(path)
+        assert page.status_code == 200, path
+        found[path] = english(page)
+    assert {path: words for path, words in found.items() if words} == {}
+
+
+async def test_a_provider_and_words_that_cannot_be_used_are_refused_in_the_readers_language(desk: Reader, club: Club) -> None:
+    desk.http.cookies.set("fc_locale", "pt")
+    org = f"/orgs/{club.id}"
+    bad = await desk.send(f"{org}/providers", channel="sms", name="Ours", url="mailto://x", place="0")
+    assert "gateway" in said_at(bad, "url") and said_at(bad, "url").startswith("Tem de ser")
+    words = {"event": "booking.confirmed", "channel": "email", "locale": "en", "subject": "{{ nobody }}", "text": "x"}
+    assert said_at(await desk.send(f"{org}/templates", **words), "subject").startswith("Nomeia 'nobody'; há ")
+    saved = await desk.follow(await desk.send(f"{org}/templates", **(words | {"subject": "Yes"})))
+    assert toast(saved) == "Guardado"
+    assert "Os seus textos, versão 1." in text(saved)
+    hooked = await desk.send(f"{org}/webhooks", url="https://hooks.example.com/in", events="booking.*")
+    assert "https://hooks.example.com/in: assinado com esta chave" in text(hooked)
+    assert "Verificar o registo" in text(await desk.look(f"{org}/audit"))
