@@ -18,8 +18,18 @@ import uvicorn
 
 from forecourt.kernel import contracts
 from forecourt.kernel.clock import FixedClock
-from forecourt.kernel.context import Context
-from forecourt.kernel.contracts import Breaker, ContractInTransaction, KeyRing, Switchboard, idempotent, local, remote, serve
+from forecourt.kernel.context import Actor, ActorKind, Context
+from forecourt.kernel.contracts import (
+    Breaker,
+    ContractInTransaction,
+    KeyRing,
+    Switchboard,
+    idempotent,
+    local,
+    remote,
+    serve,
+    stale_for,
+)
 from forecourt.kernel.db import Database
 from forecourt.kernel.errors import (
     Conflict,
@@ -33,6 +43,9 @@ from forecourt.kernel.errors import (
     Unavailable,
 )
 from forecourt.kernel.ids import new_id
+from forecourt.modules.identity.contract import Identity
+from forecourt.modules.payments.contract import Payments
+from forecourt.modules.venues.contract import Venues
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 OLD, NEW = ("old", b"o" * 32), ("new", b"n" * 32)
@@ -292,6 +305,80 @@ async def test_only_idempotent_methods_are_tried_again(served) -> None:
     server.break_next = 3
     with pytest.raises(Unavailable):
         await courts.cards(CTX, [])
+
+
+class Plates(Protocol):
+    @idempotent
+    @stale_for(60)
+    async def shown(self, ctx: Context, number: int) -> list[str]: ...
+
+    @idempotent
+    async def counted(self, ctx: Context, number: int) -> int: ...
+
+
+class Wall:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def shown(self, ctx: Context, number: int) -> list[str]:
+        self.calls += 1
+        if number < 0:
+            raise NotFound
+        return [f"plate {number}, seen {self.calls}"]
+
+    async def counted(self, ctx: Context, number: int) -> int:
+        return number
+
+
+async def test_while_nobody_answers_the_last_answer_stands_where_the_contract_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contracts, "MAX_KEPT", 2)
+    clock, server, ring = FixedClock(NOW), Server(), KeyRing([NEW])
+    server.exchange = serve(Plates, Wall(), ring, clock)
+    ada, bob = (msgspec.structs.replace(CTX, actor=Actor(ActorKind.PERSON, new_id())) for _ in "ab")
+    async with httpx.AsyncClient() as client:
+        async with serving(server) as url:
+            plates = remote(Plates, url, ring, client, clock=clock, pause=no_pause, breaker=Breaker(failures=1000))
+            await plates.shown(ada, 0)
+            await plates.shown(ada, 1)
+            clock.advance(timedelta(seconds=1))
+            assert await plates.shown(ada, 2) == ["plate 2, seen 3"]
+            assert await plates.shown(ada, 2) == ["plate 2, seen 4"], "who answers is asked"
+            assert await plates.counted(ada, 2) == 2
+            with pytest.raises(NotFound):
+                await plates.shown(ada, -1)
+        # It is dead now.
+        later = msgspec.structs.replace(ada, trace_id="b" * 32, address="192.0.2.1")
+        said = await plates.shown(later, 2)
+        assert said == ["plate 2, seen 4"]
+        said.clear()
+        assert await plates.shown(ada, 2) == ["plate 2, seen 4"], "nobody can change what is kept"
+        unknown = [(ada, 3), (bob, 2), (ada.within(new_id()), 2), (ada, -1), (ada, 0)]  # the last made room for others
+        for ctx, number in unknown:
+            with pytest.raises(Unavailable):
+                await plates.shown(ctx, number)
+        with pytest.raises(Unavailable):
+            await plates.counted(ada, 2)  # the control: nothing is marked there
+        clock.advance(timedelta(seconds=60))
+        assert await plates.shown(ada, 2) == ["plate 2, seen 4"]
+        with pytest.raises(Unavailable):
+            await plates.shown(ada, 1)  # a second older
+        clock.advance(timedelta(seconds=1))
+        with pytest.raises(Unavailable):
+            await plates.shown(ada, 2)
+
+
+def test_only_what_may_run_twice_may_be_answered_from_memory() -> None:
+    class Tills(Protocol):
+        @stale_for(60)
+        async def charge(self, ctx: Context, amount: int) -> int: ...
+
+    with pytest.raises(TypeError, match="must be idempotent"):
+        contracts.methods_of(Tills)
+
+
+def test_cards_of_accounts_and_venues_may_be_old_and_nothing_else() -> None:
+    marked = [m.path for protocol in (Identity, Venues, Payments) for m in contracts.methods_of(protocol) if m.stale_for]
+    assert marked == ["/_contract/identity.Identity/accounts", "/_contract/venues.Venues/cards"]
 
 
 async def test_processes_that_answer_the_same_contract_are_called_in_turn(pair: Pair) -> None:

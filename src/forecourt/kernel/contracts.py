@@ -46,6 +46,8 @@ BACKOFF_S = 0.1
 BACKOFF_FACTOR = 1.5
 SIGNATURE_WINDOW_S = 30.0
 MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_KEPT, MAX_KEPT_BYTES = 500, 32 * 1024
+"""So many answers of a contract, and so large, are kept for when nobody answers."""
 PREFIX = "/_contract/"
 
 MSGPACK = "application/msgpack"
@@ -74,6 +76,20 @@ def idempotent(method: F) -> F:
     return method
 
 
+def stale_for(seconds: int) -> Callable[[F], F]:
+    """Marks an idempotent method whose last good answer will do, at most so old, while nobody answers.
+
+    For what may be some minutes old, such as names on cards. The same question of the same person (with the same organisation and
+    permissions) is answered so, and nobody else's.
+    """
+
+    def mark(method: F) -> F:
+        vars(method)["__contract_stale_for__"] = timedelta(seconds=seconds)
+        return method
+
+    return mark
+
+
 # --- what a protocol says ----------------------------------------------------------------------------------------------
 
 
@@ -94,6 +110,10 @@ class Method:
         self.path = f"{PREFIX}{contract}/{name}"
         self.parameters = tuple(_parameter(contract, name, p) for p in parameters[1:])
         self.idempotent = bool(vars(function).get("__contract_idempotent__", False))
+        self.stale_for: timedelta | None = vars(function).get("__contract_stale_for__")
+        """So old an answer may be that is given while nobody answers; None: never."""
+        if self.stale_for is not None and not self.idempotent:
+            raise TypeError(f"{contract}.{name} must be idempotent: its last answer may stand for the next")
         fields = [
             (p.name, hints[p.name]) if p.default is inspect.Parameter.empty else (p.name, hints[p.name], p.default)
             for p in sorted(parameters[1:], key=lambda p: p.default is not inspect.Parameter.empty)
@@ -432,6 +452,33 @@ class Target:
         self._back_at = self._monotonic() + LEAVING_S
 
 
+def _question(method: Method, ctx: Context, body: bytes) -> bytes:
+    """What is asked and by whom, as far as an answer may depend on it."""
+    person = msgspec.structs.replace(ctx.actor, session_id=None, scopes=frozenset())
+    who = (person, ctx.organisation_id, sorted(ctx.actor.scopes), sorted(ctx.permissions))
+    return hashlib.sha256(_encode((method.path, who)) + body).digest()
+
+
+class _Kept:
+    """The last good answers, of the latest questions."""
+
+    def __init__(self) -> None:
+        self._answers: dict[bytes, tuple[datetime, bytes]] = {}
+
+    def keep(self, question: bytes, at: datetime, answer: bytes) -> None:
+        self._answers.pop(question, None)
+        if len(answer) > MAX_KEPT_BYTES:
+            return
+        self._answers[question] = at, answer
+        if len(self._answers) > MAX_KEPT:
+            del self._answers[next(iter(self._answers))]
+
+    def find(self, question: bytes, since: datetime) -> bytes | None:
+        """One that is not older than `since`."""
+        at, answer = self._answers.get(question, (None, b""))
+        return answer if at is not None and at >= since else None
+
+
 class _Remote:
     """Calls the processes that answer a protocol in turn; one that does not answer, or is about to leave, only when it must."""
 
@@ -449,9 +496,27 @@ class _Remote:
         self._client = client
         self._clock = clock
         self._pause = pause
+        self._kept = _Kept()
 
     async def carry(self, method: Method, ctx: Context, arguments: msgspec.Struct) -> object:
         body = _encode(arguments)
+        if method.stale_for is None:
+            return self._result(method, await self._ask(method, ctx, body))
+        question = _question(method, ctx, body)
+        try:
+            answer = await self._ask(method, ctx, body)
+        except Unavailable:
+            kept = self._kept.find(question, self._clock.now() - method.stale_for)
+            if kept is None:
+                raise
+            _log.warning("contract_answer_stale", contract=method.contract, method=method.name)
+            return method.decode_result(kept)
+        result = self._result(method, answer)
+        self._kept.keep(question, self._clock.now(), answer.content)
+        return result
+
+    async def _ask(self, method: Method, ctx: Context, body: bytes) -> httpx.Response:
+        """What one of the targets answers. Raises Unavailable when none does."""
         pause_s = BACKOFF_S
         tried: set[Target] = set()
         for tries_left in range(TRIES - 1, -1, -1):
@@ -469,7 +534,7 @@ class _Remote:
                 if self._left_s(ctx) <= wait_s or not may_retry:
                     raise Unavailable(f"{method.contract} does not answer") from e
             else:
-                return self._result(method, answer)
+                return answer
             if wait_s:
                 await self._pause(pause_s)
                 pause_s *= BACKOFF_FACTOR

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.contracts import idempotent
+from forecourt.kernel.contracts import idempotent, stale_for
 from forecourt.kernel.errors import Conflict, Invalid, Misconfigured, TooManyRequests, Unauthenticated
 from forecourt.kernel.events import Event
 from forecourt.kernel.http.dispatch import EmailUnconfirmed
@@ -27,6 +27,8 @@ RoleName = Annotated[str, Meta(min_length=1, max_length=40)]
 """A built-in role (`owner`, `manager`, `agent`, `coach`, `viewer`) or the name of one of the organisation's own."""
 
 MAX_PERMISSIONS = 100
+CARDS_KEPT_S = 300
+"""So old a card may be while identity is away (GW-3)."""
 OWNER = "owner"
 
 
@@ -362,6 +364,7 @@ class Identity(Protocol):
         ...
 
     @idempotent
+    @stale_for(CARDS_KEPT_S)
     async def accounts(self, ctx: Context, ids: list[UUID]) -> list[AccountCard]:
         """In the order asked; unknown ids are left out. At most 200 at once."""
         ...

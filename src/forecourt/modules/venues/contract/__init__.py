@@ -11,7 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.contracts import idempotent
+from forecourt.kernel.contracts import idempotent, stale_for
 from forecourt.kernel.paging import Page
 from forecourt.modules.venues.contract.errors import (
     CapacityExceeded,
@@ -136,6 +136,9 @@ __all__ = [
 ]
 # fmt: on
 
+CARDS_KEPT_S = 300
+"""So old a card may be while venues is away (GW-3)."""
+
 
 class Venues(Protocol):
     @idempotent
@@ -167,6 +170,7 @@ class Venues(Protocol):
         ...
 
     @idempotent
+    @stale_for(CARDS_KEPT_S)
     async def cards(self, ctx: Context, ids: list[UUID]) -> list[VenueCard]:
         """Cards in the order asked; unknown ids are left out. At most 100 at once."""
         ...
