@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.modules.booking.test_rules import gbp
 from tests.modules.booking.test_slots_oracle import court, day_before, make_book
@@ -16,6 +19,7 @@ from forecourt.kernel.errors import Invalid
 from forecourt.kernel.period import Period
 from forecourt.modules.booking import rules, slots
 from forecourt.modules.booking.contract import OutsideHorizon, QuoteLine, TaxLine, TooManyOpenBookings
+from forecourt.modules.booking.service.pricing import Bill, plan, rebill
 from forecourt.modules.venues.contract import (
     CapacityExceeded,
     OrganisationInactive,
@@ -119,6 +123,49 @@ def test_included_and_added_taxes_stand_beside_each_other() -> None:
     assert rules.quote_total([QuoteLine("Court", gbp(1200))], tax, "GBP") == gbp(1250)
     assert rules.tax_lines([], gbp(1200)) == []
     assert rules.tax_lines([Tax("0")], gbp(1200)) == [TaxLine("0", gbp(0), True)]
+
+
+TAXES = st.lists(st.builds(Tax, st.sampled_from(["0", "5", "7.7", "20"]), included=st.booleans()), max_size=3)
+
+
+def adds_up(bill: Bill, taxes: list[Tax]) -> None:
+    """The lines and the added taxes come to the total, and each tax is its rate of the net, but for a penny of rounding each."""
+    assert (
+        sum(line.amount.amount for line in bill.lines) + sum(t.amount.amount for t in bill.tax if not t.included)
+        == bill.total.amount
+    )
+    net = Decimal(bill.total.amount) * 100 / (100 + sum(Decimal(t.rate) for t in taxes))
+    assert [t.rate for t in bill.tax] == [t.rate for t in taxes]
+    assert all(abs(t.amount.amount - net * Decimal(t.rate) / 100) <= 2 for t in bill.tax)
+
+
+@settings(max_examples=60, deadline=None)
+@given(taxes=TAXES, total=st.integers(0, 10**6), fee=st.integers(0, 10**4))
+def test_a_bill_adds_up_whatever_was_agreed_and_its_tax_is_that_of_the_total(taxes: list[Tax], total: int, fee: int) -> None:
+    book = replace(BOOK, organisation=replace(BOOK.organisation, tax=taxes))
+    planned = plan(book, COURT, TEN, 90, Purpose.WORKOUT, 2)
+    adds_up(planned.bill, taxes)
+    adds_up(rebill(planned, gbp(total), [("Fee", gbp(min(fee, total)))], "Code"), taxes)
+    assert rebill(planned, planned.bill.total, [], "Code").total == planned.bill.total
+
+
+def test_half_of_a_price_has_half_of_its_tax() -> None:
+    book = replace(BOOK, organisation=replace(BOOK.organisation, tax=[Tax("20")]))
+    planned = plan(book, COURT, TEN, 60, Purpose.WORKOUT, 2)
+    half = rebill(planned, gbp(1000), [], "HALF")
+    assert (planned.bill.tax[0].amount, half.tax[0].amount) == (gbp(333), gbp(167))
+    assert [(line.label, line.amount) for line in half.lines][1:] == [("HALF", gbp(-1000))]
+
+
+@settings(max_examples=25, deadline=None)
+@given(taxes=TAXES, length=st.sampled_from([60, 90]))
+def test_a_free_slot_costs_what_its_quote_says(taxes: list[Tax], length: int) -> None:
+    slots.plans.clear()
+    book = replace(BOOK, organisation=replace(BOOK.organisation, tax=taxes))
+    free = slots.free_slots(book, COURT, date(2026, 6, 2), duration_min=length, busy=[], now=NOW)
+    assert len({s.price.amount for s in free}) > 1, "peak and not"
+    for slot in free:
+        assert slot.price == plan(book, COURT, slot.start, length, Purpose.WORKOUT, None).bill.total
 
 
 # --- free time --------------------------------------------------------------------------------------------------------

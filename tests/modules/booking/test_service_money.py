@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from forecourt.kernel.events import Dispatcher
@@ -20,10 +21,14 @@ from forecourt.modules.booking.contract import (
     InvalidTransition,
     Pay,
     PayWith,
+    Purpose,
+    QuoteLine,
     Reschedule,
+    TaxLine,
 )
+from forecourt.modules.booking.service.pricing import plan
 from forecourt.modules.payments.contract import NewPromoCode, PromoKind, Refund
-from forecourt.modules.venues.contract import RefundTier
+from forecourt.modules.venues.contract import OrganisationPatch, RefundTier, Tax
 
 S = BookingStatus
 
@@ -221,3 +226,28 @@ async def test_what_was_played_is_not_shortened_away(world: Any, words: Any) -> 
     assert (await world.balance(guest), (await world.service.booking(guest, booked.id)).version) == (6_000, booked.version + 1)
     shorter = await world.service.extend(guest, booked.id, Extend(75))  # the control: a quarter of an hour is still to come
     assert (shorter.status, shorter.price, await world.balance(guest)) == (S.IN_PROGRESS, gbp(4_000), 6_000)
+
+
+async def test_the_lines_and_the_tax_of_a_booking_are_those_of_its_price(world: Any, words: Any) -> None:
+    await half_off(world)
+    await world.venues_service.edit_organisation(world.owner, OrganisationPatch(tax=[Tax("20")]), None)
+    await world.policies(reschedule_fee_pct=10)
+    guest = await world.rich(amount=10_000)
+
+    async def billed(booked: BookingOut) -> tuple[list[int], int]:
+        kept = (await world.sql("select lines::text, tax::text from booking.booking where id = $1", booked.id))[0]
+        lines, tax = (
+            msgspec.json.decode(kept["lines"], type=list[QuoteLine]),
+            msgspec.json.decode(kept["tax"], type=list[TaxLine]),
+        )
+        return [line.amount.amount for line in lines], tax[0].amount.amount
+
+    plain, coded = await world.book(guest), await world.book(guest, promo_code="HALF", resource_id=world.other_court.id)
+    assert (await billed(plain), await billed(coded)) == (([2_000], 333), ([2_000, -1_000], 167))
+    later = words.TEN + 3 * words.HOUR
+    target = plan(await world.service.books.of_venue(world.venue_id), world.court, later, 60, Purpose.WORKOUT, 1)
+    shown = await world.service.move_preview(guest, plain.id, target)
+    assert (shown.asked.fee, shown.asked.due, shown.bill.total) == (gbp(200), gbp(200), gbp(2_200))
+    for booked, bill in ((plain, ([2_000, 200], 367)), (coded, ([2_000, 100, -1_000], 183))):
+        await world.service.reschedule(guest, booked.id, Reschedule(later))
+        assert await billed(booked) == bill

@@ -294,6 +294,12 @@ def tax_lines(taxes: Sequence[Tax], net_or_gross: Money) -> list[TaxLine]:
     return [TaxLine(t.rate, next(parts) if t.included else net.times(Decimal(t.rate), 100), t.included) for t in taxes]
 
 
+def with_added_tax(taxes: Sequence[Tax], lines_total: Money) -> Money:
+    """What is to be paid for lines of that sum, as `quote_total` says."""
+    added = (t.amount for t in tax_lines(taxes, lines_total) if not t.included)
+    return lines_total + Money.total(added, lines_total.currency)
+
+
 def taxes_within(taxes: Sequence[Tax], total: Money) -> tuple[Money, list[TaxLine]]:
     """What the lines of a bill over `total` add up to, and its tax: `tax_lines` the other way round.
 

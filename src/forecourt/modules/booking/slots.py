@@ -41,6 +41,7 @@ from forecourt.modules.booking.contract import (
     ResourceSlots,
     Slot,
 )
+from forecourt.modules.booking.rules import with_added_tax
 from forecourt.modules.venues.contract import OrganisationStatus, PriceRule, Purpose, Resource, VenueBook, parts_of
 from forecourt.modules.venues.contract.calendar import DAY, local, open_between, wall, zone
 from forecourt.modules.venues.contract.tariff import Tariff, ranked_rules
@@ -205,12 +206,16 @@ def _make_plans(book: VenueBook, profile: _Profile, first: date, last: date) -> 
 def _plan(book: VenueBook, profile: _Profile, tariff: Tariff, starts: Sequence[datetime]) -> DayPlan:
     tz = zone(book.venue.timezone)
     currency = book.organisation.currency
+    taxes = book.organisation.tax
+    taxed = any(not tax.included for tax in taxes)
     prices: list[Money] = []
     encoded: list[bytes] = []
     offsets = [0]
     for start in starts:
         period = Period.of(start, profile.duration_min)
         price = Money.total((s.amount for s in tariff.segments(period, profile.team_size)), currency)
+        if taxed:
+            price = with_added_tax(taxes, price)
         text = _encoder.encode(Slot(start, period.end, start.astimezone(tz), price)) + b","
         prices.append(price)
         encoded.append(text)

@@ -53,7 +53,6 @@ from forecourt.modules.booking.contract import (
     Overtaken,
     Pay,
     QuoteExpired,
-    QuoteLine,
     QuoteMismatch,
     SlotTaken,
     TooManyOpenBookings,
@@ -71,7 +70,7 @@ from forecourt.modules.booking.service.base import (
     person,
     present,
 )
-from forecourt.modules.booking.service.pricing import Bill, Plan, plan
+from forecourt.modules.booking.service.pricing import Bill, Plan, plan, rebill
 from forecourt.modules.booking.service.till import Returned, derived, settled
 from forecourt.modules.booking.slots import claimed_ids
 from forecourt.modules.identity.contract import EmailUnconfirmed
@@ -185,8 +184,7 @@ class Holding(Base):
         use = PromoUse(code, planned.book.venue.id, planned.period.start, planned.period.duration_min)
         organisation_id = planned.book.venue.organisation_id
         promo = await self.till.payments.price_promo(ctx, organisation_id, account_id, planned.bill.total, use)
-        line = QuoteLine(label=promo.label or promo.code, amount=-promo.discount)
-        return Bill([*planned.bill.lines, line], planned.bill.tax, promo.total)
+        return rebill(planned, promo.total, [], promo.label or promo.code)
 
     # --- the hold
 
