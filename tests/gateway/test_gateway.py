@@ -251,6 +251,22 @@ async def test_an_address_has_a_limit_of_its_own(house: House, call: Call) -> No
     assert len(house.seen) == PER_ADDRESS + 1
 
 
+async def test_a_network_of_ipv6_is_limited_as_one_address_and_one_of_ipv4_is_not(call: Call) -> None:
+    proxy = call(TRUSTED)
+
+    async def ask(address: str) -> int:
+        return (await proxy.get("/v1/venues/1", headers={"X-Forwarded-For": address})).status_code
+
+    assert {await ask(f"2001:db8:7:7:{n:x}::{n:x}") for n in range(PER_ADDRESS)} == {200}
+    assert await ask("2001:db8:7:7:ffff::1") == 429
+    assert await ask("2001:db8:7:8::1") == 200
+    # Also where IPv4 is written as IPv6, which is the same address.
+    assert {await ask(f"::ffff:198.51.100.{n}") for n in range(PER_ADDRESS + 1)} == {200}
+    assert {await ask("::ffff:198.51.101.1") for _ in range(PER_ADDRESS // 2)} == {200}
+    assert {await ask("198.51.101.1") for _ in range(PER_ADDRESS // 2)} == {200}
+    assert await ask("::ffff:198.51.101.1") == 429
+
+
 async def test_an_account_has_a_limit_wherever_it_is(house: House, call: Call) -> None:
     who = {"sub": "0190a000-0000-7000-8000-000000000001"}
     for n in range(PER_ACCOUNT):

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from typing import cast
 
 import msgspec
@@ -99,6 +100,21 @@ class Limiter:
         if self._storage is not None:
             bridge = cast("ValkeyBridge", self._storage.bridge)
             await cast("Valkey", bridge.get_connection()).aclose()
+
+
+@lru_cache(maxsize=10_000)
+def counted_as(address: str) -> str:
+    """Whom a limit counts when it counts addresses. An IPv6 client has a whole /64 to choose from, so that is counted as one; an
+    IPv4 address counts as itself, also when it is written as IPv6. What is no address counts as it is."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(ip, IPv6Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return f"{IPv6Address(int(ip) >> 64 << 64)}/64"
 
 
 @lru_cache(maxsize=200)

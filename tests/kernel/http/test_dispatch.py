@@ -432,8 +432,13 @@ async def test_a_stream_cannot_be_replayed(desk: Desk) -> None:
 
 def somewhere() -> dict[str, str]:
     """An address that nobody else has."""
+    return {"X-Forwarded-For": f"{network()}::1"}
+
+
+def network() -> str:
+    """The first half of an address of IPv6."""
     number = uuid4().int
-    return {"X-Forwarded-For": f"2001:db8:{number >> 16 & 0xFFFF:x}:{number >> 32 & 0xFFFF:x}::{number & 0xFFFF:x}"}
+    return f"2001:db8:{number >> 16 & 0xFFFF:x}:{number >> 32 & 0xFFFF:x}"
 
 
 async def test_an_address_has_its_share_in_production_and_any_number_in_development(production: Desk, desk: Desk) -> None:
@@ -444,6 +449,18 @@ async def test_an_address_has_its_share_in_production_and_any_number_in_developm
     assert int(refused.headers["retry-after"]) > 0 and refused.headers["ratelimit"].startswith("limit=2")
     assert (await production.client.get("/v1/rare", headers=somewhere())).status_code == 200
     assert [(await desk.client.get("/v1/rare", headers=here)).status_code for _ in range(4)] == [200] * 4
+
+
+async def test_a_network_of_one_client_is_counted_as_one_address(production: Desk) -> None:
+    async def rare(address: str) -> int:
+        return (await production.client.get("/v1/rare", headers={"X-Forwarded-For": address})).status_code
+
+    here, next_door = network(), network()
+    assert [await rare(f"{here}:{n:x}::{n:x}") for n in (1, 2, 3)] == [200, 200, 429]
+    assert await rare(f"{next_door}::1") == 200
+    one, another = (f"10.{n & 255}.{n >> 8 & 255}.{n >> 16 & 255}" for n in (uuid4().int, uuid4().int))
+    assert [await rare(address) for address in (one, f"::ffff:{one}", one)] == [200, 200, 429]
+    assert await rare(f"::ffff:{another}") == 200
 
 
 async def test_an_account_has_its_share_wherever_it_is(desk: Desk) -> None:

@@ -57,6 +57,8 @@ async def test_only_our_own_proxies_say_whose_address_it_is(street: Street) -> N
     assert await street.address("10.0.0.1", "192.0.2.66, 198.51.100.1, 10.0.0.7") == "198.51.100.1"  # the first was made up
     assert await street.address("fd00::1", "2001:db8::5") == "2001:db8::5"
     assert await street.address("10.0.0.1", "10.0.0.2, 10.0.0.3") == "10.0.0.2"  # somebody of the house itself
+    assert await street.address("::ffff:10.0.0.1", "192.0.2.66, 198.51.100.1, ::ffff:10.0.0.7") == "198.51.100.1"
+    assert await street.address("::ffff:203.0.113.9", "198.51.100.1") == "::ffff:203.0.113.9"
     assert await street.address("10.0.0.1", "x" * 200) == "x" * 64
     assert await street.address("testclient", "198.51.100.1") == "testclient"  # no address at all, such as a socket
 

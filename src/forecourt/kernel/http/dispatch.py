@@ -52,7 +52,7 @@ from forecourt.kernel.http.operation import (
 )
 from forecourt.kernel.http.sent import Spool, read_body, read_form
 from forecourt.kernel.idempotency import MAX_KEY_CHARS, Idempotency, Replay
-from forecourt.kernel.limits import Allowance, Limiter
+from forecourt.kernel.limits import Allowance, Limiter, counted_as
 
 log = structlog.get_logger("forecourt.http")
 
@@ -226,7 +226,7 @@ class Dispatcher:
         scope = request.scope
         spent: list[Allowance] = []
         if bound.address_limits and door.limit_addresses:
-            spent += await self._spend(bound.address_limits, request.address)
+            spent += await self._spend(bound.address_limits, counted_as(request.address))
         actor, permissions, by_cookie = await self._actor(request)
         if by_cookie and declared.method not in ("GET", "HEAD"):
             self._check_csrf(request, request.header("x-csrf-token"))
@@ -241,7 +241,7 @@ class Dispatcher:
         path_params: dict[str, Any] = scope["path_params"]
         ctx = await self._admit(op, ctx, path_params)
         if bound.account_limits:
-            spent += await self._spend(bound.account_limits, actor.account_id or actor.key_id or request.address)
+            spent += await self._spend(bound.account_limits, actor.account_id or actor.key_id or counted_as(request.address))
         status, headers, body = await self._answer(bound, request, ctx)
         if spent:
             headers += allowance_headers(spent)
@@ -374,14 +374,14 @@ class Dispatcher:
         if op.method == "GET" and "lang=" in visit.query and (switched := self._switch_language(visit)) is not None:
             return encode_result(switched, 303, request)
         if door.limit_addresses:
-            await self._spend(bound.address_limits, request.address)
+            await self._spend(bound.address_limits, counted_as(request.address))
         if op.declared.access.kind is not AccessKind.PUBLIC and visit.person is None:
             here = visit.path + (f"?{visit.query}" if visit.query and request.scope["method"] == "GET" else "")
             return encode_result(Redirect(f"/sign-in?next={quote(here)}"), 303, request)
         ctx = await self._admit(op, visit.ctx, path_params)
         if ctx is not visit.ctx:
             visit = msgspec.structs.replace(visit, ctx=ctx)
-        await self._spend(bound.account_limits, ctx.account_id or request.address)
+        await self._spend(bound.account_limits, ctx.account_id or counted_as(request.address))
         arguments = self._arguments(bound, request, path_params)
         if op.method == "POST":
             fields = await self._fields(bound, request, arguments)

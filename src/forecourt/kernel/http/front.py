@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 import msgspec
@@ -66,6 +66,8 @@ class Proxies:
             ip = ip_address(address)
         except ValueError:
             return False
+        if isinstance(ip, IPv6Address):
+            ip = ip.ipv4_mapped or ip
         return any(ip in network for network in self._networks)
 
 
