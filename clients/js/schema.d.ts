@@ -2058,9 +2058,9 @@ export interface Operations {
    *
    * For staff with `booking.approve`.
    *
-   * Problems: `forbidden`, `invalid_transition`, `invalid`.
+   * Problems: `forbidden`, `conflict`, `invalid_transition`, `invalid`.
    */
-  booking_approve: { asks: { path: { org_id: string; id: string } }; answers: BookingOut };
+  booking_approve: { asks: { path: { org_id: string; id: string }; idempotencyKey?: string }; answers: BookingOut };
   /**
    * Free starts at several venues, named or near a point.
    *
@@ -2137,9 +2137,9 @@ export interface Operations {
    *
    * For staff with `booking.approve`.
    *
-   * Problems: `forbidden`, `invalid_transition`, `invalid`.
+   * Problems: `forbidden`, `conflict`, `invalid_transition`, `invalid`.
    */
-  booking_decline: { asks: { path: { org_id: string; id: string }; body: Decline }; answers: BookingOut };
+  booking_decline: { asks: { path: { org_id: string; id: string }; body: Decline; idempotencyKey?: string }; answers: BookingOut };
   /**
    * Change purpose, party or note; the price follows.
    *
@@ -2243,9 +2243,9 @@ export interface Operations {
    *
    * For staff with `booking.update_any`.
    *
-   * Problems: `forbidden`, `invalid_transition`, `invalid`.
+   * Problems: `forbidden`, `conflict`, `invalid_transition`, `invalid`.
    */
-  booking_no_show: { asks: { path: { org_id: string; id: string } }; answers: BookingOut };
+  booking_no_show: { asks: { path: { org_id: string; id: string }; idempotencyKey?: string }; answers: BookingOut };
   /**
    * An organisation's bookings, the earliest start first.
    *

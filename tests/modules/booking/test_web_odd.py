@@ -12,6 +12,7 @@ from tests.journeys.reader import Reader, hidden, said_at, text
 from tests.journeys.world import Club, World
 
 from forecourt.app import House
+from forecourt.kernel.http.operation import Keyed
 
 DAY = (datetime.now(UTC) + timedelta(days=3)).date()
 
@@ -98,3 +99,23 @@ async def test_who_was_booked_for_or_employed_by_account_id_keeps_their_address_
     assert ada.email in (await club.owner.get(f"{org}/staff")).text, "she agreed"
     mine = await ada.post("/v1/bookings", wish | {"resource_id": club.courts[1]})
     assert ada.email in (await desk.look(f"{sheet}&booking={mine.json()['id']}")).text, "she booked it herself"
+
+
+async def test_a_decision_of_staff_under_a_key_is_made_once_and_answered_again(club: Club, world: World) -> None:  # noqa: F811
+    ada = await world.person("Ada")
+    for hour, path, body in (("05", "approve", None), ("07", "decline", {"reason": "Works"})):
+        wish = {"resource_id": club.courts[0], "start": f"{DAY}T{hour}:00:00Z", "duration_min": 60, "purpose": "content"}
+        asked = (await ada.post("/v1/bookings", wish)).json()
+        assert asked["status"] == "pending_approval", asked
+        decide = f"/v1/orgs/{club.id}/bookings/{asked['id']}/{path}"
+        first, again = [await club.owner.post(decide, body, Idempotency_Key=f"{path}-{asked['id']}") for _ in range(2)]
+        assert (first.status_code, again.json()) == (200, first.json())
+        assert (await club.owner.post(decide, body, Idempotency_Key=f"another-{asked['id']}")).status_code == 409
+
+
+def test_every_change_of_a_booking_is_made_under_a_key(house: House) -> None:  # noqa: F811
+    paths = {
+        op.path: op.declared.keyed for op in house.operations if op.method == "POST" and re.search(r"/bookings(/|$)", op.path)
+    }
+    assert {path for path, keyed in paths.items() if keyed is not Keyed.YES and path.startswith("/v1/")} == set()
+    assert "/v1/orgs/{org_id}/bookings/{id}/no-show" in paths

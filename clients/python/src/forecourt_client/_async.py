@@ -132,7 +132,7 @@ class Booking:
     def __init__(self, door: AsyncDoor) -> None:
         self._door = door
 
-    async def approve(self, org_id: UUID | str, id: UUID | str) -> m.BookingOut:
+    async def approve(self, org_id: UUID | str, id: UUID | str, *, idempotency_key: str | None = None) -> m.BookingOut:
         """Approve a booking that waits for it.
 
         For staff with `booking.approve`.
@@ -140,7 +140,12 @@ class Booking:
         Raises InvalidTransition.
         """
         return await self._door.call(
-            Call(Method("POST", "/v1/orgs/{org_id}/bookings/{id}/approve"), m.BookingOut, path={"org_id": org_id, "id": id})
+            Call(
+                Method("POST", "/v1/orgs/{org_id}/bookings/{id}/approve", keyed=True),
+                m.BookingOut,
+                path={"org_id": org_id, "id": id},
+                key=idempotency_key,
+            )
         )
 
     async def availabilities(
@@ -337,7 +342,9 @@ class Booking:
             )
         )
 
-    async def decline(self, org_id: UUID | str, id: UUID | str, body: m.Decline) -> m.BookingOut:
+    async def decline(
+        self, org_id: UUID | str, id: UUID | str, body: m.Decline, *, idempotency_key: str | None = None
+    ) -> m.BookingOut:
         """Decline a booking that waits for approval, and say why.
 
         For staff with `booking.approve`.
@@ -346,10 +353,11 @@ class Booking:
         """
         return await self._door.call(
             Call(
-                Method("POST", "/v1/orgs/{org_id}/bookings/{id}/decline"),
+                Method("POST", "/v1/orgs/{org_id}/bookings/{id}/decline", keyed=True),
                 m.BookingOut,
                 path={"org_id": org_id, "id": id},
                 body=body,
+                key=idempotency_key,
             )
         )
 
@@ -558,7 +566,7 @@ class Booking:
             )
         )
 
-    async def no_show(self, org_id: UUID | str, id: UUID | str) -> m.BookingOut:
+    async def no_show(self, org_id: UUID | str, id: UUID | str, *, idempotency_key: str | None = None) -> m.BookingOut:
         """Note that nobody came.
 
         For staff with `booking.update_any`.
@@ -566,7 +574,12 @@ class Booking:
         Raises InvalidTransition.
         """
         return await self._door.call(
-            Call(Method("POST", "/v1/orgs/{org_id}/bookings/{id}/no-show"), m.BookingOut, path={"org_id": org_id, "id": id})
+            Call(
+                Method("POST", "/v1/orgs/{org_id}/bookings/{id}/no-show", keyed=True),
+                m.BookingOut,
+                path={"org_id": org_id, "id": id},
+                key=idempotency_key,
+            )
         )
 
     async def of_organisation(

@@ -132,7 +132,7 @@ class Booking:
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    def approve(self, org_id: UUID | str, id: UUID | str) -> m.BookingOut:
+    def approve(self, org_id: UUID | str, id: UUID | str, *, idempotency_key: str | None = None) -> m.BookingOut:
         """Approve a booking that waits for it.
 
         For staff with `booking.approve`.
@@ -140,7 +140,12 @@ class Booking:
         Raises InvalidTransition.
         """
         return self._door.call(
-            Call(Method("POST", "/v1/orgs/{org_id}/bookings/{id}/approve"), m.BookingOut, path={"org_id": org_id, "id": id})
+            Call(
+                Method("POST", "/v1/orgs/{org_id}/bookings/{id}/approve", keyed=True),
+                m.BookingOut,
+                path={"org_id": org_id, "id": id},
+                key=idempotency_key,
+            )
         )
 
     def availabilities(
@@ -335,7 +340,7 @@ class Booking:
             )
         )
 
-    def decline(self, org_id: UUID | str, id: UUID | str, body: m.Decline) -> m.BookingOut:
+    def decline(self, org_id: UUID | str, id: UUID | str, body: m.Decline, *, idempotency_key: str | None = None) -> m.BookingOut:
         """Decline a booking that waits for approval, and say why.
 
         For staff with `booking.approve`.
@@ -344,10 +349,11 @@ class Booking:
         """
         return self._door.call(
             Call(
-                Method("POST", "/v1/orgs/{org_id}/bookings/{id}/decline"),
+                Method("POST", "/v1/orgs/{org_id}/bookings/{id}/decline", keyed=True),
                 m.BookingOut,
                 path={"org_id": org_id, "id": id},
                 body=body,
+                key=idempotency_key,
             )
         )
 
@@ -556,7 +562,7 @@ class Booking:
             )
         )
 
-    def no_show(self, org_id: UUID | str, id: UUID | str) -> m.BookingOut:
+    def no_show(self, org_id: UUID | str, id: UUID | str, *, idempotency_key: str | None = None) -> m.BookingOut:
         """Note that nobody came.
 
         For staff with `booking.update_any`.
@@ -564,7 +570,12 @@ class Booking:
         Raises InvalidTransition.
         """
         return self._door.call(
-            Call(Method("POST", "/v1/orgs/{org_id}/bookings/{id}/no-show"), m.BookingOut, path={"org_id": org_id, "id": id})
+            Call(
+                Method("POST", "/v1/orgs/{org_id}/bookings/{id}/no-show", keyed=True),
+                m.BookingOut,
+                path={"org_id": org_id, "id": id},
+                key=idempotency_key,
+            )
         )
 
     def of_organisation(

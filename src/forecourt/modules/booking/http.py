@@ -335,17 +335,17 @@ class BookingApi(Api):
         """Give a booking another length."""
         return await self.service.extend(ctx, id, body, if_match)
 
-    @post("/v1/orgs/{org_id}/bookings/{id}/approve", access=staff(APPROVE), problems=(InvalidTransition,))
+    @post("/v1/orgs/{org_id}/bookings/{id}/approve", access=staff(APPROVE), keyed=Keyed.YES, problems=(InvalidTransition,))
     async def approve(self, ctx: Context, org_id: UUID, id: UUID) -> BookingOut:
         """Approve a booking that waits for it."""
         return await self.service.approve(ctx, id)
 
-    @post("/v1/orgs/{org_id}/bookings/{id}/decline", access=staff(APPROVE), problems=(InvalidTransition,))
+    @post("/v1/orgs/{org_id}/bookings/{id}/decline", access=staff(APPROVE), keyed=Keyed.YES, problems=(InvalidTransition,))
     async def decline(self, ctx: Context, org_id: UUID, id: UUID, body: Decline) -> BookingOut:
         """Decline a booking that waits for approval, and say why."""
         return await self.service.decline(ctx, id, body.reason)
 
-    @post("/v1/orgs/{org_id}/bookings/{id}/no-show", access=staff(CHANGE_ANY), problems=(InvalidTransition,))
+    @post("/v1/orgs/{org_id}/bookings/{id}/no-show", access=staff(CHANGE_ANY), keyed=Keyed.YES, problems=(InvalidTransition,))
     async def no_show(self, ctx: Context, org_id: UUID, id: UUID) -> BookingOut:
         """Note that nobody came."""
         return await self.service.no_show(ctx, id)
