@@ -329,6 +329,7 @@ def chat(house: House) -> Part:
         house.board.call(Bookings),
         house.board.call(Venues),
         links,
+        house.limiter,
     )
     house.board.provide(Chat, service)
     house.board.provide(ChatTopics, service)

@@ -25,6 +25,7 @@ from forecourt.engines import Engines, start_engines
 from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.migrate import APP_ROLE, migrate
 from forecourt.layout import migration_folders
+from forecourt.realtime.client import TYPING_S
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +115,7 @@ async def test_a_killed_valkey_loses_no_event_and_no_socket(town: Town) -> None:
         while True:
             ws.send({"op": "typing", "topic": topic})
             try:
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(TYPING_S):
                     assert (await ws.until("event"))["type"] == "typing"
                 break
             except TimeoutError:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
+import pytest
 from tests.journeys.world import Person
 from tests.realtime.conftest import Node
 from tests.realtime.wire import Socket, frame
+
+from forecourt.realtime import client
 
 
 async def test_a_client_subscribes_and_hears_what_happens_in_order(node: Node, ada: Person) -> None:
@@ -57,6 +60,28 @@ async def test_what_cannot_be_recovered_is_a_reset(node: Node, ada: Person) -> N
     await node.diary.write(topic, "after the reset")
     assert (await ws.recv())["seq"] == 6
     await ws.leave()
+
+
+async def test_that_somebody_types_is_told_once_in_a_while(node: Node, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic, other = await node.diary.make(UUID(ada.id)), await node.diary.make(UUID(ada.id))
+    ws = await node.open(ada)
+
+    async def heard() -> list[str]:
+        for where in (topic, topic, topic, other):
+            ws.send({"op": "typing", "topic": where, "ref": "t"})
+        ws.send({"op": "send", "topic": topic, "text": "done"})
+        found = [await ws.recv() for _ in range(4)]
+        while found[-1].get("type") != "entry.written":
+            found.append(await ws.recv())
+        assert [f["op"] for f in found].count("error") == 0, "more is passed over"
+        return [f["topic"] for f in found if f.get("type") == "typing"]
+
+    for where in (topic, other):
+        await ws.ask({"op": "subscribe", "topic": where})
+    monkeypatch.setattr(client, "TYPING_S", 3600.0)
+    assert await heard() == [topic, other]
+    monkeypatch.setattr(client, "TYPING_S", 0.0)
+    assert await heard() == [topic, topic, topic, other], "each, when there is no pause to keep"
 
 
 async def test_a_frame_in_the_packet_of_the_handshake_is_heard(node: Node, ada: Person) -> None:

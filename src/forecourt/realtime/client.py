@@ -30,6 +30,8 @@ MAX_TOPICS = 200
 """What one client may follow."""
 MAX_WAITING = BURST + MAX_TOPICS
 """A client's frames that wait for those before them: who comes back with every topic, and more to send, is let in."""
+TYPING_S = 2.0
+"""Of who writes in a topic, others are told once in so long; more is passed over."""
 LINGER_S = 5.0
 """How long a closed socket may take to read what it was sent."""
 
@@ -58,6 +60,7 @@ class Client(WSListener):
         "_server",
         "_tokens",
         "_transport",
+        "_typed",
         "_waiting",
         "_wire",
         "_working",
@@ -94,6 +97,7 @@ class Client(WSListener):
         self._waiting: deque[bytes] | None = None
         self._working = False
         self._partial: bytearray | None = None
+        self._typed: dict[str, float] = {}
         self._tokens = float(BURST)
         self._refilled_at = self.opened_at
 
@@ -246,6 +250,16 @@ class Client(WSListener):
                 self._server.unknown_said(self, message)
             return
         self._server.said(self, message)
+
+    def types(self, topic: str, now: float) -> bool:
+        """Whether it is worth saying, at a monotonic time, that the client writes in `topic`."""
+        last = self._typed.get(topic)
+        if last is not None and now - last < TYPING_S:
+            return False
+        if last is None and len(self._typed) >= MAX_TOPICS:
+            self._typed.clear()
+        self._typed[topic] = now
+        return True
 
     # One frame at a time, in the order in which they came.
 

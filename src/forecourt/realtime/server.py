@@ -309,7 +309,8 @@ class Realtime:
             await self._subscribe(client, ctx, op)
             return
         source, topic = self._source_of(op.topic, client)
-        ack = await source.perform(ctx, topic, op.op, message)
+        passed_over = op.op == "typing" and not client.types(topic, time.monotonic())
+        ack = None if passed_over else await source.perform(ctx, topic, op.op, message)
         if ack is not None or op.ref:
             client.queue(acked(op, ack))
 

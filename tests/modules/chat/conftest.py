@@ -13,6 +13,8 @@ from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, ActorKind, Context
 from forecourt.kernel.db import Database, in_transaction
 from forecourt.kernel.errors import NotFound
+from forecourt.kernel.limits import Limiter
+from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.money import Money
 from forecourt.kernel.topics import Position, TopicEvent
 from forecourt.modules.booking.contract import BookingOut, BookingStatus, Purpose
@@ -211,9 +213,9 @@ class Town:
 @pytest.fixture
 def town(db: Database) -> Town:
     directory, wire, clock = Directory(), Wire(), FixedClock(datetime.now(UTC))
-    media, books, links = Files(), Books(), Pages()
+    media, books, links, limiter = Files(), Books(), Pages(), Limiter(None, Metrics())
     people = PeopleService(db.module("people"), clock, directory, media)  # type: ignore[arg-type]
-    chat = ChatService(db.module("chat"), clock, wire, Names(people), media, books, books, links)  # type: ignore[arg-type]
+    chat = ChatService(db.module("chat"), clock, wire, Names(people), media, books, books, links, limiter)  # type: ignore[arg-type]
     town = Town(chat, directory, people, wire, clock)
     town.media, town.books, town.links = media, books, links
     return town

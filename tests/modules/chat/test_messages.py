@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -13,7 +14,7 @@ from tests.modules.chat.conftest import Town, id_of
 
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import Tx
-from forecourt.kernel.errors import Forbidden, Invalid, NotFound, Problem
+from forecourt.kernel.errors import Forbidden, Invalid, NotFound, Problem, TooManyRequests
 from forecourt.kernel.topics import MAX_CATCH_UP, Position
 from forecourt.modules.chat import queries
 from forecourt.modules.chat.contract import MAX_REACTION_KINDS, MessageDeleted, Notify, TooMany
@@ -24,6 +25,7 @@ from forecourt.modules.chat.service.messages import HistoryQuery, MessageEdit, N
 from forecourt.modules.chat.service.moderation import Moderation, ModerationAction
 from forecourt.modules.chat.service.reading import SearchQuery, Setting
 from forecourt.modules.chat.service.rooms import NewChannel, RoomPatch
+from forecourt.modules.chat.service.topics import SENDING, SENT_TO
 
 HOUSE = service_context("chat.tidy")
 
@@ -314,6 +316,12 @@ async def test_clients_send_read_and_type_on_the_socket_as_over_http(town: Town)
     for body in ({"client_id": "", "text": "x"}, {"text": "x"}, {"client_id": "c2", "text": 5}, {"client_id": "c2", "text": " "}):
         with pytest.raises(Invalid):
             await perform("send", **body)
+    for _ in range(600):
+        with suppress(TooManyRequests):
+            await town.chat.limiter.hit(SENDING, SENT_TO, id_of(town.ben))
+    with pytest.raises(TooManyRequests):
+        await perform("send", client_id="c3", text="one too many in a minute")
+    await town.chat.perform(town.ada, topic, "send", msgspec.Raw(b'{"client_id":"c3","text":"I am not he"}'))
     unconfirmed = msgspec.structs.replace(town.ben, actor=msgspec.structs.replace(town.ben.actor, confirmed=False))
     with pytest.raises(Problem) as refused:
         await town.chat.perform(unconfirmed, topic, "send", msgspec.Raw(b'{"client_id":"c9","text":"x"}'))

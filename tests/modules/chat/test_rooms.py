@@ -23,7 +23,7 @@ from forecourt.modules.chat.contract import (
     SlowMode,
 )
 from forecourt.modules.chat.service.membership import NewMembers, RoleChange
-from forecourt.modules.chat.service.messages import HistoryQuery, NewMessage, ThreadQuery
+from forecourt.modules.chat.service.messages import HistoryQuery, MessageEdit, NewMessage, ThreadQuery
 from forecourt.modules.chat.service.moderation import Moderation, ModerationAction
 from forecourt.modules.chat.service.rooms import NewChannel, NewRoom, RoomPatch
 
@@ -112,6 +112,7 @@ async def test_a_public_channel_is_found_read_and_joined_and_a_ban_ends_that(tow
 
 async def test_moderators_deal_with_members_and_owners_with_moderators(town: Town) -> None:
     room = await town.group(town.ben, town.cleo)
+    said = await town.say(town.cleo, room, "well")
     mute = Moderation(ModerationAction.MUTE, id_of(town.cleo), minutes=5)
     with pytest.raises(Forbidden):
         await town.chat.moderate(town.ben, room, mute)
@@ -119,12 +120,15 @@ async def test_moderators_deal_with_members_and_owners_with_moderators(town: Tow
     await town.chat.moderate(town.ben, room, mute)
     with pytest.raises(Muted):
         await town.say(town.cleo, room, "but")
+    with pytest.raises(Muted):
+        await town.chat.edit(town.cleo, said.id, MessageEdit("well, but"))
     with pytest.raises(Forbidden):
         await town.chat.moderate(town.ben, room, Moderation(ModerationAction.REMOVE, id_of(town.ada)))
     with pytest.raises(Forbidden):
         await town.chat.set_role(town.ben, room, RoleChange(id_of(town.ben), RoomRole.OWNER))
     town.clock.advance(timedelta(minutes=6))
     await town.say(town.cleo, room, "thank you")
+    assert (await town.chat.edit(town.cleo, said.id, MessageEdit("well, but"))).text == "well, but"
     await town.chat.remove(town.ada, room, id_of(town.ben))
     with pytest.raises(NotFound):
         await town.chat.look(town.ben, room)

@@ -187,7 +187,7 @@ class ChatApi(Api):
         "/v1/messages/{id}",
         access=CONFIRMED,
         limits=SENDING,
-        problems=(NotFound, NotAMember, Forbidden, RoomArchived, MessageDeleted),
+        problems=(NotFound, NotAMember, Forbidden, RoomArchived, Muted, MessageDeleted),
     )
     async def edit(self, ctx: Context, id: UUID, body: MessageEdit) -> Message:
         """Say it differently. What it said before is kept."""

@@ -151,16 +151,21 @@ def may_write(standing: Standing, part: Part, now: datetime) -> None:
     """Raises NotAMember, NotFound, RoomArchived, Muted, SlowMode. Slow mode and mutes do not bind who moderates."""
     member(standing, part)
     writable(standing)
+    unmuted(part, now)
     if part.moderates:
         return
-    if part.muted_until is not None and part.muted_until > now:
-        raise Muted(until=_stamp(part.muted_until))
     if standing.slow_mode_s and part.last_sent_at is not None:
         free_at = part.last_sent_at + timedelta(seconds=standing.slow_mode_s)
         if free_at > now:
             raise SlowMode(
                 f"One message every {standing.slow_mode_s} s.", retry_after_s=max(1, -int((now - free_at).total_seconds() // 1))
             )
+
+
+def unmuted(part: Part, now: datetime) -> None:
+    """Raises Muted. Who moderates is not bound."""
+    if not part.moderates and part.muted_until is not None and part.muted_until > now:
+        raise Muted(until=_stamp(part.muted_until))
 
 
 def _stamp(at: datetime) -> str:

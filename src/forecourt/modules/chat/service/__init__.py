@@ -7,6 +7,7 @@ from uuid import UUID
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.limits import Limiter
 from forecourt.kernel.live import Announcer
 from forecourt.modules.booking.contract import Bookings
 from forecourt.modules.chat import queries, rules
@@ -34,11 +35,13 @@ class ChatService(Rooms, Moderating, Topics, Keeping):
         bookings: Bookings,
         venues: Venues,
         links: Links,
+        limiter: Limiter,
     ) -> None:
         super().__init__(db, clock, announcer, names, media)
         self.bookings = bookings
         self.venues = venues
         self.links = links
+        self.limiter = limiter
 
     async def preview(self, ctx: Context, room_id: UUID, message_id: UUID) -> MessagePreview | None:
         async with self.db.read(ctx.within(None)) as tx:

@@ -195,6 +195,7 @@ class Messages(Previewing):
                 raise Forbidden("Only who wrote it edits a message.")
             rules.member(turn.standing, turn.part)
             rules.writable(turn.standing)
+            rules.unmuted(turn.part, self.clock.now())
             text = rules.checked_text(edit.text, len(row.attachments))
             if text == row.body:
                 return await self._with_reactions(turn.tx, row)

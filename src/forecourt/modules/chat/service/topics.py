@@ -12,10 +12,11 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.db import Tx
 from forecourt.kernel.errors import FieldError, Invalid, NotFound
 from forecourt.kernel.http.dispatch import EmailUnconfirmed
+from forecourt.kernel.limits import Limiter
 from forecourt.kernel.topics import MAX_CATCH_UP, Ack, Head, Position, Subscription, TopicEvent
 from forecourt.modules.chat import queries
 from forecourt.modules.chat.contract import MAX_ATTACHMENTS, ClientId, MessageText, Seq
-from forecourt.modules.chat.service.base import topic_of
+from forecourt.modules.chat.service.base import person, topic_of
 from forecourt.modules.chat.service.messages import Messages, NewMessage
 from forecourt.modules.chat.service.reading import Reading
 
@@ -23,6 +24,8 @@ S = TypeVar("S", bound=Struct)
 
 MAX_TOPICS = 1_000
 PREFIX = "room:"
+SENDING, SENT_TO = "600/minute", "/v1/rooms/{id}/messages"
+"""What is said on a socket counts with what is posted: one limit for both."""
 
 
 class Send(Struct, frozen=True):
@@ -39,6 +42,8 @@ class ReadFrame(Struct, frozen=True):
 
 
 class Topics(Messages, Reading):
+    limiter: Limiter
+
     async def follow(self, ctx: Context, topic: str, since: Position | None) -> Subscription:
         room_id = room_of(topic)
         async with self.seen(ctx, room_id) as (tx, _, part):
@@ -87,6 +92,7 @@ class Topics(Messages, Reading):
                 if not ctx.actor.confirmed:
                     raise EmailUnconfirmed
                 wish = _decoded(body, Send)
+                await self.limiter.hit(SENDING, SENT_TO, person(ctx))
                 new = NewMessage(wish.client_id, wish.text, wish.attachment_ids, wish.reply_to)
                 message = await self.send(ctx, room_id, new)
                 return Ack(message.id, message.seq)
