@@ -45,6 +45,7 @@ class Count(msgspec.Struct, frozen=True):
 
 
 COUNT = JobKind("probe.count", Count, timeout_s=5, attempts=3)
+LONG = JobKind("probe.long", Count, timeout_s=60, attempts=3)
 FOREIGN = JobKind("other.count", Count, timeout_s=5, attempts=3)
 
 
@@ -73,10 +74,12 @@ def worker(scratch: Scratch, ledger: Ledger) -> Worker:
     return Worker(scratch.db, scratch.url, [JobHandler(COUNT, ledger.run)])
 
 
-async def add(scratch: Scratch, *numbers: int, at: datetime | None = None, key: str | None = None) -> None:
+async def add(
+    scratch: Scratch, *numbers: int, kind: JobKind[Count] = COUNT, at: datetime | None = None, key: str | None = None
+) -> None:
     async with scratch.probe.tx(service_context("test")) as tx:
         for n in numbers:
-            enqueue(tx, COUNT, Count(n), at=at, key=key)
+            enqueue(tx, kind, Count(n), at=at, key=key)
 
 
 async def left(scratch: Scratch) -> int:
@@ -413,9 +416,8 @@ async def test_workers_and_dispatchers_outlive_the_death_of_every_connection(
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers that look, and notice a death, at once."""
+    """Workers that look, and try again, at once."""
     monkeypatch.setattr(jobs, "DEQUEUE_TIMEOUT", timedelta(seconds=0.1))
-    monkeypatch.setattr(jobs, "HEARTBEAT_TIMEOUT", timedelta(seconds=0.5))
 
     def at_once(_: int) -> timedelta:
         return timedelta(0)
@@ -498,6 +500,7 @@ async def test_a_job_that_could_not_be_put_back_is_found_again(
         await put_back(*args)
 
     monkeypatch.setattr(Queries, "retry_job", retry_job)
+    monkeypatch.setattr(jobs, "HEARTBEAT_TIMEOUT", timedelta(seconds=1))  # after which it is found
     ledger.failing = {1}
     await add(scratch, 1)
     async with at_work(worker):
@@ -510,7 +513,6 @@ async def test_a_job_that_could_not_be_put_back_is_found_again(
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("insistent", [False, True])
 async def test_a_worker_that_is_cancelled_lets_its_jobs_finish_or_puts_them_back(scratch: Scratch, insistent: bool) -> None:
-    long = JobKind("probe.long", Count, timeout_s=60, attempts=1)
     begun, end, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def run(_: Context, __: Count) -> None:
@@ -520,9 +522,8 @@ async def test_a_worker_that_is_cancelled_lets_its_jobs_finish_or_puts_them_back
         finally:
             over.set()
 
-    worker = Worker(scratch.db, scratch.url, [JobHandler(long, run)])
-    async with scratch.probe.tx(service_context("test")) as tx:
-        enqueue(tx, long, Count(1))
+    worker = Worker(scratch.db, scratch.url, [JobHandler(LONG, run)])
+    await add(scratch, 1, kind=LONG)
     async with at_work(worker) as running:
         await begun.wait()
         await worker.stop()
@@ -579,12 +580,12 @@ async def test_a_long_job_whose_workers_were_killed_holds_up_no_other(scratch: S
             await end.wait()
         ran.append(payload.n)
 
-    worker = Worker(scratch.db, scratch.url, [JobHandler(COUNT, run)])
-    await add(scratch, 1)
+    worker = Worker(scratch.db, scratch.url, [JobHandler(LONG, run)])
+    await add(scratch, 1, kind=LONG)
     await scratch.sql("update kernel.job set starts = $1", DEATHS_BEFORE_SOLITUDE)
     async with at_work(worker):
         await begun.wait()
-        await add(scratch, 2)
+        await add(scratch, 2, kind=LONG)
         while ran != [2]:
             await asyncio.sleep(0.01)
         end.set()
@@ -604,8 +605,8 @@ async def test_a_worker_told_to_stop_gives_back_the_start_of_what_it_is_at(scrat
     async def starts() -> list[int]:
         return [r["starts"] for r in await scratch.sql("select starts from kernel.job")]
 
-    worker = Worker(scratch.db, scratch.url, [JobHandler(COUNT, run)])
-    await add(scratch, 1)
+    worker = Worker(scratch.db, scratch.url, [JobHandler(LONG, run)])
+    await add(scratch, 1, kind=LONG)
     await scratch.sql("update kernel.job set starts = 1")
     async with at_work(worker):
         await begun.wait()
