@@ -340,12 +340,10 @@ def _problems(op: Operation) -> list[type[Problem]]:
         found.append(Forbidden)
     if op.path_types or op.body or op.query or kind in (AccessKind.STAFF, AccessKind.ADMIN):
         found.append(NotFound)  # ids come in paths, bodies and queries alike
-    if "files" in op.wants:
-        found.append(TooSlow)
     if shown_body(op) is Download:
         found.append(RangeNotSatisfiable)
     if op.declared.method != "GET":
-        found += [TooLarge, UnsupportedMedia]
+        found += [TooLarge, TooSlow, UnsupportedMedia]
     if op.declared.limits:
         found.append(TooManyRequests)
     if op.declared.keyed is Keyed.YES:
