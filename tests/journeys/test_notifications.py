@@ -176,6 +176,19 @@ async def test_a_browser_is_pushed_to_from_its_page_until_it_says_otherwise(worl
         for _ in range(2):
             assert (await reader.send("/account/notifications/push", endpoint=endpoint, **keys)).status_code == 204
         assert (await ada.get("/v1/me/push-subscriptions")).json()["browsers"] == 1
+        async with Reader(door) as other:
+            await other.sign_in(ada)
+            elsewhere = endpoint + "x"
+            assert (await other.send("/account/notifications/push", endpoint=elsewhere, renew="yes", **keys)).status_code == 404
+            assert (await other.send("/account/notifications/push", endpoint=elsewhere, **keys)).status_code == 204
+            assert (await ada.get("/v1/me/push-subscriptions")).json()["browsers"] == 2
+            await other.send("/sign-out")
+        async with asyncio.timeout(30):  # pushes end with the session in which they were asked for, and no others
+            while (await ada.get("/v1/me/push-subscriptions")).json()["browsers"] != 1:
+                await asyncio.sleep(0.05)
+        for known, status in ((endpoint, 204), (elsewhere, 404)):
+            again = await reader.send("/account/notifications/push", endpoint=known, renew="yes", **keys)
+            assert again.status_code == status
         assert (await reader.send("/account/notifications/push-off", endpoint=endpoint)).status_code == 204
         assert (await ada.get("/v1/me/push-subscriptions")).json()["browsers"] == 0
 

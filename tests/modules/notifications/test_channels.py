@@ -93,6 +93,18 @@ def resolver(*addresses: str, asked: list[str] | None = None) -> Any:
     return resolve
 
 
+def test_each_push_service_has_a_breaker_of_its_own() -> None:
+    push = WebPush(Vapid(b"s" * 32, "mailto:a@example.org"), Egress(), FixedClock(NOW))
+    one, again, other = (
+        push.of(f"https://{host}/x/{n} key auth") for n, host in enumerate(["a.example", "a.example", "b.example"])
+    )
+    breaker = Breaker()
+    for _ in range(FAILURES):
+        breaker.failed(one.name, NOW)
+    assert not breaker.lets(again.name, NOW)
+    assert breaker.lets(other.name, NOW)
+
+
 # --- egress --------------------------------------------------------------------------------------------------------------
 
 

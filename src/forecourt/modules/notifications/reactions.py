@@ -24,7 +24,7 @@ from forecourt.modules.booking.contract import (
     BookingRescheduled,
 )
 from forecourt.modules.chat.contract import MessageSent
-from forecourt.modules.identity.contract import SecurityKind, SecurityNoted, StaffJoined
+from forecourt.modules.identity.contract import SecurityKind, SecurityNoted, SessionEnded, StaffJoined
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
 from forecourt.modules.notifications.jobs import DRAIN, TELL_STAFF, Drain, TellStaff
 from forecourt.modules.notifications.queries import choices, queue
@@ -80,6 +80,7 @@ def subscriptions(clock: Clock, events: Iterable[type[Event]]) -> list[Subscript
     reactions = Reactions(clock)
     return [
         Subscription("notifications.people", "notifications", _EVENTS, reactions.tell),
+        Subscription("notifications.sessions", "notifications", (SessionEnded,), reactions.forget_browsers),
         Subscription("notifications.webhooks", "notifications", heard, reactions.hook),
     ]
 
@@ -99,6 +100,13 @@ class Reactions:
             if envelope.at >= now - STALE:
                 await self._one(tx, organisation_id, envelope, now)
         enqueue(tx, DRAIN, Drain())
+
+    async def forget_browsers(self, tx: Tx, envelopes: list[Envelope[SessionEnded]]) -> None:
+        """Whoever signed out, or was signed out, is pushed to no more in that browser."""
+        for envelope in envelopes:
+            event = envelope.event
+            await tx.become(module_role("notifications"), NOBODYS, event.account_id)
+            await choices.drop_session(tx, event.account_id, event.session_id)
 
     async def _one(self, tx: Tx, organisation_id: UUID, envelope: Envelope[Told], now: datetime) -> None:
         event = envelope.event

@@ -62,9 +62,12 @@ class PreferencesForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PushForm(msgspec.Struct, forbid_unknown_fields=True):
+    """With `renew`, one that is to be known already."""
+
     endpoint: Typed = ""
     p256dh: Typed = ""
     auth: Typed = ""
+    renew: Typed = ""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -214,7 +217,7 @@ class NotificationPages(Api):
     async def push(self, visit: Visit, form: PushForm) -> Raw:
         """A browser subscribes; sent by the script that asked it."""
         wish = NewPushSubscription(endpoint=form.endpoint, keys=BrowserKeys(form.p256dh, form.auth))
-        await self._choices.subscribe(visit.ctx, wish)
+        await (self._choices.renew if form.renew else self._choices.subscribe)(visit.ctx, wish)
         return Raw(b"", "text/plain", status=204)
 
     @action("/account/notifications/push-off")

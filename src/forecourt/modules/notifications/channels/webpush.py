@@ -97,12 +97,19 @@ class WebPush:
     """Sends to the push service that the browser named. The recipient is `endpoint p256dh auth`."""
 
     name = "web push"
+    """Of all push services together; each has a name of its own, see `of`."""
     place = NO_QUEUE
 
     def __init__(self, vapid: Vapid, egress: Egress, clock: Clock) -> None:
         self._vapid = vapid
         self._egress = egress
         self._clock = clock
+
+    def of(self, recipient: str) -> WebPush:
+        """The same for the one push service that the recipient names: what it does not take says nothing about the others."""
+        named = WebPush(self._vapid, self._egress, self._clock)
+        named.name = f"web push {urlsplit(recipient.partition(' ')[0]).hostname or ''}"
+        return named
 
     async def carry(self, message: Message) -> None:
         endpoint, p256dh, auth = message.recipient.split(" ")

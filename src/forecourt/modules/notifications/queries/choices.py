@@ -34,6 +34,8 @@ class Browser(Struct, frozen=True):
     auth: str
     agent: str
     created_at: datetime
+    session_id: UUID | None = None
+    """The session in which it asked; pushes end with it."""
 
 
 class ProviderRow(Struct, frozen=True):
@@ -80,20 +82,21 @@ CHOOSE = Query(
 )
 BROWSERS = Query(
     Browser,
-    "select s.id, s.endpoint, s.p256dh, s.auth, s.agent, s.created_at from notifications.push_subscription s"
+    "select s.id, s.endpoint, s.p256dh, s.auth, s.agent, s.created_at, s.session_id from notifications.push_subscription s"
     " where s.account_id = $1 order by s.created_at desc, s.id limit 20",
 )
 ADD_BROWSER = Query(
     UUID,
-    "insert into notifications.push_subscription (account_id, id, endpoint, p256dh, auth, agent, created_at)"
-    " values ($1, $2, $3, $4, $5, $6, $7) on conflict (account_id, endpoint) do update set p256dh = excluded.p256dh,"
-    " auth = excluded.auth, agent = excluded.agent returning id",
+    "insert into notifications.push_subscription (account_id, id, endpoint, p256dh, auth, agent, created_at, session_id)"
+    " values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (account_id, endpoint) do update set p256dh = excluded.p256dh,"
+    " auth = excluded.auth, agent = excluded.agent, session_id = excluded.session_id returning id",
 )
 DROP_OLD_BROWSERS = Statement(
     "delete from notifications.push_subscription s where s.account_id = $1 and s.id in (select o.id from"
     " notifications.push_subscription o where o.account_id = $1 order by o.created_at desc, o.id offset $2 limit 100)"
 )
 DROP_BROWSER = Statement("delete from notifications.push_subscription where account_id = $1 and endpoint = $2")
+DROP_SESSION = Statement("delete from notifications.push_subscription where account_id = $1 and session_id = $2")
 DROP_BROWSER_ID = Statement("delete from notifications.push_subscription where account_id = $1 and id = $2")
 
 PROVIDERS = Query(
@@ -165,9 +168,14 @@ async def browsers(tx: Tx, account_id: UUID) -> list[Browser]:
 
 async def add_browser(tx: Tx, account_id: UUID, b: Browser, kept: int) -> UUID:
     """Adds it, or renews its keys; the `kept` newest stay."""
-    id = await tx.one(ADD_BROWSER, account_id, b.id, b.endpoint, b.p256dh, b.auth, b.agent, b.created_at)
+    id = await tx.one(ADD_BROWSER, account_id, b.id, b.endpoint, b.p256dh, b.auth, b.agent, b.created_at, b.session_id)
     await tx.run(DROP_OLD_BROWSERS, account_id, kept)
     return id
+
+
+async def drop_session(tx: Tx, account_id: UUID, session_id: UUID) -> None:
+    """Browsers that asked in this session take no more pushes."""
+    await tx.run(DROP_SESSION, account_id, session_id)
 
 
 async def drop_browser(tx: Tx, account_id: UUID, endpoint: str) -> bool:

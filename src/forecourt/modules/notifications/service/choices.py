@@ -126,10 +126,19 @@ class ChoicesService:
         if len(wish.keys.auth.rstrip("=")) != 22:
             raise Invalid.field("keys.auth", "is no secret of a browser")
         p256dh, auth = wish.keys.p256dh.rstrip("="), wish.keys.auth.rstrip("=")
-        browser = Browser(new_id(), wish.endpoint, p256dh, auth, ctx.agent[:300], self._clock.now())
+        browser = Browser(new_id(), wish.endpoint, p256dh, auth, ctx.agent[:300], self._clock.now(), ctx.actor.session_id)
         async with self._db.tx(ctx.within(None)) as tx:
             await queries.add_browser(tx, me, browser, BROWSERS)
         return await self.push_key(ctx)
+
+    async def renew(self, ctx: Context, wish: NewPushSubscription) -> None:
+        """The browser is still there, maybe in another session. Raises NotFound when it is not one of the person's."""
+        me = person(ctx)
+        async with self._db.read(ctx.within(None)) as tx:
+            known = any(b.endpoint == wish.endpoint for b in await queries.browsers(tx, me))
+        if not known:
+            raise NotFound
+        await self.subscribe(ctx, wish)
 
     async def unsubscribe_browser(self, ctx: Context, wish: PushSubscriptionRef) -> None:
         """Raises NotFound for an endpoint that is not one of the person's."""

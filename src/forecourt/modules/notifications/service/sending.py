@@ -26,6 +26,7 @@ from forecourt.kernel.metrics import Metrics
 from forecourt.modules.notifications import rules
 from forecourt.modules.notifications.channels import MAX_ERROR, Carrier, Message, NotTaken, RecipientGone, Refused
 from forecourt.modules.notifications.channels.breaker import Breaker
+from forecourt.modules.notifications.channels.webpush import WebPush
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Topic, Urgency
 from forecourt.modules.notifications.queries import choices, queue
 from forecourt.modules.notifications.queries.queue import Delivery, Due, Settled, Tried
@@ -277,6 +278,7 @@ class Sending:
             if browser is None:
                 raise Refused("the browser takes no more pushes")
             recipient = browser
+            carriers = [c.of(recipient) if isinstance(c, WebPush) else c for c in carriers]
         kind = KINDS.get(delivery.kind)
         urgent = kind is not None and kind.urgency is Urgency.HIGH
         headers = self._headers(delivery) if delivery.channel is Channel.EMAIL else {}

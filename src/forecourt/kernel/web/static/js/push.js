@@ -7,7 +7,7 @@ export async function push(el) {
   if (Notification.permission === "denied") { show("denied"); return; }
   const worker = await navigator.serviceWorker.register("/push-worker.js").catch(() => null);
   if (!worker) { show("none"); return; }
-  input.checked = !!(await worker.pushManager.getSubscription());
+  input.checked = await known(worker);
   input.addEventListener("change", async () => {
     input.disabled = true;
     try {
@@ -18,6 +18,12 @@ export async function push(el) {
     }
     input.disabled = false;
   });
+}
+
+// A browser that its push service still knows, and the house for whoever is signed in: after signing out it has forgotten it.
+async function known(worker) {
+  const made = (await worker.pushManager.getSubscription())?.toJSON();
+  return !!made && (await send("/account/notifications/push", { endpoint: made.endpoint, ...made.keys, renew: "yes" })).ok;
 }
 
 async function allow(worker, key) {
