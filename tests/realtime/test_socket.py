@@ -90,6 +90,15 @@ async def test_a_frame_in_the_packet_of_the_handshake_is_heard(node: Node, ada: 
     await ws.leave()
 
 
+async def test_a_topic_has_one_spelling(node: Node, ada: Person) -> None:
+    """Whoever followed another would hear nothing."""
+    topic = await node.diary.make(UUID(ada.id))
+    ws = await node.open(ada)
+    wrong = f"diary:{topic.removeprefix('diary:').upper()}"
+    assert (await ws.ask({"op": "subscribe", "topic": wrong}))["code"] == "not_found"
+    assert (await ws.ask({"op": "subscribe", "topic": topic}))["op"] == "subscribed"
+
+
 async def test_a_stranger_cannot_follow_and_hears_the_same_as_for_what_is_absent(node: Node, ada: Person, ben: Person) -> None:
     topic = await node.diary.make(UUID(ada.id))
     ws = await node.open(ben)

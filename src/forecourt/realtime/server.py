@@ -345,8 +345,8 @@ class Realtime:
 
     def _source_of(self, topic: str, client: Client) -> tuple[TopicSource, str]:
         """Who answers for a topic, and its canonical name. Raises NotFound."""
-        if not topic or len(topic) > MAX_TOPIC or not topic.isascii():
-            raise NotFound
+        if not topic or len(topic) > MAX_TOPIC or not topic.isascii() or topic != topic.lower():
+            raise NotFound  # another spelling of a topic would be another topic, and hear nothing
         prefix, colon, _ = topic.partition(":")
         source = self._sources.get(prefix)
         if source is None or not topic.replace(":", "").replace("-", "").isalnum():
@@ -368,6 +368,8 @@ class Realtime:
             await self._hub.follow(topic)
             # The announcements come first: what happens from now on is heard, what happened before is read.
             answer: Subscription = await source.follow(ctx, topic, op.since)
+            if answer.topic != topic:
+                raise NotFound
             await channel.join(client, answer, knew=op.since is not None)
         finally:
             if topic not in client.channels:
