@@ -145,14 +145,14 @@ def test_a_bill_adds_up_whatever_was_agreed_and_its_tax_is_that_of_the_total(tax
     book = replace(BOOK, organisation=replace(BOOK.organisation, tax=taxes))
     planned = plan(book, COURT, TEN, 90, Purpose.WORKOUT, 2)
     adds_up(planned.bill, taxes)
-    adds_up(rebill(planned, gbp(total), [("Fee", gbp(min(fee, total)))], "Code"), taxes)
-    assert rebill(planned, planned.bill.total, [], "Code").total == planned.bill.total
+    adds_up(rebill(taxes, planned.bill.lines, gbp(total), [("Fee", gbp(min(fee, total)))], "Code"), taxes)
+    assert rebill(taxes, planned.bill.lines, planned.bill.total, [], "Code").total == planned.bill.total
 
 
 def test_half_of_a_price_has_half_of_its_tax() -> None:
     book = replace(BOOK, organisation=replace(BOOK.organisation, tax=[Tax("20")]))
     planned = plan(book, COURT, TEN, 60, Purpose.WORKOUT, 2)
-    half = rebill(planned, gbp(1000), [], "HALF")
+    half = rebill([Tax("20")], planned.bill.lines, gbp(1000), [], "HALF")
     assert (planned.bill.tax[0].amount, half.tax[0].amount) == (gbp(333), gbp(167))
     assert [(line.label, line.amount) for line in half.lines][1:] == [("HALF", gbp(-1000))]
 

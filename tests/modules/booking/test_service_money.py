@@ -244,6 +244,10 @@ async def test_the_lines_and_the_tax_of_a_booking_are_those_of_its_price(world: 
 
     plain, coded = await world.book(guest), await world.book(guest, promo_code="HALF", resource_id=world.other_court.id)
     assert (await billed(plain), await billed(coded)) == (([2_000], 333), ([2_000, -1_000], 167))
+    held = await world.hold(guest, start=words.TEN + 6 * words.HOUR)
+    assert await billed(held) == ([2_000], 333)
+    named = await world.service.pay(guest, held.id, Pay(PayWith.CREDITS, promo_code="HALF"))
+    assert (named.price, await billed(held)) == (gbp(1_000), ([2_000, -1_000], 167)), "the code came with the payment"
     later = words.TEN + 3 * words.HOUR
     target = plan(await world.service.books.of_venue(world.venue_id), world.court, later, 60, Purpose.WORKOUT, 1)
     shown = await world.service.move_preview(guest, plain.id, target)

@@ -724,6 +724,9 @@ HURRY_REFUNDED = Statement(
     " where b.organisation_id = $1 and b.id = any($2::uuid[]) and b.paid_minor + b.due_minor > b.refunded_minor"
     " on conflict (organisation_id, booking_id) do update set at = excluded.at where d.at > excluded.at"
 )
+SET_BILL = Statement(
+    "update booking.booking b set lines = $3::text::jsonb, tax = $4::text::jsonb where b.organisation_id = $1 and b.id = $2"
+)
 NOTE_GIVEN_BACK = Query(
     BookingRow,
     "with changed as (update booking.booking b set refunded_minor = b.refunded_minor + $4::bigint,"
@@ -764,6 +767,11 @@ async def hurry(tx: Tx, organisation_id: UUID, booking_ids: Sequence[UUID], at: 
 async def hurry_refunded(tx: Tx, organisation_id: UUID, booking_ids: Sequence[UUID], at: datetime) -> None:
     """Those that still count on money are looked at by `at`: some of it was given back."""
     await tx.run(HURRY_REFUNDED, organisation_id, list(booking_ids), at)
+
+
+async def set_bill(tx: Tx, row: BookingRow, lines: list[QuoteLine], tax: list[TaxLine]) -> None:
+    """Goes with the step that changes the price, in its transaction."""
+    await tx.run(SET_BILL, row.organisation_id, row.id, to_json(lines), to_json(tax))
 
 
 async def note_given_back(tx: Tx, row: BookingRow, back_minor: int, waived_minor: int, now: datetime) -> BookingRow | None:

@@ -515,7 +515,8 @@ def _bill_of(row: BookingRow, planned: Plan, asked: Repricing) -> Bill:
         return planned.bill
     lower = asked.price < planned.bill.total
     rest = (row.promo_code or "Agreed before") if lower else "Agreed before"
-    return rebill(planned, asked.price, [("Fee for moving", asked.fee)], rest)
+    taxes = planned.book.organisation.tax
+    return rebill(taxes, planned.bill.lines, asked.price, [("Fee for moving", asked.fee)], rest)
 
 
 def _moved(row: BookingRow, planned: Plan, asked: Repricing, more: Receipt) -> BookingRow:

@@ -181,10 +181,11 @@ class Holding(Base):
 
     async def discount(self, ctx: Context, planned: Plan, account_id: UUID | None, code: str) -> Bill:
         """The bill with a promo code taken off. Raises PromoRejected."""
-        use = PromoUse(code, planned.book.venue.id, planned.period.start, planned.period.duration_min)
-        organisation_id = planned.book.venue.organisation_id
+        book = planned.book
+        use = PromoUse(code, book.venue.id, planned.period.start, planned.period.duration_min)
+        organisation_id = book.venue.organisation_id
         promo = await self.till.payments.price_promo(ctx, organisation_id, account_id, planned.bill.total, use)
-        return rebill(planned, promo.total, [], promo.label or promo.code)
+        return rebill(book.organisation.tax, planned.bill.lines, promo.total, [], promo.label or promo.code)
 
     # --- the hold
 
@@ -443,6 +444,7 @@ class Holding(Base):
             pay_with=receipt.pay_with,
         )
         said = BookingConfirmed(**facts(after), paid=paid_of(after))
+        charged = await self._bill_of_receipt(ctx, row, receipt)
         try:
             async with self.db.tx(ctx.within(row.organisation_id), plans=Plans.KEPT) as tx:
                 kept = await queries.confirm(tx, step, receipt, said)
@@ -450,9 +452,22 @@ class Holding(Base):
                     raise _Changed
                 if kept < len(row.claimed):
                     raise _Lost
+                if charged is not None:
+                    await queries.set_bill(tx, row, charged.lines, charged.tax)
         except _Changed:
             return None
         return after
+
+    async def _bill_of_receipt(self, ctx: Context, row: BookingRow, receipt: Receipt) -> Bill | None:
+        """The bill over what was charged; None where the booking says so already. A code that came with the payment differs."""
+        if receipt.price_minor == row.price_minor:
+            return None
+        book, _ = await self.place(row)
+        async with self.db.tx(ctx.within(row.organisation_id)) as tx:
+            kept = await queries.lines_of(tx, row.organisation_id, row.id)
+        return rebill(
+            book.organisation.tax, kept.lines, Money(receipt.price_minor, row.currency), [], row.promo_code or "Promo code"
+        )
 
     # --- the house settles
 

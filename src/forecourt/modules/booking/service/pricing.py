@@ -14,7 +14,7 @@ from forecourt.kernel.money import MAX_MINOR, Money
 from forecourt.kernel.period import Period
 from forecourt.modules.booking import rules
 from forecourt.modules.booking.contract import EquipmentWish, QuoteLine, TaxLine
-from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
+from forecourt.modules.venues.contract import Purpose, Resource, Tax, VenueBook
 from forecourt.modules.venues.contract.calendar import zone
 from forecourt.modules.venues.contract.tariff import PricedSegment, Tariff, ranked_rules
 
@@ -60,11 +60,13 @@ def bill(book: VenueBook, resource: Resource, period: Period, purpose: Purpose, 
     return Bill(lines, tax, total)
 
 
-def rebill(planned: Plan, total: Money, extras: Sequence[tuple[str, Money]], rest: str) -> Bill:
+def rebill(
+    taxes: Sequence[Tax], listed: Sequence[QuoteLine], total: Money, extras: Sequence[tuple[str, Money]], rest: str
+) -> Bill:
     """The bill over `total` where that is not the list's: `extras` by name, as they are paid, and what is left between the list
     and the total as `rest`. Lines are without added taxes, so an extra's line is its share of that."""
-    lines_total, tax = rules.taxes_within(planned.book.organisation.tax, total)
-    lines = list(planned.bill.lines)
+    lines_total, tax = rules.taxes_within(taxes, total)
+    lines = list(listed)
     for label, amount in extras:
         if amount:
             lines.append(QuoteLine(label=label, amount=amount.times(lines_total.amount, total.amount) if total else amount))
