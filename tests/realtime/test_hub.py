@@ -144,8 +144,9 @@ async def cut_off(far: tuple[Hub, Proxy]) -> None:
     hub, proxy = far
     proxy.cut()
     hub.announce(f"venue:{uuid4()}:availability", b"0")
-    while not hub._away:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while not hub._away:
+            await asyncio.sleep(0.01)
 
 
 async def test_what_was_announced_while_valkey_was_away_is_heard_when_it_is_back(
@@ -187,7 +188,8 @@ async def test_a_topic_in_which_too_much_waits_begins_anew_and_the_others_do_not
     assert heard[busy][2] == 0
     assert await hub.look(busy, Position(before[busy], 0)) == (Position(heard[busy][1], 0), None)
     far[0].announce(busy, b"5")
-    assert (await ears.said.get())[2] == 1
+    async with asyncio.timeout(10):
+        assert (await ears.said.get())[2] == 1
 
 
 async def test_more_topics_than_can_be_remembered_all_begin_anew(
