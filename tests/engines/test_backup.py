@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -220,6 +221,32 @@ def test_files_and_secrets_travel_with_the_copy_each_with_the_secrets_of_its_tim
     # Of copies of earlier releases the archive has the secrets in one place.
     shutil.rmtree(first.path / "secrets")
     assert [backup.secrets_of(base, archive) for base in (first, second)] == [archive / "secrets", second.path / "secrets"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes users, which only root may do")
+def test_an_archive_that_belongs_to_somebody_else_is_restored_to_its_end(data: Path, archive: Path) -> None:
+    """That of a container belongs to its PostgreSQL, and the server that replays it here is another."""
+    place = data.with_name("restored")
+    with start_engines(data, archive=archive) as engines:
+        run(engines.database_url, "create table word (id bigint primary key)", "select 1")
+        base = backup.take(engines.database_url, data, archive)
+        run(engines.database_url, "insert into word (id) values (7)", "select 1")
+    for path in (archive, *archive.rglob("*")):
+        os.chown(path, 999, 999)
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    with restored(archive, data) as words:
+        assert words == {7}
+    assert not (place / "wal.restoring").exists()
+    # The control: a server that cannot open the log stops, and does not take it for ended.
+    command = (
+        backup.recovery_settings(archive / "wal", None)["restore_command"]
+        .replace("%p", "/dev/null")
+        .replace("%f", base.first_wal)
+    )
+    denied = ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "sh", "-c", command]
+    assert subprocess.run(denied, check=False, capture_output=True, timeout=30).returncode == 255
+    none = command.replace(base.first_wal, "0" * 24)
+    assert subprocess.run(["sh", "-c", none], check=False, capture_output=True, timeout=30).returncode == 1
 
 
 def test_an_outside_server_is_not_archived_here(data: Path, archive: Path) -> None:
