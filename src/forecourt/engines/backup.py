@@ -171,8 +171,8 @@ def newest(place: Path, to: datetime | None) -> Base:
 def readable_wal(place: Path, data: Path, owner: Owner, first: str) -> Generator[Path, None, None]:
     """Where the server finds the log from `first` on.
 
-    It is not root, even where we are: it could not open an archive that belongs to somebody else, as that of a container does, and
-    would take it for ended. So it gets a copy for the while.
+    It is not root, even where we are: it could not open an archive that belongs to somebody else, as that of a container does,
+    and would take it for ended. So it gets a copy for the while.
     """
     wal = place / "wal"
     if os.geteuid() != 0 or not wal.is_dir() or wal.stat().st_uid == owner.user:
