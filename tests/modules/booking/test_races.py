@@ -254,9 +254,10 @@ async def test_a_person_cannot_have_more_open_bookings_than_allowed_however_many
 
 async def test_without_the_lock_the_same_person_gets_past_the_limit(world: Any, words: Any, monkeypatch: Any) -> None:
     """The control: counting alone does not hold."""
-    monkeypatch.setattr(Lock, "sql", "; select pg_sleep(0.02)")
     await world.policies(max_open_bookings=2)
     guest = world.newcomer()
+    # Instead of one after another they go on at the same moment, and count.
+    monkeypatch.setattr(Lock, "sql", f"; select pg_sleep_until('{datetime.now(UTC) + timedelta(seconds=1.5)}')")
     results = await all_at_once(*(world.hold(guest, start=words.TEN + timedelta(hours=i)) for i in range(12)))
     assert kinds(results)["BookingOut"] > 2
 
