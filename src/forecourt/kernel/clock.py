@@ -1,9 +1,13 @@
-"""The one source of `now`. Passed in, so that tests can stand on a DST night."""
+"""The one source of `now`, passed in, so that tests can stand on a DST night; and the chance by which pauses spread out."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Protocol
+
+JITTER = Random()
+"""Not the generator that everybody shares: whoever seeds that one must not make processes march in step."""
 
 
 class Clock(Protocol):

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -32,7 +31,7 @@ import msgspec
 import structlog
 
 from forecourt.kernel import telemetry
-from forecourt.kernel.clock import Clock, SystemClock
+from forecourt.kernel.clock import JITTER, Clock, SystemClock
 from forecourt.kernel.context import Actor, ActorKind, Context, service_context
 from forecourt.kernel.db import Database, Query, Statement, Tx, module_role
 from forecourt.kernel.doorbell import Topic, listen, ring
@@ -711,7 +710,7 @@ def dead_letter(row: Written) -> tuple[object, ...]:
 def pause_after(attempts: int) -> timedelta:
     """Half a second, then twice as long each time, at most a minute; up to a quarter more so that failures spread out."""
     longest = min(0.5 * 2 ** (attempts - 1), LONGEST_PAUSE_S)
-    return timedelta(seconds=longest * random.uniform(1, 1.25))
+    return timedelta(seconds=longest * JITTER.uniform(1, 1.25))
 
 
 async def replay(

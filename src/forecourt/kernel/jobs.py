@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -40,7 +39,7 @@ from pgqueuer.domain.types import Channel, QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
 from forecourt.kernel import telemetry
-from forecourt.kernel.clock import Clock, SystemClock
+from forecourt.kernel.clock import JITTER, Clock, SystemClock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import Database, ModuleDatabase, Query, Statement, Tx
 from forecourt.kernel.doorbell import JOBS_CHANNEL, Topic, ring
@@ -452,7 +451,7 @@ class Executor(AbstractEntrypointExecutor):
 
 def pause_after(start: int) -> timedelta:
     """One second, then twice as long each time, at most five minutes; up to a quarter more so that failures spread out."""
-    return timedelta(seconds=min(2.0 ** (start - 1), LONGEST_PAUSE_S) * random.uniform(1, 1.25))
+    return timedelta(seconds=min(2.0 ** (start - 1), LONGEST_PAUSE_S) * JITTER.uniform(1, 1.25))
 
 
 class Manager(QueueManager):

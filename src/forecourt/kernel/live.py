@@ -15,7 +15,6 @@ itself: `announce`. A process hears only what somebody in it follows.
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 import time
 from collections import deque
@@ -29,6 +28,7 @@ from valkey.asyncio import Valkey
 from valkey.asyncio.connection import AbstractConnection
 from valkey.exceptions import ValkeyError
 
+from forecourt.kernel.clock import JITTER
 from forecourt.kernel.topics import Head, Position, TopicEvent
 
 log = structlog.get_logger("forecourt.live")
@@ -282,7 +282,7 @@ class Hub:
                 # Valkey answers, but takes these not, nor would it if they were said again: full memory, or a key in the way.
                 anew: dict[str, None] = dict.fromkeys(topic for topic, what in refused if not isinstance(what, bytes))
                 self._unsent([*((t, w) for t, w in refused if isinstance(w, bytes)), *((t, None) for t in anew)], "refused")
-            await asyncio.sleep(0.1 + random.random() * 0.4)
+            await asyncio.sleep(0.1 + JITTER.random() * 0.4)
 
     async def _send_all(self, batch: list[tuple[str, bytes | _Said | None]]) -> list[tuple[str, bytes | _Said | None]]:
         """Those of the batch that Valkey refused."""
@@ -436,7 +436,7 @@ class Hub:
                 await self._converse()
             except (ValkeyError, OSError, TimeoutError) as e:
                 log.warning("live_connection_lost", error=type(e).__name__)
-            await asyncio.sleep(0.1 + random.random() * 0.4)
+            await asyncio.sleep(0.1 + JITTER.random() * 0.4)
 
     async def _converse(self) -> None:
         line: AbstractConnection = self._valkey.connection_pool.make_connection()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ import msgspec
 import structlog
 
 from forecourt.kernel import telemetry
-from forecourt.kernel.clock import Clock
+from forecourt.kernel.clock import JITTER, Clock
 from forecourt.kernel.context import Actor, Context, service_context
 from forecourt.kernel.errors import (
     BadRequest,
@@ -112,7 +111,7 @@ class Realtime:
         """Says goodbye: each client is told when to come back, spread over five seconds, and closed."""
         self._draining = True
         for client in list(self._clients):
-            client.close(Close.GOING, last=say(Bye(random.randrange(DRAIN_SPREAD_MS))))
+            client.close(Close.GOING, last=say(Bye(JITTER.randrange(DRAIN_SPREAD_MS))))
         try:
             async with asyncio.timeout(DRAIN_S):
                 while self._clients:
@@ -514,7 +513,7 @@ class Realtime:
         """Finds what was announced to nobody: compares where topics are with how far they were forwarded."""
         while True:
             try:
-                async with asyncio.timeout(HEADS_S * random.uniform(0.8, 1.2)):
+                async with asyncio.timeout(HEADS_S * JITTER.uniform(0.8, 1.2)):
                     await self._wake.wait()
             except TimeoutError:
                 pass

@@ -8,7 +8,6 @@ time. It is sent at least once: who dies between sending and settling leaves it 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from uuid import UUID
 import structlog
 from msgspec import Struct
 
-from forecourt.kernel.clock import Clock
+from forecourt.kernel.clock import JITTER, Clock
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.ids import new_id
@@ -162,7 +161,7 @@ class Sending:
         """Later, each at a time of its own: one that cannot be told is soon alone with its fault, and given up in the end."""
         now = self._clock.now()
         lost = [d.id for d in items if d.what == "notice" and d.claims >= MOST_CLAIMS]
-        times = {d.id: now + TROUBLE * (2 ** min(d.claims, 6) * (1 + random.random())) for d in items if d.id not in lost}
+        times = {d.id: now + TROUBLE * (2 ** min(d.claims, 6) * (1 + JITTER.random())) for d in items if d.id not in lost}
         async with self._db.tx(service_context("notifications", organisation_id)) as tx:
             await queue.later(tx, organisation_id, times, lease)
             if lost:
@@ -224,7 +223,7 @@ class Sending:
         if carriers and not tried:
             return self._rested(delivery, carriers)
         tries = delivery.tries + 1
-        pause = rules.pause_after(tries, random.random())
+        pause = rules.pause_after(tries, JITTER.random())
         if pause is None:
             return self._failed(delivery, tried, *last)
         settled = Settled(delivery.id, DeliveryStatus.QUEUED, tries, last[0], last[1][:MAX_ERROR])
