@@ -224,8 +224,7 @@ async def test_the_record_is_saved_whole_with_its_progress_and_a_broken_one_is_n
     lines = Path(await file.path()).read_text().splitlines()
     assert file.suggested_filename.endswith(".csv")
     assert lines[0].startswith("seq,at,action")
-    told = await tab.wait_for_function("document.getElementById('say').textContent")
-    assert await told.json_value() == f"Saved: {len(lines) - 1} entries"
+    await tab.wait_for_selector(f"#say:text-is('Saved: {len(lines) - 1} entries')", state="attached")
 
     # One that takes long shows how far it is, and can be stopped.
     await tab.evaluate(
@@ -247,5 +246,5 @@ async def test_the_record_is_saved_whole_with_its_progress_and_a_broken_one_is_n
     files: list[object] = []
     tab.on("download", lambda file: files.append(file))  # noqa: PLW0108 - a bound method of a list takes no attributes
     await csv.click()
-    await tab.wait_for_function("document.querySelector('[data-export-fault]').textContent.includes('nothing was saved')")
+    await tab.wait_for_selector("[data-export-fault]:has-text('nothing was saved')", state="attached")
     assert files == []
