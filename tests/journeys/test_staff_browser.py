@@ -144,7 +144,7 @@ async def test_n_books_by_keyboard_alone(desk: Desk) -> None:
     tab = await desk.open()
     await tab.keyboard.press("n")
     await tab.wait_for_selector("#panel form")
-    await tab.wait_for_function("document.activeElement?.name === 'who'")
+    await tab.wait_for_selector("[name='who']:focus", state="attached")
     await tab.keyboard.type("Zainab")
     await tab.keyboard.press("Enter")
     await tab.wait_for_selector('.toast:has-text("Booked: Zainab")')
