@@ -87,8 +87,14 @@ class World:
         return found[1]
 
     async def club(
-        self, courts: int = 2, zone: str = "Europe/London", currency: str = "GBP", owner: Person | None = None
+        self,
+        courts: int = 2,
+        zone: str = "Europe/London",
+        currency: str = "GBP",
+        owner: Person | None = None,
+        where: tuple[float, float] = (51.5, -0.12),
     ) -> Club:
+        """`where` is latitude and longitude: a place of its own, for a test that looks around in a house that others use too."""
         owner = owner or await self.person("Olive")
         answer = await owner.post(
             "/v1/orgs", {"name": "Riverside", "kind": "club", "country": "GB", "currency": currency, "timezone": zone}
@@ -98,7 +104,7 @@ class World:
         venue = {
             "name": "Riverside Courts",
             "address": "1 Quay Street, London",
-            "location": {"lat": 51.5, "lon": -0.12},
+            "location": {"lat": where[0], "lon": where[1]},
             "timezone": zone,
             "opening_hours": HOURS,
         }

@@ -359,8 +359,9 @@ def _journey() -> list[Json]:
             "Find a place",
             "GET",
             "/v1/venues",
-            query={"near": "{{near}}", "radius_km": "5", "limit": "1"},
+            query={"near": "{{near}}", "radius_km": "5", "free_at": "{{day}}T12:00:00Z", "duration_min": "60", "limit": "1"},
             public=True,
+            before=['pm.collectionVariables.set("day", new Date(Date.now() + 3 * 86400e3).toISOString().slice(0, 10));'],
             after=[*_expect(200), _keep("venue_id", "it.items[0].id")],
         ),
         _step(
@@ -370,7 +371,6 @@ def _journey() -> list[Json]:
             variables={"venue_id": "{{venue_id}}"},
             query={"from": "{{day}}", "duration_min": "60"},
             public=True,
-            before=['pm.collectionVariables.set("day", new Date(Date.now() + 3 * 86400e3).toISOString().slice(0, 10));'],
             after=[
                 *_expect(200),
                 "const free = it.days[0].resources.find((r) => r.slots.length);",
