@@ -236,6 +236,7 @@ def booking(house: House) -> Part:
 
 def payments(house: House) -> Part:
     from forecourt.app import Part
+    from forecourt.modules.identity.contract import Identity
     from forecourt.modules.payments import jobs
     from forecourt.modules.payments.contract import Payments, Takings
     from forecourt.modules.payments.http import PaymentsApi
@@ -243,7 +244,9 @@ def payments(house: House) -> Part:
     from forecourt.modules.payments.web import WalletPages
     from forecourt.modules.venues.contract import Venues
 
-    service = PaymentsService(house.database.module("payments"), house.clock, house.board.call(Venues))
+    service = PaymentsService(
+        house.database.module("payments"), house.clock, house.board.call(Venues), house.board.call(Identity)
+    )
     house.board.provide(Payments, service)
     house.board.provide(Takings, service)
     guests = WalletPages(service, house.board.call(Venues), house.surroundings)

@@ -108,7 +108,7 @@ class World:
         self.metrics = Metrics()
         self.venues_service = VenuesService(db.module("venues"), clock, Cache(None, self.metrics), self.people)  # type: ignore[arg-type]
         self.venues: Venues = local(Venues, self.venues_service)  # type: ignore[type-abstract]
-        self.till = PaymentsService(db.module("payments"), clock, self.venues)
+        self.till = PaymentsService(db.module("payments"), clock, self.venues, self.people)  # type: ignore[arg-type]
         self.payments: Payments = local(Payments, self.till)  # type: ignore[type-abstract]
         self.service = self.another_process()
         self.venues_service.availability = local(FreeAt, self.service)  # type: ignore[type-abstract]

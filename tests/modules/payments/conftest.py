@@ -15,6 +15,7 @@ from forecourt.kernel.context import Actor, ActorKind, Context, service_context
 from forecourt.kernel.db import Database
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
+from forecourt.modules.identity.contract import AccountCard, AccountStatus
 from forecourt.modules.payments.contract import (
     Authorisation,
     Authorise,
@@ -56,6 +57,16 @@ class Books:
         )
 
 
+class People:
+    """Identity, as far as this module asks: everybody has an account, apart from `nobody`."""
+
+    def __init__(self) -> None:
+        self.nobody = new_id()
+
+    async def accounts(self, ctx: Context, ids: list[UUID]) -> list[AccountCard]:
+        return [AccountCard(id, "Somebody", f"{id}@example.org", AccountStatus.ACTIVE) for id in ids if id != self.nobody]
+
+
 def gbp(amount: int) -> Money:
     return Money(amount, "GBP")
 
@@ -71,7 +82,8 @@ class Club:
         self.org = new_id()
         self.clock = clock
         self.db = db
-        self.payments = PaymentsService(db.module("payments"), clock, Books())  # type: ignore[arg-type]
+        self.people = People()
+        self.payments = PaymentsService(db.module("payments"), clock, Books(), self.people)  # type: ignore[arg-type]
         self.ctx = service_context("till", self.org)
         self.venue_id = new_id()
 

@@ -87,6 +87,21 @@ async def test_credits_given_by_mistake_are_taken_back_once(world: World) -> Non
     assert await world.balance(club, ada) == 0
 
 
+async def test_credits_are_given_to_those_who_have_an_account_and_to_nobody_else(world: World) -> None:
+    club, ada = await world.club(), await world.person("Ada")
+    path, key = f"/v1/orgs/{club.id}/credits/grant", str(uuid4())
+    gift = {"account_id": ada.id, "amount": gbp(700), "reason": "welcome"}
+    refused = await club.owner.post(path, gift | {"account_id": str(uuid4())}, Idempotency_Key=key)
+    assert (refused.status_code, refused.json()["errors"]) == (422, [{"path": "account_id", "message": "is not an account"}])
+    assert (await club.owner.get(f"/v1/orgs/{club.id}/ledger/entries")).json()["items"] == []
+
+    # The control: with somebody's id the same gift is made, and twice under one key is once.
+    key = str(uuid4())
+    for _ in range(2):
+        assert (await club.owner.post(path, gift, Idempotency_Key=key)).status_code == 201
+    assert await world.balance(club, ada) == 700
+
+
 async def test_a_promo_code_is_made_listed_changed_checked_and_switched_off(world: World) -> None:
     club, ada = await world.club(), await world.person("Ada")
     path = f"/v1/orgs/{club.id}/promo-codes"

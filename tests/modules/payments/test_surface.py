@@ -10,6 +10,7 @@ from tests.modules.payments.conftest import Club, gbp
 
 from forecourt.kernel.context import service_context
 from forecourt.kernel.contracts import check_implementation, local
+from forecourt.kernel.errors import Invalid
 from forecourt.kernel.http.operation import AccessKind, Keyed
 from forecourt.kernel.ids import new_id
 from forecourt.modules.identity.rules import PERMISSIONS
@@ -45,6 +46,8 @@ async def test_operations_ask_for_permissions_that_exist_and_money_moves_under_a
 async def test_staff_grant_refund_and_read_through_http(club: Club, ana: UUID) -> None:
     api = PaymentsApi(club.payments)
     lot = await api.grant(club.ctx, club.org, GrantBody(ana, gbp(100), "welcome"))
+    with pytest.raises(Invalid):
+        await api.grant(club.ctx, club.org, GrantBody(club.people.nobody, gbp(100), "welcome"))
     payment = await club.charge(ana, 60)
     assert (await api.refund(club.ctx, club.org, payment.payment_id, RefundBody("rain"))).amount == gbp(60)
     assert (await api.payment_for_staff(club.ctx, club.org, payment.payment_id)).refundable == gbp(0)

@@ -137,8 +137,8 @@ class PaymentsApi(Api):
         problems=(GrantMismatch,),
     )
     async def grant(self, ctx: Context, org_id: UUID, body: GrantBody) -> Lot:
-        """Give someone credits."""
-        return await self.service.grant(
+        """Give someone credits. An `account_id` that nobody has is refused."""
+        return await self.service.grant_by_staff(
             ctx,
             Grant(
                 lot_id=ctx.idempotency_id or new_id(),

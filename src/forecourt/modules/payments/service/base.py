@@ -9,17 +9,19 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import Unauthenticated
 from forecourt.kernel.events import emit
+from forecourt.modules.identity.contract import Identity
 from forecourt.modules.payments.contract import PaymentCaptured
 from forecourt.modules.venues.contract import Venues
 
 
 class Base:
-    """The database, the clock, and venues (for an organisation's currency)."""
+    """The database, the clock, venues (for an organisation's currency) and identity (for who there is)."""
 
-    def __init__(self, db: ModuleDatabase, clock: Clock, venues: Venues) -> None:
+    def __init__(self, db: ModuleDatabase, clock: Clock, venues: Venues, identity: Identity) -> None:
         self._db = db
         self._clock = clock
         self._venues = venues
+        self._identity = identity
 
     def _told(self, tx: Tx, captured: PaymentCaptured) -> None:
         """Tells of money that came."""

@@ -29,6 +29,15 @@ EXPIRE_BATCH = 100
 
 
 class Credits(Base):
+    async def grant_by_staff(self, ctx: Context, grant: Grant) -> Lot:
+        """`grant`, to an account that a person typed in: credits of nobody could be neither spent nor found again.
+
+        Raises Invalid for an account that does not exist, and what `grant` raises.
+        """
+        if not await self._identity.accounts(ctx, [grant.account_id]):
+            raise Invalid.field("account_id", "is not an account")
+        return await self.grant(ctx, grant)
+
     async def grant(self, ctx: Context, grant: Grant) -> Lot:
         organisation = await self._venues.organisation(ctx.within(grant.organisation_id), grant.organisation_id)
         if grant.amount.currency != organisation.currency:
