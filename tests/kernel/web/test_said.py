@@ -15,7 +15,7 @@ from zxcvbn import zxcvbn
 import forecourt
 from forecourt.kernel.errors import FieldError, Invalid, Problem
 from forecourt.kernel.web.catalogue import LANGUAGES, OWN, SAID, Catalogue
-from forecourt.kernel.web.forms import faults
+from forecourt.kernel.web.forms import faults, sentence
 from forecourt.modules.identity.addresses import read_address
 
 HOUSE = Path(forecourt.__file__).parent
@@ -53,6 +53,38 @@ def test_a_message_asks_for_no_value_that_english_does_not_give(messages: Catalo
         english, said = messages._texts["en"][key], messages._texts[language][key]
         given = set(PLACEHOLDER.findall(str(english)))
         assert set(PLACEHOLDER.findall(str(said))) <= given, key
+
+
+LATIN_STOP = re.compile(r"[\u0600-\u06ff][^A-Za-z0-9}]*\.(\s|$)")
+"""A full stop of the Latin script after an Urdu word."""
+
+
+def forms_of(message: str | dict[str, str]) -> list[str]:
+    """The sentence, or its plural forms."""
+    return [message] if isinstance(message, str) else list(message.values())
+
+
+def test_no_urdu_message_ends_with_a_latin_full_stop(messages: Catalogue) -> None:
+    urdu = [(key, said) for key, message in messages._texts["ur"].items() for said in forms_of(message)]
+    assert len(urdu) > 1_000
+    assert [key for key, said in urdu if LATIN_STOP.search(said) or said.endswith(".")] == []
+    # What services say is made a sentence where it is shown, and their sentences are begun with all kinds of values.
+    for value in ("7", "Court 2", "عدالت"):
+        filled = [PLACEHOLDER.sub(value, said) for key, said in urdu if key.startswith(SAID)]
+        assert [s for s in (sentence(s, "ur") for s in filled) if s.endswith(".")] == []
+
+
+def test_a_sentence_ends_as_its_own_language_ends_sentences(messages: Catalogue) -> None:
+    assert LATIN_STOP.search("جگہ لے لی گئی.") and not LATIN_STOP.search("جگہ لے لی گئی۔")
+    assert sentence("is needed", "en") == "Is needed."
+    assert sentence("is not open at عدالت", "en") == "Is not open at عدالت."
+    assert sentence(messages.said("pt", "must not be empty") or "", "pt").endswith("vazio.")
+    assert sentence("Court 2 درکار ہے", "ur") == "Court 2 درکار ہے۔"
+    assert sentence("never translated", "ur") == "Never translated."
+    assert sentence("درکار ہے۔", "ur") == "درکار ہے۔" and sentence("Who?", "en") == "Who?"
+    problem = Invalid("x", errors=[FieldError("name", "must not be empty")])
+    shown = faults(problem, say=lambda english: messages.said("ur", english) or english, language="ur")
+    assert shown("name").endswith("۔")
 
 
 # --- what services say ---------------------------------------------------------------------------------------------------

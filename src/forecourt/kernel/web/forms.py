@@ -60,8 +60,11 @@ def _as_it_is(english: str) -> str:
     return english
 
 
-def faults(problem: Problem, fields: Mapping[str, str] | None = None, say: Callable[[str], str] = _as_it_is) -> Faults:
-    """What a problem means for a form. `fields` renames paths to the form's own names; `say` translates what services say.
+def faults(
+    problem: Problem, fields: Mapping[str, str] | None = None, say: Callable[[str], str] = _as_it_is, language: str = "en"
+) -> Faults:
+    """What a problem means for a form. `fields` renames paths to the form's own names; `say` translates what services say into
+    `language`.
 
     Raises the problem when nobody can mend it there.
     """
@@ -72,12 +75,15 @@ def faults(problem: Problem, fields: Mapping[str, str] | None = None, say: Calla
     at: dict[str, str] = {}
     for error in problem.errors:
         path = (fields or {}).get(error.path, error.path)
-        message = sentence(say(error.message))
+        message = sentence(say(error.message), language)
         at[path] = f"{at[path]} {message}" if path in at else message
     return Faults(problem.status, problem.code, at)
 
 
-def sentence(text: str) -> str:
-    """`is needed` → `Is needed.`, as a message beside a field reads."""
+def sentence(text: str, language: str) -> str:
+    """`is needed` → `Is needed.`, as a message beside a field reads; Urdu ends with a full stop of its own, and what nobody
+    translated into Urdu does not."""
     text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?", "۔", "؟")) else f"{text}."
+    if text.endswith((".", "!", "?", "۔", "؟")):
+        return text
+    return f"{text}۔" if language == "ur" and any("\u0600" <= c <= "\u06ff" for c in text) else f"{text}."

@@ -115,7 +115,7 @@ class Surroundings:
 
         Raises the problem when nobody can mend it there.
         """
-        return faults(problem, fields, self.said(visit))
+        return faults(problem, fields, self.said(visit), visit.locale)
 
     def said(self, visit: Visit) -> Callable[[str], str]:
         """Says in the visitor's language what services say in English."""
@@ -124,14 +124,14 @@ class Surroundings:
     def words(self, visit: Visit, problem: Problem) -> str:
         """What a problem says to this visitor in a sentence: what is wrong where, else its detail, else its title."""
         language = cast("Language", visit.locale)
-        return self._words(language, problem) or sentence(self.pages.said(language, problem.title))
+        return self._words(language, problem) or sentence(self.pages.said(language, problem.title), language)
 
     def _words(self, language: Language, problem: Problem) -> str:
         said = partial(self.pages.said, language)
         if not problem.errors:
-            return sentence(said(problem.detail)) if problem.detail else ""
+            return sentence(said(problem.detail), language) if problem.detail else ""
         named = ((self._field(language, error.path), said(error.message)) for error in problem.errors)
-        return " ".join(sentence(f"{name}: {text}") for name, text in named)
+        return " ".join(sentence(f"{name}: {text}", language) for name, text in named)
 
     def _field(self, language: Language, path: str) -> str:
         """A field's name for readers; the path itself when it has none."""

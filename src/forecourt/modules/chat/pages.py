@@ -53,7 +53,7 @@ class Parlour(Api):
     def _fault(self, visit: Visit, problem: Problem) -> str:
         """What went wrong, in the reader's language."""
         said = problem.errors[0].message if problem.errors else problem.detail or problem.title
-        return sentence(self._pages.pages.said(cast("Language", visit.locale), said))
+        return sentence(self._pages.pages.said(cast("Language", visit.locale), said), visit.locale)
 
     def _say(self, visit: Visit, key: str, **values: object) -> str:
         return self._pages.text(visit, key, **values)

@@ -14,7 +14,7 @@ from forecourt.kernel.errors import Invalid, Problem
 from forecourt.kernel.http.operation import PERSON, PUBLIC, Api, Html, Raw, Redirect, Visit, action, file, page
 from forecourt.kernel.paging import Paged
 from forecourt.kernel.web.addresses import with_query
-from forecourt.kernel.web.forms import NO_FAULTS, Faults, faults
+from forecourt.kernel.web.forms import NO_FAULTS, Faults
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice
 from forecourt.modules.notifications.contract import Channel, Digest, Notification, Topic
@@ -188,7 +188,7 @@ class NotificationPages(Api):
             await self._choices.prefer(visit.ctx, wish)
         except Problem as problem:
             names = {"quiet_hours.start": "quiet_from", "quiet_hours.end": "quiet_to"}
-            return await self._preferences(visit, before, faults(problem, names), form)
+            return await self._preferences(visit, before, self._pages.faults(visit, problem, names), form)
         return Redirect("/account/notifications", toast=self._say(visit, "notif.prefs.saved"))
 
     async def _preferences(
