@@ -10,7 +10,6 @@ import sys
 from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,6 +23,7 @@ from forecourt.kernel.http.gate import Gate
 from forecourt.kernel.live import Hub
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.topics import Ack, Head, Position, Subscription, TopicEvent
+from forecourt.modules.identity.contract import AccountStatus, KeySet, Revocations
 from forecourt.realtime import client
 from forecourt.realtime.protocol import Http, socket_door
 from forecourt.realtime.server import Realtime
@@ -75,14 +75,14 @@ class Accounts:
     def __init__(self, keys: list[dict[str, str]]) -> None:
         self._keys = keys
 
-    async def key_set(self, ctx: Context) -> Any:
-        return SimpleNamespace(keys=self._keys)
+    async def key_set(self, ctx: Context) -> KeySet:
+        return KeySet(self._keys)
 
-    async def revocations(self, ctx: Context, since: datetime | None) -> Any:
-        return SimpleNamespace(changes=[], sessions=[], as_of=datetime.now(UTC))
+    async def revocations(self, ctx: Context, since: datetime | None) -> Revocations:
+        return Revocations(changes=[], sessions=[], as_of=datetime.now(UTC))
 
-    async def status(self, ctx: Context, account_id: UUID) -> str:
-        return "active"
+    async def status(self, ctx: Context, account_id: UUID) -> AccountStatus:
+        return AccountStatus.ACTIVE
 
 
 async def _ready(scope: dict[str, Any], receive: Any, send: Any) -> None:
