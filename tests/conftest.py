@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from tests.strict import pytest_runtest_makereport  # noqa: F401 - a hook
 
 from forecourt.engines import Engines, start_engines
 from forecourt.kernel.db import Database

@@ -182,11 +182,11 @@ def system_packages(folder: Path, present: list[str], ci: str) -> subprocess.Com
     ("present", "expression"),
     [
         ([], "not browser and not haproxy and not prometheus"),
-        (["chromium", "promtool", "amtool"], "not haproxy"),
-        (["haproxy", "promtool", "amtool"], "not browser"),
-        (["chromium", "haproxy", "amtool"], "not prometheus"),
-        (["chromium", "haproxy", "promtool"], "not prometheus"),
-        (["chromium", "haproxy", "promtool", "amtool"], ""),
+        (["chromium", "promtool", "amtool", "ip"], "not haproxy"),
+        (["haproxy", "promtool", "amtool", "ip"], "not browser"),
+        (["chromium", "haproxy", "amtool", "ip"], "not prometheus"),
+        (["chromium", "haproxy", "promtool", "ip"], "not prometheus"),
+        (["chromium", "haproxy", "promtool", "amtool", "ip"], ""),
     ],
 )
 def test_only_the_tests_of_a_missing_program_are_left_out_and_it_says_so(
@@ -197,10 +197,53 @@ def test_only_the_tests_of_a_missing_program_are_left_out_and_it_says_so(
     assert ("NOT TESTED" in done.stderr) == bool(expression)
 
 
+def test_network_hosts_leave_themselves_out_and_it_says_so(tmp_path: Path) -> None:
+    done = system_packages(tmp_path, ["chromium", "haproxy", "promtool", "amtool"], ci="")
+    assert (done.returncode, done.stdout.strip()) == (0, "")
+    assert "NOT TESTED: iproute2" in done.stderr
+
+
 def test_ci_refuses_to_test_less(tmp_path: Path) -> None:
     done = system_packages(tmp_path, ["chromium", "amtool"], ci="true")
     assert done.returncode == 1
-    assert "haproxy prometheus." in done.stderr
+    assert "haproxy prometheus iproute2." in done.stderr
+
+
+SOME_TESTS = """
+import pytest
+
+@pytest.mark.skipif(True, reason="only root may")
+def test_asks_a_condition(): ...
+
+def test_finds_out():
+    pytest.skip("no such program")
+
+@pytest.mark.xfail
+def test_is_known_to_fail():
+    assert False
+
+def test_passes(): ...
+"""
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", {"failed": 1, "error": 1}), ("", {"skipped": 2})])
+def test_ci_skips_no_test_and_other_machines_say_which_they_skip(tmp_path: Path, ci: str, outcome: dict[str, int]) -> None:
+    (tmp_path / "test_some.py").write_text(SOME_TESTS)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    environment = os.environ | {"CI": ci, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pytest", "-p", "tests.strict", "-n0", "-rsf", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    counted = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|skipped|xfailed|error)", done.stdout)}
+    assert counted == {"passed": 1, "xfailed": 1, **outcome}, done.stdout
+    assert done.returncode == (1 if ci else 0)
+    assert "only root may" in done.stdout and "no such program" in done.stdout
+
+
+def test_what_drives_the_tests_imports_that_rule() -> None:
+    """Or it would hold for nobody."""
+    from tests import conftest, strict
+
+    assert conftest.pytest_runtest_makereport is strict.pytest_runtest_makereport
 
 
 def test_make_lists_its_targets() -> None:
