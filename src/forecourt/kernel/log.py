@@ -25,7 +25,7 @@ MAX_DEPTH = 6
 _KEY = re.compile(
     r"(?:^|[_\-. ])(?:pass(?:word|wd|phrase|code)?|secrets?|tokens?|authorization|cookies?|set-cookie|pin|pins|otp|totp|cvc|cvv"
     r"|cards?|iban|health[a-z]*|signature|credentials?|recovery[_-]codes?"
-    r"|api[_-]?key|private[_-]?key|secret[_-]?key|csrf)(?:$|[_\-. ])",
+    r"|api[_-]?key|private[_-]?key|secret[_-]?key|forecourt[_-]gateway|csrf)(?:$|[_\-. ])",
     re.IGNORECASE,
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
