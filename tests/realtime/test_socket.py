@@ -95,7 +95,8 @@ async def test_a_topic_has_one_spelling(node: Node, ada: Person) -> None:
     topic = await node.diary.make(UUID(ada.id))
     ws = await node.open(ada)
     wrong = f"diary:{topic.removeprefix('diary:').upper()}"
-    assert (await ws.ask({"op": "subscribe", "topic": wrong}))["code"] == "not_found"
+    answer = await ws.ask({"op": "subscribe", "topic": wrong})
+    assert (answer["code"], answer["detail"]) == ("invalid", f"write it {topic}")
     assert (await ws.ask({"op": "subscribe", "topic": topic}))["op"] == "subscribed"
 
 

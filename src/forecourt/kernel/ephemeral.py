@@ -14,7 +14,7 @@ from valkey.exceptions import ValkeyError
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import NotFound, Unavailable
 from forecourt.kernel.live import Hub
-from forecourt.kernel.topics import Ack, Head, Position, Subscription
+from forecourt.kernel.topics import Ack, Head, Position, Subscription, well_written
 
 _AWAY = (ValkeyError, OSError, TimeoutError)
 
@@ -34,7 +34,7 @@ class EphemeralTopics(ABC):
         """As `TopicSource.allowed`."""
 
     async def follow(self, ctx: Context, topic: str, since: Position | None) -> Subscription:
-        await self.admit(ctx, topic)
+        await self.admit(ctx, well_written(topic))
         return await self._look(topic, since)
 
     async def after(self, ctx: Context, topic: str, since: Position) -> Subscription:

@@ -11,6 +11,7 @@ announcement may be lost, and then the server notices the missing number, or com
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Protocol
 from uuid import UUID
 
@@ -18,13 +19,35 @@ from msgspec import Meta, Struct
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import idempotent
+from forecourt.kernel.errors import Invalid, NotFound
 
 MAX_TOPIC = 120
 """Characters of a topic."""
 MAX_CATCH_UP = 500
 """Events sent to one client that comes back; whoever missed more reads the state again."""
 
-TopicName = Annotated[str, Meta(max_length=MAX_TOPIC, pattern=r"^[a-z]+(:[0-9a-f-]{36}(:[a-z]+)?)?$")]
+_SPELLED = re.compile(r"([a-z]+)(?::([0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12})(:[a-z]+)?)?", re.IGNORECASE | re.ASCII)
+TopicName = Annotated[str, Meta(max_length=MAX_TOPIC, pattern=r"^[a-z]+(:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(:[a-z]+)?)?$")]
+
+
+def canonical(topic: str) -> str:
+    """A topic's one name: lower case, its id with hyphens. Raises NotFound for what is no topic however it is written."""
+    spelled = _SPELLED.fullmatch(topic) if len(topic) <= MAX_TOPIC else None
+    if spelled is None:
+        raise NotFound
+    prefix, id, rest = spelled.groups()
+    return (prefix if id is None else f"{prefix}:{UUID(id)}{rest or ''}").lower()
+
+
+def well_written(topic: str) -> str:
+    """The topic, when that is its one name: another spelling would be another topic, in which nothing is ever heard.
+
+    Raises Invalid, which says how it is written; NotFound as `canonical`.
+    """
+    name = canonical(topic)
+    if name != topic:
+        raise Invalid.field("topic", f"write it {name}")
+    return name
 
 
 class Position(Struct, frozen=True):

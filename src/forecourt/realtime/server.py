@@ -32,7 +32,7 @@ from forecourt.kernel.log import TRACE
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.presence import State
 from forecourt.kernel.replica import newest
-from forecourt.kernel.topics import MAX_TOPIC, Subscription, TopicSource
+from forecourt.kernel.topics import Subscription, TopicSource, well_written
 from forecourt.realtime.channel import Channel
 from forecourt.realtime.client import MAX_TOPICS, Client, Credentials
 from forecourt.realtime.frames import PONG, Authenticated, Bye, Close, Op, acked, decode_op, failed, say
@@ -343,12 +343,10 @@ class Realtime:
     # --- topics
 
     def _source_of(self, topic: str, client: Client) -> tuple[TopicSource, str]:
-        """Who answers for a topic, and its canonical name. Raises NotFound."""
-        if not topic or len(topic) > MAX_TOPIC or not topic.isascii() or topic != topic.lower():
-            raise NotFound  # another spelling of a topic would be another topic, and hear nothing
-        prefix, colon, _ = topic.partition(":")
+        """Who answers for a topic, and its canonical name. Raises NotFound, Invalid."""
+        prefix, colon, _ = well_written(topic).partition(":")
         source = self._sources.get(prefix)
-        if source is None or not topic.replace(":", "").replace("-", "").isalnum():
+        if source is None:
             raise NotFound
         return source, topic if colon else f"{topic}:{client.account_id}"
 
@@ -379,7 +377,7 @@ class Realtime:
     def _unsubscribe(self, client: Client, op: Op) -> None:
         try:
             _, topic = self._source_of(op.topic, client)
-        except NotFound as problem:
+        except (NotFound, Invalid) as problem:
             client.queue(failed(problem, op))
             return
         channel = client.channels.get(topic)
