@@ -20,6 +20,7 @@ from forecourt.modules.booking.contract import (
     BookingPatch,
     BookingStatus,
     Cancel,
+    Extend,
     InvalidTransition,
     NewQuote,
     Overtaken,
@@ -31,7 +32,7 @@ from forecourt.modules.payments.contract import InsufficientCredits, NewPromoCod
 from forecourt.modules.venues.contract import RefundTier
 
 S = BookingStatus
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 async def ask(world: Any, ctx: Any, **more: Any) -> BookingOut:
@@ -409,3 +410,30 @@ async def test_what_staff_agreed_to_is_moved_by_staff_alone_and_its_party_by_the
         await world.service.reschedule(guest, asked.id, later)
     assert (await world.service.edit(guest, asked.id, BookingPatch(team_size=2))).team_size == 2
     assert (await world.service.reschedule(world.staff, asked.id, later)).start == words.TEN + 3 * words.HOUR
+
+
+async def test_what_staff_agreed_to_is_extended_by_staff_alone(world: Any) -> None:
+    guest = await world.rich()
+    asked = await world.book(guest, purpose=Purpose.CONTENT)
+    await world.service.approve(world.staff, asked.id)
+    before = await money(world, guest)
+    with pytest.raises(InvalidTransition, match="ask again"):
+        await world.service.extend(guest, asked.id, Extend(120))
+    kept = await world.service.booking(guest, asked.id)
+    assert (kept.end - kept.start, kept.version, await money(world, guest)) == (HOUR, kept.version, before)
+    # The controls: staff may, and what nobody had to agree to a guest makes longer alone.
+    longer = await world.service.extend(world.staff, asked.id, Extend(120))
+    assert (longer.end - longer.start, longer.status) == (2 * HOUR, S.UPCOMING)
+    mine = await world.book(guest, resource_id=world.other_court.id)
+    longer = await world.service.extend(guest, mine.id, Extend(120))
+    assert longer.end - longer.start == 2 * HOUR
+
+
+async def test_a_request_that_waits_is_neither_moved_nor_extended_by_anybody(world: Any, words: Any) -> None:
+    guest = await world.rich()
+    asked = await world.book(guest, purpose=Purpose.CONTENT)
+    for who in (guest, world.staff):
+        with pytest.raises(InvalidTransition):
+            await world.service.extend(who, asked.id, Extend(120))
+        with pytest.raises(InvalidTransition):
+            await world.service.reschedule(who, asked.id, Reschedule(words.TEN + 3 * HOUR))

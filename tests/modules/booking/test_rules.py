@@ -36,6 +36,36 @@ def test_a_step_is_in_the_table_for_that_actor_or_it_is_refused(
             rules.advance(status, action, actor)
 
 
+@pytest.mark.parametrize("asked_for", [False, True])
+def test_what_is_offered_is_what_is_permitted(asked_for: bool) -> None:
+    for (status, action, actor), now in itertools.product(EVERY_STEP, (START - timedelta(hours=1), START)):
+        booking = rules.Standing(status, START, asked_for)
+        try:
+            after = rules.permit(booking, action, actor, now)
+        except InvalidTransition:
+            assert not rules.permitted(booking, action, actor, now)
+        else:
+            assert rules.permitted(booking, action, actor, now)
+            assert after is rules.advance(status, action, actor)
+
+
+def test_nobody_can_have_stayed_away_before_it_began_nor_after_it_was_completed() -> None:
+    def offered(status: BookingStatus, now: datetime) -> bool:
+        return rules.permitted(rules.Standing(status, START, False), BookingAction.MARK_NO_SHOW, BookingActor.STAFF, now)
+
+    assert not offered(BookingStatus.UPCOMING, START - timedelta(microseconds=1))
+    assert offered(BookingStatus.UPCOMING, START) and offered(BookingStatus.IN_PROGRESS, START)
+    assert not offered(BookingStatus.COMPLETED, START)
+
+
+@pytest.mark.parametrize("action", [BookingAction.RESCHEDULE, BookingAction.EXTEND])
+def test_what_staff_agreed_to_is_changed_by_staff_alone(action: BookingAction) -> None:
+    asked, plain = (rules.Standing(BookingStatus.UPCOMING, START, asked_for) for asked_for in (True, False))
+    assert not rules.permitted(asked, action, BookingActor.CUSTOMER, START)
+    assert rules.permitted(asked, action, BookingActor.STAFF, START)
+    assert rules.permitted(plain, action, BookingActor.CUSTOMER, START)
+
+
 def test_nothing_leaves_a_final_status_and_everything_else_is_reached_from_a_draft() -> None:
     assert not any(status in FINAL for status, _ in rules.TRANSITIONS)
     reached = {BookingStatus.DRAFT}

@@ -327,6 +327,27 @@ async def test_a_booking_moves_to_another_court_and_costs_what_that_costs(
     assert await world.balance(club, ada) == 1000
 
 
+async def test_what_staff_agreed_to_offers_no_other_time_and_says_how_to_get_one(
+    reader: Reader, ada: Person, world: World, club: Club
+) -> None:
+    asked = (await ada.post("/v1/bookings", wish(club, purpose="content", pay_with="credits"))).json()
+    path = f"/bookings/{asked['id']}"
+    say = "Another time has to be asked for"
+    for _ in range(2):
+        ticket = await reader.look(path)
+        assert "/reschedule" not in ticket.text and "/extend" not in ticket.text and say in text(ticket)
+        assert f"{path}/cancel" in ticket.text
+        assert (await reader.look(f"{path}/reschedule")).headers["location"] == path
+        await club.owner.post(f"/v1/orgs/{club.id}/bookings/{asked['id']}/approve")
+    refused = await reader.send(f"{path}/reschedule", **wish(club, hour=20))
+    assert refused.status_code == 409 and "Staff have to agree to this" in text(refused)
+    assert (await reader.send(f"{path}/extend", duration_min="120")).status_code == 409
+    assert "18:00–19:00" in text(await reader.look(path))
+    # The control: what nobody had to agree to offers both.
+    ticket = await reader.look(await paid(reader, club, court=1))
+    assert "/reschedule" in ticket.text and "/extend" in ticket.text and say not in text(ticket)
+
+
 async def test_a_booking_does_not_stand_in_its_own_way(reader: Reader, ada: Person, club: Club) -> None:
     path = await paid(reader, club)
     look = await reader.look(f"{path}/reschedule?resource_id={club.courts[0]}&start={at(18, 30)}&duration_min=60")

@@ -184,6 +184,27 @@ async def test_the_quote_of_a_lifted_block_knows_hours_and_prices(desk: Reader, 
     assert closed["text"] != ""
 
 
+async def test_the_quote_of_a_lifted_block_is_what_the_drop_costs_also_where_guests_pay_for_moving(
+    desk: Reader,
+    club: Club,
+    world: World,  # noqa: F811
+) -> None:
+    await club.owner.send("PATCH", f"/v1/orgs/{club.id}/policies", {"reschedule_fee_pct": 50})
+    ada = await world.person("Ada")
+    await world.credits(club, ada, 5000)
+    wanted = {"resource_id": club.courts[0], "start": f"{DAY}T10:00:00Z", "duration_min": 60, "pay_with": "credits"}
+    booking = (await ada.post("/v1/bookings", wanted)).json()["id"]
+    ask = f"/orgs/{club.id}/day/quote?booking_id={booking}&resource_id={club.courts[1]}&start={DAY}T14:00:00Z"
+    assert (await desk.look(ask)).json() == {"ok": True, "text": ""}
+    drop = {"booking_id": booking, "resource_id": club.courts[1], "version": "2", "start": f"{DAY}T14:00:00Z"}
+    moved = await desk.send(f"/orgs/{club.id}/day/move", headers=scripted(desk.csrf), **drop)
+    assert json.loads(moved.headers["hx-trigger"])["toast"]["text"] == "Court 2, 14:00–15:00"
+    assert (await ada.get(f"/v1/bookings/{booking}")).json()["price"]["amount"] == 2000
+    # The control: the guest's own move takes the fee.
+    again = await ada.post(f"/v1/bookings/{booking}/reschedule", {"start": f"{DAY}T16:00:00Z"})
+    assert again.json()["price"]["amount"] == 3000, again.text
+
+
 async def test_an_extension_runs_longer_and_can_be_undone(desk: Reader, club: Club) -> None:
     _, booking = await book(desk, club)
     page = await desk.look(f"{sheet(club)}&booking={booking}&act=extend")
@@ -297,9 +318,14 @@ async def test_a_request_is_approved_on_the_sheet_or_declined(
         assert answer.json()["status"] == "pending_approval", answer.text
     page = await desk.look(sheet(club))
     assert "2 requests" in text(page)
+    assert 'data-move="' not in page.text, "what is only asked for cannot be moved, and is not offered to be"
     first, second = sorted(
         re.findall(r'value="([0-9a-f-]+)" data-state="pending_approval" data-at="(\d+)"', page.text), key=lambda f: int(f[1])
     )
+    waiting = (await desk.look(f"{sheet(club)}&booking={first[0]}")).text
+    assert "/approve" in waiting and "act=cancel" in waiting and "act=move" not in waiting and "act=extend" not in waiting
+    lifted = f"/orgs/{club.id}/day/quote?booking_id={first[0]}&resource_id={club.courts[1]}&start={DAY}T18:00:00Z"
+    assert (await desk.look(lifted)).json()["ok"] is False
     approved = await desk.follow(await desk.send(f"/orgs/{club.id}/day/{first[0]}/approve"))
     assert toast(approved) == "Approved"
     declined = await desk.follow(await desk.send(f"/orgs/{club.id}/day/{second[0]}/decline", reason="No filming"))
@@ -388,7 +414,7 @@ async def test_a_court_has_a_calendar_address_that_is_shown_once_and_can_be_clos
             "ur",
             "بک ہو گیا: Zainab، 10:00–11:00",
             "10:00–11:00, Zainab, آنے والی, 1 شخص، £20.00 باقی",
-            "وقت یوں لکھیں: 18:30.",
+            "وقت یوں لکھیں: 18:30۔",
             "وہ وقت لیا جا چکا ہے۔ قریب میں خالی: ",
             "پہلے جیسا",
         ),

@@ -13,8 +13,10 @@ from forecourt.kernel.period import Period
 from forecourt.kernel.web import formats
 from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.views import DayBlock, DayFree, DayResource, DaySheetView, DaySign, GridTime, Need
-from forecourt.modules.booking.contract import BookingOut, BookingStatus, DaySheet, SheetEntry
+from forecourt.modules.booking.contract import BookingAction, BookingActor, BookingOut, BookingStatus, DaySheet, SheetEntry
 from forecourt.modules.booking.guest_views import Speaker
+from forecourt.modules.booking.rules import permitted
+from forecourt.modules.booking.service.base import standing
 from forecourt.modules.booking.slots import claimed_ids
 from forecourt.modules.venues.contract import Resource, VenueBook
 from forecourt.modules.venues.contract.calendar import local
@@ -26,7 +28,6 @@ MOST_STEPS = 120
 SOON = timedelta(minutes=30)
 ROOM_FOR_TWO = 4
 """A shorter block shows time and name only."""
-MOVABLE = frozenset({BookingStatus.PENDING_APPROVAL, BookingStatus.PAYMENT_PENDING, BookingStatus.UPCOMING})
 COUNTS = frozenset({BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS, BookingStatus.COMPLETED, BookingStatus.NO_SHOW})
 
 
@@ -234,10 +235,17 @@ def _block(seen: Seen, entry: SheetEntry, at: int, length: int) -> DayBlock:
         state_label=seen.say.t(f"sheet.state.{entry.status.value}"),
         line=_line(seen, detail) if length >= ROOM_FOR_TWO else "",
         signs=_signs(detail),
-        movable=seen.may_move and entry.status in MOVABLE,
+        movable=seen.may_move and _movable(seen, detail),
         selected=entry.booking_id == seen.chosen,
         version=entry.version,
     )
+
+
+def _movable(seen: Seen, detail: BookingOut | None) -> bool:
+    """Whether staff may take it elsewhere."""
+    if detail is None:
+        return False
+    return permitted(standing(seen.book, detail), BookingAction.RESCHEDULE, BookingActor.STAFF, seen.now)
 
 
 def _line(seen: Seen, detail: BookingOut | None) -> str:

@@ -88,6 +88,51 @@ def advance(status: BookingStatus, action: BookingAction, actor: BookingActor) -
             raise InvalidTransition(f"A booking that is {_words(status)} does not allow: {_words(action)}.")
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """A booking as it stands. `asked_for`: staff have to agree to what it is for, see `needs_approval`."""
+
+    status: BookingStatus
+    starts_at: datetime
+    asked_for: bool
+
+
+def permit(booking: Standing, action: BookingAction, actor: BookingActor, now: datetime) -> BookingStatus:
+    """The status after `action`, if this actor may do it now. Raises InvalidTransition.
+
+    Staff agreed to a time, a length and a place; another of these is a new wish, also of who has the booking already (BK-6).
+    """
+    after = advance(booking.status, action, actor)
+    match action:
+        case _A.MARK_NO_SHOW if booking.starts_at > now:
+            raise InvalidTransition("The booking has not begun yet.")
+        case _A.RESCHEDULE | _A.EXTEND if booking.asked_for:
+            _check_agreed(booking.status, actor)
+        case _:
+            pass
+    return after
+
+
+def check_purpose(policies: Policies, status: BookingStatus, actor: BookingActor, purpose: Purpose) -> None:
+    """Whether this actor may change a booking in `status` to `purpose`. Raises InvalidTransition."""
+    if needs_approval(policies, purpose):
+        _check_agreed(status, actor)
+
+
+def _check_agreed(status: BookingStatus, actor: BookingActor) -> None:
+    """What staff have to agree to is asked for, and not changed into by a customer; a request that still waits may change."""
+    if actor is _W.CUSTOMER and status is not _S.PENDING_APPROVAL:
+        raise InvalidTransition("Staff have to agree to this: withdraw the booking and ask again.")
+
+
+def permitted(booking: Standing, action: BookingAction, actor: BookingActor, now: datetime) -> bool:
+    """Whether `permit` would let it pass: what pages offer."""
+    try:
+        permit(booking, action, actor, now)
+    except InvalidTransition:
+        return False
+    return True
+
+
 def _words(value: BookingStatus | BookingAction) -> str:
     return value.value.replace("_", " ")
 

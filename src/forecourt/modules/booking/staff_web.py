@@ -24,6 +24,7 @@ from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice, Fact
 from forecourt.modules.booking.contract import (
     Block,
+    BookingAction,
     BookingActor,
     BookingOut,
     BookingStatus,
@@ -42,10 +43,12 @@ from forecourt.modules.booking.day_views import Seen, booked_pct, day_view, need
 from forecourt.modules.booking.guest_views import Speaker
 from forecourt.modules.booking.live import AvailabilityChanged, availability_topic
 from forecourt.modules.booking.queries import TransitionRow
-from forecourt.modules.booking.rules import check_place, reschedule_fee
+from forecourt.modules.booking.rules import permitted
 from forecourt.modules.booking.service import BookingService
+from forecourt.modules.booking.service.base import APPROVE as APPROVE_ANY
+from forecourt.modules.booking.service.base import CANCEL_ANY, CHANGE_ANY, standing
 from forecourt.modules.booking.service.blocking import BlocksQuery
-from forecourt.modules.booking.service.pricing import plan
+from forecourt.modules.booking.service.pricing import Plan, plan
 from forecourt.modules.booking.service.reading import OrgBookingsQuery
 from forecourt.modules.identity.contract import Identity
 from forecourt.modules.venues.contract import Organisation, Purpose, Resource, Venue, VenueBook, Venues
@@ -399,7 +402,7 @@ class StaffBookingPages(Api):
             steps=[_step(seen.say, row) for row in steps],
             refund=refund,
             lengths=[Choice(label=formats.duration(visit.locale, m), value=str(m)) for m in lengths[:8]],
-            may=_may(visit, booking),
+            may=_may(visit, seen.book, booking, seen.now),
         )
 
     async def _refund(self, visit: Visit, booking_id: UUID) -> RefundPreview | None:
@@ -506,15 +509,19 @@ class StaffBookingPages(Api):
         try:
             minutes = Period(booking.start, booking.end).duration_min
             planned = plan(book, resource, query.start, minutes, booking.purpose, booking.team_size)
-            check_place(book, resource, planned.period, planned.purpose, planned.team_size)
+            change = await self._difference(visit, booking, planned)
         except Problem as problem:
             if problem.status >= 500:
                 raise
             return _json({"ok": False, "text": self._pages.said(visit)(problem.detail or problem.title)})
-        there = (planned.resource.id, planned.period.start) == (booking.resource_id, booking.start)
-        fee = Money.zero(booking.price.currency) if there else reschedule_fee(book.policies, booking.price)
-        change = Money.zero(booking.price.currency) if there else planned.bill.total + fee - booking.price
         return _json({"ok": True, "text": _with_price(self._speaker(visit, book), "sheet.difference", change)})
+
+    async def _difference(self, visit: Visit, booking: BookingOut, planned: Plan) -> Money:
+        """By how much a move to there changes the price; back where it is, by nothing."""
+        if (planned.resource.id, planned.period.start) == (booking.resource_id, booking.start):
+            return Money.zero(booking.price.currency)
+        moved = await self._service.move_preview(visit.ctx, booking.id, planned)
+        return moved.asked.price - booking.price
 
     @action("/orgs/{org_id}/day/{booking_id}/extend", access=CHANGE)
     async def extend(self, visit: Visit, org_id: UUID, booking_id: UUID, form: ExtendForm) -> Html | Redirect:
@@ -537,8 +544,9 @@ class StaffBookingPages(Api):
                 "duration_min": Period(before.start, before.end).duration_min,
             },
         )
+        may = _may(visit, book, longer, self._clock.now())
         text = _with_price(say, "sheet.toast.until", longer.price - before.price, until=say.time(longer.end))
-        return await self._done(visit, org_id, book, longer, text, undo if before.status in _UNDOABLE else "")
+        return await self._done(visit, org_id, book, longer, text, undo if "move" in may else "")
 
     @action("/orgs/{org_id}/day/{booking_id}/cancel", access=CANCEL)
     async def cancel(self, visit: Visit, org_id: UUID, booking_id: UUID, form: CancelForm) -> Html | Redirect | Raw:
@@ -755,28 +763,30 @@ SHOWS: dict[str, tuple[BookingStatus, ...]] = {
     "gone": (BookingStatus.CANCELLED, BookingStatus.DECLINED, BookingStatus.EXPIRED),
     "all": (),
 }
-_UNDOABLE = frozenset({BookingStatus.UPCOMING, BookingStatus.PAYMENT_PENDING, BookingStatus.PENDING_APPROVAL})
 
 
 class _Id(msgspec.Struct):
     id: UUID
 
 
-def _may(visit: Visit, booking: BookingOut) -> frozenset[str]:
+_DEEDS = {
+    "move": (BookingAction.RESCHEDULE, CHANGE_ANY),
+    "extend": (BookingAction.EXTEND, CHANGE_ANY),
+    "no_show": (BookingAction.MARK_NO_SHOW, CHANGE_ANY),
+    "cancel": (BookingAction.CANCEL, CANCEL_ANY),
+    "approve": (BookingAction.APPROVE, APPROVE_ANY),
+}
+"""What the panel offers, by the names of its template: what the rules call it, and the permission it takes."""
+
+
+def _may(visit: Visit, book: VenueBook, booking: BookingOut, now: datetime) -> frozenset[str]:
     """What the visitor may do to this booking as it stands; what would be refused anyway is not offered."""
-    status, may = booking.status, visit.ctx.may
-    found: set[str] = set()
-    if may("booking.update_any") and status in _UNDOABLE:
-        found.add("move")
-    if may("booking.update_any") and status in (*_UNDOABLE, BookingStatus.IN_PROGRESS):
-        found.add("extend")
-    if may("booking.update_any") and status in (BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS, BookingStatus.COMPLETED):
-        found.add("no_show")
-    if may("booking.cancel_any") and status in OPEN_STATES:
-        found.add("cancel")
-    if may("booking.approve") and status is BookingStatus.PENDING_APPROVAL:
-        found.add("approve")
-    return frozenset(found)
+    stands = standing(book, booking)
+    return frozenset(
+        name
+        for name, (deed, permission) in _DEEDS.items()
+        if visit.ctx.may(permission) and permitted(stands, deed, BookingActor.STAFF, now)
+    )
 
 
 def _day(text: str) -> date | None:

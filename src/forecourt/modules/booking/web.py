@@ -25,12 +25,15 @@ from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice, Link
 from forecourt.modules.booking.contract import (
     Alternative,
+    BookingAction,
+    BookingActor,
     BookingOut,
     BookingStatus,
     Cancel,
     Extend,
     HoldExpired,
     Instant,
+    InvalidTransition,
     NewBooking,
     Note,
     Pay,
@@ -63,13 +66,14 @@ from forecourt.modules.booking.guest_views import (
     what_of,
 )
 from forecourt.modules.booking.picking import Picked, Picker, Target
-from forecourt.modules.booking.rules import Repricing, needs_approval
+from forecourt.modules.booking.rules import Repricing, needs_approval, permitted
 from forecourt.modules.booking.service import BookingService
+from forecourt.modules.booking.service.base import standing
 from forecourt.modules.booking.service.pricing import Bill, Plan, plan
 from forecourt.modules.booking.service.reading import BookingsQuery
 from forecourt.modules.booking.showing import Showing, bookable
 from forecourt.modules.identity.contract import EmailUnconfirmed
-from forecourt.modules.payments.contract import InsufficientCredits, MeansNotSetUp, Payments, PromoRejected
+from forecourt.modules.payments.contract import InsufficientCredits, MeansNotSetUp, Payments
 from forecourt.modules.venues.contract import DurationMin, People, Purpose, Resource, VenueBook
 from forecourt.modules.venues.contract.calendar import open_periods, zone
 from forecourt.modules.venues.contract.tariff import from_price
@@ -443,9 +447,15 @@ class BookingPages(Api):
             if valid or booking.status in CHANGEABLE
             else with_query(f"/venues/{found.book.venue.id}", {"duration_min": found.period.duration_min}),
             can_change=booking.status in CHANGEABLE and booking.start > now,
-            lengths=self._longer(found),
+            can_move=self._may(found, BookingAction.RESCHEDULE),
+            can_cancel=self._may(found, BookingAction.CANCEL),
+            lengths=self._longer(found) if self._may(found, BookingAction.EXTEND) else [],
             policy=policy_facts(say, found.book.policies, booking.start, now),
         )
+
+    def _may(self, found: Found, action: BookingAction) -> bool:
+        """Whether the reader may do that to their booking now: what would be refused anyway is not offered."""
+        return permitted(standing(found.book, found.booking), action, BookingActor.CUSTOMER, self.clock.now())
 
     def _code(self, booking: BookingOut) -> Markup:
         """The check-in code: the booking's address, drawn here."""
@@ -493,7 +503,7 @@ class BookingPages(Api):
     async def cancel_page(self, visit: Visit, id: UUID) -> Html | Redirect:
         """What comes back, before anything is cancelled."""
         found = await self._found(visit, id)
-        if found.booking.status not in OPEN:
+        if not self._may(found, BookingAction.CANCEL):
             return Redirect(f"/bookings/{id}")
         return await self._cancel_page(visit, found, "", "")
 
@@ -551,7 +561,7 @@ class BookingPages(Api):
     async def move_page(self, visit: Visit, id: UUID, query: Look) -> Html | Redirect:
         """Another time for a booking; the old one is kept until the new one is won."""
         found = await self._found(visit, id)
-        if found.booking.status not in CHANGEABLE:
+        if not self._may(found, BookingAction.RESCHEDULE):
             return Redirect(f"/bookings/{id}")
         return await self._move_page(visit, found, query, None)
 
@@ -602,7 +612,7 @@ class BookingPages(Api):
         say, booking = found.say, found.booking
         try:
             change = await self.service.move_preview(visit.ctx, booking.id, planned)
-        except PromoRejected as problem:
+        except MENDABLE as problem:
             bill, words = planned.bill, self.pages.words(visit, problem)
         else:
             bill, words = change.bill, _words_of(say, booking.price, change.asked)
@@ -627,6 +637,8 @@ class BookingPages(Api):
         found = await self._found(visit, id)
         try:
             moved = await self.service.reschedule(visit.ctx, id, Reschedule(form.start, form.duration_min, form.resource_id))
+        except InvalidTransition as problem:
+            return await self._booking_page(visit, await self._found(visit, id), problem)
         except MENDABLE as problem:
             look = Look(duration_min=form.duration_min, resource_id=form.resource_id, start=form.start)
             shown = None if isinstance(problem, SlotTaken) else problem

@@ -61,6 +61,7 @@ from forecourt.modules.booking.service.base import (
     natural_due,
     present,
     price_of,
+    standing,
 )
 from forecourt.modules.booking.service.holding import (
     DEADLOCK_TRIES,
@@ -73,7 +74,7 @@ from forecourt.modules.booking.service.holding import (
 from forecourt.modules.booking.service.pricing import Bill, Plan, plan, rebill, refuse_equipment
 from forecourt.modules.booking.service.till import derived
 from forecourt.modules.booking.slots import claimed_ids
-from forecourt.modules.venues.contract import Purpose, Resource, VenueBook
+from forecourt.modules.venues.contract import Resource, VenueBook
 
 _S, _A, _W = BookingStatus, BookingAction, BookingActor
 
@@ -231,8 +232,8 @@ class Changing(Holding):
     async def no_show(self, ctx: Context, booking_id: UUID) -> BookingOut:
         """Nobody came. The place is free for the rest of its time; nothing goes back. Raises InvalidTransition, NotFound."""
         row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
-        if row.starts_at > self.clock.now():
-            raise InvalidTransition("The booking has not begun yet.")
+        book, _ = await self.place(row)
+        rules.permit(standing(book, row), _A.MARK_NO_SHOW, actor, self.clock.now())
         after, _ = await self._leave_and_owe(ctx, row, _A.MARK_NO_SHOW, actor, "", Money.zero(row.currency))
         if after is None:
             raise Overtaken
@@ -248,23 +249,21 @@ class Changing(Holding):
         """
         row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
         check_version(row, if_match)
-        rules.advance(row.status, _A.RESCHEDULE, actor)
         book, resource = await self._target(row, body.resource_id)
-        _check_agreed(row, actor, book, row.purpose)
         duration_min = body.duration_min or row.period.duration_min
         planned = plan(book, resource, body.start, duration_min, row.purpose, row.team_size)
         return await self._change(ctx, row, actor, _A.RESCHEDULE, planned)
 
     async def move_preview(self, ctx: Context, booking_id: UUID, planned: Plan) -> Change:
-        """What rescheduling to there would mean now. Raises NotFound, PromoRejected."""
+        """What rescheduling to there would mean now, should nobody else be there. Raises as `reschedule`, and PromoRejected."""
         row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
+        self._check_change(row, actor, _A.RESCHEDULE, planned)
         return await self._priced(ctx, row, actor, _A.RESCHEDULE, planned)
 
     async def extend(self, ctx: Context, booking_id: UUID, body: Extend, if_match: int | None = None) -> BookingOut:
         """The same start and another length. Raises as `reschedule`, and InvalidTransition for an end that has passed."""
         row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
         check_version(row, if_match)
-        rules.advance(row.status, _A.EXTEND, actor)
         book, resource = await self._target(row, None)
         planned = plan(book, resource, row.starts_at, body.duration_min, row.purpose, row.team_size)
         return await self._change(ctx, row, actor, _A.EXTEND, planned)
@@ -274,14 +273,14 @@ class Changing(Holding):
         for a customer's change into what staff have to agree to."""
         row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
         check_version(row, if_match)
-        rules.advance(row.status, _A.EDIT, actor)
+        rules.advance(row.status, _A.EDIT, actor)  # also for who only changes the note
         if body.equipment is not UNSET:
             refuse_equipment(body.equipment)
         purpose = row.purpose if body.purpose is UNSET else body.purpose
         team_size = row.team_size if body.team_size is UNSET else body.team_size
         if purpose is not row.purpose:
             book, _ = await self._target(row, None)
-            _check_agreed(row, actor, book, purpose)
+            rules.check_purpose(book.policies, row.status, actor, purpose)
         if body.note is not UNSET:
             row = await self._note(ctx, row, body.note or None)
         if (purpose, team_size) == (row.purpose, row.team_size):
@@ -308,16 +307,11 @@ class Changing(Holding):
     async def _change(
         self, ctx: Context, row: BookingRow, actor: BookingActor, action: BookingAction, planned: Plan
     ) -> BookingOut:
+        rules.permit(standing(planned.book, row), action, actor, self.clock.now())
         if action is not _A.EDIT and (planned.resource.id, planned.period) == (row.resource_id, row.period):
             return present(row)  # it is there already: a retry, or a second click
         row = await self._money_arrived(ctx, row)
-        now = self.clock.now()
-        if action is _A.RESCHEDULE and actor is _W.CUSTOMER:
-            rules.check_request(planned.book, planned.resource, planned.period, planned.purpose, planned.team_size, now, 0)
-        elif action is not _A.EDIT:
-            rules.check_place(planned.book, planned.resource, planned.period, planned.purpose, planned.team_size)
-        if rules.over_already(planned.period, now):
-            raise InvalidTransition("That time is over already.")
+        self._check_change(row, actor, action, planned)
         change = await self._priced(ctx, row, actor, action, planned)
         asked = change.asked
         if is_authorised_first(row) and asked.price.amount != row.price_minor:
@@ -325,6 +319,17 @@ class Changing(Holding):
         if asked.due.amount == 0:
             return await self._move(ctx, row, actor, action, change, None, Receipt(0, 0, 0, None))
         return await self._charge_and_move(ctx, row, actor, action, change)
+
+    def _check_change(self, row: BookingRow, actor: BookingActor, action: BookingAction, planned: Plan) -> None:
+        """Whether the actor may have that, apart from it being free and paid for."""
+        now = self.clock.now()
+        rules.permit(standing(planned.book, row), action, actor, now)
+        if action is _A.RESCHEDULE and actor is _W.CUSTOMER:
+            rules.check_request(planned.book, planned.resource, planned.period, planned.purpose, planned.team_size, now, 0)
+        elif action is not _A.EDIT:
+            rules.check_place(planned.book, planned.resource, planned.period, planned.purpose, planned.team_size)
+        if rules.over_already(planned.period, now):
+            raise InvalidTransition("That time is over already.")
 
     async def _priced(self, ctx: Context, row: BookingRow, actor: BookingActor, action: BookingAction, planned: Plan) -> Change:
         """What the change means in money. Raises PromoRejected when an unpaid booking's code does not hold there."""
@@ -486,15 +491,6 @@ class Changing(Holding):
 
 
 # -------------------------------------------------------------------------------------------------------------------- values
-
-
-def _check_agreed(row: BookingRow, actor: BookingActor, book: VenueBook, purpose: Purpose) -> None:
-    """What staff have to agree to is asked for, and not changed into by a customer; a request that still waits may change.
-
-    Raises InvalidTransition."""
-    asked_for = actor is not _W.CUSTOMER or row.status is _S.PENDING_APPROVAL
-    if not asked_for and rules.needs_approval(book.policies, purpose):
-        raise InvalidTransition("Staff have to agree to this: withdraw the booking and ask again.")
 
 
 async def _all_of(row: BookingRow) -> Money:
