@@ -25,7 +25,7 @@ from tests.deploy.composing import BEYOND, settings_known
 
 from forecourt.cli import app
 from forecourt.gateway.plan import _File, module_names
-from forecourt.kernel.settings import Settings, SettingsError
+from forecourt.kernel.settings import Environment, Settings, SettingsError, gateway_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "forecourt"
@@ -38,6 +38,7 @@ SECRETS = {
     "valkey-url": "valkey://:Mn6-uJ1cRz8@valkey:6379/0",
     "secret-key": "kX2vQ9tLr7WmZp4sYb8Nc1Hd6Gf3JaEu",
     "contract-keys": "a:Hd6Gf3JaEukX2vQ9tLr7WmZp4sYb8Nc1",
+    "gateway-keys": "a:Zp4sYb8Nc1Hd6Gf3JaEukX2vQ9tLr7Wm",
     "smtp-url": "smtps://house:Gt5-wE9@mail.example.org",
 }
 
@@ -204,8 +205,13 @@ def _pod_faults(pod: Manifest, manifests: list[Manifest], secrets: Path) -> Iter
         config = volume.get("configMap", {}).get("name")
         if config and config not in {m["metadata"]["name"] for m in named(manifests, "ConfigMap")}:
             yield f"there is no ConfigMap {config}"
-    if container["args"][0] != "gateway":
-        yield from _settings_faults(container, volumes.get("secrets", {}), secrets)
+    environ, told = _environment(container, volumes.get("secrets", {}), secrets)
+    yield from told
+    if container["args"][0] == "gateway":
+        yield from _gateway_faults(environ, secrets)
+    else:
+        led_to = container["args"][0] in ("serve", "realtime") and _has_gateway(manifests)
+        yield from _settings_faults(container, environ, led_to)
 
 
 def _shut_faults(pod: Manifest, container: Manifest) -> Iterator[str]:
@@ -229,26 +235,49 @@ def _shut_faults(pod: Manifest, container: Manifest) -> Iterator[str]:
                 yield f"there is no {bound} for {name}"
 
 
-def _settings_faults(container: Manifest, volume: Manifest, secrets: Path) -> Iterator[str]:
-    """What the program says about its environment, with the secrets that this pod gets and no others."""
+def _has_gateway(manifests: list[Manifest]) -> bool:
+    return any(pod["spec"]["containers"][0]["args"][0] == "gateway" for pod in pods_of(manifests))
+
+
+def _environment(container: Manifest, volume: Manifest, secrets: Path) -> tuple[dict[str, str], list[str]]:
+    """A container's environment, with the secrets that its pod gets and no others in `secrets`; and what is wrong with it."""
     mounted = next((m["mountPath"] for m in container["volumeMounts"] if m["name"] == "secrets"), "")
     for old in secrets.iterdir():
         old.unlink()
-    for item in volume.get("secret", {}).get("items", ()):
+    for item in volume.get("secret", {}).get("items") or ():
         (secrets / item["path"]).write_text(SECRETS[item["key"]])
     known = settings_known() | BEYOND
     environ: dict[str, str] = {}
+    wrong: list[str] = []
     for variable in container["env"]:
         if variable["name"] in environ:
-            yield f"{variable['name']} is there twice"
+            wrong.append(f"{variable['name']} is there twice")
         if variable["name"] not in known:
-            yield f"{variable['name']} is no setting"
+            wrong.append(f"{variable['name']} is no setting")
         environ[variable["name"]] = variable.get("value", "of the Secret").replace(mounted, str(secrets))
+    return environ, wrong
+
+
+def _gateway_faults(environ: Mapping[str, str], secrets: Path) -> Iterator[str]:
+    """What the gateway says about its environment."""
+    settings = Environment(environ)
+    keys = gateway_keys(settings, split=True)
+    yield from settings.faults
+    if not settings.faults and keys[0].reveal() not in SECRETS["gateway-keys"]:
+        yield "it shows what nobody asks for"
+    if more := sorted({file.name for file in secrets.iterdir()} - {"gateway-keys"}):
+        yield f"it holds {more}, which it does not need"
+
+
+def _settings_faults(container: Manifest, environ: Mapping[str, str], led_to: bool) -> Iterator[str]:
+    """What the program says about its environment; who is `led_to` by the gateway asks for it."""
     try:
         settings = Settings.read(environ)
     except SettingsError as e:
         yield from e.faults
         return
+    if led_to != bool(settings.secrets.gateway_keys) and container["args"][0] != "worker":
+        yield "who comes by another way is let in" if led_to else "nobody comes in: there is no gateway to show anything"
     topology = settings.topology
     if topology.modules and set(topology.modules) | set(topology.called) != set(module_names()):
         yield f"nobody serves {sorted(set(module_names()) - set(topology.modules) - set(topology.called))}"

@@ -121,9 +121,24 @@ def test_no_secret_is_in_any_manifest() -> None:
     assert named(manifests, "Secret") == []
     for pod in (m["spec"]["template"]["spec"] for m in named(manifests, "Deployment", "Job")):
         given = {v["name"]: v for v in pod["containers"][0]["env"]}
-        assert not {"DATABASE_URL", "DATABASE_ADMIN_URL", "VALKEY_URL", "FORECOURT_SECRET_KEY", "FORECOURT_CONTRACT_KEYS"} & set(
-            given
-        )
+        secrets = {"DATABASE_URL", "DATABASE_ADMIN_URL", "VALKEY_URL"}
+        secrets |= {"FORECOURT_SECRET_KEY", "FORECOURT_CONTRACT_KEYS", "FORECOURT_GATEWAY_KEYS"}
+        assert not secrets & set(given)
+
+
+@pytest.mark.parametrize("way", sorted(WAYS))
+def test_the_gateway_and_whoever_it_leads_to_have_its_keys_and_nobody_else_has(way: str) -> None:
+    manifests = render(**WAYS[way])
+    pods = {m["metadata"]["name"]: m["spec"]["template"]["spec"] for m in named(manifests, "Deployment", "Job")}
+    given: dict[str, set[str]] = {}
+    for name, pod in pods.items():
+        (volume,) = [v["secret"] for v in pod["volumes"] if "secret" in v]
+        given[name] = {item["key"] for item in volume["items"]}
+        told = {v["name"] for v in pod["containers"][0]["env"]}
+        assert ("gateway-keys" in given[name]) == ("FORECOURT_GATEWAY_KEYS_FILE" in told)
+    with_keys = {name for name, keys in given.items() if "gateway-keys" in keys}
+    assert with_keys == (set() if way == "alone" else set(pods) - {"house-migrate"})
+    assert way == "alone" or given["house-gateway"] == {"gateway-keys"}
 
 
 @pytest.mark.parametrize(
@@ -136,6 +151,7 @@ def test_no_secret_is_in_any_manifest() -> None:
         ({"rolls": {}}, "rolls"),
         ({"publicUrl": "book.example.org"}, "publicUrl"),
         ({"settings": {"FORECOURT_SECRET_KEY": "hunter2"}}, "FORECOURT_SECRET_KEY"),
+        ({"settings": {"FORECOURT_GATEWAY_KEYS": "hunter2"}}, "FORECOURT_GATEWAY_KEYS"),
         ({"settings": {"PASSWORD": "x"}}, "PASSWORD"),
         ({"roles": {"serve": {"duty": "cook"}}}, "duty"),
         ({"roles": {"serve": {"autoscaling": {"cpu": 700}}}}, "cpu"),
@@ -200,6 +216,16 @@ WRONG = [
     ("_helpers.tpl", "value: production", "value: live", "FORECOURT_ENV"),
     ("_helpers.tpl", "- {key: secret-key, path: secret-key}", "- {key: secret-key, path: key}", "cannot be read"),
     ("_helpers.tpl", "- {key: contract-keys, path: contract-keys}", "", "FORECOURT_CONTRACT_KEYS_FILE"),
+    ("_helpers.tpl", "- {key: gateway-keys, path: gateway-keys}", "", "FORECOURT_GATEWAY_KEYS_FILE"),
+    ("_helpers.tpl", "- {key: gateway-keys, path: gateway-keys}", "- {key: secret-key, path: gateway-keys}", "nobody asks for"),
+    ("roles.yaml", '{{- include "forecourt.gatewayKeys" $root | nindent 12 }}', "", "FORECOURT_GATEWAY_KEYS is missing"),
+    ("gateway.yaml", '{{- include "forecourt.gatewayKeys" . | nindent 12 }}', "", "FORECOURT_GATEWAY_KEYS is missing"),
+    (
+        "gateway.yaml",
+        '{{- include "forecourt.gatewayItem" . | nindent 14 }}',
+        '{{- include "forecourt.gatewayItem" . | nindent 14 }}\n              - {key: secret-key, path: secret-key}',
+        "it holds ['secret-key'], which it does not need",
+    ),
     ("_helpers.tpl", '(printf "%s=http://%s-%s:8000"', '(printf "%s=https//%s-%s:8000"', "FORECOURT_PEERS"),
     ("_helpers.tpl", "{{- if not (has $module $own) -}}", "{{- if has $module $own -}}", "also lives in this process"),
     (
@@ -256,6 +282,13 @@ def test_one_thing_wrong_is_found(tmp_path: Path, file: str, right: str, wrong: 
     manifests: list[Manifest] = render(altered(tmp_path, file, right, wrong), **WAYS["divided"])
     found = faults(manifests, tmp_path / "secrets")
     assert any(said in fault for fault in found), found
+
+
+def test_a_house_that_is_not_divided_lets_nobody_past_its_gateway_either(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    keys = '{{- include "forecourt.gatewayKeys" $root | nindent 12 }}'
+    found = faults(render(altered(tmp_path, "roles.yaml", keys, ""), **WAYS["least"]), tmp_path / "secrets")
+    assert sorted(found) == [f"Deployment house-{role}: who comes by another way is let in" for role in ("realtime", "serve")]
 
 
 MISSHAPEN = [

@@ -26,7 +26,7 @@ from tests.deploy.composing import (
 )
 
 from forecourt.gateway.plan import Plan
-from forecourt.kernel.settings import Settings, SettingsError
+from forecourt.kernel.settings import Environment, Settings, SettingsError, gateway_keys
 
 PROJECTS: dict[str, Callable[[], Tree]] = {"development": development, "production": production}
 
@@ -144,10 +144,9 @@ def test_secrets_differ_are_not_changed_by_a_second_run_and_stay_out_of_the_repo
     again = subprocess.run([secrets.parent / "make-secrets", "x.org"], check=True, capture_output=True, text=True, timeout=60)
     assert again.stdout == ""
     assert {file.name: file.read_text() for file in secrets.iterdir()} == before
-    words = re.findall(
-        r"\b[A-Za-z0-9]{48}\b", "".join(before[n] for n in ("secret_key", "postgres_password", "database_url", "valkey_conf"))
-    )
-    assert len(set(words)) == 4
+    made = ("secret_key", "postgres_password", "database_url", "valkey_conf", "gateway_keys")
+    words = re.findall(r"\b[A-Za-z0-9]{48}\b", "".join(before[name] for name in made))
+    assert len(set(words)) == 5
     assert secrets.stat().st_mode & 0o077 == 0
     ignored = ["git", "check-ignore", "--quiet", "deploy/compose/secrets/secret_key"]
     assert subprocess.run(ignored, cwd=COMPOSE.parents[1], check=False, timeout=60).returncode == 0
@@ -177,6 +176,25 @@ def test_who_serves_can_say_how_every_role_is(secrets: Path) -> None:
     called = inside(tree, "serve", secrets) | {"FORECOURT_PEERS": "venues=http://venues:8000"}
     with pytest.raises(SettingsError, match="FORECOURT_CONTRACT_KEYS"):
         Settings.read(called)
+
+
+def test_a_service_that_lets_in_whoever_comes_is_found(secrets: Path) -> None:
+    """The control of the next one."""
+    tree = changed(production(), "services.serve.environment.FORECOURT_GATEWAY_KEYS_FILE", None)
+    assert Settings.read(inside(tree, "serve", secrets)).secrets.gateway_keys == ()
+
+
+def test_whoever_the_gateway_leads_to_asks_for_what_it_shows_and_it_holds_no_other_secret_of_theirs(secrets: Path) -> None:
+    tree = production()
+    gateway = Environment(inside(tree, "gateway", secrets))
+    (shown,) = gateway_keys(gateway, split=False)
+    assert gateway.faults == [] and len(shown.reveal()) == 48
+    for service in ("serve", "realtime", "worker"):
+        assert Settings.read(inside(tree, service, secrets)).secrets.gateway_keys == (shown,)
+    assert Settings.read(inside(tree, "migrate", secrets)).secrets.gateway_keys == ()
+    assert tree["services"]["gateway"]["secrets"] == ["certificate", "gateway_keys"]
+    # In development people come straight to the one process that serves.
+    assert not any("FORECOURT_GATEWAY_KEYS_FILE" in s.get("environment", {}) for s in development()["services"].values())
 
 
 def test_what_has_to_be_set_is_asked_for() -> None:

@@ -10,6 +10,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -20,6 +21,7 @@ from joserfc.jwk import ECKey
 
 from forecourt.gateway.haproxy import Gateway
 from forecourt.gateway.plan import Health, Limits, Plan, Service
+from forecourt.kernel.settings import Secret
 
 PER_ADDRESS, PER_ACCOUNT = 60, 20
 MAX_BODY = 50_000
@@ -55,6 +57,8 @@ class Backend:
         self.type = "application/json"
         self.keys: list[dict[str, object]] = []
         self.seen: list[Seen] = []
+        self.asked: list[Seen] = []
+        """The gateway's own questions for the keys of tokens."""
         self.checked = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -94,6 +98,7 @@ class Backend:
             _write(writer, 200 if self.ready else 503, b"")
             return True
         if target == "/.well-known/jwks.json":
+            self.asked.append(Seen(method, target, headers, body))
             _write(writer, 200, json.dumps({"keys": self.keys}).encode())
             return True
         self.seen.append(Seen(method, target, headers, body))
@@ -161,7 +166,10 @@ class House:
         self.pair = [Backend("first"), Backend("second")]
         self.signer, self.next_signer = Signer(), Signer()
         self.port, self.internal = free_port(), free_port()
+        self.proof: Secret | None = Secret("w%[env(HOME)]'$x\"y\\z-4b7e19c05a2d8f63")
+        """What the gateway shows to services: signs that mean something to HAProxy mean nothing in it."""
         self.gateway: Gateway
+        self.log: Path
 
     @property
     def backends(self) -> list[Backend]:
@@ -204,8 +212,9 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hous
         await backend.start()
     house.guests.keys = [house.signer.public, house.next_signer.public]
     folder = tmp_path_factory.mktemp("gateway")
+    house.log = folder / "haproxy.log"
     try:
-        async with Gateway(house.plan(), folder, output=folder / "haproxy.log") as gateway:
+        async with Gateway(house.plan(), folder, proof=lambda _: house.proof, output=house.log) as gateway:
             house.gateway = gateway
             yield house
     finally:

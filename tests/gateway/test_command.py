@@ -25,7 +25,9 @@ from tests.gateway.conftest import Backend, free_port, until
 
 from forecourt.engines import EngineError
 from forecourt.gateway import command
+from forecourt.gateway.plan import Plan, Service
 from forecourt.gateway.runtime import Runtime
+from forecourt.kernel.settings import Settings, SettingsError
 from forecourt.process import SET_UP_WRONGLY
 
 pytestmark = [pytest.mark.haproxy, pytest.mark.xdist_group("gateway")]
@@ -80,7 +82,10 @@ class Started:
             """
         )
         self.log = data / "log"
-        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("FORECOURT_")}
+        self.keys = data / "keys"
+        self.keys.write_text("first:shown-1f7c,next:known-8e2b\n")
+        own = {name: value for name, value in os.environ.items() if not name.startswith("FORECOURT_")}
+        self.environ = own | {"FORECOURT_GATEWAY_KEYS_FILE": str(self.keys)}
         self.process: asyncio.subprocess.Process
 
     async def start(self) -> None:
@@ -105,8 +110,13 @@ class Started:
 
 
 @pytest.fixture(scope="module")
-async def started(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Started]:
-    v1, v2 = await Backend("v1").start(), await Backend("v2").start()
+async def services() -> list[Backend]:
+    return [await Backend("v1").start(), await Backend("v2").start()]
+
+
+@pytest.fixture(scope="module")
+async def started(tmp_path_factory: pytest.TempPathFactory, services: list[Backend]) -> AsyncIterator[Started]:
+    v1, v2 = services
     gateway = Started(tmp_path_factory.mktemp("command"), v1, v2)
     try:
         await gateway.start()
@@ -192,6 +202,61 @@ async def test_sighup_takes_up_a_new_certificate_and_nothing_from_a_plan_that_is
     async with httpx.AsyncClient(verify=trusting(fresh)) as client:
         assert (await client.get(f"https://localhost:{started.tls}/v1/me")).status_code == 200
     started.certificate = fresh
+
+
+async def test_it_shows_the_first_of_its_keys_and_takes_up_new_ones(started: Started, services: list[Backend]) -> None:
+    async def shown() -> list[str]:
+        async with httpx.AsyncClient(verify=trusting(started.certificate)) as client:
+            assert (await client.get(f"https://localhost:{started.tls}/v1/me")).status_code == 200
+        return [value for service in services for seen in service.seen[-1:] for value in seen.all("x-forecourt-gateway")]
+
+    for service in services:
+        service.seen.clear()
+    assert await shown() == ["shown-1f7c"]
+    started.keys.write_text("next:known-8e2b,first:shown-1f7c\n")
+    started.log.write_text("")
+    started.process.send_signal(signal.SIGHUP)
+    await until(
+        lambda: "gateway_reloaded" in started.log.read_text() or "gateway_proof_changed" in started.log.read_text(), LIMIT_S
+    )
+    for service in services:
+        service.seen.clear()
+    assert await shown() == ["known-8e2b"]
+    assert "known-8e2b" not in started.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("told", "divided", "said"),
+    [
+        ({}, True, "FORECOURT_GATEWAY_KEYS is missing"),
+        ({"FORECOURT_GATEWAY_KEYS": "short"}, False, "key 1 is too short"),
+        ({"FORECOURT_GATEWAY_KEYS_FILE": "/nowhere/keys"}, True, "/nowhere/keys cannot be read"),
+        ({}, False, ""),
+        ({"FORECOURT_GATEWAY_KEYS": "a:mZr8Qk1vN0yTqLw7HsXb2Jd6MgPc9Ue4Ra5"}, True, ""),
+    ],
+)
+def test_the_gateway_of_a_divided_house_has_a_key_in_production(
+    told: dict[str, str], divided: bool, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FORECOURT_GATEWAY_KEYS", "FORECOURT_GATEWAY_KEYS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (told | {"FORECOURT_ENV": "production"}).items():
+        monkeypatch.setenv(name, value)
+    courts = Service("courts", ("booking",), {"v1": ("http://10.0.0.1:1",)})
+    plan = Plan(services=((courts,) if divided else ()) + (Service("rest", (), {"v1": ("http://10.0.0.2:1",)}),)).checked()
+    with pytest.raises(SettingsError, match=said) if said else contextlib.nullcontext():
+        proof = command.read_proof(plan, tmp_path)
+        assert (proof is not None) == bool(told)
+    assert list(tmp_path.iterdir()) == [], "production makes no secrets"
+
+
+def test_beside_services_of_the_same_folder_nobody_needs_to_be_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {"FORECOURT_DATA": str(tmp_path), "FORECOURT_MODULES": "booking"}
+    for name in ("FORECOURT_ENV", "FORECOURT_GATEWAY_KEYS", "FORECOURT_GATEWAY_KEYS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    plan = Plan.of_peers({"booking": ["http://10.0.0.1:1"], "identity": ["http://10.0.0.2:1"]}, ["booking", "identity"])
+    proof = command.read_proof(plan, tmp_path)
+    assert proof is not None and Settings.read(environ).secrets.gateway_keys == (proof,)
 
 
 async def test_a_gateway_that_is_killed_leaves_no_haproxy_behind_and_starts_again(started: Started) -> None:

@@ -20,6 +20,7 @@ import httpx
 import pytest
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 from tests.gateway.conftest import (
     APP,
     MAX_BODY,
@@ -37,9 +38,11 @@ from tests.gateway.figures import FIGURES
 from forecourt.engines import EngineError
 from forecourt.gateway.config import public_pem
 from forecourt.gateway.haproxy import Gateway
+from forecourt.gateway.keys import KeySource
 from forecourt.gateway.plan import Health, Plan, Service
 from forecourt.gateway.runtime import NoSuchService
 from forecourt.gateway.weights import WeightsWrong
+from forecourt.kernel.settings import Secret, SettingsError
 
 pytestmark = [pytest.mark.haproxy, pytest.mark.xdist_group("gateway")]
 """One worker starts HAProxy."""
@@ -549,6 +552,117 @@ async def test_nobody_can_say_to_come_from_elsewhere(house: House, call: Call) -
         assert seen.all(name) == []
 
 
+PROOF = "x-forecourt-gateway"
+
+
+async def test_services_are_shown_the_gateways_proof_and_never_a_clients(house: House, anyone: httpx.AsyncClient) -> None:
+    assert house.proof is not None
+    proof = house.proof.reveal()
+    lies = [(PROOF, proof), ("X-FORECOURT-GATEWAY", "a"), ("X-Forecourt-Gateway", f"{proof}, a")]
+    for headers in ([], lies[:1], lies[1:2], lies):
+        for method in ("GET", "POST", "OPTIONS"):
+            assert (await anyone.request(method, "/v1/me", headers=headers)).status_code == 200
+            assert house.guests.seen.pop().all(PROOF) == [proof]
+    await house.gateway.refresh_keys()
+    assert house.guests.asked[-1].all(PROOF) == [proof], "the gateway's own question is let in as well"
+    asked = "GET /v1/socket HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
+    assert (await raw(house, f"{asked}sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{PROOF}: a\r\n\r\n", 12)).status == 101
+    assert house.live.seen[0].all(PROOF) == [proof]
+
+
+async def test_the_proof_is_in_no_file_and_on_no_command_line(house: House, anyone: httpx.AsyncClient) -> None:
+    assert house.proof is not None
+    await logged(house, anyone)
+    files = [path for path in house.gateway.folder.rglob("*") if path.is_file()]
+    assert {"haproxy.cfg", "haproxy.log", "routes.map"} <= {path.name for path in files}
+    for path in [*files, Path(f"/proc/{house.gateway.pid}/cmdline")]:
+        assert b"4b7e19c05a2d8f63" not in path.read_bytes(), path
+    environ = Path(f"/proc/{house.gateway.pid}/environ").read_bytes()
+    assert environ.count(b"4b7e19c05a2d8f63") == 1, "the control: it is there, where only the gateway's own user reads"
+
+
+async def test_another_proof_is_taken_up_without_a_refused_request(
+    house: House, anyone: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forecourt.gateway.haproxy.KEYS_EVERY_S", 0.1)
+    before = house.proof
+    statuses: Counter[int] = Counter()
+    shown: set[str] = set()
+    done = asyncio.Event()
+
+    async def keep_asking() -> None:
+        while not done.is_set():
+            async with httpx.AsyncClient() as new:  # a connection of its own each time
+                statuses[(await new.get(f"http://127.0.0.1:{house.internal}/livez")).status_code] += 1
+
+    async def shows(*proof: str) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                assert (await anyone.get("/v1/me", headers={PROOF: "a"})).status_code == 200
+                shown.update(last := house.guests.seen.pop().all(PROOF))
+                if last == [*proof]:
+                    return
+                await asyncio.sleep(0.02)
+
+    asking = asyncio.create_task(keep_asking())
+    try:
+        house.proof = Secret("another-proof-2c9d")
+        await house.gateway.refresh_proof()
+        await shows("another-proof-2c9d")
+        house.proof = None
+        await house.gateway.refresh_proof()
+        await shows()
+    finally:
+        done.set()
+        await asking
+        house.proof = before
+        await house.gateway.refresh_proof()
+    assert before is not None
+    await shows(before.reveal())
+    assert not await house.gateway.refresh_proof(), "what has not changed is no reason to start anew"
+    assert set(statuses) == {200} and "a" not in shown
+
+
+async def test_a_proof_that_cannot_be_read_changes_nothing(house: House, tmp_path: Path) -> None:
+    port, wanted = free_port(), Secret("the-first-proof-71aa")
+    readable = True
+    plan = Plan(
+        services=(Service("guests", (), {"v1": (house.guests.url,)}),),
+        listen=(f"127.0.0.1:{port}",),
+        internal=f"127.0.0.1:{free_port()}",
+    )
+
+    def read(_: Plan) -> Secret:
+        if not readable:
+            raise SettingsError(["FORECOURT_GATEWAY_KEYS_FILE: /gone cannot be read (FileNotFoundError)"])
+        return wanted
+
+    async with Gateway(plan.checked(), tmp_path, proof=read, output=tmp_path / "log") as gateway, httpx.AsyncClient() as client:
+        pid, readable = gateway.pid, False
+        for again in (gateway.reload, gateway.refresh_proof):
+            with pytest.raises(SettingsError, match="cannot be read"):
+                await again()
+        assert gateway.pid == pid
+        assert (await client.get(f"http://127.0.0.1:{port}/v1/me")).status_code == 200
+        assert house.guests.seen[-1].all(PROOF) == [wanted.reveal()]
+
+
+async def test_a_service_that_does_not_know_the_gateway_is_told_of(house: House, tmp_path: Path) -> None:
+    port = free_port()
+
+    async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 401 x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    plan = Plan(services=(Service("guests", (), {"v1": (f"http://127.0.0.1:{port}",)}),)).checked()
+    async with await asyncio.start_server(stranger, "127.0.0.1", port):
+        with capture_logs() as logs:
+            assert await KeySource(plan, tmp_path / "keys.json", house.proof).ask() is None
+    (told,) = [entry for entry in logs if entry["event"] == "gateway_not_known"]
+    assert "FORECOURT_GATEWAY_KEYS" in told["cure"] and "4b7e19c05a2d8f63" not in str(logs)
+
+
 async def test_our_own_proxy_is_believed_about_the_last_address_it_names(house: House, call: Call) -> None:
     told = {"x-forwarded-for": "10.0.0.1, 203.0.113.9", "x-forwarded-proto": "https"}
     await call(TRUSTED).get("/v1/me", headers=told)
@@ -673,6 +787,26 @@ async def test_figures_are_told_inside_only(house: House, anyone: httpx.AsyncCli
     assert problem(await anyone.get("/metrics")) == (404, "not_found")
 
 
+async def logged(house: House, anyone: httpx.AsyncClient) -> list[dict[str, object]]:
+    """What the gateway logs of a request that fails, and of one that does not."""
+    traces = [uuid4().hex, uuid4().hex]
+    for trace, fails in zip(traces, (False, True), strict=True):
+        told = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+        house.guests.refuses = fails
+        try:
+            assert (await anyone.get("/v1/me?secret=word", headers=told)).status_code == (500 if fails else 200)
+        finally:
+            house.guests.refuses = False
+    await until(lambda: traces[1] in house.log.read_text())
+    return [json.loads(line) for line in house.log.read_text().splitlines() if any(trace in line for trace in traces)]
+
+
+async def test_what_fails_is_logged_with_its_trace_and_without_its_path(house: House, anyone: httpx.AsyncClient) -> None:
+    (line,) = await logged(house, anyone)
+    assert (line["event"], line["method"], line["status"], line["service"]) == ("gateway_request", "GET", 500, "s_guests")
+    assert "/v1/me" not in house.log.read_text() and "secret=word" not in house.log.read_text()
+
+
 async def test_a_plan_that_haproxy_cannot_run_is_refused_and_the_old_one_goes_on(house: House, anyone: httpx.AsyncClient) -> None:
     import msgspec
 
@@ -694,11 +828,12 @@ class Told:
         self.status = int(text.split(b" ", 2)[1])
 
 
-async def raw(house: House, text: str) -> Told:
+async def raw(house: House, text: str, least: int = -1) -> Told:
+    """The answer to the end of the connection, or as much of it as comes, when `least` bytes are enough."""
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
     try:
         writer.write(text.encode())
         async with asyncio.timeout(10):
-            return Told(await reader.read(-1))
+            return Told(await (reader.read(-1) if least < 0 else reader.readexactly(least)))
     finally:
         writer.close()

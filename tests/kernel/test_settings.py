@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from forecourt.kernel.settings import Settings, SettingsError
+from forecourt.kernel.settings import Secret, Settings, SettingsError
 
 STRONG = "f3Zr8Qk1vN0yTqLw7HsXb2Jd6MgPc9Ue4Ra5"
 PRODUCTION = {"FORECOURT_ENV": "production", "FORECOURT_PUBLIC_URL": "https://book.example.org", "FORECOURT_SECRET_KEY": STRONG}
@@ -22,7 +22,7 @@ def test_development_makes_its_secrets_once(tmp_path: Path) -> None:
 
 def test_production_starts_with_what_it_needs_and_makes_nothing(tmp_path: Path) -> None:
     settings = Settings.read(PRODUCTION | {"FORECOURT_DATA": str(tmp_path)})
-    assert settings.production and settings.secrets.contract_keys == ()
+    assert settings.production and settings.secrets.contract_keys == () and settings.secrets.gateway_keys == ()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -58,13 +58,14 @@ def test_every_fault_is_named_at_once() -> None:
     }
     with pytest.raises(SettingsError) as caught:
         Settings.read(environ)
-    names = ("PORT", "DATABASE_URL", "VALKEY_URL", "PEERS", "PUBLIC_URL", "SECRET_KEY", "CONTRACT_KEYS")
+    names = ("PORT", "DATABASE_URL", "VALKEY_URL", "PEERS", "PUBLIC_URL", "SECRET_KEY", "CONTRACT_KEYS", "GATEWAY_KEYS")
     assert all(any(name in fault for fault in caught.value.faults) for name in names)
 
 
 def test_a_peer_may_have_several_addresses() -> None:
     environ = {"FORECOURT_PEERS": "venues=http://a:8000/|http://b:8000,people=http://c:8000", "FORECOURT_MODULES": "booking"}
-    peers = Settings.read(environ | {"FORECOURT_CONTRACT_KEYS": STRONG, "FORECOURT_SECRET_KEY": STRONG}).topology.peers
+    environ |= dict.fromkeys(("FORECOURT_CONTRACT_KEYS", "FORECOURT_GATEWAY_KEYS", "FORECOURT_SECRET_KEY"), STRONG)
+    peers = Settings.read(environ).topology.peers
     assert peers == {"venues": ("http://a:8000", "http://b:8000"), "people": ("http://c:8000",)}
     for wrong in ("venues=http://a:8000|", "venues=http://a:8000|b:8000", "venues=|"):
         with pytest.raises(SettingsError, match="FORECOURT_PEERS"):
@@ -85,3 +86,55 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
         Settings.read(environ | {"FORECOURT_SECRET_KEY": STRONG})
     with pytest.raises(SettingsError, match="cannot be read"):
         Settings.read(environ | {"FORECOURT_SECRET_KEY_FILE": str(tmp_path / "none")})
+
+
+SPLIT = {
+    "one of several modules": {"FORECOURT_MODULES": "booking"},
+    "calls others": {"FORECOURT_PEERS": "venues=http://venues:8000"},
+}
+PLAIN = "q7Rz4kV1nX0yTpLw8HsCb2Jd6MgPa9Ue3Fi5"
+
+
+@pytest.mark.parametrize("kind", SPLIT)
+def test_a_split_house_in_production_does_not_start_without_gateway_keys(kind: str, tmp_path: Path) -> None:
+    environ = PRODUCTION | SPLIT[kind] | {"FORECOURT_CONTRACT_KEYS": STRONG, "FORECOURT_DATA": str(tmp_path)}
+    with pytest.raises(SettingsError, match="FORECOURT_GATEWAY_KEYS is missing: set it, or FORECOURT_GATEWAY_KEYS_FILE"):
+        Settings.read(environ)
+    assert list(tmp_path.iterdir()) == []
+    assert Settings.read(environ | {"FORECOURT_GATEWAY_KEYS": PLAIN}).secrets.gateway_keys == (Secret(PLAIN),)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("short", "key 1 is too short"),
+        (f"a:{PLAIN},b:change-me-{PLAIN}", "key 2 is a default or a placeholder"),
+        (f"a:{PLAIN},a:{PLAIN[::-1]}", "id of key 2 is not a short name of its own"),
+        (f"a:{PLAIN} {PLAIN}", "key 1 holds a blank"),
+        (f"a:ключ{PLAIN}", "key 1 holds a blank or a letter beyond ASCII"),
+        (",", "holds no key"),
+    ],
+)
+def test_gateway_keys_that_cannot_be_are_refused_and_never_repeated(keys: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as refused:
+        Settings.read(PRODUCTION | {"FORECOURT_GATEWAY_KEYS": keys})
+    assert PLAIN not in str(refused.value) and len(refused.value.faults) == 1
+
+
+def test_a_gateway_shows_the_first_key_and_all_are_good(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"new:{STRONG}, old:{PLAIN}\n")
+    settings = Settings.read(PRODUCTION | {"FORECOURT_GATEWAY_KEYS_FILE": str(path)})
+    assert settings.secrets.gateway_keys == (Secret(STRONG), Secret(PLAIN))
+    assert STRONG not in repr(settings.secrets)
+
+
+def test_one_process_has_gateway_keys_only_when_it_is_told_and_several_in_development_share_theirs(tmp_path: Path) -> None:
+    environ = {"FORECOURT_DATA": str(tmp_path)}
+    silent = environ | {"FORECOURT_PEERS": "realtime=http://b:8000,worker=http://c:8000"}
+    for alone in (environ, silent):
+        assert Settings.read(alone).secrets.gateway_keys == ()
+    assert not (tmp_path / "secrets" / "forecourt_gateway_keys").exists()
+    assert Settings.read(environ | {"FORECOURT_GATEWAY_KEYS": "x"}).secrets.gateway_keys == (Secret("x"),)
+    one, other = (Settings.read(environ | {"FORECOURT_MODULES": name}).secrets.gateway_keys for name in ("booking", "venues"))
+    assert one == other != ()

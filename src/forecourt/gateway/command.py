@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forecourt.kernel.log import configure
-from forecourt.kernel.settings import Environment, SettingsError
+from forecourt.kernel.settings import Environment, Secret, SettingsError, gateway_keys
 
 if TYPE_CHECKING:
     from forecourt.gateway.haproxy import Gateway
@@ -50,6 +50,7 @@ def run(plan: PlanFile = None, *, data: Data = None) -> None:
     """Stand in front of the house: HAProxy, set up by the plan, watched and brought back.
 
     SIGTERM or Ctrl-C ends it in good order, SIGHUP reads plan and certificate anew without refusing a connection.
+    Services know it by the first of FORECOURT_GATEWAY_KEYS.
 
     Example: forecourt gateway run gateway.toml
 
@@ -65,7 +66,10 @@ def run(plan: PlanFile = None, *, data: Data = None) -> None:
     if os.environ.get("FORECOURT_CHILD"):
         die_with_parent()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(lambda: read_plan(plan, os.environ), settings.data / FOLDER, _greet))
+        reading = serve(
+            lambda: read_plan(plan, os.environ), settings.data / FOLDER, _greet, proof=lambda told: read_proof(told, data)
+        )
+        runner.run(reading)
 
 
 def render(
@@ -87,7 +91,7 @@ def render(
     told = read_plan(plan, os.environ)
     home = _environment(data).data / FOLDER
     folder = home if into is None else into.absolute()
-    source = KeySource(told, home / haproxy.KEPT_KEYS)
+    source = KeySource(told, home / haproxy.KEPT_KEYS, None if into is None else read_proof(told, data))
     keys = source.last() if into is None else asyncio.run(source.ask()) or source.last()
     made = haproxy.render(told, folder, keys=keys, weights=Runtime(home).weights(), runtime=socket_of(folder))
     if into is None:
@@ -154,8 +158,19 @@ def read_plan(path: Path | None, environ: Mapping[str, str]) -> Plan:
     return plan.checked()
 
 
+def read_proof(plan: Plan, data: Path | None) -> Secret | None:
+    """What the gateway of a plan shows to its services: the first of FORECOURT_GATEWAY_KEYS, which may be a file that changes.
+
+    Raises SettingsError, also when a divided house has none in production.
+    """
+    settings = _environment(data)
+    keys = gateway_keys(settings, split=plan.divided)
+    settings.refuse_faults()
+    return keys[0] if keys else None
+
+
 def _environment(data: Path | None) -> Environment:
-    """What the environment says; of the settings a gateway needs few, and no secret."""
+    """What the environment says; a gateway needs few settings, and one secret."""
     environ = {**os.environ, **({"FORECOURT_DATA": str(data)} if data else {})}
     settings = Environment(environ)
     settings.refuse_faults()

@@ -30,12 +30,15 @@ from forecourt.kernel.errors import (
     TooSlow,
     Unavailable,
 )
+from forecourt.kernel.http.doorman import HEADER as PROOF_HEADER
 from forecourt.kernel.http.gate import AUDIENCE, ISSUER, TokenExpired, TokenRefused
 
 CONFIG = "haproxy.cfg"
 RUNTIME_SOCKET = "runtime.sock"
 ROUTES, PATTERNS, KEYS = "routes.map", "patterns.map", "keys"
 SOCKET_PATH = "/v1/socket"
+PROOF = "FORECOURT_GATEWAY_PROOF"
+"""Where HAProxy's environment has what it shows to services: a configuration is read by more people than an environment."""
 UNCLAIMED = "*"
 """Stands where a service's name does, for a path of no module."""
 BACKEND = "s_"
@@ -411,6 +414,7 @@ def _told_to_services() -> list[str]:
     return [
         "http-request del-header X-Forwarded- -m beg",
         "http-request del-header X-Forecourt- -m beg",
+        f"http-request set-header {PROOF_HEADER} %[env({PROOF})] if {{ env({PROOF}) -m found }}",
         *(f"http-request del-header {name}" for name in strangers),
         # Compressing makes a tag weak on its way out. On the way back it is again the one that its service knows.
         "http-request replace-value If-None-Match '^W/(.*)$' '\\1'",

@@ -7,7 +7,7 @@
         await gateway.reload(another_plan)
 
 While it runs it asks identity for the public keys of access tokens every few seconds, and reloads when they have changed.
-The next key is published a day before it signs, so no token is refused on the way.
+The next key is published a day before it signs, so no token is refused on the way. What it shows to services is read as often.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ import structlog
 
 from forecourt.engines import EngineError
 from forecourt.engines.process import Owner, guarded
-from forecourt.gateway.config import Rendered, render
+from forecourt.gateway.config import PROOF, Rendered, render
 from forecourt.gateway.keys import Keys, KeySource
 from forecourt.gateway.names import LookUp, Names, look_up
 from forecourt.gateway.plan import Plan
 from forecourt.gateway.runtime import Runtime, socket_of
 from forecourt.kernel.errors import Problem
-from forecourt.kernel.settings import SettingsError
+from forecourt.kernel.settings import Secret, SettingsError
 
-__all__ = ["Gateway", "Rendered", "check", "find_haproxy", "haproxy_program", "render", "serve"]
+__all__ = ["Gateway", "Proof", "Rendered", "check", "find_haproxy", "haproxy_program", "render", "serve"]
 
 KEYS_EVERY_S = 5.0
 START_LIMIT_S = 15.0
@@ -44,7 +44,14 @@ POLL_S = 0.02
 PAUSE_S = 1.0
 KEPT_KEYS = "keys.json"
 
+Proof = Callable[[Plan], Secret | None]
+"""What a gateway of that plan shows to its services now; None: nothing. Raises SettingsError when it cannot be read."""
+
 log = structlog.get_logger("forecourt.gateway")
+
+
+def _nothing(_: Plan) -> Secret | None:
+    return None
 
 
 def find_haproxy() -> str | None:
@@ -80,7 +87,14 @@ class Gateway:
     """A running HAProxy. Everything of its own lies in `folder`: configuration, keys, weights, the runtime socket."""
 
     def __init__(
-        self, plan: Plan, folder: Path, *, prefix: Sequence[str] = (), output: Path | None = None, names: LookUp = look_up
+        self,
+        plan: Plan,
+        folder: Path,
+        *,
+        proof: Proof = _nothing,
+        prefix: Sequence[str] = (),
+        output: Path | None = None,
+        names: LookUp = look_up,
     ) -> None:
         """`prefix` stands before the program's name, such as `ip netns exec gateway`. What HAProxy says goes to `output`, or
         where our own output goes. `names` says which addresses a server's name stands for."""
@@ -91,6 +105,8 @@ class Gateway:
         self._prefix = list(prefix)
         self._output = output
         self._keys: Keys | None = None
+        self._ask_proof = proof
+        self._proof: Secret | None = None
         self._process: Process | None = None
         self._leaving: set[Process] = set()
         self._tending: asyncio.Task[None] | None = None
@@ -107,6 +123,7 @@ class Gateway:
         """Returns when connections are taken. Raises EngineError with HAProxy's reason when it cannot run like this."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         socket_of(self.folder).parent.mkdir(mode=0o700, exist_ok=True)
+        self._proof = self._ask_proof(self.plan)
         source = self._source()
         self._keys = await source.ask() or source.last()
         async with self._changing:
@@ -125,15 +142,25 @@ class Gateway:
         await asyncio.gather(*(_end(process) for process in processes))
 
     async def reload(self, plan: Plan | None = None) -> None:
-        """Goes on with another plan, or with the same and a new certificate. Raises EngineError; then nothing has changed."""
+        """Goes on with another plan, or with the same and a new certificate or proof. Raises EngineError or SettingsError; then
+        nothing has changed."""
         async with self._changing:
-            before = self.plan
-            self.plan = plan or before
+            before = self.plan, self._proof
+            proof = self._ask_proof(plan or self.plan)
+            self.plan, self._proof = plan or self.plan, proof
             try:
                 await self._begin(await self._written())
             except EngineError:
-                self.plan = before
+                self.plan, self._proof = before
                 raise
+
+    async def refresh_proof(self) -> bool:
+        """Whether services have to be shown something else than before, and are. Raises EngineError or SettingsError."""
+        if self._ask_proof(self.plan) == self._proof:
+            return False
+        await self.reload()
+        log.info("gateway_proof_changed")
+        return True
 
     async def refresh_keys(self) -> bool:
         """Asks for the keys now; whether they had changed, and are in use. Raises EngineError."""
@@ -159,7 +186,7 @@ class Gateway:
     # --- pieces ---
 
     def _source(self) -> KeySource:
-        return KeySource(self.plan, self.folder / KEPT_KEYS)
+        return KeySource(self.plan, self.folder / KEPT_KEYS, self._proof)
 
     async def _written(self) -> Path:
         made = render(self.plan, self.folder, keys=self._keys, weights=self.runtime.weights(), runtime=socket_of(self.folder))
@@ -169,7 +196,7 @@ class Gateway:
 
     async def _begin(self, config: Path) -> None:
         """Starts HAProxy; one that runs hands over its listening sockets and finishes what it has under way."""
-        command = [haproxy_program(), "-db", "-q", "-f", str(config)]
+        command = [haproxy_program(), "-db", "-f", str(config)]  # with -q it would be silent for good, and its log with it
         old = self._process if self._process is not None and self._process.returncode is None else None
         if old is not None:
             command += ["-x", str(socket_of(self.folder)), "-sf", str(old.pid)]
@@ -190,8 +217,18 @@ class Gateway:
         with contextlib.ExitStack() as stack:
             output = None if self._output is None else stack.enter_context(self._output.open("ab"))
             return await asyncio.create_subprocess_exec(
-                *whole, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                *whole,
+                env=self._environ(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
+
+    def _environ(self) -> dict[str, str]:
+        """Ours, with the one key that is shown in place of all that there are."""
+        kept = {name: value for name, value in os.environ.items() if name not in (PROOF, "FORECOURT_GATEWAY_KEYS")}
+        return kept if self._proof is None else kept | {PROOF: self._proof.reveal()}
 
     async def _await_ready(self, process: Process) -> None:
         try:
@@ -226,8 +263,9 @@ class Gateway:
                     await self.reload()
                 else:
                     await self._names.follow(self.plan)
+                    await self.refresh_proof()
                     await self.refresh_keys()
-            except (EngineError, Problem, OSError) as e:
+            except (EngineError, SettingsError, Problem, OSError) as e:
                 log.error("gateway_trouble", error=str(e))
                 await asyncio.sleep(PAUSE_S)
 
@@ -241,14 +279,14 @@ async def _end(process: Process) -> None:
             return
 
 
-async def serve(read: Callable[[], Plan], folder: Path, ready: Callable[[Gateway], None]) -> None:
+async def serve(read: Callable[[], Plan], folder: Path, ready: Callable[[Gateway], None], *, proof: Proof = _nothing) -> None:
     """A gateway until SIGINT or SIGTERM. SIGHUP reads the plan anew; one that is wrong is told of and changes nothing."""
     loop = asyncio.get_running_loop()
     stop, again = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, again.set)
-    async with Gateway(read(), folder) as gateway:
+    async with Gateway(read(), folder, proof=proof) as gateway:
         ready(gateway)
         while not stop.is_set():
             waits = [asyncio.create_task(event.wait()) for event in (stop, again)]

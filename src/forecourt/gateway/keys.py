@@ -12,6 +12,9 @@ import structlog
 
 from forecourt.gateway.config import public_pem
 from forecourt.gateway.plan import Plan
+from forecourt.kernel.errors import Unauthenticated
+from forecourt.kernel.http.doorman import HEADER as PROOF_HEADER
+from forecourt.kernel.settings import Secret
 
 PATH = "/.well-known/jwks.json"
 ASK_TIMEOUT_S = 2.0
@@ -29,18 +32,22 @@ class _KeySet(msgspec.Struct, frozen=True):
 class KeySource:
     """Asks the servers of the service that serves identity, one after another."""
 
-    def __init__(self, plan: Plan, kept: Path) -> None:
-        """`kept` is a file that the last answer is written to: a gateway that starts while identity is away reads it."""
+    def __init__(self, plan: Plan, kept: Path, proof: Secret | None = None) -> None:
+        """`kept` is a file that the last answer is written to: a gateway that starts while identity is away reads it. `proof` is
+        what the servers want to see of a gateway."""
         service = plan.home_of("identity")
         self._urls: Sequence[str] = [url.rstrip("/") + PATH for urls in service.versions.values() for url in urls]
         self._kept = kept
+        self._headers = {} if proof is None else {PROOF_HEADER: proof.reveal()}
 
     async def ask(self) -> Keys | None:
         """The keys as they are now; None when nobody answers."""
-        async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False, headers=self._headers) as client:
             for url in self._urls:
                 try:
                     answer = await client.get(url)
+                    if answer.status_code == Unauthenticated.status:
+                        log.warning("gateway_not_known", url=url, cure="give it and the services the same FORECOURT_GATEWAY_KEYS")
                     answer.raise_for_status()
                     keys = checked(answer.content)
                 except (httpx.HTTPError, ValueError) as e:

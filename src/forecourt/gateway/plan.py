@@ -163,6 +163,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return [self.rest, *(s for s in self.services if s.modules and s is not self.rest)]
 
     @property
+    def divided(self) -> bool:
+        """Whether its modules are in several services: the house is split, and each process asks who comes."""
+        return len(self.alike) > 1
+
+    @property
     def sockets(self) -> Service:
         return next((s for s in self.services if s.sockets), self.rest)
 

@@ -29,6 +29,8 @@ _WELL_KNOWN = re.compile(
 _WEAK_PASSWORDS = frozenset({"", "postgres", "password", "forecourt", "changeme", "change-me", "secret", "admin", "root"})
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
 _KEY_ID = re.compile(r"^[A-Za-z0-9_.-]{1,40}$")
+_SHOWABLE = re.compile(r"[!-~]+")
+"""What a header's value may be."""
 
 
 class SettingsError(Exception):
@@ -104,6 +106,8 @@ class SecretSettings(msgspec.Struct, frozen=True):
     secret_key: Secret
     """Seals cookies and links."""
     contract_keys: tuple[ContractKey, ...]
+    gateway_keys: tuple[Secret, ...]
+    """What a gateway may show to be let in: it shows its first, and all are good. Without any, whoever comes is let in."""
 
 
 class MailSettings(msgspec.Struct, frozen=True):
@@ -190,7 +194,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             http=_http(e),
             database=_database(e),
             valkey=ValkeySettings(e.address("VALKEY_URL", ("valkey", "valkeys", "redis", "rediss", "unix"))),
-            secrets=SecretSettings(e.secret("FORECOURT_SECRET_KEY"), _contract_keys(e, topology)),
+            secrets=SecretSettings(
+                e.secret("FORECOURT_SECRET_KEY"), _contract_keys(e, topology), gateway_keys(e, split=topology.split)
+            ),
             mail=_mail(e),
             channels=_channels(e),
             media=_media(e),
@@ -301,10 +307,31 @@ def _is_base_url(url: str) -> bool:
 
 
 def _contract_keys(e: Environment, topology: TopologySettings) -> tuple[ContractKey, ...]:
-    """`id:secret`, comma-separated; without an id the place in the list is the id. One process alone needs none in production."""
+    """One process alone needs none in production."""
     name = "FORECOURT_CONTRACT_KEYS"
     if e.production and not topology.split and not e.given(name):
         return ()
+    return _keys(e, name)
+
+
+def gateway_keys(e: Environment, *, split: bool) -> tuple[Secret, ...]:
+    """What a gateway shows to the processes behind it, the first first. A house that is not `split` need not have any."""
+    name = "FORECOURT_GATEWAY_KEYS"
+    if not split and not e.given(name):
+        return ()
+    faults = len(e.faults)
+    keys = tuple(key.secret for key in _keys(e, name))
+    for place, key in enumerate(keys, 1):
+        if not _SHOWABLE.fullmatch(key.reveal()):
+            e.fault(f"{name}: key {place} holds a blank or a letter beyond ASCII, which no header can carry")
+    if not keys and len(e.faults) == faults:
+        # Commas alone must not mean that everybody is let in.
+        e.fault(f"{name} holds no key: set it to a random text of {MIN_SECRET_CHARS} or more characters, or take it away")
+    return keys
+
+
+def _keys(e: Environment, name: str) -> tuple[ContractKey, ...]:
+    """`id:secret`, comma-separated; without an id the place in the list is the id."""
     keys: list[ContractKey] = []
     for place, entry in enumerate(part.strip() for part in e.secret(name, check=False).reveal().split(",")):
         if not entry:

@@ -101,6 +101,16 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 {{- end -}}
 
+{{- /* What the gateway shows, and everybody behind it asks for. */ -}}
+{{- define "forecourt.gatewayKeys" -}}
+- name: FORECOURT_GATEWAY_KEYS_FILE
+  value: /run/secrets/forecourt/gateway-keys
+{{- end -}}
+
+{{- define "forecourt.gatewayItem" -}}
+- {key: gateway-keys, path: gateway-keys}
+{{- end -}}
+
 {{- define "forecourt.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001
