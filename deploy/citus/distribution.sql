@@ -96,6 +96,7 @@ select citus_add_local_table_to_metadata('kernel.inbox');
 select citus_add_local_table_to_metadata('kernel.job');
 select citus_add_local_table_to_metadata('kernel.job_log');
 select citus_add_local_table_to_metadata('kernel.job_statistics');
+select citus_add_local_table_to_metadata('kernel.last_copy');
 select citus_add_local_table_to_metadata('kernel.migration');
 select citus_add_local_table_to_metadata('kernel.schedule');
 select citus_add_local_table_to_metadata('kernel.tally');

@@ -22,6 +22,10 @@ GROWING = ("kernel.event", "payments.entry", "booking.transition", "audit.entry"
 """Tables to which rows are only ever added: a restored one lacks none that the archive had received."""
 LEDGER = "select currency, count(*), sum(amount) from payments.entry group by currency order by currency"
 ARRIVAL_LIMIT_S = 60.0
+NOTED = (
+    "insert into kernel.last_copy (finished_at, size_bytes) values ($1, $2)"
+    " on conflict (id) do update set finished_at = excluded.finished_at, size_bytes = excluded.size_bytes"
+)
 
 Archive = Annotated[Path, Parameter(help="Where the archive is: a directory on another disk.")]
 
@@ -50,6 +54,7 @@ def take(
     with steps() as report:
         made = backup.take(url, data.resolve(), archive.resolve(), report)
         gone = backup.trim(archive.resolve(), keep)
+        asyncio.run(note(url, made))
     out.print(
         f"A copy of {made.finished:%Y-%m-%d %H:%M:%S} UTC is in {made.path} ({made.size_bytes / 1e6:,.1f} MB).", soft_wrap=True
     )
@@ -110,6 +115,21 @@ def drill(
     wrong = sum(not fine for _, fine, _ in findings)
     out.print(f"{'The archive is good' if not wrong else f'{wrong} to mend'}. {time.perf_counter() - began:.0f} s.")
     sys.exit(1 if wrong else 0)
+
+
+async def note(url: str, made: backup.Base) -> None:
+    """Tell the house, whose workers tell how old its last copy is. Raises EngineError."""
+    try:
+        link = await asyncpg.connect(url)
+        try:
+            await link.execute(NOTED, made.finished, made.size_bytes)
+        finally:
+            await link.close()
+    except (asyncpg.PostgresError, OSError) as error:
+        raise EngineError(
+            f"The copy in {made.path} is whole, but the house could not be told of it: {error}.",
+            "Its alerts will take it for missing. Does the house run this release?",
+        ) from error
 
 
 def open_house(data: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Iterable, Iterator
+from math import inf
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import asyncpg
@@ -49,13 +50,25 @@ class DatabaseFacts(msgspec.Struct, frozen=True):
     deadlocks: int
     blocks_hit: int
     blocks_read: int
+    archive_failures: int
+    """Files of the log that `archive_command` could not put away; 0 without one."""
+    archive_connected: bool | None
+    """Whether somebody takes what is kept for the archive of changes; None: there is none (engines/archive.py)."""
+    archive_behind_bytes: float | None
+    """Changes that the archive has not got; None also when the server no longer keeps all of them."""
+    copy_age_s: float | None
+    """Since the last whole copy was finished; None: there never was one that we know of."""
 
 
 DATABASE = Query(
     DatabaseFacts,
     "select pg_database_size(d.datid), (select count(*)::int from pg_stat_activity a where a.backend_type = 'client backend'),"
-    " current_setting('max_connections')::int, d.deadlocks, d.blks_hit, d.blks_read"
-    " from pg_stat_database d where d.datname = current_database()",
+    " current_setting('max_connections')::int, d.deadlocks, d.blks_hit, d.blks_read,"
+    " (select a.failed_count from pg_stat_archiver a),"
+    " s.active, pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::float8,"
+    " (select extract(epoch from now() - c.finished_at)::float8 from kernel.last_copy c)"
+    " from pg_stat_database d left join pg_replication_slots s on s.slot_name = 'forecourt_archive'"
+    " where d.datname = current_database()",
 )
 
 
@@ -157,6 +170,9 @@ class Figures:
         yield _gauge("machine_memory_used_bytes", "Memory that they use", machine.memory_used_bytes())
         yield _gauge("machine_cpu_limit_cores", "Processors that they may use", machine.cpu_limit())
         yield CounterMetricFamily("machine_cpu_seconds", "Processor time that they used", machine.cpu_seconds())
+        disk = machine.disk(house.settings.data)
+        yield _gauge("machine_disk_limit_bytes", "What the disk of the data directory may hold", disk and disk.limit_bytes)
+        yield _gauge("machine_disk_used_bytes", "What it holds", disk and disk.used_bytes)
         yield _gauge("cache_limit_bytes", "What the first tier may take", house.cache.limit_bytes)
         if house.realtime is not None:
             yield _gauge("sockets_limit", "WebSockets at most", MAX_CLIENTS)
@@ -199,6 +215,7 @@ def _engines(facts: Facts) -> Iterator[Metric]:
         yield CounterMetricFamily("database_deadlocks", "Deadlocks ended by the server", found.deadlocks)
         yield CounterMetricFamily("database_blocks_hit", "Blocks found in the server's memory", found.blocks_hit)
         yield CounterMetricFamily("database_blocks_read", "Blocks read from disk", found.blocks_read)
+        yield from _archive(found)
     valkey = facts.valkey
     if valkey is not None:
         yield _gauge("valkey_memory_used_bytes", "Memory that Valkey uses", valkey.used_bytes)
@@ -207,7 +224,18 @@ def _engines(facts: Facts) -> Iterator[Metric]:
         yield _gauge("valkey_clients", "Connections to Valkey", valkey.clients)
 
 
-def _gauge(name: str, words: str, value: float) -> Metric:
+def _archive(found: DatabaseFacts) -> Iterator[Metric]:
+    """Of what is not there nothing is told, but that an archive of changes needs a whole copy to begin with."""
+    failures = found.archive_failures
+    yield CounterMetricFamily("database_archive_failures", "Files of the log that archive_command could not put away", failures)
+    yield _gauge("database_archive_connected", "1: the archive of changes is streamed to", found.archive_connected)
+    yield _gauge("database_archive_behind_bytes", "Changes that the archive has not got", found.archive_behind_bytes)
+    age = inf if found.copy_age_s is None and found.archive_connected is not None else found.copy_age_s
+    yield _gauge("database_copy_age_seconds", "Since the last whole copy was made; +Inf: there is none", age)
+
+
+def _gauge(name: str, words: str, value: float | None) -> Metric:
+    """None: the name is told, and no value."""
     return GaugeMetricFamily(name, words, value)
 
 

@@ -25,7 +25,8 @@ from forecourt.engines import Engines, backup, start_engines
 from forecourt.engines import postgres as embedded
 from forecourt.engines.valkey import binary
 from forecourt.engines.valkey import settings_for as valkey_settings_for
-from forecourt.kernel.migrate import APP_ROLE, MigrationError, admit, scram_verifier
+from forecourt.kernel.migrate import APP_ROLE, MigrationError, admit, migrate, scram_verifier
+from forecourt.layout import migration_folders
 
 SIZES = {"shared_buffers", "effective_cache_size", "work_mem", "maintenance_work_mem", "max_connections", "max_wal_size"}
 """What depends on the machine."""
@@ -155,6 +156,7 @@ async def test_its_archive_is_one_that_restore_reads(engines: Engines, tmp_path:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    await migrate(engines.database_url, [folder for folder in migration_folders() if folder[0] == "kernel"])
     link = await asyncpg.connect(engines.database_url)
     try:
         await link.execute("create table public.proof (word text)")
@@ -163,7 +165,9 @@ async def test_its_archive_is_one_that_restore_reads(engines: Engines, tmp_path:
             await asyncio.to_thread(once)
             await link.execute("insert into public.proof values ('before the second copy')")
             assert "A whole copy is in" in await asyncio.to_thread(once)
-            assert len(backup.bases(archive)) == 1, "the first has made room"
+            (made,) = backup.bases(archive)  # the first has made room
+            noted = await link.fetchrow("select c.finished_at, c.size_bytes from kernel.last_copy c")
+            assert noted is not None and tuple(noted) == (made.finished, made.size_bytes)
             await link.execute("insert into public.proof values ('after every copy')")
             await arrived(link)
     finally:

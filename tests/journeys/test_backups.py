@@ -7,12 +7,19 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.journeys.conftest import SECRET, Server
+
+from forecourt.backups import note
+from forecourt.engines import EngineError
+from forecourt.engines.backup import Base
 
 
 @pytest.fixture
@@ -54,14 +61,29 @@ def register(server: Server, email: str) -> int:
     return httpx.post(f"{server.url}/v1/auth/register", json=body, timeout=30).status_code
 
 
+def until_told(server: Server, wanted: Mapping[str, Callable[[float], bool]]) -> None:
+    """Wait until /metrics tells figures as wanted: they are up to five seconds old, and none when a look was too slow."""
+    told = dict[str, float]()
+    for _ in range(300):
+        lines = [line for line in httpx.get(f"{server.url}/metrics", timeout=30).text.splitlines() if line[:1] != "#"]
+        told = {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if name in wanted}
+        if told.keys() == wanted.keys() and all(fits(told[name]) for name, fits in wanted.items()):
+            return
+        time.sleep(0.1)
+    raise AssertionError(told)
+
+
 @pytest.mark.slow
 def test_a_lost_installation_comes_back_with_everybody_in_it(house: Server, place: Path) -> None:
     data, archive, back = place / "var", place / "archive", place / "back"
     assert register(house, "before@example.org") == 201
     code, said = told("drill", archive, "--data", data)
     assert (code, "There is no whole copy" in said) == (1, True), said
+    streamed = {"database_archive_connected": lambda n: n == 1, "database_archive_behind_bytes": lambda n: n < 2**24}
+    until_told(house, {**streamed, "database_copy_age_seconds": lambda n: n == inf})
     code, said = told("backup", archive, "--data", data)
     assert (code, "A copy of" in said) == (0, True), said
+    until_told(house, {**streamed, "database_copy_age_seconds": lambda n: n < 600})
     assert register(house, "after@example.org") == 201
     code, said = told("drill", archive, "--data", data)
     assert code == 0, said
@@ -77,6 +99,13 @@ def test_a_lost_installation_comes_back_with_everybody_in_it(house: Server, plac
         assert [register(again, f"{who}@example.org") for who in ("before", "after", "never")] == [409, 409, 201]
     finally:
         again.stop()
+
+
+async def test_a_copy_that_the_house_could_not_be_told_of_is_whole_and_said_so(server_url: str, place: Path) -> None:
+    """By a database that does not know the table: that of an earlier release, say."""
+    now = datetime.now(UTC)
+    with pytest.raises(EngineError, match=r"is whole, but the house could not be told"):
+        await note(server_url, Base(place / "copy", now, now, "000000010000000000000001", 1))
 
 
 def test_a_moment_without_an_offset_is_refused(place: Path) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from math import inf
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from tests.conftest import FreshDatabase
@@ -14,6 +19,9 @@ from tests.observability.conftest import Told, told
 
 from forecourt import tallies
 from forecourt.app import House
+from forecourt.backups import NOTED
+from forecourt.engines import machine
+from forecourt.engines.archive import SLOT
 from forecourt.kernel.context import service_context
 from forecourt.kernel.events import Dispatcher, emit
 from forecourt.kernel.ids import new_id
@@ -48,6 +56,8 @@ OF_A_PROCESS = {
     "machine_memory_limit_bytes": set[str](),
     "machine_cpu_seconds_total": set[str](),
     "machine_cpu_limit_cores": set[str](),
+    "machine_disk_used_bytes": set[str](),
+    "machine_disk_limit_bytes": set[str](),
     "forecourt_info": {"version"},
     "rate_limited_total": set[str](),
     "valkey_failures_total": set[str](),
@@ -63,6 +73,7 @@ OF_THE_HOUSE = {
     "database_connections": set[str](),
     "database_connections_limit": set[str](),
     "database_deadlocks_total": set[str](),
+    "database_archive_failures_total": set[str](),
     "valkey_memory_used_bytes": set[str](),
     "valkey_memory_limit_bytes": set[str](),
     "valkey_evicted_keys_total": set[str](),
@@ -163,6 +174,43 @@ async def test_what_cannot_be_read_is_left_out_and_the_rest_is_told(
     assert (found.value("figures_unread_total") or 0) >= 1
     monkeypatch.undo()
     assert "event_lag_seconds" in (await told(client, house)).samples
+
+
+async def test_an_archive_of_changes_and_the_last_whole_copy_are_told_when_there_are_any(
+    house: House, client: httpx.AsyncClient, house_admin_url: str
+) -> None:
+    """The server's side of it. With the real stream of `forecourt up --archive` it is in tests/journeys/test_backups.py."""
+
+    async def now() -> tuple[float | None, float | None, float | None]:
+        found = await until(client, house, lambda told: told.value("database_size_bytes") is not None)
+        kept = ("connected", "behind_bytes")
+        connected, behind = (found.value(f"database_archive_{name}") for name in kept)
+        return connected, behind, found.value("database_copy_age_seconds")
+
+    assert await now() == (None, None, None), "without an archive nothing is missing"
+    link = await asyncpg.connect(house_admin_url)
+    try:
+        await link.execute("select pg_create_physical_replication_slot($1, true)", SLOT)
+        try:
+            connected, behind, age = await now()
+            assert (connected, age) == (0, inf), "nobody streams, and there is nothing to begin with"
+            await link.execute("select pg_logical_emit_message(false, 'tests', repeat('x', 100000), true)")
+            assert ((await now())[1] or 0) >= (behind or 0) + 100_000
+        finally:
+            await link.execute("select pg_drop_replication_slot($1)", SLOT)
+        await link.execute(NOTED, datetime.now(UTC) - timedelta(hours=31), 1)
+        assert 30 * 3600 < ((await now())[2] or 0) < 32 * 3600
+        await link.execute(NOTED, datetime.now(UTC), 2)
+        assert ((await now())[2] or inf) < 600, "one row: the last"
+    finally:
+        await link.execute("delete from kernel.last_copy")
+        await link.close()
+
+
+def test_a_disk_is_told_as_much_as_may_be_filled(tmp_path: Path) -> None:
+    found, same = machine.disk(tmp_path), machine.disk(tmp_path / "not" / "yet")
+    assert found is not None and same is not None and same.limit_bytes == found.limit_bytes
+    assert 0 < found.used_bytes <= found.limit_bytes <= shutil.disk_usage(tmp_path).total
 
 
 # --- counted once --------------------------------------------------------------------------------------------------------

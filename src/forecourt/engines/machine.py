@@ -1,6 +1,7 @@
 """How much machine there is: what this process may use, not what the hardware has."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -68,6 +69,24 @@ def cpu_limit() -> float:
     if quota is not None:
         return quota
     return float(os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Disk:
+    used_bytes: int
+    limit_bytes: int
+    """What a program without root's rights can fill."""
+
+
+def disk(place: Path) -> Disk | None:
+    """The disk that `place` is on, or will be when it is made; None when that cannot be said."""
+    there = next((folder for folder in (place, *place.parents) if folder.exists()), place)
+    try:
+        facts = os.statvfs(there)
+    except OSError:
+        return None
+    used = (facts.f_blocks - facts.f_bfree) * facts.f_frsize
+    return Disk(used, used + facts.f_bavail * facts.f_frsize)
 
 
 def _quota() -> float | None:
