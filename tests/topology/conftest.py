@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -101,31 +102,65 @@ async def split_house(
         await drop(server_url, name)
 
 
-@pytest.fixture(scope="session")
-async def door(split_house: SplitHouse, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncBaseTransport]:
-    """The gateway. Where there is no HAProxy, the routing table is followed as it would."""
-    if shutil.which("haproxy") is None:
-        way = Way(by_route(routing_table(), split_house.homes, split_house.servers[0].url))
-        yield way
-        await way.aclose()
-        return
-    at = f"127.0.0.1:{free_port()}"
-    plan = Plan(
-        services=tuple(Service(g[0], tuple(g), {"v1": (split_house.homes[g[0]],)}) for g in split_house.groups),
-        listen=(at,),
-        internal=f"127.0.0.1:{free_port()}",
-        limits=Limits(requests_per_address=1_000_000, requests_per_account=1_000_000),
-        health=Health(every_ms=500),
-    )
-    folder = tmp_path_factory.mktemp("gateway")
-    async with Gateway(plan.checked(), folder, output=folder / "log") as gateway:
+class Entrance:
+    """The gateway before a split house: an address like any server's, and the processes it leads to."""
+
+    def __init__(self, split: SplitHouse, homes: Mapping[str, str], folder: Path, sockets: str) -> None:
+        at = f"127.0.0.1:{free_port()}"
+        self.url = f"http://{at}"
+        plan = Plan(
+            services=tuple(Service(g[0], tuple(g), {"v1": (homes[g[0]],)}, sockets=sockets in g) for g in split.groups),
+            listen=(at,),
+            internal=f"127.0.0.1:{free_port()}",
+            limits=Limits(requests_per_address=1_000_000, requests_per_account=1_000_000),
+            health=Health(every_ms=500),
+        )
+        self.gateway = Gateway(plan.checked(), folder, output=folder / "log")
+
+    async def leads_to(self, group: Sequence[str]) -> None:
+        """Waits until requests are sent to the process of these modules."""
         async with asyncio.timeout(60):
-            for group in split_house.groups:
-                while (await gateway.runtime.shares(group[0]))[0].servers[0].status != "UP":
-                    await asyncio.sleep(0.05)
-        way = Way(lambda path: f"http://{at}")
-        yield way
-        await way.aclose()
+            while (await self.gateway.runtime.shares(group[0]))[0].servers[0].status != "UP":
+                await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def entrance_to(split: SplitHouse, homes: Mapping[str, str], folder: Path, sockets: str = "") -> AsyncGenerator[Entrance]:
+    """A gateway that leads to `homes`, process by module; open once it leads to all of them. Sockets go to the process of the
+    module `sockets`, or where everything unclaimed goes."""
+    entrance = Entrance(split, homes, folder, sockets)
+    async with entrance.gateway:
+        for group in split.groups:
+            await entrance.leads_to(group)
+        yield entrance
+
+
+@pytest.fixture(scope="session")
+async def entrance(split_house: SplitHouse, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Entrance | None]:
+    """None where there is no HAProxy."""
+    if shutil.which("haproxy") is None:
+        yield None
+        return
+    async with entrance_to(split_house, split_house.homes, tmp_path_factory.mktemp("gateway")) as entrance:
+        yield entrance
+
+
+@pytest.fixture(scope="session")
+def server(entrance: Entrance | None) -> Entrance:
+    """Where journeys that want an address of a server are sent: browsers, for one. Their twins are marked `haproxy`."""
+    assert entrance is not None, "HAProxy is not installed, and this test is not marked as one that needs it"
+    return entrance
+
+
+@pytest.fixture(scope="session")
+async def door(split_house: SplitHouse, entrance: Entrance | None) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    """The gateway. Where there is no HAProxy, the routing table is followed as it would."""
+    if entrance is None:
+        way = Way(by_route(routing_table(), split_house.homes, split_house.servers[0].url))
+    else:
+        way = Way(lambda path: entrance.url)
+    yield way
+    await way.aclose()
 
 
 @pytest.fixture(scope="session")
