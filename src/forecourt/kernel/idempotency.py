@@ -3,7 +3,8 @@
 A claim is a lease on `(account, key)` with an `effect_id`: the id that the thing being made shall have. A process that dies
 leaves the lease to run out; the retry takes over with the *same* effect id and so finds its own half-done work. The answer is
 kept for 24 hours and replayed. A failure on our side gives the lease back at once and keeps the effect id; when it is the
-database that failed, the lease is given back as soon as it answers again.
+database that failed, the lease is given back as soon as it answers again. Keys that ran out are cleared by the kernel's
+housekeeping (`jobs.Housekeeper`), every hour.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ OWED = 10_000
 KEEP_H = 24
 MAX_KEY_CHARS = 255
 MAX_STORED_BYTES = 1024 * 1024
-PURGE_ROWS = 5_000
 
 NOBODY = UUID(int=0)
 """Stands for the account when nobody is signed in."""
@@ -121,8 +121,6 @@ _LET_GO = Statement(
     """
 )
 
-_PURGE = Query(int, "select kernel.forget_idempotency($1, $2)")
-
 
 class Idempotency:
     """The keys of every account. `database` is the kernel's (`db.module("kernel")`)."""
@@ -204,11 +202,6 @@ class Idempotency:
         owner = _owner(ctx)
         async with self._database.tx(_about(owner, ctx)) as tx:
             await tx.run(_LET_GO, owner, key, until, self._clock.now())
-
-    async def purge(self, ctx: Context) -> int:
-        """Removes keys that ran out, at most PURGE_ROWS; returns how many. Run it until it returns fewer."""
-        async with self._database.tx(ctx) as tx:
-            return await tx.one(_PURGE, self._clock.now(), PURGE_ROWS)
 
 
 def _answer(found: _Found, fingerprint: bytes, until: datetime) -> Fresh | Replay:

@@ -13,7 +13,9 @@ import pytest
 from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import MAX_BODY_BYTES, PREFIX, KeyRing, remote, serve
 from forecourt.kernel.errors import Internal, NotFound
+from forecourt.kernel.http import peers
 from forecourt.kernel.http.peers import SideDoor
+from forecourt.kernel.http.sent import Spool
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.metrics import Metrics
 
@@ -50,22 +52,30 @@ class Street:
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(app=self.door), base_url="http://house.test")  # type: ignore[arg-type]
 
-    async def knock(self, headers: dict[str, str], parts: list[bytes], method: str = "POST") -> tuple[int, int]:
-        """The status, and how many parts of the body were read."""
+    async def knock(
+        self, headers: dict[str, str], parts: list[bytes], method: str = "POST", then: str = "end"
+    ) -> tuple[int, int]:
+        """The status, and how many messages were read: the parts of a body, and what comes `then` instead of its end."""
         read = 0
         answered: list[int] = []
 
         async def receive() -> dict[str, Any]:
             nonlocal read
             read += 1
-            return {"type": "http.request", "body": parts[read - 1], "more_body": read < len(parts)}
+            if read > len(parts):
+                while then == "silence":
+                    await asyncio.sleep(60)
+                return {"type": then}
+            return {"type": "http.request", "body": parts[read - 1], "more_body": then != "end" or read < len(parts)}
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 answered.append(message["status"])
 
         fields = [(k.encode(), v.encode()) for k, v in headers.items()]
-        await self.door({"type": "http", "method": method, "path": f"{PREFIX}x.Names/name", "headers": fields}, receive, send)
+        scope = {"type": "http", "method": method, "path": f"{PREFIX}x.Names/name", "headers": fields}
+        async with asyncio.timeout(30):
+            await self.door(scope, receive, send)
         return answered[0], read
 
 
@@ -111,6 +121,19 @@ async def test_who_shows_no_plausible_signature_is_sent_away_unread(street: Stre
     # The control: one that looks right is read, and then refused for what it says.
     assert await street.knock(good, [b"x"] * 3) == (401, 3)
     assert street.register.asked == 0 and street.visitors == []
+
+
+async def test_a_call_whose_sender_leaves_or_stalls_is_no_call_with_a_short_body(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = await recorded(street)
+    assert await street.knock(good, [b"x"], then="http.disconnect") == (400, 2)
+    assert await street.knock(good, [], then="http.disconnect") == (400, 1)
+    monkeypatch.setattr(peers, "PATIENCE", Spool(idle_s=0.05))
+    assert await street.knock(good, [b"x"], then="silence") == (408, 2)
+    # The control: the same bytes as a whole are read, and refused for the signature.
+    assert await street.knock(good, [b"x"]) == (401, 1)
+    assert street.register.asked == 0
 
 
 async def test_a_call_longer_than_any_of_ours_is_not_read_to_its_end(street: Street) -> None:

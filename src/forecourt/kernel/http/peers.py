@@ -13,13 +13,19 @@ from typing import Any
 import msgspec
 
 from forecourt.kernel.contracts import MAX_BODY_BYTES, PREFIX, Exchange
-from forecourt.kernel.errors import Problem, TooLarge, Unauthenticated
+from forecourt.kernel.errors import Problem, Unauthenticated
+from forecourt.kernel.http.operation import Request
+from forecourt.kernel.http.sent import Spool, read_body
 from forecourt.kernel.metrics import Metrics
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+PATIENCE = Spool(idle_s=5.0, grace_s=10.0)
+"""A call is under way for some seconds; and who can only be told by the whole body whether they are one of us waits no longer."""
 
 
 class SideDoor:
@@ -46,26 +52,15 @@ class SideDoor:
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         if scope["method"] != "POST" or not self._exchange.plausible(headers):
             return _refusal(Unauthenticated())
-        body = await _read(receive)
-        if body is None:
-            return _refusal(TooLarge())
+        request = Request(scope, receive, dict(scope["headers"]), {}, "")
+        try:
+            body = await read_body(request, MAX_BODY_BYTES, PATIENCE)
+        except Problem as problem:  # too long, too slow, or its sender has left
+            return _refusal(problem)
         status, more, answer = await self._exchange.handle(scope["path"], headers, body)
         return _refusal(Unauthenticated()) if status == 401 else (status, more, answer)
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """The body; None when it is longer than a call may be."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MAX_BODY_BYTES:
-            return None
-        if not message.get("more_body"):
-            return b"".join(parts)
-
-
 def _refusal(problem: Problem) -> tuple[int, dict[str, str], bytes]:
-    return problem.status, {"content-type": "application/problem+json"}, msgspec.json.encode(problem.document(""))
+    headers = {"content-type": "application/problem+json", **problem.headers}
+    return problem.status, headers, msgspec.json.encode(problem.document(""))
