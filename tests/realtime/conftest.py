@@ -140,6 +140,7 @@ async def nodes(house: House, valkey_url: str, pool: asyncpg.Pool) -> AsyncItera
         return node
 
     yield start
+    await hang_up()  # or each server waits for clients that do not answer its goodbye
     for node in started:
         await node.stop()
 

@@ -43,6 +43,8 @@ class Diary:
         self.kept = kept
         self.announces = True
         self.presence = False
+        self.hidden: set[UUID] | None = None
+        """Who tells nothing of themselves, in a diary in which readers do."""
         self.asked: list[str] = []
 
     # --- arranging
@@ -94,12 +96,22 @@ class Diary:
             epoch, seq = await connection.fetchrow("select epoch, seq from diary.diary where id = $1", _id(topic))
         return [msgspec.json.decode(r[0])["text"] for r in rows], Position(epoch, seq)
 
+    def tell_reading(self, topic: str, reader: UUID, seq: int) -> None:
+        """How far somebody has read, as chat tells it."""
+        event = TopicEvent(None, "read", msgspec.json.encode({"account_id": reader, "seq": seq}))
+        tell = self.announcer.confide if self.hidden and reader in self.hidden else self.announcer.exchange
+        tell(topic, reader, event)
+
     # --- TopicSource
 
     async def follow(self, ctx: Context, topic: str, since: Position | None) -> Subscription:
         if ctx.account_id is None or not await self.allowed(ctx, topic, [ctx.account_id]):
             raise NotFound
-        return await self._after(topic, since)
+        found = await self._after(topic, since)
+        return found if self.hidden is None else msgspec.structs.replace(found, discreet=ctx.account_id in self.hidden)
+
+    async def discreet(self, ctx: Context, topic: str, account_ids: list[UUID]) -> list[UUID]:
+        return [a for a in account_ids if a in (self.hidden or ())]
 
     async def heads(self, ctx: Context, topics: list[str]) -> list[Head]:
         self.asked.append("heads")

@@ -46,6 +46,10 @@ class EphemeralTopics(ABC):
         except _AWAY as e:
             raise Unavailable from e
 
+    async def discreet(self, ctx: Context, topic: str, account_ids: list[UUID]) -> list[UUID]:
+        """Followers tell nothing of themselves here."""
+        return []
+
     async def perform(self, ctx: Context, topic: str, op: str, body: bytes) -> Ack | None:
         """Nothing can be done in a topic that only tells."""
         raise NotFound

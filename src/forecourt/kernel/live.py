@@ -53,7 +53,7 @@ SILENCE_S = 3.0
 """A connection that says nothing for so long, pings notwithstanding, is given up."""
 SUBSCRIBED_S = 1.0
 
-_EVENT, _REVOKED = b"E", b"R"
+_EVENT, _REVOKED, _EXCHANGED, _CONFIDED, _TURNED = b"E", b"R", b"X", b"C", b"T"
 _KEY = "forecourt:passing:{{{}}}"
 _TOPIC_OF = re.compile(rb"forecourt:passing:\{(.+)\}")
 
@@ -106,6 +106,19 @@ class Announcer(Protocol):
         """This person may follow the topic no longer, or less of it: sockets ask again."""
         ...
 
+    def exchange(self, topic: str, account_id: UUID, event: TopicEvent) -> None:
+        """In a durable topic: something that this person tells of themselves and nobody keeps (`seq` None). It reaches their own
+        sockets, and those of others who are not discreet (`Subscription.discreet`)."""
+        ...
+
+    def confide(self, topic: str, account_id: UUID, event: TopicEvent) -> None:
+        """As `exchange`, to the person's own sockets alone."""
+        ...
+
+    def turn(self, topic: str, account_id: UUID, *, discreet: bool) -> None:
+        """From now on this follower is discreet, or no longer."""
+        ...
+
 
 class Ear(Protocol):
     """Hears for a whole process, called on its loop; must not wait."""
@@ -115,6 +128,12 @@ class Ear(Protocol):
         ...
 
     def revoked(self, topic: str, account_id: UUID) -> None: ...
+
+    def exchanged(self, topic: str, account_id: UUID, frame: bytes) -> None: ...
+
+    def confided(self, topic: str, account_id: UUID, frame: bytes) -> None: ...
+
+    def turned(self, topic: str, account_id: UUID, *, discreet: bool) -> None: ...
 
     def missed(self) -> None:
         """Anything may have happened meanwhile, in any topic."""
@@ -264,6 +283,15 @@ class Hub:
 
     def revoke(self, topic: str, account_id: UUID) -> None:
         self._outbox.put(topic, _REVOKED + str(account_id).encode())
+
+    def exchange(self, topic: str, account_id: UUID, event: TopicEvent) -> None:
+        self._outbox.put(topic, b"%s%s\n%s" % (_EXCHANGED, str(account_id).encode(), frame_of(topic, "", event)))
+
+    def confide(self, topic: str, account_id: UUID, event: TopicEvent) -> None:
+        self._outbox.put(topic, b"%s%s\n%s" % (_CONFIDED, str(account_id).encode(), frame_of(topic, "", event)))
+
+    def turn(self, topic: str, account_id: UUID, *, discreet: bool) -> None:
+        self._outbox.put(topic, b"%s%s\n%d" % (_TURNED, str(account_id).encode(), discreet))
 
     async def _send(self) -> None:
         while True:
@@ -503,12 +531,11 @@ class Hub:
             self._hand(topic, None)
 
     def _tell_followers(self, topic: str, payload: bytes) -> None:
-        if payload[:1] == _REVOKED:
-            account_id = UUID(payload[1:].decode())
-            for ear in self._ears:
-                ear.revoked(topic, account_id)
-            return
+        kind = payload[:1]
         head, _, frame = payload[1:].partition(b"\n")
+        if kind != _EVENT:
+            self._tell_of(topic, kind, UUID(head.decode()), frame)
+            return
         epoch, _, number = head.decode().partition(" ")
         seq = int(number) if number else None
         for ear in self._ears:
@@ -516,6 +543,21 @@ class Hub:
         if topic in self._listeners:
             begun = seq == 0
             self._hand(topic, None if begun else bytes(_decode_frame(frame).data))
+
+    def _tell_of(self, topic: str, kind: bytes, account_id: UUID, what: bytes) -> None:
+        """Of one person."""
+        for ear in self._ears:
+            match kind:
+                case b"R":
+                    ear.revoked(topic, account_id)
+                case b"X":
+                    ear.exchanged(topic, account_id, what)
+                case b"C":
+                    ear.confided(topic, account_id, what)
+                case b"T":
+                    ear.turned(topic, account_id, discreet=what == b"1")
+                case _:
+                    raise ValueError(kind)
 
     def _everyone(self) -> None:
         """After a gap: every listener looks again."""

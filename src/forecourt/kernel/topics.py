@@ -81,6 +81,9 @@ class Subscription(Struct, frozen=True):
     events: list[TopicEvent] = []
     presence: bool = False
     """Whether the followers of this topic may see each other come and go."""
+    discreet: bool | None = None
+    """Whether this person keeps to themselves what followers tell of themselves (how far they have read), and so hears nothing
+    of it from others; None where nothing of the kind is told."""
 
 
 class Head(Struct, frozen=True):
@@ -116,6 +119,12 @@ class TopicSource(Protocol):
     @idempotent
     async def allowed(self, ctx: Context, topic: str, account_ids: list[UUID]) -> list[UUID]:
         """Which of these accounts (at most 1,000) may still follow the canonical topic. Asked by the server."""
+        ...
+
+    @idempotent
+    async def discreet(self, ctx: Context, topic: str, account_ids: list[UUID]) -> list[UUID]:
+        """Which of these followers (at most 1,000) are discreet (`Subscription.discreet`). Asked by the server, of topics that
+        have such followers."""
         ...
 
     async def perform(self, ctx: Context, topic: str, op: str, body: bytes) -> Ack | None:

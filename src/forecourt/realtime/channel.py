@@ -42,6 +42,7 @@ class Channel:
         "_catching",
         "_lock",
         "_now",
+        "_now_discreet",
         "_recent",
         "_server",
         "_spoken_at",
@@ -49,8 +50,10 @@ class Channel:
         "_timer",
         "checked_at",
         "clients",
+        "discreet",
         "ended",
         "holds",
+        "mutual",
         "position",
         "presence",
         "renamed",
@@ -65,6 +68,10 @@ class Channel:
         """What clients call it: `inbox` for `inbox:<account>`."""
         self.source = source
         self.clients: set[Client] = set()
+        self.mutual = False
+        """Whether followers tell of themselves here."""
+        self.discreet: set[Client] | None = None
+        """Those who tell nothing of themselves, and hear nothing of it from others; None while there are none."""
         self.position: Position | None = None
         """Forwarded up to here; None until the first has joined."""
         self.holds = 0
@@ -80,6 +87,8 @@ class Channel:
         self._timer: asyncio.TimerHandle | None = None
         self._now: list[bytes] = []
         """Frames of this turn of the loop."""
+        self._now_discreet: list[bytes] | None = None
+        """The same for the discreet; None while there is no difference."""
         self._recent: deque[tuple[int, bytes]] | None = None
         self._spoken_at = 0.0
         self._stirred = False
@@ -109,6 +118,44 @@ class Channel:
             if not self._catching:
                 self.look(REORDER_S)
 
+    # What people tell of themselves is not numbered: it may come a little before or after what is.
+
+    def exchanged(self, account_id: UUID, frame: bytes) -> None:
+        """Something that one person tells those who tell such things too."""
+        frame = framed(frame)
+        if self.discreet:
+            for client in self.discreet:
+                if client.account_id == account_id:
+                    client.queue(frame)
+            if self._now_discreet is None:
+                self._now_discreet = list(self._now)
+        if not self._now:
+            self._server.speaking(self)
+        self._now.append(frame)
+
+    def confided(self, account_id: UUID, frame: bytes) -> None:
+        """Something that a person's own sockets hear and nobody else."""
+        frame = framed(frame)
+        for client in self.clients:
+            if client.account_id == account_id:
+                client.queue(frame)
+
+    def turn(self, account_id: UUID, *, discreet: bool) -> None:
+        """A person is discreet now, or no longer."""
+        self.flush()
+        for client in self.clients:
+            if client.account_id == account_id:
+                self._become(client, discreet=discreet)
+
+    def _become(self, client: Client, *, discreet: bool) -> None:
+        """What a socket knows of others is another thing from now on: it has to be read again."""
+        here, known = self.position, self.discreet or set()
+        if here is None or not self.mutual or (client in known) == discreet:
+            return
+        (known.add if discreet else known.discard)(client)
+        self.discreet = known or None
+        client.queue(say(Reset(self.shown, here.epoch, here.seq)))
+
     def _advance(self, seq: int, frame: bytes) -> None:
         assert self.position is not None  # noqa: S101 - only who has joined advances
         self.position = Position(self.position.epoch, seq)
@@ -133,23 +180,35 @@ class Channel:
         if not self._now:
             self._server.speaking(self)
         self._now.append(frame)
+        if self._now_discreet is not None:
+            self._now_discreet.append(frame)
 
     def flush(self) -> None:
         """Hands this turn's frames, joined once, to everybody's queue."""
         frames, self._now = self._now, []
+        fewer, self._now_discreet = self._now_discreet, None
         if not frames:
             return
         self._spoken_at = time.monotonic()
+        if fewer is None or not self.discreet:
+            self._hand(frames, self.clients)
+        else:
+            self._hand(frames, self.clients - self.discreet)
+            self._hand(fewer, self.discreet)
+
+    def _hand(self, frames: list[bytes], clients: set[Client]) -> None:
+        if not frames:
+            return
         joined = frames[0] if len(frames) == 1 else b"".join(frames)
         dirty = self._server.dirty_clients
-        for client in self.clients:
+        for client in clients:
             if not client.closing:
                 if client.out:
                     client.out += joined
                 else:
                     dirty.append(client)
                     client.out = joined
-        self._server.delivered(len(frames) * len(self.clients))
+        self._server.delivered(len(frames) * len(clients))
 
     def rest(self, now: float) -> None:
         """A channel in which nothing happens keeps nothing."""
@@ -251,6 +310,10 @@ class Channel:
                     client.queue(b"".join(missed))
             self.presence = answer.presence
             self.clients.add(client)
+            self.mutual = answer.discreet is not None
+            if answer.discreet:
+                self.discreet = self.discreet or set()
+                self.discreet.add(client)
             client.channels[self.topic] = self
 
     def _begin(self, at: Position) -> None:
@@ -297,10 +360,16 @@ class Channel:
 
     def leave(self, client: Client, code: str | None) -> None:
         """The client follows no longer; `code` says why when it did not ask for it."""
-        self.clients.discard(client)
-        if client.channels.pop(self.topic, None) is not None:
+        if self.drop(client):
             client.queue(say(Unsubscribed(self.shown, UNSET if code is None else code)))
             self._server.left(self, client)
+
+    def drop(self, client: Client) -> bool:
+        """Without a word; False for who did not follow."""
+        self.clients.discard(client)
+        if self.discreet is not None:
+            self.discreet.discard(client)
+        return client.channels.pop(self.topic, None) is not None
 
     def end(self) -> None:
         """There is no such topic any more."""
@@ -312,10 +381,17 @@ class Channel:
     # --- who may
 
     async def judge(self, account_ids: list[UUID]) -> None:
-        """Puts out who may follow no longer. Raises Problem when the source does not answer."""
+        """Puts out who may follow no longer, and finds who is discreet. Raises Problem when the source does not answer."""
         self.checked_at = time.monotonic()
         still = set(await self.source.allowed(self._server.context(), self.topic, account_ids))
         gone = {a for a in account_ids if a not in still}
         self.flush()
         for client in [c for c in self.clients if c.account_id in gone]:
             self.leave(client, "not_found")
+        if not self.mutual or not still:
+            return
+        quiet = set(await self.source.discreet(self._server.context(), self.topic, sorted(still)))
+        self.flush()
+        for client in self.clients:
+            if client.account_id in still:
+                self._become(client, discreet=client.account_id in quiet)

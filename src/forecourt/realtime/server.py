@@ -179,8 +179,7 @@ class Realtime:
         self._clients.discard(client)
         self._metrics.sockets.dec()
         for channel in list(client.channels.values()):
-            channel.clients.discard(client)
-            del client.channels[channel.topic]
+            channel.drop(client)
             self.left(channel, client)
         if client.account_id is not None:
             self.people.leave(client.account_id, client.id)
@@ -386,8 +385,7 @@ class Realtime:
 
     def _leave(self, client: Client, channel: Channel) -> None:
         """Quietly, because the client is about to follow again."""
-        channel.clients.discard(client)
-        del client.channels[channel.topic]
+        channel.drop(client)
         self.left(channel, client)
 
     def left(self, channel: Channel, client: Client) -> None:
@@ -415,6 +413,21 @@ class Realtime:
         channel = self._channels.get(topic)
         if channel is not None and any(c.account_id == account_id for c in channel.clients):
             self.spawn(self._judge(channel, [account_id]))
+
+    def exchanged(self, topic: str, account_id: UUID, frame: bytes) -> None:
+        channel = self._channels.get(topic)
+        if channel is not None:
+            channel.exchanged(account_id, frame)
+
+    def confided(self, topic: str, account_id: UUID, frame: bytes) -> None:
+        channel = self._channels.get(topic)
+        if channel is not None:
+            channel.confided(account_id, frame)
+
+    def turned(self, topic: str, account_id: UUID, *, discreet: bool) -> None:
+        channel = self._channels.get(topic)
+        if channel is not None:
+            channel.turn(account_id, discreet=discreet)
 
     def missed(self) -> None:
         """Valkey was away: nothing may have been announced, and what it knew may be gone."""

@@ -51,6 +51,9 @@ class Wire:
 
     frames: list[tuple[str, str, TopicEvent]] = field(default_factory=list)
     revoked: list[tuple[str, UUID]] = field(default_factory=list)
+    personal: list[tuple[str, str, UUID, TopicEvent]] = field(default_factory=list)
+    """What somebody told of themselves: how, where, who."""
+    turned: list[tuple[str, UUID, bool]] = field(default_factory=list)
 
     def announce(self, topic: str, data: bytes, type: str = "changed") -> None:
         raise AssertionError("chat has no topics of that kind")
@@ -60,6 +63,23 @@ class Wire:
 
     def revoke(self, topic: str, account_id: UUID) -> None:
         self.revoked.append((topic, account_id))
+
+    def exchange(self, topic: str, account_id: UUID, event: TopicEvent) -> None:
+        self.personal.append(("exchange", topic, account_id, event))
+
+    def confide(self, topic: str, account_id: UUID, event: TopicEvent) -> None:
+        self.personal.append(("confide", topic, account_id, event))
+
+    def turn(self, topic: str, account_id: UUID, *, discreet: bool) -> None:
+        self.turned.append((topic, account_id, discreet))
+
+    def positions(self, how: str, topic: str) -> list[tuple[UUID, int]]:
+        """Who was told to have read how far, in order."""
+        return [
+            (who, msgspec.json.decode(e.data)["seq"])
+            for kind, t, who, e in self.personal
+            if (kind, t, e.type) == (how, topic, "read")
+        ]
 
     def numbered(self, room_id: UUID) -> list[TopicEvent]:
         return [e for topic, _, e in self.frames if topic == f"room:{room_id}" and e.seq is not None]

@@ -204,8 +204,30 @@ async def test_who_shows_no_receipts_sees_none(town: Town) -> None:
     await town.chat.read(town.cleo, room, message.seq)
     assert await town.chat.readers(town.ada, room, message.seq) == [id_of(town.ben)]
     assert await town.chat.readers(town.cleo, room, message.seq) == []
-    heard = [d["account_id"] for kind, d in town.wire.whispers(f"room:{room}") if kind == "read"]
-    assert heard == [str(id_of(town.ben))]
+    topic, ben, cleo = f"room:{room}", id_of(town.ben), id_of(town.cleo)
+    assert (ben, message.seq) in town.wire.positions("exchange", topic)
+    assert (cleo, message.seq) not in town.wire.positions("exchange", topic)
+    assert (cleo, message.seq) in town.wire.positions("confide", topic), "her other devices hear of it"
+    assert not [kind for kind, _ in town.wire.whispers(topic) if kind == "read"], "nothing goes to whoever follows"
+    followers = [town.ada, town.ben, town.cleo]
+    discreet = [(await town.chat.follow(who, topic, None)).discreet for who in followers]
+    assert discreet == [False, False, True]
+    assert await town.chat.discreet(service_context("test"), topic, [id_of(who) for who in followers]) == [cleo]
+
+
+async def test_who_changes_their_mind_about_receipts_is_seen_or_no_longer_in_every_room(town: Town) -> None:
+    room, other = await town.group(town.ben), await town.group(town.ben, town.cleo)
+    ben, last = id_of(town.ben), await town.say(town.ada, room, "x")
+    await town.chat.read(town.ben, room, last.seq)
+    for shows, seqs in ((False, {room: 0, other: 0}), (True, {room: last.seq, other: 0})):
+        town.wire.personal.clear()
+        town.wire.turned.clear()
+        await town.chat.choose(town.ben, Setting(receipts=shows))
+        assert sorted(town.wire.turned) == sorted((f"room:{r}", ben, not shows) for r in (room, other))
+        assert {r: town.wire.positions("exchange", f"room:{r}") for r in seqs} == {r: [(ben, seq)] for r, seq in seqs.items()}
+        town.wire.turned.clear()
+        await town.chat.choose(town.ben, Setting(receipts=shows))
+        assert town.wire.turned == [], "nothing has changed"
 
 
 async def test_search_finds_words_in_my_rooms_alone(town: Town) -> None:

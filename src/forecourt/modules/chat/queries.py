@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from forecourt.kernel.db import Query, Statement, Tx, to_json
+from forecourt.kernel.db import Query, Statement, Sweep, Tx, to_json
 from forecourt.modules.chat.contract import (
     Attachment,
     LinkPreview,
@@ -219,6 +219,13 @@ class SettingRow(Struct, frozen=True):
     quiet: QuietHours | None
 
 
+class PlaceRow(Struct, frozen=True):
+    """How far somebody has read in one of their rooms."""
+
+    room_id: UUID
+    read_seq: int
+
+
 class ReaderRow(Struct, frozen=True):
     account_id: UUID
     read_seq: int
@@ -354,16 +361,17 @@ SET_ROLE = Statement("update chat.member set role = $3 where room_id = $1 and ac
 MUTE = Statement("update chat.member set muted_until = $3 where room_id = $1 and account_id = $2")
 SET_NOTIFY = Statement("update chat.member set notify = $3 where room_id = $1 and account_id = $2")
 ROOMS_OF = Query(int, "select count(*)::int from chat.member m where m.account_id = $1")
+PLACES = Query(PlaceRow, "select m.room_id, m.read_seq from chat.member m where m.account_id = $1 order by m.room_id limit $2")
 SETTING = Query(SettingRow, "select s.account_id, s.receipts, s.quiet from chat.setting s where s.account_id = $1")
 SAVE_SETTING = Statement(
     "insert into chat.setting (account_id, receipts, quiet, updated_at) values ($1, $2, $3::text::jsonb, $4)"
     " on conflict (account_id) do update set receipts = excluded.receipts, quiet = excluded.quiet,"
     " updated_at = excluded.updated_at"
 )
-SETTINGS_HERE = Query(
-    SettingRow,
-    "select s.account_id, s.receipts, s.quiet from chat.member m join chat.setting s on s.account_id = m.account_id"
-    " where m.room_id = $1",
+DISCREET = Query(
+    UUID,
+    "select m.account_id from chat.member m join chat.setting s on s.account_id = m.account_id"
+    " where m.room_id = $1 and m.account_id = any($2::uuid[]) and not s.receipts",
 )
 READ_AS_FAR = Query(
     ReaderRow,
@@ -485,6 +493,11 @@ async def rooms_of(tx: Tx, account_id: UUID) -> int:
     return await tx.one(ROOMS_OF, account_id)
 
 
+async def places(tx: Tx, account_id: UUID, limit: int) -> list[PlaceRow]:
+    """The rooms that somebody is in."""
+    return await tx.all(PLACES, account_id, limit)
+
+
 async def setting(tx: Tx, account_id: UUID) -> SettingRow:
     """Of who never chose, the defaults."""
     return await tx.maybe(SETTING, account_id) or SettingRow(account_id, True, None)
@@ -494,9 +507,9 @@ async def save_setting(tx: Tx, row: SettingRow, at: datetime) -> None:
     await tx.run(SAVE_SETTING, row.account_id, row.receipts, None if row.quiet is None else to_json(row.quiet), at)
 
 
-async def settings_here(tx: Tx, room_id: UUID) -> list[SettingRow]:
-    """Of the members who chose something."""
-    return await tx.all(SETTINGS_HERE, room_id)
+async def discreet(tx: Tx, room_id: UUID, account_ids: list[UUID]) -> list[UUID]:
+    """Those of these members who show no receipts."""
+    return await tx.all(DISCREET, room_id, account_ids)
 
 
 async def read_as_far(tx: Tx, room_id: UUID, limit: int) -> list[ReaderRow]:
@@ -690,10 +703,10 @@ DROP_OLD = Query(
     " gone as (delete from chat.message m using old where m.room_id = $1 and m.seq = old.seq returning m.seq, m.attachments)"
     " select g.seq, g.attachments from gone g order by g.seq",
 )
-DUE_FOR_TIDYING = Query(
+DUE_FOR_TIDYING = Sweep(
     UUID, "select p.room_id from chat.position p where p.tidy_at <= $1 order by p.tidy_at, p.room_id limit $2"
 )
-KEPT_TOO_LONG = Query(
+KEPT_TOO_LONG = Sweep(
     UUID, "select p.room_id from chat.position p where p.kept_since < $1 order by p.kept_since, p.room_id limit $2"
 )
 

@@ -152,7 +152,7 @@ class Base:
         turn.tx.after_commit(announce)
 
     def whisper(self, tx: Tx, room_id: UUID, kind: str, what: msgspec.Struct) -> None:
-        """After the commit, something that is not kept: how far somebody has read."""
+        """After the commit, something that is not kept: that somebody is writing."""
         event = TopicEvent(None, kind, msgspec.json.encode(what))
         tx.after_commit(lambda: self.announcer.publish(topic_of(room_id), "", event))
 

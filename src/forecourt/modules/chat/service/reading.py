@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 from zoneinfo import available_timezones
 
+import msgspec
 from msgspec import Meta, Struct
 
 from forecourt.kernel.context import Context
+from forecourt.kernel.db import Tx
 from forecourt.kernel.errors import Invalid, NotFound
 from forecourt.kernel.paging import Keyset, Page, Paged
+from forecourt.kernel.topics import TopicEvent
 from forecourt.modules.chat import queries, rules
-from forecourt.modules.chat.contract import QuietHours, Seq, Unread
-from forecourt.modules.chat.queries import FoundRow, SettingRow
-from forecourt.modules.chat.service.base import Base, person
+from forecourt.modules.chat.contract import MAX_ROOMS, QuietHours, Seq, Unread
+from forecourt.modules.chat.queries import FoundRow, PlaceRow, SettingRow
+from forecourt.modules.chat.service.base import Base, person, topic_of
 
 SEARCHED = Keyset("found messages", tuple[datetime, UUID])
 
@@ -37,7 +41,7 @@ class SearchQuery(Paged, forbid_unknown_fields=True, kw_only=True):
 
 
 class HasRead(Struct, frozen=True):
-    """What others hear of it."""
+    """How far somebody has read; 0: they show it no longer."""
 
     account_id: UUID
     seq: int
@@ -63,10 +67,16 @@ class Reading(Base):
                 raise NotFound
             last = (await queries.position(tx, room_id)).last_seq
             moved = await queries.read(tx, room_id, me, min(seq, last))
-            if moved and (await queries.setting(tx, me)).receipts:
-                self.whisper(tx, room_id, "read", HasRead(me, min(seq, last)))
+            if moved:
+                shows = (await queries.setting(tx, me)).receipts
+                self._note(tx, room_id, HasRead(me, min(seq, last)), self.announcer.exchange if shows else self.announcer.confide)
             row = (await queries.mine(tx, me, None, 1, only=room_id))[0]
         return Read(row.read_seq, row.unread, row.mentions)
+
+    def _note(self, tx: Tx, room_id: UUID, what: HasRead, tell: Callable[[str, UUID, TopicEvent], None]) -> None:
+        """After the commit, to the person's own sockets; and to whom `tell` tells it besides."""
+        event = TopicEvent(None, "read", msgspec.json.encode(what))
+        tx.after_commit(lambda: tell(topic_of(room_id), what.account_id, event))
 
     async def typing(self, ctx: Context, room_id: UUID) -> None:
         """Others see it for some seconds. Raises as sending does: who may not write types nothing."""
@@ -100,8 +110,18 @@ class Reading(Base):
         if setting.quiet is not None and setting.quiet.timezone not in available_timezones():
             raise Invalid.field("quiet.timezone", "is not an IANA time zone")
         async with self.db.tx(ctx.within(None)) as tx:
+            shown = (await queries.setting(tx, me)).receipts
             await queries.save_setting(tx, SettingRow(me, setting.receipts, setting.quiet), self.clock.now())
+            if setting.receipts != shown:
+                for place in await queries.places(tx, me, MAX_ROOMS):
+                    self._show(tx, me, place, setting)
         return setting
+
+    def _show(self, tx: Tx, me: UUID, place: PlaceRow, setting: Setting) -> None:
+        """After the commit, others in the room see from now on how far I have read, or no longer, and I how far they have."""
+        topic, discreet = topic_of(place.room_id), not setting.receipts
+        tx.after_commit(lambda: self.announcer.turn(topic, me, discreet=discreet))
+        self._note(tx, place.room_id, HasRead(me, 0 if discreet else place.read_seq), self.announcer.exchange)
 
     async def search(self, ctx: Context, query: SearchQuery) -> Page[FoundRow]:
         """Messages of the person's rooms that hold the words, the newest first."""

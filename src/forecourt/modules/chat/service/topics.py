@@ -49,7 +49,9 @@ class Topics(Messages, Reading):
         async with self.seen(ctx, room_id) as (tx, _, part):
             if part.role is None:
                 raise NotFound
-            return await self._missed(tx, room_id, since)
+            missed = await self._missed(tx, room_id, since)
+            shows = (await queries.setting(tx, person(ctx))).receipts
+            return msgspec.structs.replace(missed, discreet=not shows)
 
     async def after(self, ctx: Context, topic: str, since: Position) -> Subscription:
         room_id = room_of(topic)
@@ -84,6 +86,15 @@ class Topics(Messages, Reading):
         async with self.db.read(ctx.within(None)) as tx:
             await queries.open_as_the_house(tx, room_id)
             return await queries.those_who_are_members(tx, room_id, account_ids[:MAX_TOPICS])
+
+    async def discreet(self, ctx: Context, topic: str, account_ids: list[UUID]) -> list[UUID]:
+        """Those who show no receipts."""
+        room_id = maybe_room_of(topic)
+        if room_id is None:
+            return []
+        async with self.db.read(ctx.within(None)) as tx:
+            await queries.open_as_the_house(tx, room_id)
+            return await queries.discreet(tx, room_id, account_ids[:MAX_TOPICS])
 
     async def perform(self, ctx: Context, topic: str, op: str, body: bytes) -> Ack | None:
         room_id = room_of(topic)

@@ -252,6 +252,10 @@ class InboxService:
     async def allowed(self, ctx: Context, topic: str, account_ids: list[UUID]) -> list[UUID]:
         return [account_of(topic)] if account_of(topic) in account_ids else []
 
+    async def discreet(self, ctx: Context, topic: str, account_ids: list[UUID]) -> list[UUID]:
+        """An inbox is its owner's alone."""
+        return []
+
     async def perform(self, ctx: Context, topic: str, op: str, body: Raw) -> Ack | None:
         """`read`: everything up to `seq`. Raises NotFound for another's inbox and any other deed, BadRequest."""
         if op != "read" or ctx.account_id is None or topic not in ("inbox", f"{PREFIX}{ctx.account_id}"):

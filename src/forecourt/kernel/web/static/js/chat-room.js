@@ -129,7 +129,7 @@ function system(line) {
 
 async function happened({ type, data }) {
   if (type === "typing") { if (data.account_id !== me) { here(data.account_id); typing(data.account_id); } return; }
-  if (type === "read") { if (data.account_id !== me) { here(data.account_id); readers.set(data.account_id, Math.max(readers.get(data.account_id) ?? 0, data.seq)); receipts(); } return; }
+  if (type === "read") { hasRead(data); return; }
   if (type === "presence.changed") { present(data); return; }
   const stay = nearEnd(), fresh = type === "message.created" && !scene.messages.has(data.message.id);
   if (type === "message.created") await meet([data.message.sender_id]);
@@ -192,6 +192,26 @@ function seen() {
     row?.querySelector(".count")?.remove();
     setTimeout(badge, 300);
   }, 250);
+}
+
+/** Somebody has read so far, or (0) shows it no longer; or I have, on another device. */
+function hasRead({ account_id: id, seq }) {
+  if (id === me) {
+    if (seq > readSeq) { readSeq = seq; refresh(); setTimeout(badge, 300); }
+    return;
+  }
+  if (seq) { here(id); readers.set(id, Math.max(readers.get(id) ?? 0, seq)); } else readers.delete(id);
+  receipts();
+}
+
+/** How far others have read is not kept among what happens: after a lost connection it is asked for. */
+async function reread() {
+  if (!boot.receipts) return;
+  const room = await ask("GET", `/v1/rooms/${roomId}`).catch(() => null);
+  if (!room) return;
+  readers.clear();
+  for (const r of room.readers) readers.set(r.account_id, r.read_seq);
+  receipts();
 }
 
 function receipts() {
@@ -651,7 +671,10 @@ follow(topic, {
   reset: again,
   gone: () => { if (boot.role) location.assign("/chat"); },
 });
+let lost = false;
 watch((up) => {
+  if (up && lost) reread();
+  lost = !up;
   const banner = $("offline");
   clearTimeout(banner.timer);
   if (up) { if (!banner.hidden) say(texts.back); banner.hidden = true; retry(); } else banner.timer = setTimeout(() => { banner.hidden = false; banner.querySelector("span").textContent = texts.offline; say(texts.offline); }, 1_200);
