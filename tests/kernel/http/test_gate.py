@@ -164,6 +164,71 @@ async def test_a_key_made_a_moment_ago_is_asked_for_once_a_second_at_most(world:
     assert gate._keys is asked
 
 
+async def test_a_flood_of_invented_keys_does_not_keep_a_new_one_from_being_read(
+    world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ECKey.generate_key("P-256", {"kid": "yesterday", "alg": "ES256"}, private=True)
+    mine = await signed(world)
+    gate._keys = gates.JoseKeySet.import_key_set({"keys": [other.as_dict(private=False)]})
+    gate._key_ids = frozenset({"yesterday"})
+    gate._asked_keys = gate._heard = now = time.monotonic()
+    for i in range(1, 5):  # twice a second, for two seconds
+        monkeypatch.setattr(gates.time, "monotonic", lambda i=i: now + i / 2)
+        with pytest.raises(TokenRefused):
+            await gate.by_token(unsigned({"alg": "ES256", "kid": f"invented-{i}"}))
+    assert (await gate.by_token(mine)).confirmed
+
+
+async def test_a_gate_reads_the_keys_again_also_when_no_token_names_another(world: World) -> None:
+    gate = Gate(world.identity, world.clock)
+    await gate.refresh()
+    gone = ECKey.generate_key("P-256", {"kid": "taken away", "alg": "ES256"}, private=True)
+    gate._keys = gates.JoseKeySet.import_key_set({"keys": [gone.as_dict(private=False)]})
+    gate._key_ids = frozenset({"taken away"})
+    await gate.refresh()
+    assert gate._key_ids == {"taken away"}  # not at every look
+    gate._keys_read -= gates.KEYS_KEPT_S
+    await gate.refresh()
+    assert gate._key_ids and "taken away" not in gate._key_ids
+
+
+async def test_what_was_committed_late_is_heard_of_all_the_same(world: World) -> None:
+    gate = Gate(world.identity, world.clock)
+    tokens = await world.confirmed()
+    ctx = await world.as_(tokens)
+    await gate.refresh()
+    async with world.db.module("identity").tx(STRANGER) as tx:
+        await queries.revoke(tx, [ctx.actor.session_id], world.clock.now())  # type: ignore[list-item]
+        world.clock.advance(timedelta(seconds=60))  # as long as a transaction may take
+        await gate.refresh()
+        assert await gate.by_token(tokens.access_token)  # nobody can know of it yet
+    await gate.refresh()
+    with pytest.raises(TokenRefused):
+        await gate.by_token(tokens.access_token)
+
+
+async def test_a_new_password_ends_access_also_when_it_waited_long_for_its_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(world.identity, world.clock)
+    tokens = await world.confirmed()
+    persons = world.identity.persons
+    await persons.ask_for_reset(STRANGER, tokens.account.email)
+    link = await world.link(tokens.account.email)
+    hash_at_once = persons._passwords.hash
+
+    async def hash_after_others(password: str) -> str:
+        world.clock.advance(timedelta(minutes=2))
+        await gate.refresh()
+        return await hash_at_once(password)
+
+    monkeypatch.setattr(persons._passwords, "hash", hash_after_others)
+    await persons.reset_password(STRANGER, link, "a quite different phrase 77")
+    await gate.refresh()
+    with pytest.raises(TokenRefused):
+        await gate.by_token(tokens.access_token)
+
+
 async def test_a_session_that_ended_and_an_account_that_closed_have_no_token(world: World, gate: Gate) -> None:
     ada, eve, boss = await world.confirmed("ada"), await world.confirmed("eve"), await world.confirmed("boss")
     await world.identity.sessions.end(await world.as_(ada), (await world.as_(ada)).actor.session_id)  # type: ignore[arg-type]

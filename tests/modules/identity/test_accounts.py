@@ -5,10 +5,11 @@ import asyncio
 import argon2
 import asyncpg
 import pytest
-from tests.modules.identity.conftest import PASSWORD, STRANGER, World
+from tests.modules.identity.conftest import CHEAP, PASSWORD, STRANGER, World
 
 from forecourt.kernel.errors import Invalid, Problem
 from forecourt.modules.identity.contract import AccountStatus, BadCredentials, EmailTaken
+from forecourt.modules.identity.passwords import Passwords
 from forecourt.modules.identity.service.accounts import NewAccount
 
 
@@ -110,6 +111,35 @@ async def test_a_hash_made_with_older_parameters_is_renewed_at_log_in(world: Wor
     new = await admin.fetchval("select password_hash from identity.account where id = $1", tokens.account.id)
     assert new != old and "m=1024,t=1" in new
     await world.identity.persons.log_in(STRANGER, tokens.account.email, PASSWORD)
+
+
+async def test_two_who_log_in_at_once_both_get_in_when_the_hash_is_older(world: World, admin: asyncpg.Connection) -> None:
+    tokens = await world.register()
+    old = argon2.PasswordHasher(time_cost=2, memory_cost=512, parallelism=1).hash(PASSWORD)
+    await admin.execute("update identity.account set password_hash = $2 where id = $1", tokens.account.id, old)
+    processes = [world.another_process() for _ in range(4)]
+    both = asyncio.Barrier(4)
+    for process in processes:  # all have checked the password before the first begins its session
+        process.persons._passwords = Together(both)
+    answers = await asyncio.gather(
+        *(process.persons.log_in(STRANGER, tokens.account.email, PASSWORD) for process in processes), return_exceptions=True
+    )
+    assert [a for a in answers if isinstance(a, BaseException)] == []
+    assert "m=1024,t=1" in await admin.fetchval("select password_hash from identity.account where id = $1", tokens.account.id)
+
+
+class Together(Passwords):
+    """Hands over what it hashed when as many others are as far."""
+
+    def __init__(self, both: asyncio.Barrier) -> None:
+        super().__init__(CHEAP)
+        self._both = both
+
+    async def hash(self, password: str) -> str:
+        hashed = await super().hash(password)
+        async with asyncio.timeout(20):
+            await self._both.wait()
+        return hashed
 
 
 async def answer_of(world: World, email: str, password: str) -> tuple[object, ...]:

@@ -22,6 +22,7 @@ from forecourt.modules.identity.contract import (
     AccountStatus,
     AccountSuspended,
     BadCredentials,
+    LinkInvalid,
     SecretChanged,
     TokenInvalid,
     TokenReused,
@@ -227,6 +228,18 @@ async def test_changing_the_password_ends_the_other_sessions(world: World) -> No
     with pytest.raises(TokenInvalid):
         await refresh(world, there.refresh_token)
     assert await refresh(world, here.refresh_token)
+
+
+async def test_changing_the_password_voids_a_reset_link_that_is_under_way(world: World) -> None:
+    tokens = await world.register()
+    persons = world.identity.persons
+    await persons.ask_for_reset(STRANGER, tokens.account.email)
+    link = await world.link(tokens.account.email)
+    await persons.change_password(await world.as_(tokens), PASSWORD, "a quite different phrase 77")
+    with pytest.raises(LinkInvalid):
+        await persons.reset_password(STRANGER, link, "whoever read the mail 99")
+    await persons.ask_for_reset(STRANGER, tokens.account.email)
+    await persons.reset_password(STRANGER, await world.link(tokens.account.email), "and a third one here 55")
 
 
 # --- confirming the address ---

@@ -14,7 +14,7 @@ from tests.modules.identity.conftest import STRANGER, World
 import forecourt
 from forecourt.kernel.context import Actor, ActorKind, Context
 from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Problem
-from forecourt.modules.identity.contract import EmailUnconfirmed, LastOwner, NotInvited, RoleInUse, RoleNameTaken
+from forecourt.modules.identity.contract import EmailUnconfirmed, LastOwner, LinkInvalid, NotInvited, RoleInUse, RoleNameTaken
 from forecourt.modules.identity.rules import PERMISSIONS, ROLE_PERMISSIONS, BuiltInRole
 from forecourt.modules.identity.secrecy import digest, new_placed_token
 
@@ -83,6 +83,29 @@ async def test_an_invitation_expires_and_a_newer_one_replaces_it(world: World) -
     world.clock.advance(timedelta(days=7))
     with pytest.raises(Problem):
         await world.identity.staff.accept(await world.as_(bob), tokens[1])
+
+
+async def invited_by(world: World, inviter: Context, role: str) -> tuple[Context, str]:
+    """Somebody who holds an invitation: who they are, and its token."""
+    guest = await world.confirmed("guest")
+    await world.identity.staff.invite(inviter, guest.account.email, role)
+    letter = (await world.letters(guest.account.email))[-1].text
+    return await world.as_(guest), letter.split("/staff-invitations/")[1].split()[0]
+
+
+async def test_an_invitation_ends_with_the_right_to_give_what_it_gives(world: World) -> None:
+    _, boss = await world.owner()
+    fired, moved, stays = [await world.join(boss, "manager", name) for name in ("fired", "moved", "stays")]
+    from_fired = await invited_by(world, fired[1], "manager")
+    from_moved = await invited_by(world, moved[1], "manager")
+    from_stays = await invited_by(world, stays[1], "manager")
+    await world.identity.staff.remove(boss, fired[0].account.id)
+    await world.identity.staff.change_role(boss, moved[0].account.id, "agent", None)
+    for ctx, token in (from_fired, from_moved):
+        with pytest.raises(LinkInvalid):
+            await world.identity.staff.accept(ctx, token)
+        assert await world.identity.staff.places(ctx) == []
+    assert (await world.identity.staff.accept(*from_stays)).role == "manager"
 
 
 async def test_an_unconfirmed_account_does_not_invite(world: World) -> None:
@@ -273,6 +296,20 @@ async def test_a_key_makes_no_key_that_may_more_than_itself(world: World) -> Non
     await world.identity.staff.make_key(ctx, "child", ["booking.read_any"], None)
     with pytest.raises(Forbidden):
         await world.identity.staff.make_key(ctx, "child", ["booking.cancel_any"], None)
+
+
+async def test_a_key_that_expires_makes_no_key_that_outlives_it(world: World) -> None:
+    _, boss = await world.owner()
+    end = world.clock.now() + timedelta(hours=1)
+    scopes = frozenset({"keys.manage", "booking.read_any"})
+    parent, _ = await world.identity.staff.make_key(boss, "parent", sorted(scopes), end)
+    actor = Actor(ActorKind.API_KEY, key_id=parent.id, key_organisation_id=boss.organisation_id, scopes=scopes)
+    ctx = Context(actor, boss.organisation_id, scopes)
+    for later in (None, end + timedelta(seconds=1)):
+        with pytest.raises(Invalid) as refused:
+            await world.identity.staff.make_key(ctx, "child", ["booking.read_any"], later)
+        assert refused.value.errors[0].path == "expires_at"
+    await world.identity.staff.make_key(ctx, "child", ["booking.read_any"], end)
 
 
 # --- tenants: each row policy, so that one replaced by `true` fails here ---

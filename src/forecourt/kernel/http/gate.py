@@ -31,6 +31,14 @@ log = structlog.get_logger("forecourt.gate")
 
 POLL_S = 2.0
 SILENCE_S = 5.0
+OVERLAP_S = 75
+"""So far back each look at revocations begins before the last one. A revocation bears the time at which its transaction was begun:
+that may have waited for a connection (5 s), and is committed within the minute that a transaction may take, or not at all."""
+ASK_FOR_KEYS_S = 1.0
+"""A token that names an unknown key makes the gate read them, at most so often."""
+KEYS_KEPT_S = 300.0
+"""Keys are published a day before they sign. Read again so often, a key is known before its first token comes, and one that was
+taken away stops counting."""
 KNOWN_TOKENS = 20_000
 KNOWN_KEYS = 5_000
 KEY_TTL_S = 2.0
@@ -172,6 +180,7 @@ class Gate:
         self._ctx = service_context("gate")
         self._tokens: OrderedDict[str, Pass] = OrderedDict()
         self._keys: JoseKeySet | None = None
+        self._keys_read = self._asked_keys = 0.0
         self._key_ids: frozenset[str] = frozenset()
         self._ended: dict[UUID, float] = {}
         self._revoked_before: dict[UUID, float] = {}
@@ -221,7 +230,7 @@ class Gate:
     async def refresh(self) -> None:
         """Reads keys and revocations, to the last of them: after an hour in which many ended they come in portions."""
         began = time.monotonic()
-        since = None if self._as_of is None else self._as_of - timedelta(seconds=10)
+        since = None if self._as_of is None else self._as_of - timedelta(seconds=OVERLAP_S)
         news = await self._identity.revocations(self._ctx, since)
         self._hear(news)
         while news.more:
@@ -230,6 +239,8 @@ class Gate:
         if self._keys is None:
             await self._read_keys()
         self._heard = began
+        if began - self._keys_read >= KEYS_KEPT_S:
+            await self._read_keys()
 
     def _hear(self, news: _Revocations) -> None:
         now = self._now_s()
@@ -246,9 +257,11 @@ class Gate:
         self._as_of = news.as_of
 
     async def _read_keys(self) -> None:
+        began = time.monotonic()
         found = await self._identity.key_set(self._ctx)
         self._keys = JoseKeySet.import_key_set({"keys": [dict(k) for k in found.keys]})
         self._key_ids = frozenset(k["kid"] for k in found.keys)
+        self._keys_read = began
 
     # --- access tokens ---
 
@@ -399,9 +412,12 @@ class Gate:
             return False
         if not isinstance(kid, str) or kid in self._key_ids or time.monotonic() - self._heard > SILENCE_S:
             return False
-        asked = getattr(self, "_asked_keys", 0.0)
-        self._asked_keys = time.monotonic()
-        return self._asked_keys - asked > 1.0
+        # Only what is asked counts: else whoever invents keys faster than that keeps a new one from ever being read.
+        now = time.monotonic()
+        if now - self._asked_keys <= ASK_FOR_KEYS_S:
+            return False
+        self._asked_keys = now
+        return True
 
     # --- keys, browsers, staff ---
 

@@ -119,8 +119,9 @@ async def set_password(tx: Tx, id: UUID, password_hash: str) -> None:
     await tx.run(SET_PASSWORD, id, password_hash)
 
 
-async def rehash(tx: Tx, id: UUID, before: str, after: str) -> None:
-    await tx.run(REHASH, id, before, after)
+async def rehash(tx: Tx, id: UUID, before: str, after: str) -> bool:
+    """False when the hash is no longer `before`."""
+    return await tx.run(REHASH, id, before, after) == 1
 
 
 async def set_status(tx: Tx, id: UUID, status: AccountStatus, reason: str, at: datetime, *, tokens_die: bool) -> None:
@@ -347,6 +348,11 @@ async def replace_challenge(
     """The newest replaces those before. Call with the account locked."""
     await tx.run(DROP_CHALLENGES, account_id, purpose)
     await tx.run(INSERT_CHALLENGE, id, account_id, purpose, token_hash, code_hash, expires_at)
+
+
+async def drop_challenges(tx: Tx, account_id: UUID, purpose: str) -> None:
+    """Links and codes that were not used are of no use any more."""
+    await tx.run(DROP_CHALLENGES, account_id, purpose)
 
 
 async def use_link(tx: Tx, hashed: bytes, purpose: str, now: datetime) -> UUID | None:

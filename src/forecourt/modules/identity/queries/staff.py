@@ -206,6 +206,7 @@ class InvitationRow(Struct, frozen=True):
     expires_at: datetime
     accepted_at: datetime | None
     limited_to: Reach
+    invited_by: UUID | None
 
 
 INSERT_INVITATION = Statement(
@@ -218,7 +219,7 @@ DROP_INVITATIONS = Statement(
 )
 LOCK_INVITATION = Query(
     InvitationRow,
-    "select id, email, email_key, role, role_id, expires_at, accepted_at, limited_to from identity.staff_invitation"
+    "select id, email, email_key, role, role_id, expires_at, accepted_at, limited_to, invited_by from identity.staff_invitation"
     " where organisation_id = $1 and token_hash = $2 for update",
 )
 ACCEPT_INVITATION = Statement("update identity.staff_invitation set accepted_at = $3 where organisation_id = $1 and id = $2")

@@ -6,6 +6,7 @@ import asyncio
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from forecourt.kernel.clock import Clock
@@ -141,21 +142,40 @@ class Accounts:
     async def _log_in(self, ctx: Context, email: str, password: str, kind: SessionKind) -> tuple[AccountRow, Begun]:
         key = key_of(email)
         counter = self._vault.counter_key("login", key)
-        async with self._turns:
-            account = await self._authenticate(ctx, key, counter, password)
-        if account.status.closed:
-            raise AccountSuspended
+        for _ in range(2):
+            async with self._turns:
+                account = await self._authenticate(ctx, key, counter, password)
+            if account.status.closed:
+                raise AccountSuspended
+            account = await self._renew_hash(ctx, account, password)
+            entered = await self._enter(ctx, account, counter, kind)
+            if entered is not None:
+                return entered
+            # The hash changed while it was checked: another log-in renewed it, or the password is another now.
+        raise BadCredentials
+
+    async def _renew_hash(self, ctx: Context, account: AccountRow, password: str) -> AccountRow:
+        """The account, with a hash of today's parameters unless somebody else has changed it."""
         stored = account.password_hash or ""
-        fresh = await self._passwords.hash(password) if self._passwords.outdated(stored) else None
+        if not self._passwords.outdated(stored):
+            return account
+        fresh = await self._passwords.hash(password)
+        # A transaction of its own: two that hold the account while they begin a session would wait for each other for ever.
+        async with self._db.tx(acting(ctx, account.id)) as tx:
+            renewed = await queries.rehash(tx, account.id, stored, fresh)
+        return msgspec.structs.replace(account, password_hash=fresh) if renewed else account
+
+    async def _enter(
+        self, ctx: Context, account: AccountRow, counter: bytes, kind: SessionKind
+    ) -> tuple[AccountRow, Begun] | None:
+        """Begins a session; None when the password's hash is no longer the one that was checked. Raises AccountSuspended."""
         now = self._clock.now()
         async with self._db.tx(acting(ctx, account.id)) as tx:
             held = await queries.hold_account(tx, account.id)
             if held.status.closed:
                 raise AccountSuspended
             if held.password_hash != account.password_hash:
-                raise BadCredentials  # changed while it was checked
-            if fresh is not None:
-                await queries.rehash(tx, account.id, stored, fresh)
+                return None
             await queries.clear_count(tx, counter)
             begun = await self._sessions.begin(tx, held, kind)
             await note(tx, account.id, SecurityKind.LOGGED_IN, now)
@@ -271,14 +291,14 @@ class Accounts:
 
         Whoever reads the mail has shown that the address is theirs: the account is confirmed as well.
         """
-        now = self._clock.now()
         async with self._db.tx(ctx.within(None)) as tx:
-            account_id = await queries.link(tx, digest(token), "reset", now)
+            account_id = await queries.link(tx, digest(token), "reset", self._clock.now())
             account = None if account_id is None else await queries.account(tx, account_id)
         if account is None:
             raise LinkInvalid
         await self._passwords.refuse_weak(password, account.email, account.name)
         hashed = await self._passwords.hash(password)
+        now = self._clock.now()  # hashing may have waited for its turn, and gates do not look back for ever
         async with self._db.tx(acting(ctx, account.id)) as tx:
             account = await queries.lock_account(tx, account.id)
             if account.status.closed or await queries.use_link(tx, digest(token), "reset", now) is None:
@@ -312,6 +332,8 @@ class Accounts:
             if held.password_hash != account.password_hash:
                 raise Invalid.field("current_password", "was changed a moment ago")
             await queries.set_password(tx, me, hashed)
+            # Whoever changes it because somebody reads their mail must not be overtaken by a link that lies there.
+            await queries.drop_challenges(tx, me, "reset")
             await self._sessions.end_others(tx, me, ctx.actor.session_id, now)
             await note(tx, me, SecurityKind.PASSWORD_CHANGED, now)
             enqueue(tx, SEND_MAIL, mails.password_changed(account.email, account.name, self._url))

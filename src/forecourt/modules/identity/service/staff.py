@@ -253,7 +253,10 @@ class Staff:
             return await self._member(tx, organisation, account_id)
 
     async def accept(self, ctx: Context, token: str) -> Place:
-        """Joins the staff. Only the address that was invited can accept. Raises LinkInvalid, NotInvited."""
+        """Joins the staff. Only the address that was invited can accept, and only while who invited it may still give the role.
+
+        Raises LinkInvalid, NotInvited.
+        """
         me, now = person_of(ctx), self._clock.now()
         organisation = place_of_token(token)
         if organisation is None:
@@ -274,8 +277,18 @@ class Staff:
             if row is None:
                 raise NotFound
             if joined:
+                await self._refuse_if_taken_back(tx, organisation, invitation.invited_by, permissions_of(row))
                 emit(tx, StaffJoined(organisation_id=organisation, account_id=me, role=role_label(row)))
         return Place(organisation, role_label(row), sorted(permissions_of(row)))
+
+    async def _refuse_if_taken_back(self, tx: Tx, organisation_id: UUID, inviter: UUID | None, granted: frozenset[str]) -> None:
+        """What somebody gave who was removed, closed or may less now is not given any more. Raises LinkInvalid."""
+        if inviter is None:
+            return  # a key's, or the house's
+        row = await queries.member(tx, organisation_id, inviter)
+        closed = (await account_queries.account(tx, inviter)).status.closed
+        if row is None or closed or not rules.may_grant(permissions_of(row), granted):
+            raise LinkInvalid
 
     async def member(self, ctx: Context, account_id: UUID) -> StaffRow:
         """One of the staff. Raises NotFound."""
@@ -483,6 +496,7 @@ class Staff:
         row = ApiKeyRow(new_id(), tidy_name(name), secret[:HINT_CHARS], wanted, ctx.account_id, now, expires_at, None, reach)
         async with self._db.tx(ctx) as tx:
             await self._refuse_limited(tx, ctx)
+            await self._refuse_longer_than_own(tx, ctx, expires_at)
             await queries.lock_organisation(tx, organisation)
             if await queries.count_keys(tx, organisation) >= MAX_KEYS:
                 raise Conflict(f"an organisation has at most {MAX_KEYS} keys; revoke one first")
@@ -492,6 +506,16 @@ class Staff:
             if ctx.account_id is not None:
                 await note(tx, ctx.account_id, SecurityKind.KEY_CREATED, now, row.name)
         return row, secret
+
+    async def _refuse_longer_than_own(self, tx: Tx, ctx: Context, expires_at: datetime | None) -> None:
+        """A key makes none that outlives it: else a day's right would be one for ever. Raises Invalid at `expires_at`."""
+        if ctx.actor.key_id is None:
+            return
+        now = self._clock.now()
+        own = await queries.live_key(tx, organisation_of(ctx), ctx.actor.key_id, now)
+        end = now if own is None else own.expires_at
+        if end is not None and (expires_at is None or expires_at > end):
+            raise Invalid.field("expires_at", f"at the latest {end.isoformat()}, when the key that makes it expires")
 
     async def revoke_key(self, ctx: Context, key_id: UUID) -> None:
         """Raises NotFound."""
