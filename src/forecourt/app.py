@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -56,6 +56,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("forecourt.app")
 
+GRACE_S = 10
+"""So long a process that stops lets requests, events and jobs end what they have begun. What has not ended by then is cut off."""
+CUTS, CUT_S = 3, 1.0
+"""Jobs are first told that they are cut off, then cut off, then left; so long each time."""
+CLOSER_S = 10
+"""For each part to be told to end, and to let go of what it holds."""
 PEER_CONNECTIONS = 64
 PEER_IDLE_S = 10.0
 """Shorter than a server keeps a silent connection open (`process.KEEP_ALIVE_S`), so that no call meets one that just closed."""
@@ -107,6 +113,7 @@ class House:
         """Set when the process has been told to stop: `/readyz` says so, and nobody new should come."""
         self.parts: list[Part] = []
         self._work: list[asyncio.Task[None]] = []
+        self._closing = False
         self.figures = Figures(self)
         self.metrics.tell(self.figures)
         self._dispatcher: EventDispatcher | None = None
@@ -207,7 +214,7 @@ class House:
 
     async def _keep(self, what: str, run: Callable[[], Any]) -> None:
         """Background work comes back after a fault: a lost connection must not end it for good."""
-        while True:
+        while not self._closing:
             try:
                 await run()
                 return
@@ -251,13 +258,7 @@ class House:
         return self._worker
 
     async def close(self) -> None:
-        for stop in (self._dispatcher, self._worker):
-            if stop is not None:
-                with contextlib.suppress(Exception):
-                    await asyncio.wait_for(stop.stop(), 10)
-        for task in self._work:
-            task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
+        await self._end_work()
         closers: Sequence[Callable[[], Any]] = (
             _nothing if self.realtime is None else self.realtime.stop,
             getattr(getattr(self, "gate", None), "stop", _nothing),
@@ -273,8 +274,24 @@ class House:
         )
         for closer in closers:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(closer(), 10)
+                await asyncio.wait_for(closer(), CLOSER_S)
         telemetry.stop()
+
+    async def _end_work(self) -> None:
+        """Events and jobs end what they are at, for GRACE_S. What takes longer is cut off and nothing of it is lost: a batch of
+        events that did not commit is read again, and a job is put back into the queue with its start, for whoever works on."""
+        self._closing = True
+        for stop in (self._dispatcher, self._worker):
+            if stop is not None:
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(stop.stop(), CLOSER_S)
+        late = await _ended(self._work, GRACE_S)
+        if late:
+            log.warning("work_cut_off", what=sorted(task.get_name() for task in late), after_s=GRACE_S)
+        for _ in range(CUTS):
+            for task in late:
+                task.cancel()
+            late = await _ended(late, CUT_S)
 
 
 def peer_client() -> httpx.AsyncClient:
@@ -283,6 +300,15 @@ def peer_client() -> httpx.AsyncClient:
         max_connections=PEER_CONNECTIONS, max_keepalive_connections=PEER_CONNECTIONS, keepalive_expiry=PEER_IDLE_S
     )
     return httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False, event_hooks={"request": [mark]})
+
+
+async def _ended(tasks: Collection[asyncio.Task[None]], within_s: float) -> Collection[asyncio.Task[None]]:
+    """Waits for the tasks, however they end; those that have not `within_s`."""
+    if not tasks:
+        return tasks
+    ended, late = await asyncio.wait(tasks, timeout=within_s)
+    await asyncio.gather(*ended, return_exceptions=True)
+    return late
 
 
 async def _nothing() -> None:

@@ -21,7 +21,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from forecourt.app import Addresses, House
+from forecourt.app import GRACE_S, Addresses, House
 from forecourt.engines.process import Owner, guarded, kill_group
 from forecourt.kernel.contracts import LEAVING, PREFIX
 from forecourt.kernel.http.front import App, Receive, Send
@@ -29,7 +29,6 @@ from forecourt.kernel.settings import Settings
 
 log = structlog.get_logger("forecourt.process")
 
-GRACE_S = 10
 KEEP_ALIVE_S = 30
 BACKLOG = 2048
 RESTART_PAUSE_S = 1.0

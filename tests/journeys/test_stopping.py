@@ -10,18 +10,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
-from tests.conftest import as_user, clone, drop
-from tests.journeys.conftest import Server, environ_for
+from tests.conftest import FreshDatabase, as_user, clone, drop
+from tests.journeys.conftest import Server, environ_for, settings_for
 from tests.journeys.world import PASSWORD, World
 
-from forecourt import process
+from forecourt import app, process
+from forecourt.app import Addresses, House, Part
+from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.jobs import JobHandler, JobKind, enqueue
 from forecourt.kernel.migrate import APP_ROLE
 from forecourt.process import QUICK_DEATHS, SET_UP_WRONGLY, Child, Crew, CrewLost
 
@@ -87,6 +91,87 @@ async def test_one_that_is_killed_does_not(own_server: Server, email: str) -> No
     await asyncio.to_thread(own_server.start, "serve")
     answers = await log_ins(own_server, email, signal.SIGKILL)
     assert any(isinstance(a, httpx.TransportError) for a in answers)
+
+
+# --- work that is under way ---------------------------------------------------------------------------------------------
+
+
+class Piece(msgspec.Struct, frozen=True):
+    pass
+
+
+PIECE = JobKind("tests.piece", Piece, timeout_s=600, attempts=1)
+"""Done at its first start: one that counted although it was cut off would bury it."""
+
+
+class Bench:
+    """A piece of work that lasts until somebody says that it may end."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = asyncio.Event(), asyncio.Event()
+        self.done = 0
+
+    async def run(self, _: Context, __: Piece) -> None:
+        self.begun.set()
+        await self.may_end.wait()
+        self.done += 1
+
+
+@contextlib.asynccontextmanager
+async def at_work(data: Path, fresh: FreshDatabase, valkey_url: str, bench: Bench) -> AsyncIterator[House]:
+    """A house whose workers do such pieces."""
+    house = await House.open(settings_for(data), Addresses(fresh.url, valkey_url))
+    try:
+        house.parts.append(Part("tests", handlers=[JobHandler(PIECE, bench.run)]))
+        await house.start_work()
+        yield house
+    finally:
+        await asyncio.wait_for(house.close(), PATIENCE_S)
+
+
+async def left(fresh: FreshDatabase) -> list[tuple[str, int]]:
+    """The state and the starts of the piece in the queue."""
+    admin = await fresh.admin()
+    try:
+        sql = "select status::text as status, starts from kernel.job where entrypoint = $1"
+        return [(row["status"], row["starts"]) for row in await admin.fetch(sql, PIECE.name)]
+    finally:
+        await admin.close()
+
+
+async def test_a_job_that_does_not_end_holds_up_no_stop_and_is_done_by_the_next(
+    fresh_database: FreshDatabase, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench()
+    async with asyncio.timeout(PATIENCE_S):
+        async with at_work(tmp_path, fresh_database, valkey_url, bench) as house:
+            async with house.database.module("kernel").tx(service_context("tests")) as tx:
+                enqueue(tx, PIECE, Piece())
+            await bench.begun.wait()
+            monkeypatch.setattr(app, "GRACE_S", 0.2)
+        assert (bench.done, await left(fresh_database)) == (0, [("queued", 0)])
+        monkeypatch.undo()
+        bench.may_end.set()
+        async with at_work(tmp_path, fresh_database, valkey_url, bench):
+            while await left(fresh_database):
+                await asyncio.sleep(0.02)
+    assert bench.done == 1
+
+
+async def test_a_job_that_ends_in_time_is_not_cut_off(fresh_database: FreshDatabase, valkey_url: str, tmp_path: Path) -> None:
+    """The control."""
+    bench = Bench()
+    async with asyncio.timeout(PATIENCE_S):
+        async with at_work(tmp_path, fresh_database, valkey_url, bench) as house:
+            async with house.database.module("kernel").tx(service_context("tests")) as tx:
+                enqueue(tx, PIECE, Piece())
+            await bench.begun.wait()
+            closing = asyncio.create_task(house.close())
+            while not house.worker.leaving:
+                await asyncio.sleep(0)
+            bench.may_end.set()
+            await closing
+        assert (bench.done, await left(fresh_database)) == (1, [])
 
 
 # --- up ------------------------------------------------------------------------------------------------------------------

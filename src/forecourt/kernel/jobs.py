@@ -545,6 +545,11 @@ class Worker:
         return ran
 
     @property
+    def leaving(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._stopping.is_set()
+
+    @property
     def kinds(self) -> list[str]:
         """The kinds of jobs that it runs."""
         return list(self._executors)
