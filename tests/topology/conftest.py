@@ -17,6 +17,7 @@ from tests.gateway.conftest import free_port
 from tests.journeys.conftest import Server, environ_for, settings_for
 from tests.journeys.world import World
 from tests.observability.conftest import Collector, collector  # noqa: F401 - a fixture
+from tests.topology.proof import GATEWAY_KEYS, identity, proof
 
 from forecourt.app import Addresses, House
 from forecourt.gateway.haproxy import Gateway
@@ -31,17 +32,19 @@ COURTS = ("venues", "booking", "payments")
 
 
 class Way(httpx.AsyncBaseTransport):
-    """Hands each request to the address that `home` says for its path."""
+    """Hands each request to the address that `home` says for its path, with `headers` beside its own."""
 
-    def __init__(self, home: Callable[[str], str]) -> None:
+    def __init__(self, home: Callable[[str], str], headers: Mapping[str, str] | None = None) -> None:
         self._home = home
+        self._headers = dict(headers or {})
         self._wire = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         home = httpx.URL(self._home(request.url.path))
         url = request.url.copy_with(scheme=home.scheme, host=home.host, port=home.port)
         # Another request: whose cookies they are goes by the address that was asked for.
-        there = httpx.Request(request.method, url, headers=request.headers, stream=request.stream, extensions=request.extensions)
+        headers = [*request.headers.multi_items(), *self._headers.items()]
+        there = httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
         return await self._wire.handle_async_request(there)
 
     async def aclose(self) -> None:
@@ -65,6 +68,7 @@ class SplitHouse:
         for group, server in zip(groups, self.servers, strict=True):
             peers = ",".join(f"{module}={url}" for module, url in self.homes.items() if module not in group)
             server.environ |= {"FORECOURT_MODULES": ",".join(group), "FORECOURT_PEERS": peers, "FORECOURT_CONTRACT_KEYS": KEYS}
+            server.environ["FORECOURT_GATEWAY_KEYS"] = GATEWAY_KEYS
 
     async def start(self) -> None:
         """All at once: no process may need another to be there first."""
@@ -115,7 +119,7 @@ class Entrance:
             limits=Limits(requests_per_address=1_000_000, requests_per_account=1_000_000),
             health=Health(every_ms=500),
         )
-        self.gateway = Gateway(plan.checked(), folder, output=folder / "log")
+        self.gateway = Gateway(plan.checked(), folder, proof=proof, output=folder / "log")
 
     async def leads_to(self, group: Sequence[str]) -> None:
         """Waits until requests are sent to the process of these modules."""
@@ -156,7 +160,7 @@ def server(entrance: Entrance | None) -> Entrance:
 async def door(split_house: SplitHouse, entrance: Entrance | None) -> AsyncIterator[httpx.AsyncBaseTransport]:
     """The gateway. Where there is no HAProxy, the routing table is followed as it would."""
     if entrance is None:
-        way = Way(by_route(routing_table(), split_house.homes, split_house.servers[0].url))
+        way = Way(by_route(routing_table(), split_house.homes, split_house.servers[0].url), identity())
     else:
         way = Way(lambda path: entrance.url)
     yield way

@@ -26,6 +26,7 @@ from tests.journeys.conftest import environ_for
 from tests.journeys.world import Club, Person, World, at
 from tests.topology.conftest import KEYS
 from tests.topology.hosts import Host, Switch, has_in_hand, why_not
+from tests.topology.proof import GATEWAY_KEYS, proof
 
 from forecourt.gateway.haproxy import Gateway
 from forecourt.gateway.plan import Health, Limits, Plan, Service
@@ -106,6 +107,7 @@ class Town:
         homes = {m: "|".join(urls[name] for name, of in names.items() if m in of) for of in names.values() for m in of}
         common = environ | {
             "FORECOURT_CONTRACT_KEYS": KEYS,
+            "FORECOURT_GATEWAY_KEYS": GATEWAY_KEYS,
             "FORECOURT_TRUSTED_PROXIES": f"{door.address}/32",
             "FORECOURT_PUBLIC_URL": f"http://{door.address}:{DOOR}",
             "FORECOURT_DATABASE_POOL": "5",
@@ -127,7 +129,8 @@ class Town:
             health=Health(every_ms=1000, down_after=2),
         )
         self.url = f"http://{door.address}:{DOOR}"
-        self.gateway = Gateway(plan, folder / "gateway", prefix=door.prefix, output=folder / "haproxy.log")
+        output = folder / "haproxy.log"
+        self.gateway = Gateway(plan, folder / "gateway", proof=proof, prefix=door.prefix, output=output)
 
     async def open(self) -> None:
         for process in self.processes.values():
