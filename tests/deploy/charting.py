@@ -185,8 +185,9 @@ def _pod_faults(pod: Manifest, manifests: list[Manifest], secrets: Path) -> Iter
         app.parse_args([str(argument) for argument in container["args"]], exit_on_error=False, print_error=False)
     except CycloptsError as e:
         yield f"forecourt {container['args']}: {e}"
-    if pod.get("serviceAccountName", "house") not in {m["metadata"]["name"] for m in named(manifests, "ServiceAccount")}:
-        yield f"there is no account {pod['serviceAccountName']}"
+    account = pod.get("serviceAccountName")  # the migration runs before there is one
+    if account and account not in {m["metadata"]["name"] for m in named(manifests, "ServiceAccount")}:
+        yield f"there is no account {account}"
     ports = {port["name"] for port in container.get("ports", ())}
     probes = [probe for kind in ("startupProbe", "livenessProbe", "readinessProbe") if (probe := container.get(kind))]
     for probe in probes:

@@ -75,13 +75,42 @@ async def test_it_takes_every_setting_and_every_rule_about_who_may_connect(engin
     try:
         asked = "select name from pg_settings where source = 'command line'"
         assert set(postgres_settings()) - {"hba_file"} <= {row["name"].lower() for row in await connection.fetch(asked)}
-        rules = await connection.fetch("select type, database, user_name, address, auth_method, error from pg_hba_file_rules")
+        assert await rule_faults(connection) == []
     finally:
         await connection.close()
-    assert all(rule["error"] is None for rule in rules)
-    over_the_network = [rule for rule in rules if rule["type"] != "local"]
-    assert len(over_the_network) == 2
-    assert {rule["auth_method"] for rule in over_the_network} == {"scram-sha-256"}
+
+
+async def rule_faults(connection: asyncpg.Connection) -> list[str]:
+    """What the server says of pg_hba.conf as it stands, and who of the network comes in without a password, or not at all."""
+    rules = await connection.fetch("select type, database, user_name, address, auth_method, error from pg_hba_file_rules")
+    found = [rule["error"] for rule in rules if rule["error"] is not None]
+    network = [rule for rule in rules if rule["type"] != "local" and rule["error"] is None]
+    found += [f"{rule['auth_method']} for {rule['user_name']}" for rule in network if rule["auth_method"] != "scram-sha-256"]
+    found += [f"{rule['address']} may knock" for rule in network if rule["address"] != "samenet"]
+    who = sorted((rule["database"], rule["user_name"]) for rule in network)
+    if who != [(["all"], ["all"]), (["replication"], ["forecourt"])]:
+        found.append(f"it is for {who}")
+    return found
+
+
+async def test_a_rule_that_cannot_be_or_lets_anybody_in_is_found(engines: Engines) -> None:
+    connection = await asyncpg.connect(engines.database_url)
+    rules = Path(await connection.fetchval("show hba_file"))
+    right = rules.read_text()
+    try:
+        for before, after, said in [
+            ("samenet scram-sha-256", "samenet scram-sha256", 'invalid authentication method "scram-sha256"'),
+            ("samenet scram-sha-256", "samenet trust", "trust for ['all']"),
+            ("host all all samenet", "host all all all", "all may knock"),
+            ("host replication forecourt", "host replication forecurt", "it is for"),
+            ("host replication", "hst replication", "invalid connection type"),
+        ]:
+            assert before in right
+            rules.write_text(right.replace(before, after, 1))  # the server reads it anew when the view is asked, and only then
+            assert any(said in fault for fault in await rule_faults(connection)), (after, await rule_faults(connection))
+    finally:
+        rules.write_text(right)
+        await connection.close()
 
 
 @contextlib.contextmanager

@@ -73,6 +73,17 @@ async def told(client: httpx.AsyncClient, house: House) -> Told:
     return Told(answer.text)
 
 
+async def told_all(client: httpx.AsyncClient, house: House) -> Told:
+    """With the facts of both engines, which are left out when a look at them takes over two seconds."""
+    async with asyncio.timeout(60):
+        while (
+            not {"event_lag_seconds", "database_size_bytes", "valkey_memory_used_bytes"}
+            <= (found := await told(client, house)).samples.keys()
+        ):
+            await asyncio.sleep(0.05)
+    return found
+
+
 class Collector:
     """Takes spans as an OpenTelemetry collector does."""
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from cyclopts import CycloptsError
 from prometheus_client import Metric
 from tests.gateway.figures import FIGURES, VALUES
 from tests.journeys.conftest import environ_for
-from tests.observability.conftest import Told, told
+from tests.observability.conftest import Told, told, told_all
 from tests.observability.queries import SCRAPED, Reader, Wrong
 
 from forecourt import tallies, wiring
@@ -41,6 +42,10 @@ TESTS = sorted((DEPLOY / "prometheus" / "tests").glob("*.yml"))
 RUNBOOKS = ROOT / "docs" / "runbooks"
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
+DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
+OPERATIONS = ROOT / "docs" / "operations.md"
+OWN_ROLES = ("realtime", "worker")
+"""Commands that listen at a port of their own; `server` is whatever serves."""
 SECTIONS = ("What it means", "What people notice", "How to look", "What to do", "How to prevent it")
 
 
@@ -82,7 +87,12 @@ def series_of(house: House, found: Told) -> dict[str, frozenset[str]]:
 @pytest.fixture
 async def known(house: House, client: httpx.AsyncClient) -> dict[str, frozenset[str]]:
     """Every series that a query may ask for: told by the program, or recorded by a rule."""
-    found = series_of(house, await told(client, house))
+    return with_recorded(series_of(house, await told_all(client, house)))
+
+
+def with_recorded(found: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    """With the series that rules record from them."""
+    found = dict(found)
     for rule in rules():
         if "record" in rule:
             labels = Reader(found).labels(rule["expr"])
@@ -170,6 +180,60 @@ async def test_the_stable_names_are_told(known: dict[str, frozenset[str]]) -> No
         assert f"{name}_total" in known
 
 
+# --- files that lead to each other ---------------------------------------------------------------------------------------
+
+
+def test_prometheus_watches_every_role_where_it_tells() -> None:
+    """The addresses are examples; their ports are those that the commands' own help names, and that deploy/compose uses."""
+    config = load(DEPLOY / "prometheus" / "prometheus.yml")
+    place = DEPLOY / "prometheus"
+    assert {path for pattern in config["rule_files"] for path in place.glob(pattern)} == set(RULES.iterdir())
+    watched: dict[str, list[Any]] = {}
+    for job in config["scrape_configs"]:
+        assert job["metrics_path"] == "/metrics"
+        (discovery,) = job["file_sd_configs"]
+        watched[job["job_name"]] = [entry for name in discovery["files"] for entry in load(place / name)]
+    assert {name for job in config["scrape_configs"] for name in job["file_sd_configs"][0]["files"]} == {
+        f"targets/{path.name}" for path in (place / "targets").iterdir()
+    }
+    ports = {
+        job: {entry["labels"]["role"]: {target.rpartition(":")[2] for target in entry["targets"]} for entry in entries}
+        for job, entries in watched.items()
+    }
+    program = (ROOT / "src" / "forecourt" / "cli.py").read_text()
+    named = {role: set(re.findall(rf"Example: .*forecourt {role} .*--port (\d+)$", program, re.MULTILINE)) for role in OWN_ROLES}
+    plan = tomllib.loads((ROOT / "deploy" / "compose" / "gateway.toml").read_text())
+    assert ports == {
+        "forecourt": {"server": set(re.findall(r"^EXPOSE (\d+)$", DOCKERFILE.read_text(), re.MULTILINE)), **named},
+        "forecourt-gateway": {"gateway": {plan["internal"].rpartition(":")[2]}},
+    }
+    (alerting,) = config["alerting"]["alertmanagers"]
+    assert alerting["static_configs"] == [{"targets": ["alertmanager:9093"]}], "where Alertmanager listens by itself"
+
+
+def test_grafana_finds_its_dashboards_and_its_source() -> None:
+    """Grafana passes over keys that it does not know without a word, so they are named here."""
+    source = load(DEPLOY / "grafana" / "provisioning" / "datasources" / "forecourt.yml")
+    interval = load(DEPLOY / "prometheus" / "prometheus.yml")["global"]["scrape_interval"]
+    wanted = {"name": "Prometheus", "type": "prometheus", "access": "proxy", "url": "http://prometheus:9090", "isDefault": True}
+    assert source == {"apiVersion": 1, "datasources": [{**wanted, "jsonData": {"timeInterval": interval}}]}
+
+    found = load(DEPLOY / "grafana" / "provisioning" / "dashboards" / "forecourt.yml")
+    ((path, mounted),) = re.findall(r"mount `provisioning/` at `(\S+)` and `dashboards/` at `(\S+)`\.", OPERATIONS.read_text())
+    assert path == "/etc/grafana/provisioning", "where Grafana looks by itself"
+    provider = {"name": "Forecourt", "folder": "Forecourt", "type": "file", "allowUiUpdates": False, "options": {"path": mounted}}
+    assert found == {"apiVersion": 1, "providers": [provider]}
+
+    for path in DASHBOARDS:
+        shown = json.loads(path.read_text())
+        assert shown["uid"] == path.stem, "one each, and what links lead to"
+        (variable,) = [v for v in shown["templating"]["list"] if v["name"] == "datasource"]
+        assert (variable["type"], variable["query"]) == ("datasource", source["datasources"][0]["type"])
+        for part in [*shown["panels"], *(target for panel in shown["panels"] for target in panel["targets"])]:
+            assert part["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, (path.stem, part)
+        assert all(set(link["tags"]) <= set(shown["tags"]) for link in shown["links"]), "a link to the others finds them by it"
+
+
 # --- alerts --------------------------------------------------------------------------------------------------------------
 
 
@@ -199,7 +263,11 @@ def test_alertmanager_wakes_people_for_pages_only(severity: str, receivers: str)
         done = subprocess.run([tool, *command], check=False, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip() == receivers
-    assert severity in {rule["labels"]["severity"] for rule in ALERTS.values()}
+
+
+def test_every_alert_is_for_now_or_for_the_morning() -> None:
+    """Any other word would come to nobody's notice but the last receiver's."""
+    assert {rule["labels"]["severity"] for rule in ALERTS.values()} == {"page", "warn"}
 
 
 def test_alertmanager_keeps_no_secret_and_names_only_alerts_that_exist() -> None:
