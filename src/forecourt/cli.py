@@ -565,6 +565,8 @@ def create_admin(
 ) -> None:
     """Make a platform administrator. The password is read from the terminal, or from FORECOURT_ADMIN_PASSWORD.
 
+    An account of this address that was verified keeps its own password; one that was not gets this one, and its sessions end.
+
     Example: forecourt account create-admin ada@example.org "Ada Lovelace"
     """
     from getpass import getpass
@@ -574,13 +576,16 @@ def create_admin(
     with engines(settings, _unheard) as running:
         migrate_now(settings, running, _unheard)
 
+        set_here = True
+
         async def make(house: House) -> None:
             from forecourt.wiring import create_platform_admin
 
-            await create_platform_admin(house, email, name, password)
+            nonlocal set_here
+            set_here = await create_platform_admin(house, email, name, password)
 
         asyncio.run(in_house(settings, running, make))
-    out.print(f"{email} is a platform administrator.")
+    out.print(f"{email} is a platform administrator." + ("" if set_here else " Its password is the one that the account had."))
 
 
 @app.command

@@ -76,15 +76,15 @@ def identity(house: House) -> Part:
     )
 
 
-async def create_platform_admin(house: House, email: str, name: str, password: str) -> None:
-    """Makes the account when there is none of that address, then an administrator of it. Raises Invalid for a weak password."""
+async def create_platform_admin(house: House, email: str, name: str, password: str) -> bool:
+    """Makes the account when there is none of that address, then an administrator of it. Raises Invalid for a weak password.
+
+    False when an account was there whose address is proven: it keeps the password it has.
+    """
     from forecourt.kernel.context import service_context
-    from forecourt.modules.identity.contract import EmailTaken
     from forecourt.modules.identity.service.accounts import NewAccount
 
-    with contextlib.suppress(EmailTaken):
-        await house.identity.persons.register(service_context("command line"), NewAccount(email, password, name))
-    await house.identity.persons.make_admin(service_context("command line"), email)
+    return await house.identity.persons.appoint_admin(service_context("command line"), NewAccount(email, password, name))
 
 
 def people(house: House) -> Part:

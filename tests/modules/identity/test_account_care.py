@@ -10,7 +10,7 @@ from tests.modules.identity.conftest import PASSWORD, STRANGER, World
 
 from forecourt.kernel.errors import Invalid, NotFound, Unauthenticated
 from forecourt.modules.identity import rules
-from forecourt.modules.identity.contract import AccountStatus, TokenInvalid
+from forecourt.modules.identity.contract import AccountStatus, BadCredentials, TokenInvalid
 from forecourt.modules.identity.jobs import schedules
 from forecourt.modules.identity.secrecy import digest
 from forecourt.modules.identity.service.accounts import NewAccount
@@ -52,6 +52,36 @@ async def test_an_admin_is_made_by_name_and_its_next_token_says_so(world: World)
     assert ((await world.claims(tokens))["adm"], (await world.claims(again))["adm"]) == (False, True)
     with pytest.raises(NotFound):
         await world.identity.persons.make_admin(STRANGER, world.address("nobody"))
+
+
+async def test_who_registers_an_admins_address_first_does_not_become_the_admin(world: World) -> None:
+    persons, email = world.identity.persons, world.address("root")
+    squatter = await world.register(email=email)
+    assert await persons.appoint_admin(STRANGER, NewAccount(email, "what the operator typed 88", "Root"))
+    with pytest.raises(BadCredentials):
+        await persons.log_in(STRANGER, email, PASSWORD)
+    with pytest.raises(TokenInvalid):
+        await world.identity.sessions.refresh(STRANGER, squatter.refresh_token)
+    root = await persons.log_in(STRANGER, email, "what the operator typed 88")
+    assert (await world.claims(root))["adm"] is True
+
+
+async def test_an_account_that_is_proven_becomes_admin_with_the_password_it_has(world: World) -> None:
+    persons, ada = world.identity.persons, await world.confirmed()
+    assert not await persons.appoint_admin(STRANGER, NewAccount(ada.account.email, "what the operator typed 88", "Ada"))
+    again = await persons.log_in(STRANGER, ada.account.email, PASSWORD)
+    assert (await world.claims(again))["adm"] is True
+    assert await world.identity.sessions.refresh(STRANGER, ada.refresh_token)
+
+
+async def test_that_somebody_was_made_admin_is_on_record(world: World) -> None:
+    ada = await world.confirmed()
+    before = await world.identity.sessions.security_events(await world.as_(ada), 50, None)
+    await world.identity.persons.make_admin(STRANGER, ada.account.email)
+    after = await world.identity.sessions.security_events(await world.as_(ada), 50, None)
+    assert [(e.kind, e.detail) for e in after.items[: len(after.items) - len(before.items)]] == [
+        ("status_changed", "platform administrator")
+    ]
 
 
 async def test_admins_do_not_suspend_themselves_nor_what_is_not_there(world: World) -> None:

@@ -271,3 +271,18 @@ async def test_numbers_that_were_never_proven_are_forgotten(world: World, admin:
         "select account_id from identity.phone_challenge where account_id = any($1)", [old.account_id, fresh.account_id]
     )
     assert [row["account_id"] for row in left] == [fresh.account_id]
+
+
+async def test_a_phone_of_who_typed_the_address_first_goes_when_its_owner_takes_the_account(world: World) -> None:
+    squatter = await world.register()
+    proven = await world.confirmed()
+    for tokens in (squatter, proven):
+        ctx, number = await world.as_(tokens), a_number()
+        await world.identity.phones.ask_for_code(ctx, number, "en")
+        await world.identity.phones.confirm(ctx, await newest(world, number))
+        await world.identity.persons.ask_for_reset(STRANGER, tokens.account.email)
+        await world.identity.persons.reset_password(
+            STRANGER, await world.link(tokens.account.email), "a quite different phrase 77"
+        )
+    assert await world.identity.phone(STRANGER, squatter.account.id) is None
+    assert await world.identity.phone(STRANGER, proven.account.id) is not None  # whose address was theirs all along

@@ -32,8 +32,8 @@ log = structlog.get_logger("forecourt.gate")
 POLL_S = 2.0
 SILENCE_S = 5.0
 OVERLAP_S = 75
-"""So far back each look at revocations begins before the last one. A revocation bears the time at which its transaction was begun:
-that may have waited for a connection (5 s), and is committed within the minute that a transaction may take, or not at all."""
+"""So far back each look at revocations begins before the last one. A revocation bears the time at which its transaction was asked
+for: that may have waited for a connection (5 s), and is committed within the minute that a transaction may take, or never."""
 ASK_FOR_KEYS_S = 1.0
 """A token that names an unknown key makes the gate read them, at most so often."""
 KEYS_KEPT_S = 300.0

@@ -70,7 +70,7 @@ SET_STATUS = Statement(
     "update identity.account set status = $2, status_reason = $3, changed_at = $4,"
     " revoked_before = case when $5 then $4 else revoked_before end where id = $1"
 )
-SET_ADMIN = Statement("update identity.account set platform_admin = true, changed_at = $2 where email_key = $1")
+SET_ADMIN = Statement("update identity.account set platform_admin = true, changed_at = $2 where id = $1")
 # With ties: whoever goes on from the last moment of a portion leaves nothing of that moment out.
 CHANGES = Query(
     AccountChange,
@@ -128,8 +128,8 @@ async def set_status(tx: Tx, id: UUID, status: AccountStatus, reason: str, at: d
     await tx.run(SET_STATUS, id, status.value, reason, at, tokens_die)
 
 
-async def make_admin(tx: Tx, key: str, at: datetime) -> bool:
-    return await tx.run(SET_ADMIN, key, at) == 1
+async def make_admin(tx: Tx, id: UUID, at: datetime) -> None:
+    await tx.run(SET_ADMIN, id, at)
 
 
 async def changes(tx: Tx, since: datetime, limit: int) -> list[AccountChange]:

@@ -33,11 +33,13 @@ from forecourt.modules.identity.contract import (
     KnownSession,
     LinkInvalid,
     LockedOut,
+    PhoneRemoved,
     SecurityKind,
 )
 from forecourt.modules.identity.jobs import ANSWER_WISH, SEND_MAIL, Asked, Wish
 from forecourt.modules.identity.passwords import HASHES_AT_ONCE, Passwords
 from forecourt.modules.identity.queries import accounts as queries
+from forecourt.modules.identity.queries import phones
 from forecourt.modules.identity.queries.accounts import AccountRow, AdminRow
 from forecourt.modules.identity.secrecy import Vault, digest, new_code, new_token
 from forecourt.modules.identity.service.sessions import (
@@ -305,6 +307,7 @@ class Accounts:
                 raise LinkInvalid
             await queries.set_password(tx, account.id, hashed)
             await self._sessions.end_others(tx, account.id, None, now)
+            await forget_first_comer(tx, account, now)
             await queries.clear_count(tx, self._vault.counter_key("login", fold(account.email)))
             await note(tx, account.id, SecurityKind.PASSWORD_RESET, now)
             await self._confirm(tx, account, now)
@@ -386,10 +389,50 @@ class Accounts:
             return await queries.admin_one(tx, account_id)
 
     async def make_admin(self, ctx: Context, email: str) -> None:
-        """Makes the account a platform admin; for the command line. Raises NotFound."""
+        """Makes the account a platform admin, which its owner and audit are told. Raises NotFound."""
+        now = self._clock.now()
         async with self._db.tx(ctx.within(None)) as tx:
-            if not await queries.make_admin(tx, key_of(email), self._clock.now()):
+            account = await queries.account_by_key(tx, key_of(email))
+            if account is None:
                 raise NotFound
+            await tx.become(self._db.role, None, account.id)
+            await queries.make_admin(tx, account.id, now)
+            await note(tx, account.id, SecurityKind.STATUS_CHANGED, now, "platform administrator")
+
+    async def appoint_admin(self, ctx: Context, new: NewAccount) -> bool:
+        """Makes whoever has the address a platform admin; for the command line. Raises Invalid.
+
+        True when `new.password` is the account's from now on. False for an account whose address was proven: it keeps its own.
+        One that nobody has proven may be anybody's who typed the address first: it gets the password, and its sessions end.
+        """
+        async with self._db.tx(ctx.within(None)) as tx:
+            account = await queries.account_by_key(tx, key_of(new.email))
+        if account is None:
+            await self.register(ctx, new)
+        taken_over = account is not None and account.status is AccountStatus.UNCONFIRMED
+        if account is not None and taken_over:
+            await self._take_over(ctx, account, new.password)
+        await self.make_admin(ctx, new.email)
+        return account is None or taken_over
+
+    async def _take_over(self, ctx: Context, account: AccountRow, password: str) -> None:
+        await self._passwords.refuse_weak(password, account.email, account.name)
+        hashed = await self._passwords.hash(password)
+        now = self._clock.now()
+        async with self._db.tx(acting(ctx, account.id)) as tx:
+            await queries.lock_account(tx, account.id)
+            await queries.set_password(tx, account.id, hashed)
+            await queries.drop_challenges(tx, account.id, "reset")
+            await self._sessions.end_others(tx, account.id, None, now)
+            await forget_first_comer(tx, account, now)
+            await note(tx, account.id, SecurityKind.PASSWORD_CHANGED, now)
+
+
+async def forget_first_comer(tx: Tx, account: AccountRow, now: datetime) -> None:
+    """Whoever typed an address first need not be who reads its mail: a phone that the former gave hears nothing of the latter."""
+    if account.status is AccountStatus.UNCONFIRMED and await phones.drop_number(tx, account.id):
+        await note(tx, account.id, SecurityKind.PHONE_REMOVED, now)
+        emit(tx, PhoneRemoved(account_id=account.id))
 
 
 def refuse_locked(counted: queries.Counted | None, now: datetime) -> None:
