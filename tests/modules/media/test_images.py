@@ -59,6 +59,26 @@ def test_as_many_pixels_as_are_allowed_are_allowed() -> None:
     assert images.pixels(io.BytesIO(samples.png_that_says(8000, 5000)), "image/png") == images.MAX_PIXELS
 
 
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG that says its last scan `count` times more."""
+    plain = samples.picture(64, 64, "JPEG", progressive=True)
+    last = plain.rindex(b"\xff\xda")
+    return plain[:-2] + plain[last:-2] * count + plain[-2:]
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_opened", lambda *_: pytest.fail("it was decoded"))
+    for fill in (b"", b"\xff\xff", b"noise"):  # which a decoder passes over
+        with pytest.raises(MediaRefused, match="scans"):
+            images.make(io.BytesIO(with_scans(100).replace(b"\xff\xda", fill + b"\xff\xda")), "image/jpeg")
+
+
+def test_a_progressive_jpeg_is_taken_also_with_a_film_behind_it() -> None:
+    assert images.make(io.BytesIO(with_scans(20)), "image/jpeg").full.width == 64
+    film = b"\xff\xda\x00\x02" * 500  # as telephones keep one behind the picture
+    assert images.make(io.BytesIO(with_scans(0) + film), "image/jpeg").full.width == 64
+
+
 def test_what_follows_the_end_of_an_image_is_gone() -> None:
     sent = samples.gif_and_script()
     assert b"alert" in sent

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from typing import BinaryIO, cast
 
 import structlog
@@ -22,10 +23,17 @@ MAX_PIXELS = 40_000_000
 """A camera's largest everyday picture. Decoding takes up to 8 bytes a pixel for as long as it lasts."""
 LARGE_PIXELS = 12_000_000
 """Of images above this one is decoded at a time."""
+MAX_SCANS = 64
+"""A progressive JPEG has about ten. Each may be twenty bytes long and costs as much as looking at the whole picture once: a file
+of a megabyte could keep a thread for an hour."""
 MAX_SIDE = 2560
 """What is kept is made to fit a square of this side."""
 WIDTHS = (320, 800, 1600)
 BLUR_SIDE = 16
+
+_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
+"""What begins a segment of a JPEG. A zero behind 0xff is data, and 0xd0 to 0xd7 stand in the middle of it."""
+_NOTHING_FOLLOWS, _SCAN, _END = (0x01, 0xD8), 0xDA, 0xD9
 
 # Pillow only warns at its own limit, and raises at twice that; ours is asked before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -65,7 +73,9 @@ def _width_times_height(file: BinaryIO, type_: str) -> int:
 
 
 def make(file: BinaryIO, type_: str) -> Made:
-    """Raises MediaRefused for what cannot be decoded to the end."""
+    """Raises MediaRefused for what cannot be decoded to the end, or takes too much work."""
+    if type_ == "image/jpeg" and _has_too_many_scans(file):
+        raise MediaRefused(f"a JPEG of at most {MAX_SCANS} scans is taken; save the image anew")
     try:
         with _opened(file, type_) as image:
             if type_ == "image/jpeg":
@@ -74,6 +84,20 @@ def make(file: BinaryIO, type_: str) -> Made:
             return _encoded(_upright(image), type_)
     except Exception as e:  # Pillow raises whatever a file leads it to
         raise _refused(e) from None
+
+
+def _has_too_many_scans(file: BinaryIO) -> bool:
+    """By the segments, as a decoder walks along them."""
+    file.seek(0)
+    data, at, scans = file.read(), 0, 0
+    while scans <= MAX_SCANS and (found := _MARKER.search(data, at)) is not None:
+        at, marker = found.end(), data[found.end() - 1]
+        if marker == _END:
+            return False
+        if marker not in _NOTHING_FOLLOWS:
+            at += max(2, int.from_bytes(data[at : at + 2], "big"))
+        scans += marker == _SCAN
+    return scans > MAX_SCANS
 
 
 def _refused(error: Exception) -> MediaRefused:
