@@ -47,8 +47,20 @@ STAYS = {
     "media.doomed": "files that go",
     "media.upload": "files on their way in",
     "media.part": "files on their way in",
+    "booking.guest": "follows from the bookings that come",
+    "payments.customer": "follows from the wallets and payments that come",
 }
 """Tables with an organisation's rows that are not moved, and why. Those of persons and of the house are none."""
+
+WHEREABOUTS = (
+    "insert into booking.guest (account_id, organisation_id) select distinct b.account_id, b.organisation_id"
+    " from booking.booking b where b.organisation_id = $1 and b.account_id is not null on conflict do nothing",
+    "insert into payments.customer (account_id, organisation_id)"
+    " select w.account_id, w.organisation_id from payments.wallet w where w.organisation_id = $1"
+    " union select p.account_id, p.organisation_id from payments.payment p where p.organisation_id = $1"
+    " and p.account_id is not null on conflict do nothing",
+)
+"""Where people are found, once their rows have come (`kernel/whereabouts.py`)."""
 
 OF_ROOMS = (
     "chat.position",
@@ -614,6 +626,8 @@ class _Bringing:
             section = self._reader.line(Section)
         self._expect(section, Section("end", ""))
         await self._adopt_files(org)
+        for note in WHEREABOUTS:
+            await self._connection.execute(note, org)
         return self._reader.line(Tail)
 
     async def _adopt_files(self, org: UUID) -> None:

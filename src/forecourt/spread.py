@@ -20,12 +20,15 @@ BY_RULE = ("organisation_id", "room_id", "holder_id", "account_id")
 
 BY_ANOTHER_COLUMN = {
     "chat.pair": ("one_id", "asked for by the smaller id of the two, before the room is known"),
+    "booking.guest": ("account_id", "asked for by the person, to learn which organisations to ask"),
+    "payments.customer": ("account_id", "the same"),
     "media.locator": ("id", "asked for by the file, before its holder is known"),
 }
 
 EVERYWHERE = {
     "chat.room": "what a room is called and may: read with everything in it, written when it is made and edited;"
     " one for each booking, which only a table that is whole can promise",
+    "chat.setting": "what a person does not want others to see: read with the members of a room; written when somebody minds",
 }
 """Copied to every server, so that spread tables may point at them."""
 
@@ -60,10 +63,19 @@ MENDED = {
 }
 
 
+WRITES_ELSEWHERE = {
+    "booking.booking guest_is_noted": "the program notes a guest itself, where the person is (kernel/whereabouts.py)",
+    "payments.payment customer_is_noted": "the same for whoever pays",
+    "payments.wallet customer_is_noted": "the same for whoever has credits",
+}
+"""Triggers of spread tables that write rows which lie elsewhere, so only one server can have them; what takes their place."""
+
+
 class TableFacts(msgspec.Struct, frozen=True):
     name: str
     columns: list[str]
     keys: list[KeyFacts]
+    triggers: list[str] = []
 
 
 class KeyFacts(msgspec.Struct, frozen=True):
@@ -80,7 +92,8 @@ class KeyFacts(msgspec.Struct, frozen=True):
 _TABLES = """
 select n.nspname || '.' || c.relname as name,
     (select array_agg(a.attname::text order by a.attnum) from pg_attribute a
-      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
+      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
+    array(select t.tgname::text from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal order by 1) as triggers
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where n.nspname = any($1) and c.relkind in ('r', 'p') and not c.relispartition order by 1
 """
@@ -114,7 +127,8 @@ async def tables(connection: Connection) -> list[TableFacts]:
     for r in await connection.fetch(_KEYS, schemas):
         key = KeyFacts(r["name"], r["kind"], r["columns"], r["other"], r["other_columns"] or [])
         keys.setdefault(r["table_name"], []).append(key)
-    return [TableFacts(r["name"], r["columns"], keys.get(r["name"], [])) for r in await connection.fetch(_TABLES, schemas)]
+    found = await connection.fetch(_TABLES, schemas)
+    return [TableFacts(r["name"], r["columns"], keys.get(r["name"], []), r["triggers"]) for r in found]
 
 
 def at_home(name: str) -> bool:
@@ -150,6 +164,8 @@ def faults(found: list[TableFacts]) -> list[str]:
                 wrong.append(f"{table.name} {key.name} {fault}")
     there = {f"{table.name} {key.name}" for table in found for key in table.keys}
     wrong += [f"{name} is mended in forecourt/spread.py and is no key" for name in MENDED if name not in there]
+    triggers = {f"{table.name} {trigger}" for table in found for trigger in table.triggers}
+    wrong += [f"{name} is named in forecourt/spread.py and is no trigger" for name in WRITES_ELSEWHERE if name not in triggers]
     names = {table.name for table in found} | {table.name.partition(".")[0] for table in found}
     wrong += [
         f"{name} is named in forecourt/spread.py and is not there"
@@ -189,6 +205,9 @@ def distribution(found: list[TableFacts]) -> str:
     ]
     for name, mend in MENDED.items():
         lines += [f"-- {name}: {mend.why}.", *mend.instead, ""]
+    lines.append("-- These write rows that lie elsewhere, which only one server can do; the program writes them itself.")
+    lines += [f"drop trigger {name.split()[1]} on {name.split()[0]};" for name in WRITES_ELSEWHERE]
+    lines.append("")
     first: dict[str, str] = {}
     for table in in_order(found):
         column = spread_by(table)

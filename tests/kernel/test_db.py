@@ -5,7 +5,7 @@ import importlib
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
@@ -13,8 +13,10 @@ import pytest
 from tests.kernel.conftest import Scratch
 
 from forecourt.kernel.context import Actor, ActorKind, Context, service_context
-from forecourt.kernel.db import Database, Query, Statement, TransactionLost, module_role
+from forecourt.kernel.db import AskedEverywhere, Database, Query, Statement, TransactionLost, Tx, module_role
+from forecourt.kernel.ids import new_id
 from forecourt.layout import ROOT
+from forecourt.modules.payments import queries as payments
 
 SETTINGS = "select current_user::text as role, current_setting('forecourt.org', true) as org"
 OURS = Query(str, "select note from probe.effect order by seq limit 100")
@@ -111,6 +113,26 @@ async def test_without_a_context_there_are_no_rows_and_with_one_only_its_own(scr
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with scratch.probe.tx(service_context("test", mine)) as tx:
             await tx.run(ADD, yours, "smuggled")
+
+
+ASKERS = [
+    Context(),
+    Context(actor=Actor(kind=ActorKind.PERSON, account_id=new_id())),
+    Context(actor=Actor(kind=ActorKind.PERSON, account_id=new_id(), platform_admin=True)),
+    Context(actor=Actor(kind=ActorKind.API_KEY, key_id=new_id())),
+]
+
+
+@pytest.mark.parametrize("ctx", ASKERS, ids=["a visitor", "a person", "an administrator", "an API key"])
+async def test_what_goes_to_every_server_is_asked_for_no_request(db: Database, ctx: Context) -> None:
+    asks = (Tx.all, Tx.maybe, Tx.one)
+    for ask in asks:
+        for begin in (db.module("payments").read, db.module("payments").tx):
+            with pytest.raises(AskedEverywhere):
+                async with begin(ctx) as tx:
+                    await ask(tx, payments.BOOKS, new_id(), 1)
+    async with db.module("payments").read(service_context("tests")) as tx:
+        assert await tx.maybe(payments.BOOKS, UUID(int=2**128 - 1), 1) is None  # the control: the house may
 
 
 async def test_a_role_cannot_read_another_modules_schema(scratch: Scratch) -> None:

@@ -23,6 +23,7 @@ from enum import Enum
 from typing import (
     Annotated,
     Any,
+    ClassVar,
     Generic,
     LiteralString,
     Protocol,
@@ -42,7 +43,7 @@ import msgspec
 import structlog
 
 from forecourt.kernel import telemetry
-from forecourt.kernel.context import Context
+from forecourt.kernel.context import ActorKind, Context
 from forecourt.kernel.errors import NotFound, Unavailable
 from forecourt.kernel.pool import CONNECTION_LOST, Pool, is_cut_off, is_lost
 from forecourt.kernel.replica import Replica, writer_of
@@ -89,6 +90,7 @@ class Query(Generic[Row]):
     """
 
     registered: list[Query[Any]] = []  # noqa: RUF012 - the registry is the point
+    for_the_house_alone: ClassVar[bool] = False
 
     def __init__(self, row: type[Row], sql: LiteralString) -> None:
         self.row = row
@@ -120,6 +122,17 @@ class Query(Generic[Row]):
             return struct(*values)
 
         return fill
+
+
+class Sweep(Query[Row]):
+    """A question that goes to every server wherever rows lie, because no value says where (docs/scale.md): what is due anywhere,
+    which organisations there are. For jobs and operators; a transaction that serves a request refuses it (`AskedEverywhere`)."""
+
+    for_the_house_alone = True
+
+
+class AskedEverywhere(Exception):
+    """A `Sweep` was to be run for a person, a visitor or an API key."""
 
 
 def _refuse_fields_by_name(row: type[msgspec.Struct]) -> None:
@@ -259,6 +272,8 @@ class Tx:
         return self._connection
 
     async def all(self, query: Query[Row], *args: object) -> list[Row]:
+        if query.for_the_house_alone:
+            self._refuse_others()
         began = time.perf_counter()
         try:
             records = await self._connection.fetch(query.sql, *args)
@@ -270,11 +285,15 @@ class Tx:
 
     async def maybe(self, query: Query[Row], *args: object) -> Row | None:
         """The first row, or None."""
+        if query.for_the_house_alone:
+            self._refuse_others()
         record = await self._row(query.sql, args)
         return None if record is None else query.make(record)
 
     async def one(self, query: Query[Row], *args: object) -> Row:
         """The first row. Raises NotFound when there is none: absent and not yours look the same."""
+        if query.for_the_house_alone:
+            self._refuse_others()
         record = await self._row(query.sql, args)
         if record is None:
             raise NotFound
@@ -298,6 +317,10 @@ class Tx:
                 self._was_slow(statement.sql, began)
         last = status.rsplit(" ", 1)[-1]
         return int(last) if last.isdigit() else 0
+
+    def _refuse_others(self) -> None:
+        if self.context.actor.kind is not ActorKind.SERVICE:
+            raise AskedEverywhere("only jobs and operators may ask what goes to every server")
 
     def _was_slow(self, sql: str, began: float) -> None:
         self._pool.slow_statements += 1
@@ -444,6 +467,13 @@ class Lock(msgspec.Struct, frozen=True):
         return f"; select pg_advisory_xact_lock({self.key})"
 
 
+class Note(msgspec.Struct, frozen=True):
+    """That a person has something at an organisation, written with a transaction's `begin`: see `kernel/whereabouts.py`."""
+
+    sql: str
+    committed: Callable[[], None]
+
+
 def settings_sql(role: str, organisation_id: UUID | None, account_id: UUID | None) -> str:
     """`set local` statements for role and tenant. Only parsed UUIDs and known role names are ever written into it."""
     return (
@@ -497,17 +527,21 @@ class ModuleDatabase:
         self.database = database
         self.role = role
 
-    def tx(self, ctx: Context, *, lock: Lock | None = None, plans: Plans = Plans.BY_COST) -> Tx:
+    def tx(self, ctx: Context, *, lock: Lock | None = None, plans: Plans = Plans.BY_COST, note: Note | None = None) -> Tx:
         """A read-write transaction on the primary, about `ctx`'s organisation and person. All of its beginning is one message."""
         begin = "begin; " + settings_sql(self.role, ctx.organisation_id, ctx.actor.account_id) + plans.value
         if lock is not None:
             begin += lock.sql
+        if note is not None:
+            begin += note.sql
         replica = self.database.replica
         kind = TracedTx if telemetry.enabled() else Tx
-        if replica is None:
-            return kind(self.database.primary, ctx, begin)
-        writer = writer_of(ctx)
-        return kind(self.database.primary, ctx, begin, None if writer is None else lambda: replica.wrote(writer))
+        writer = None if replica is None else writer_of(ctx)
+        writes = None if replica is None or writer is None else lambda: replica.wrote(writer)
+        tx = kind(self.database.primary, ctx, begin, writes)
+        if note is not None:
+            tx.after_commit(note.committed)
+        return tx
 
     def read(self, ctx: Context, *, plans: Plans = Plans.BY_COST) -> Tx:
         """A read-only transaction; on a replica when there is one and it holds what `ctx` has to see (`kernel/replica.py`)."""
@@ -536,14 +570,17 @@ def describe_url(url: str) -> str:
 
 
 __all__ = [
+    "AskedEverywhere",
     "Database",
     "Lock",
     "ModuleDatabase",
+    "Note",
     "Pending",
     "Plans",
     "Pool",
     "Query",
     "Statement",
+    "Sweep",
     "TransactionLost",
     "Tx",
     "constraint_of",

@@ -101,7 +101,7 @@ def of_the_club(world: Any, day: datetime) -> tuple[object, ...]:
 
 
 def of_the_guest(world: Any, day: datetime) -> tuple[object, ...]:
-    return (world.guest.account_id, None, day, day + timedelta(days=1), LONG_AGO, NIL, 200)
+    return (world.guest.account_id, None, day, day + timedelta(days=1), LONG_AGO, NIL, 200, [world.organisation_id])
 
 
 @pytest.mark.parametrize("days_in", [3, DAYS - 3])

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from forecourt.kernel.db import Query, Statement, Tx
+from forecourt.kernel.db import Query, Statement, Sweep, Tx
 from forecourt.modules.audit.contract import AuditObject
 from forecourt.modules.audit.rules import START, Entry
 
@@ -30,7 +30,7 @@ class Sealed(msgspec.Struct, frozen=True):
 BEGIN_CHAIN = Statement("insert into audit.chain (organisation_id, hash) values ($1, $2) on conflict do nothing")
 HOLD_CHAIN = Query(Head, "select c.seq, c.hash from audit.chain c where c.organisation_id = $1 for update")
 CHAIN = Query(Head, "select c.seq, c.hash from audit.chain c where c.organisation_id = $1")
-CHAINS = Query(
+CHAINS = Sweep(
     UUID, "select c.organisation_id from audit.chain c where c.organisation_id > $1 order by c.organisation_id limit $2"
 )
 MOVE_HEAD = Statement("update audit.chain set seq = $2, hash = $3 where organisation_id = $1")

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from forecourt.kernel.db import Query, Statement, Tx, to_json
+from forecourt.kernel.db import Query, Statement, Sweep, Tx, to_json
 from forecourt.kernel.events import INSERT_EVENT, Event, emit_with
 from forecourt.kernel.period import MAX_CLAIM, Period
 from forecourt.modules.booking.contract import (
@@ -95,9 +95,13 @@ _COLUMNS = (
 )
 _SELECT = "select " + _COLUMNS + " from booking.booking b"
 
-BOOKING = Query(BookingRow, _SELECT + " where b.id = $1")
+# A person's bookings are looked for where they have any: the organisations are named, which `Whereabouts` knows.
+GUEST_OF = Query(
+    UUID, "select g.organisation_id from booking.guest g where g.account_id = $1 order by g.organisation_id limit $2"
+)
+BOOKING_AMONG = Query(BookingRow, _SELECT + " where b.organisation_id = any($1::uuid[]) and b.id = $2")
 PARTY = Query(PartyRow, "select b.account_id, b.invitees from booking.booking b where b.organisation_id = $1 and b.id = $2")
-BOOKINGS = Query(BookingRow, _SELECT + " where b.id = any($1::uuid[]) limit 100")
+BOOKINGS_AMONG = Query(BookingRow, _SELECT + " where b.organisation_id = any($1::uuid[]) and b.id = any($2::uuid[]) limit 100")
 BOOKING_OF = Query(BookingRow, _SELECT + " where b.organisation_id = $1 and b.id = $2")
 LOCK_BOOKING = Query(BookingRow, _SELECT + " where b.organisation_id = $1 and b.id = $2 for update of b")
 # A booking lasts at most a day, so the lower bound on its start loses nothing, and an index can begin there.
@@ -105,13 +109,13 @@ OWN_LATEST = Query(
     BookingRow,
     _SELECT + " where b.account_id = $1 and ($2::text[] is null or b.status = any($2)) and b.ends_at > $3"
     " and b.starts_at > $3::timestamptz - interval '1 day' and b.starts_at < $4"
-    " and (b.starts_at, b.id) < ($5, $6) order by b.starts_at desc, b.id desc limit $7",
+    " and (b.starts_at, b.id) < ($5, $6) and b.organisation_id = any($8::uuid[]) order by b.starts_at desc, b.id desc limit $7",
 )
 OWN_SOONEST = Query(
     BookingRow,
     _SELECT + " where b.account_id = $1 and ($2::text[] is null or b.status = any($2)) and b.ends_at > $3"
     " and b.starts_at > $3::timestamptz - interval '1 day' and b.starts_at < $4"
-    " and (b.starts_at, b.id) > ($5, $6) order by b.starts_at, b.id limit $7",
+    " and (b.starts_at, b.id) > ($5, $6) and b.organisation_id = any($8::uuid[]) order by b.starts_at, b.id limit $7",
 )
 OF_ORGANISATION = Query(
     BookingRow,
@@ -127,7 +131,8 @@ OF_VENUE = Query(
 )
 FEED_BOOKINGS = Query(
     BookingRow,
-    _SELECT + " where b.account_id = $1 and b.starts_at > $2 and b.status = any($3::text[]) order by b.starts_at, b.id limit $4",
+    _SELECT + " where b.account_id = $1 and b.starts_at > $2 and b.status = any($3::text[])"
+    " and b.organisation_id = any($5::uuid[]) order by b.starts_at, b.id limit $4",
 )
 
 
@@ -139,17 +144,14 @@ class Lines(msgspec.Struct, frozen=True):
 LINES = Query(Lines, "select b.lines, b.tax from booking.booking b where b.organisation_id = $1 and b.id = $2")
 
 
-async def booking(tx: Tx, booking_id: UUID) -> BookingRow:
-    """What row security shows: the organisation's bookings, or the person's own. Raises NotFound."""
-    return await tx.one(BOOKING, booking_id)
+async def booking_among(tx: Tx, organisation_ids: Sequence[UUID], booking_id: UUID) -> BookingRow | None:
+    """If it is one of these organisations' and row security shows it: as the organisation's own, or as the person's."""
+    return await tx.maybe(BOOKING_AMONG, list(organisation_ids), booking_id)
 
 
-async def booking_maybe(tx: Tx, booking_id: UUID) -> BookingRow | None:
-    return await tx.maybe(BOOKING, booking_id)
-
-
-async def bookings(tx: Tx, booking_ids: Sequence[UUID]) -> list[BookingRow]:
-    return await tx.all(BOOKINGS, list(booking_ids))
+async def bookings_among(tx: Tx, organisation_ids: Sequence[UUID], booking_ids: Sequence[UUID]) -> list[BookingRow]:
+    """Those that are these organisations' and that row security shows. At most 100."""
+    return await tx.all(BOOKINGS_AMONG, list(organisation_ids), list(booking_ids))
 
 
 async def booking_of(tx: Tx, organisation_id: UUID, booking_id: UUID) -> BookingRow:
@@ -182,12 +184,13 @@ class Window(msgspec.Struct, frozen=True):
     limit: int
 
 
-async def own_latest(tx: Tx, account_id: UUID, w: Window) -> list[BookingRow]:
-    return await tx.all(OWN_LATEST, account_id, w.statuses, w.after, w.before, w.key_at, w.key_id, w.limit)
+async def own_latest(tx: Tx, account_id: UUID, among: Sequence[UUID], w: Window) -> list[BookingRow]:
+    """Of the organisations `among`: all in which the person has bookings."""
+    return await tx.all(OWN_LATEST, account_id, w.statuses, w.after, w.before, w.key_at, w.key_id, w.limit, list(among))
 
 
-async def own_soonest(tx: Tx, account_id: UUID, w: Window) -> list[BookingRow]:
-    return await tx.all(OWN_SOONEST, account_id, w.statuses, w.after, w.before, w.key_at, w.key_id, w.limit)
+async def own_soonest(tx: Tx, account_id: UUID, among: Sequence[UUID], w: Window) -> list[BookingRow]:
+    return await tx.all(OWN_SOONEST, account_id, w.statuses, w.after, w.before, w.key_at, w.key_id, w.limit, list(among))
 
 
 async def of_organisation(
@@ -217,9 +220,9 @@ async def of_venue(
 
 
 async def feed_bookings(
-    tx: Tx, account_id: UUID, since: datetime, statuses: Sequence[BookingStatus], limit: int
+    tx: Tx, account_id: UUID, among: Sequence[UUID], since: datetime, statuses: Sequence[BookingStatus], limit: int
 ) -> list[BookingRow]:
-    return await tx.all(FEED_BOOKINGS, account_id, since, [s.value for s in statuses], limit)
+    return await tx.all(FEED_BOOKINGS, account_id, since, [s.value for s in statuses], limit, list(among))
 
 
 # -------------------------------------------------------------------------------------------------------------------- claims
@@ -898,7 +901,7 @@ class Due(msgspec.Struct, frozen=True):
     at: datetime
 
 
-DUE = Query(
+DUE = Sweep(
     Due,
     "select d.organisation_id, d.booking_id, d.at from booking.due d where d.at <= $1"
     " order by d.at, d.organisation_id, d.booking_id limit $2",

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from forecourt.kernel.db import Query, Statement, Tx, to_json
+from forecourt.kernel.db import Query, Statement, Sweep, Tx, to_json
 from forecourt.modules.media.contract import Audience, MediaKind, MediaOwner
 
 
@@ -156,7 +156,7 @@ DOOM = Statement(
 SPARE = Statement("delete from media.doomed where holder_id = $1 and content_id = $2 and not condemned")
 # Whoever dooms it anew moves the time: then it is not forgotten.
 FORGET_DOOMED = Statement("delete from media.doomed where holder_id = $1 and content_id = $2 and due_at = $3")
-DUE = Query(
+DUE = Sweep(
     Doomed, "select holder_id, content_id from media.doomed where due_at <= $1 order by due_at, holder_id, content_id limit $2"
 )
 CONDEMN = Statement(

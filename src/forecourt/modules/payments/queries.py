@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from forecourt.kernel.db import Query, Statement, Tx
+from forecourt.kernel.db import Query, Statement, Sweep, Tx
 from forecourt.kernel.events import INSERT_EVENT, Event, emit_with
 from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
@@ -81,11 +81,14 @@ LOCK_PAYMENT = Query(
     "select p.id, p.organisation_id, p.account_id, p.currency, p.label, p.created_at from payments.payment p"
     " where p.organisation_id = $1 and p.id = $2 for no key update",
 )
-# Row security shows a person their own payments; the organisation is not known yet.
+# What is a person's is looked for where they have anything: the organisations are named, which `Whereabouts` knows.
+CUSTOMER_OF = Query(
+    UUID, "select c.organisation_id from payments.customer c where c.account_id = $1 order by c.organisation_id limit $2"
+)
 PAYMENT_OF_PERSON = Query(
     PaymentRow,
     "select p.id, p.organisation_id, p.account_id, p.currency, p.label, p.created_at from payments.payment p"
-    " where p.id = $1 and p.account_id = $2",
+    " where p.organisation_id = any($1::uuid[]) and p.id = $2 and p.account_id = $3",
 )
 SETTLE_CHARGE = Statement(
     "update payments.charge set settled_at = coalesce(settled_at, $3), handed_back = refunded - waived"
@@ -176,9 +179,9 @@ async def lock_payment(tx: Tx, organisation_id: UUID, payment_id: UUID) -> Payme
     return await tx.one(LOCK_PAYMENT, organisation_id, payment_id)
 
 
-async def payment_of_person(tx: Tx, payment_id: UUID, account_id: UUID) -> PaymentRow:
-    """Raises NotFound."""
-    return await tx.one(PAYMENT_OF_PERSON, payment_id, account_id)
+async def payment_of_person(tx: Tx, among: Sequence[UUID], payment_id: UUID, account_id: UUID) -> PaymentRow | None:
+    """A payment of the person's own, if it was made at one of the organisations `among`."""
+    return await tx.maybe(PAYMENT_OF_PERSON, list(among), payment_id, account_id)
 
 
 async def settle_charge(tx: Tx, organisation_id: UUID, charge_id: UUID, now: datetime) -> None:
@@ -312,7 +315,7 @@ class Reserved(msgspec.Struct, frozen=True):
 RESERVED = Query(
     Reserved,
     "select a.organisation_id, a.currency, sum(a.price - a.discount)::bigint from payments.authorisation a"
-    " where a.account_id = $1 and ($2::uuid is null or a.organisation_id = $2) and a.state = 'held'"
+    " where a.account_id = $1 and a.organisation_id = any($2::uuid[]) and a.state = 'held'"
     " group by a.organisation_id, a.currency",
 )
 # In the order of spending; the wallet is locked.
@@ -369,9 +372,9 @@ async def expired_authorisations(tx: Tx, organisation_id: UUID, now: datetime, l
     return await tx.all(EXPIRED_AUTHORISATIONS, organisation_id, now, limit)
 
 
-async def reserved(tx: Tx, account_id: UUID, organisation_id: UUID | None) -> list[Reserved]:
+async def reserved(tx: Tx, account_id: UUID, among: Sequence[UUID]) -> list[Reserved]:
     """What is set aside of a person's credits."""
-    return await tx.all(RESERVED, account_id, organisation_id)
+    return await tx.all(RESERVED, account_id, list(among))
 
 
 async def lots_to_spend(tx: Tx, organisation_id: UUID, account_id: UUID, currency: str, now: datetime) -> list[LiveLot]:
@@ -404,7 +407,7 @@ TRANSFER = Statement(
     """
 )
 OPEN_BOOK = Statement("insert into payments.book (organisation_id, opened_at) values ($1, $2) on conflict do nothing")
-BOOKS = Query(
+BOOKS = Sweep(
     UUID, "select b.organisation_id from payments.book b where b.organisation_id > $1 order by b.organisation_id limit $2"
 )
 
@@ -511,7 +514,7 @@ EXTEND_LOT = Statement("update payments.lot set expires_at = $3 where organisati
 WALLETS = Query(
     WalletRow,
     "select w.organisation_id, w.account_id, w.currency from payments.wallet w"
-    " where w.account_id = $1 and ($2::uuid is null or w.organisation_id = $2)"
+    " where w.account_id = $1 and w.organisation_id = any($2::uuid[])"
     " order by w.organisation_id, w.currency limit $3",
 )
 LIVE_LOTS = Query(
@@ -519,7 +522,7 @@ LIVE_LOTS = Query(
     "select l.id, l.organisation_id, l.account_id, l.kind, l.currency, l.amount, l.remaining, l.expires_at, l.created_at"
     " from payments.wallet w join payments.lot l"
     " on l.organisation_id = w.organisation_id and l.account_id = w.account_id and l.currency = w.currency"
-    " where w.account_id = $1 and ($2::uuid is null or w.organisation_id = $2)"
+    " where w.account_id = $1 and w.organisation_id = any($2::uuid[])"
     " and l.remaining > 0 and (l.expires_at is null or l.expires_at > $3)"
     " order by l.organisation_id, l.kind <> 'granted', l.expires_at nulls last, l.created_at, l.id limit $4",
 )
@@ -585,13 +588,13 @@ async def extend_lot(tx: Tx, organisation_id: UUID, lot_id: UUID, expires_at: da
     await tx.run(EXTEND_LOT, organisation_id, lot_id, expires_at)
 
 
-async def wallets(tx: Tx, account_id: UUID, organisation_id: UUID | None) -> list[WalletRow]:
-    return await tx.all(WALLETS, account_id, organisation_id, MAX_LOTS)
+async def wallets(tx: Tx, account_id: UUID, among: Sequence[UUID]) -> list[WalletRow]:
+    return await tx.all(WALLETS, account_id, list(among), MAX_LOTS)
 
 
-async def live_lots(tx: Tx, account_id: UUID, organisation_id: UUID | None, now: datetime) -> list[LotRow]:
+async def live_lots(tx: Tx, account_id: UUID, among: Sequence[UUID], now: datetime) -> list[LotRow]:
     """Lots that can be spent, per organisation in the order of spending."""
-    return await tx.all(LIVE_LOTS, account_id, organisation_id, now, MAX_LOTS)
+    return await tx.all(LIVE_LOTS, account_id, list(among), now, MAX_LOTS)
 
 
 async def spendable(tx: Tx, organisation_id: UUID, account_id: UUID, currency: str, now: datetime) -> int:

@@ -14,6 +14,7 @@ from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import Forbidden, NotFound, PreconditionFailed, Unauthenticated
 from forecourt.kernel.live import Announcer
 from forecourt.kernel.money import Money
+from forecourt.kernel.whereabouts import Whereabouts
 from forecourt.modules.booking import queries
 from forecourt.modules.booking.contract import (
     BookingActor,
@@ -84,6 +85,7 @@ class Base:
         self.alternatives = Alternatives(db, clock)
         self.announcer = announcer
         self.secret = secret
+        self.guests = Whereabouts("booking.guest", queries.GUEST_OF)
 
     # --- who
 
@@ -99,11 +101,18 @@ class Base:
         """The booking and as whom `ctx` acts on it. Raises NotFound for what is absent or not theirs to see."""
         actor = self.find_actor(ctx, permission)
         if actor is BookingActor.CUSTOMER:
-            person(ctx)
+            account_id = person(ctx)
             async with self.db.read(ctx.within(None)) as tx:
-                return await queries.booking(tx, booking_id), actor
+                found = await self.find_own(tx, account_id, booking_id)
+            if found is None:
+                raise NotFound
+            return found, actor
         async with self.db.read(ctx) as tx:
             return await queries.booking_of(tx, organisation(ctx), booking_id), actor
+
+    async def find_own(self, tx: Tx, account_id: UUID, booking_id: UUID) -> BookingRow | None:
+        """A booking of the person's own, at whatever organisation."""
+        return await self.guests.find(tx, account_id, lambda among: queries.booking_among(tx, among, booking_id))
 
     async def place(self, row: BookingRow) -> tuple[VenueBook, Resource]:
         """The book and the resource of a booking, the latter also when it was removed since."""

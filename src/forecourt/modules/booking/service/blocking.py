@@ -206,7 +206,7 @@ class Blocking(Desk):
                 for c in there
                 if c.booking_id is not None and _overlaps_any(Period(c.starts_at, c.ends_at), draft.times)
             }
-            rows = await queries.bookings(tx, sorted(hit)[:MAX_HITS])
+            rows = await queries.bookings_among(tx, [draft.row.organisation_id], sorted(hit)[:MAX_HITS])
         return sorted(rows, key=lambda row: (row.starts_at, row.id))
 
     async def _busy_with(self, ctx: Context, draft: _Draft, day: date) -> dict[UUID, Busy]:

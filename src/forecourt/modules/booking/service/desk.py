@@ -71,6 +71,7 @@ class Desk(Reading):
                 wish=ask,
                 actor=BookingActor.STAFF,
             ),
+            staff_of=organisation_id,
         )
         if wish.pay_with is None or row.status is not BookingStatus.PAYMENT_PENDING:
             return present(row)

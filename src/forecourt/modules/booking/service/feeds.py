@@ -59,7 +59,8 @@ class Feeds(Keeping):
         about = Context(actor=Actor(kind=ActorKind.PERSON, account_id=account_id), trace_id=ctx.trace_id)
         since = self.clock.now() - timedelta(days=FEED_DAYS_BACK)
         async with self.db.read(about) as tx:
-            rows = await queries.feed_bookings(tx, account_id, since, IN_THE_FEED, MAX_FEED)
+            among = await self.guests.read(tx, account_id)
+            rows = await queries.feed_bookings(tx, account_id, among, since, IN_THE_FEED, MAX_FEED)
         return calendar([await self._entry(row) for row in rows])
 
     # --- of a court, a room or a table, for staff

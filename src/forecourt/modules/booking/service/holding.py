@@ -125,15 +125,21 @@ class Holding(Base):
         wish = msgspec.structs.replace(wish, pay_with=None)
         return present(await self._again(ctx, booking_id, lambda: self._hold_wish(ctx, booking_id, account_id, wish)))
 
-    async def _again(self, ctx: Context, booking_id: UUID, make: Callable[[], Awaitable[BookingRow]]) -> BookingRow:
-        """What `make` makes; on a retry, the booking that the first attempt made already."""
+    async def _again(
+        self, ctx: Context, booking_id: UUID, make: Callable[[], Awaitable[BookingRow]], *, staff_of: UUID | None = None
+    ) -> BookingRow:
+        """What `make` makes; on a retry, the booking that the first attempt made already: the actor's own, or one that they made
+        as staff of an organisation."""
         try:
             return await make()
         except Problem:
             if ctx.idempotency_id is None:
                 raise
-            async with self.db.read(ctx) as tx:
-                found = await queries.booking_maybe(tx, booking_id)
+            async with self.db.read(ctx.within(staff_of)) as tx:
+                if staff_of is None:
+                    found = await self.find_own(tx, person(ctx), booking_id)
+                else:
+                    found = await queries.booking_among(tx, [staff_of], booking_id)
             if found is None:
                 raise
             return found
@@ -258,7 +264,8 @@ class Holding(Base):
         lock = None
         if new.account_id is not None and new.actor is _W.CUSTOMER:
             lock = Lock.on(new.organisation_id, new.account_id)
-        async with self.db.tx(ctx, lock=lock, plans=Plans.KEPT) as tx:
+        note = self.guests.note(new.account_id, new.organisation_id)
+        async with self.db.tx(ctx, lock=lock, plans=Plans.KEPT, note=note) as tx:
             held = await queries.hold(tx, new, _said_of(row), now)
             if held.open >= new.max_open:
                 raise TooManyOpenBookings(f"{new.max_open} open bookings are the most one person may have here.")

@@ -91,12 +91,13 @@ class Reading(Changing):
         """In the order asked; those absent or not the actor's to see are left out. At most 100 at once."""
         wanted = booking_ids[:100]
         if self.find_actor(ctx, READ_ANY) is BookingActor.CUSTOMER:
-            person(ctx)
-            ctx = ctx.within(None)
-        async with self.db.read(ctx) as tx:
-            rows = {row.id: row for row in await queries.bookings(tx, wanted)}
-        if ctx.organisation_id is not None:
-            rows = {i: row for i, row in rows.items() if row.organisation_id == ctx.organisation_id}
+            account_id = person(ctx)
+            async with self.db.read(ctx.within(None)) as tx:
+                found = await queries.bookings_among(tx, await self.guests.read(tx, account_id), wanted)
+        else:
+            async with self.db.read(ctx) as tx:
+                found = await queries.bookings_among(tx, [organisation(ctx)], wanted)
+        rows = {row.id: row for row in found}
         return [present(rows[i]) for i in wanted if i in rows]
 
     async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
@@ -118,7 +119,8 @@ class Reading(Changing):
         key = MINE.decode(query.cursor)
         w = _window(query.status, query.from_, query.to, key, query.limit, soonest=query.soonest)
         async with self.db.read(ctx.within(None)) as tx:
-            rows = await (queries.own_soonest if query.soonest else queries.own_latest)(tx, account_id, w)
+            among = await self.guests.read(tx, account_id)
+            rows = await (queries.own_soonest if query.soonest else queries.own_latest)(tx, account_id, among, w)
         return MINE.page(rows, query.limit, _key).map(present)
 
     async def org_bookings(self, ctx: Context, query: OrgBookingsQuery) -> Page[BookingOut]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from forecourt.kernel.db import Query, Statement, Tx, to_json
+from forecourt.kernel.db import Query, Statement, Sweep, Tx, to_json
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus
 
 
@@ -113,14 +113,14 @@ VOID_QUEUED = Statement(
     " and m.organisation_id = n.organisation_id and m.notice_id = n.id and m.status = 'queued' returning m.id)"
     " delete from notifications.due d using gone where d.organisation_id = $1 and d.id = gone.id"
 )
-CLAIM = Query(
+CLAIM = Sweep(
     Due,
     "update notifications.due d set due_at = $2, lease = $3, claims = d.claims + 1 from ("
     " select q.organisation_id, q.id from notifications.due q where q.due_at <= $1 order by q.due_at, q.id limit $4"
     " for update skip locked) c where d.organisation_id = c.organisation_id and d.id = c.id"
     " returning d.organisation_id, d.id, d.what, d.claims",
 )
-NEXT = Query(datetime, "select q.due_at from notifications.due q order by q.due_at, q.id limit 1")
+NEXT = Sweep(datetime, "select q.due_at from notifications.due q order by q.due_at, q.id limit 1")
 NOTICES = Query(
     Notice,
     "select n.organisation_id, n.id, n.account_id, n.kind, n.key, n.about_id, n.facts from notifications.notice n"

@@ -9,7 +9,9 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import Unauthenticated
 from forecourt.kernel.events import emit
+from forecourt.kernel.whereabouts import Whereabouts
 from forecourt.modules.identity.contract import Identity
+from forecourt.modules.payments import queries
 from forecourt.modules.payments.contract import PaymentCaptured
 from forecourt.modules.venues.contract import Venues
 
@@ -22,6 +24,7 @@ class Base:
         self._clock = clock
         self._venues = venues
         self._identity = identity
+        self._customers = Whereabouts("payments.customer", queries.CUSTOMER_OF)
 
     def _told(self, tx: Tx, captured: PaymentCaptured) -> None:
         """Tells of money that came."""

@@ -38,8 +38,9 @@ class Charging(Codes):
     async def charge(self, ctx: Context, charge: Charge) -> PaymentResult:
         _chargeable(charge)
         ctx = ctx.within(charge.organisation_id)
+        note = self._customers.note(charge.account_id, charge.organisation_id)
         try:
-            async with self._db.tx(ctx, plans=Plans.KEPT) as tx:
+            async with self._db.tx(ctx, plans=Plans.KEPT, note=note) as tx:
                 return await self._charge(tx, charge, self._clock.now())
         except _Repeated:
             return await self._repeated(ctx, charge)

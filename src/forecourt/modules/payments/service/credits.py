@@ -44,7 +44,8 @@ class Credits(Base):
             raise Invalid.field("amount.currency", f"credits here are in {organisation.currency}")
         if not 1 <= grant.amount.amount <= MAX_GRANT_MINOR:
             raise Invalid.field("amount.amount", f"from 1 to {MAX_GRANT_MINOR}")
-        async with self._db.tx(ctx.within(grant.organisation_id)) as tx:
+        note = self._customers.note(grant.account_id, grant.organisation_id)
+        async with self._db.tx(ctx.within(grant.organisation_id), note=note) as tx:
             return await self._grant(tx, grant, self._clock.now())
 
     async def _grant(self, tx: Tx, grant: Grant, now: datetime) -> Lot:

@@ -71,7 +71,11 @@ class Reading(Base):
         """The actor's own payment, wherever it was made. Raises NotFound."""
         account_id = person_of(ctx)
         async with self._db.read(ctx.within(None)) as tx:
-            payment = await queries.payment_of_person(tx, payment_id, account_id)
+            payment = await self._customers.find(
+                tx, account_id, lambda among: queries.payment_of_person(tx, among, payment_id, account_id)
+            )
+        if payment is None:
+            raise NotFound
         # With the organisation: a payment's charges may be other people's, who paid their shares.
         async with self._db.read(ctx.within(payment.organisation_id)) as tx:
             return rules.state(payment, await queries.charges(tx, payment.organisation_id, payment.id))
@@ -79,9 +83,10 @@ class Reading(Base):
     async def balance(self, ctx: Context, account_id: UUID) -> list[Wallet]:
         now = self._clock.now()
         async with self._db.read(ctx) as tx:
-            wallets = await queries.wallets(tx, account_id, ctx.organisation_id)
-            lots = await queries.live_lots(tx, account_id, ctx.organisation_id, now)
-            reserved = await queries.reserved(tx, account_id, ctx.organisation_id)
+            among = await self._customers.read(tx, account_id) if ctx.organisation_id is None else [ctx.organisation_id]
+            wallets = await queries.wallets(tx, account_id, among)
+            lots = await queries.live_lots(tx, account_id, among, now)
+            reserved = await queries.reserved(tx, account_id, among)
         set_aside = {(r.organisation_id, r.currency): r.amount for r in reserved}
         return [_wallet(w, lots, set_aside.get((w.organisation_id, w.currency), 0)) for w in wallets]
 
