@@ -29,6 +29,7 @@ from forecourt.kernel.errors import Internal, Misconfigured, Problem
 from forecourt.kernel.events import Dispatcher as EventDispatcher
 from forecourt.kernel.events import Subscription
 from forecourt.kernel.http.dispatch import Door
+from forecourt.kernel.http.doorman import Doorman, GatewayKeys
 from forecourt.kernel.http.front import App
 from forecourt.kernel.http.gate import Gate
 from forecourt.kernel.http.newest import Newest, mark
@@ -105,6 +106,9 @@ class House:
         keys = settings.secrets.contract_keys
         self.peers = peer_client() if settings.topology.peers else None
         self.board = Switchboard(settings.topology.called, KeyRing.of(keys) if keys else None, self.peers, clock)
+        gateway = settings.secrets.gateway_keys
+        self.gateways = GatewayKeys(gateway) if gateway else None
+        """What gateways show; None where people come straight to the process."""
         self.secret = settings.secrets.secret_key.reveal().encode()
         self.assets = Assets()
         self.pages = Pages(self.assets, template_folders(), reload=False)
@@ -171,17 +175,23 @@ class House:
         system = SystemApi(self)
         own = [*system.operations(), *LanguageApi().operations()]
         self.operations = [*(op for part in self.parts for op in part.operations), *own]
-        self.app = front(
-            site(self.operations, door),
-            self.metrics,
-            origins=self.settings.http.cors_origins,
-            proxies=self.settings.http.trusted_proxies,
-            strict_transport=self.settings.http.public_url.startswith("https://"),
+        self.app = self.guarded(
+            front(
+                site(self.operations, door),
+                self.metrics,
+                origins=self.settings.http.cors_origins,
+                proxies=self.settings.http.trusted_proxies,
+                strict_transport=self.settings.http.public_url.startswith("https://"),
+            )
         )
         if self.board.exchange is not None:
             self.app = SideDoor(self.app, self.board.exchange, self.metrics)
         if self.database.replica is not None:
             self.app = Newest(self.app)
+
+    def guarded(self, app: App) -> App:
+        """`app`, for who comes through a gateway where there is one."""
+        return app if self.gateways is None else Doorman(app, self.gateways, self.metrics)
 
     def _problem_page(self, problem: Problem, visit: Visit | None, trace_id: str) -> str:
         return self.surroundings.problem(problem, visit, trace_id)
@@ -233,7 +243,7 @@ class House:
         self.realtime = Realtime(self.hub, self.gate, wiring.topics(self), self.at.valkey_url, self.metrics, self.clock)
         await self.realtime.start()
         http = self.settings.http
-        return socket_door(self.realtime, http.public_url, http.cors_origins, http.trusted_proxies)
+        return socket_door(self.realtime, http.public_url, http.cors_origins, http.trusted_proxies, self.gateways)
 
     @property
     def subscriptions(self) -> list[Subscription]:

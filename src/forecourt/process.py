@@ -24,6 +24,7 @@ import uvloop
 from forecourt.app import GRACE_S, Addresses, House
 from forecourt.engines.process import Owner, guarded, kill_group
 from forecourt.kernel.contracts import LEAVING, PREFIX
+from forecourt.kernel.http.doorman import HEALTH
 from forecourt.kernel.http.front import App, Receive, Send
 from forecourt.kernel.settings import Settings
 
@@ -39,7 +40,6 @@ QUICK_DEATHS = 4
 """So many of them in a row, before the house was ever open, and it is given up."""
 SET_UP_WRONGLY = 78
 """How a process ends whose settings cannot be right (EX_CONFIG): starting it again does not help."""
-HEALTH = ("/livez", "/readyz", "/metrics")
 
 
 class Duty(Flag):
@@ -164,7 +164,7 @@ async def live(
             from forecourt.realtime.protocol import Http
 
             config = uvicorn.Config(
-                parting(house.app if Duty.SERVE in duty else health_only(house.app), house),  # type: ignore[arg-type]
+                parting(house.app if Duty.SERVE in duty else house.guarded(health_only(house.app)), house),  # type: ignore[arg-type]
                 interface="asgi3",
                 http=Http,
                 ws=await house.open_sockets() if receives else "none",  # type: ignore[arg-type] - uvicorn hands it to picows

@@ -7,6 +7,7 @@ socket open: who calls it in that moment waits until it is back, and is not turn
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -61,6 +62,9 @@ class SplitHouse:
         self._in_front = _listed(environ.get("FORECOURT_TRUSTED_PROXIES", ""))
         self._origins = _listed(environ.get("FORECOURT_CORS_ORIGINS", ""))
         self._pool = environ.get("FORECOURT_DATABASE_POOL", "") or str(POOL)
+        told = environ.get("FORECOURT_GATEWAY_KEYS") or environ.get("FORECOURT_GATEWAY_KEYS_FILE")
+        # As good as any for as long as this house is open: everybody who needs it is started from here.
+        self._keys = {} if told else {"FORECOURT_GATEWAY_KEYS": secrets.token_urlsafe(48)}
 
     def children(self) -> list[Child]:
         """Everybody behind the gateway. The worker and the socket server have all modules at hand and call nobody."""
@@ -84,6 +88,7 @@ class SplitHouse:
             "FORECOURT_TRUSTED_PROXIES": self._proxies,
             # The gateway goes first: by the time a server is told to stop, nobody is led to it any more.
             "FORECOURT_DRAIN_S": "0",
+            **self._keys,
         }
         listener = self._listeners[name].fileno()
         return Child(name, [*me(), *duty, "--fd", str(listener)], common | dict(more), [listener])
@@ -93,7 +98,7 @@ class SplitHouse:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         plan = folder / "gateway.toml"
         plan.write_text(self._plan(listen))
-        return Child(GATEWAY, [*me(), "gateway", "run", str(plan)], goes_first=True, quiet=True)
+        return Child(GATEWAY, [*me(), "gateway", "run", str(plan)], self._keys, goes_first=True, quiet=True)
 
     def _plan(self, listen: str) -> str:
         with socket.create_server((HOST, 0)) as free:

@@ -18,6 +18,7 @@ from tests.journeys.world import World, at
 from tests.observability.conftest import Collector
 from tests.observability.traces import PARENT, Trace
 from tests.topology.conftest import SplitHouse
+from tests.topology.proof import identity
 
 from forecourt.gateway.routes import routing_table
 from forecourt.process import SET_UP_WRONGLY
@@ -30,7 +31,7 @@ pytestmark = [pytest.mark.xdist_group("split"), pytest.mark.slow]
 
 async def test_each_process_serves_its_own_modules_only(split_house: SplitHouse) -> None:
     guests, courts, _ = split_house.servers
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(headers=identity()) as client:
         assert (await client.get(f"{courts.url}/v1/venues")).status_code == 200
         assert (await client.get(f"{guests.url}/v1/venues")).status_code == 404
         assert (await client.get(f"{guests.url}/.well-known/jwks.json")).status_code == 200
@@ -53,7 +54,7 @@ async def test_what_happens_in_one_process_is_in_the_records_of_another(world: W
 
 async def test_every_process_tells_of_the_whole_house(split_house: SplitHouse) -> None:
     whole = read_document()["paths"].keys()
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with httpx.AsyncClient(headers=identity(), timeout=30) as client:
         for server in split_house.servers:
             told = (await client.get(f"{server.url}/openapi.json")).json()["paths"]
             assert {path for path in told if not path.startswith("/dev/")} == whole

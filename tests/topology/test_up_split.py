@@ -118,6 +118,9 @@ def test_a_split_house_opens_at_one_address_brings_back_who_died_and_ends_whole(
     words = server.log.read_text()
     assert parent.poll() is None, words
     assert f"http://localhost:{server.port}" in words and "6 processes take" in words
+    for service in Plan.read(Path(server.environ["FORECOURT_DATA"]) / "gateway" / "gateway.toml").services:
+        (url,) = service.versions["v1"]
+        assert {httpx.get(url + path).status_code for path in ("/docs", "/api/status", "/v1/me")} == {401}, service.name
     first = payments_process(parent.pid)
     asyncio.run(journey(server.url, lambda: os.kill(first, signal.SIGKILL)))
     assert "payments was killed by signal 9 (Killed) and is started again in" in server.log.read_text()
@@ -184,6 +187,31 @@ def test_the_gateway_believes_whom_the_house_was_told_to_believe(
     finally:
         house.close()
     assert (plan.trusted_proxies, plan.cors_origins) == (proxies, origins)
+
+
+def test_everybody_of_a_split_house_has_the_gateways_key_and_each_house_its_own(tmp_path: Path) -> None:
+    made: list[str] = []
+    for _ in range(2):
+        house = SplitHouse(groups_of(""), {})
+        try:
+            crew = [*house.children(), house.gateway("127.0.0.1:8080", tmp_path)]
+        finally:
+            house.close()
+        (key,) = {child.environ["FORECOURT_GATEWAY_KEYS"] for child in crew}
+        assert len(key) == 64 and key not in (tmp_path / "gateway.toml").read_text()
+        assert not any(key in part for child in crew for part in child.command)
+        made.append(key)
+    assert made[0] != made[1]
+
+
+@pytest.mark.parametrize("name", ["FORECOURT_GATEWAY_KEYS", "FORECOURT_GATEWAY_KEYS_FILE"])
+def test_keys_that_somebody_chose_are_left_as_they_are(name: str, tmp_path: Path) -> None:
+    house = SplitHouse(groups_of(""), {name: "chosen"})
+    try:
+        crew = [*house.children(), house.gateway("127.0.0.1:8080", tmp_path)]
+    finally:
+        house.close()
+    assert not any("FORECOURT_GATEWAY_KEYS" in variable for child in crew for variable in child.environ)
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httptools
+import msgspec
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from forecourt.kernel.http.dispatch import SESSION_COOKIE
+from forecourt.kernel.http.doorman import CHALLENGE, GatewayKeys, refusal
+from forecourt.kernel.http.doorman import HEADER as PROOF_HEADER
 from forecourt.kernel.http.front import Proxies
+from forecourt.kernel.telemetry import trace_id_of
 from forecourt.realtime.client import Credentials
 from forecourt.realtime.frames import MAX_FRAME_BYTES, SUBPROTOCOL
 from forecourt.realtime.server import Realtime
@@ -129,8 +133,15 @@ def replay(protocol: WSProtocol, data: bytes) -> None:
         left = left[taken:]
 
 
-def socket_door(realtime: Realtime, public_url: str, origins: Sequence[str], proxies: Sequence[str]) -> type[WSProtocol]:
-    """The class of protocols that uvicorn makes for `ws=`. `origins` may connect from their pages with a token."""
+def socket_door(
+    realtime: Realtime,
+    public_url: str,
+    origins: Sequence[str],
+    proxies: Sequence[str],
+    gateways: GatewayKeys | None = None,
+) -> type[WSProtocol]:
+    """The class of protocols that uvicorn makes for `ws=`. `origins` may connect from their pages with a token; where there are
+    `gateways`, everybody comes through one of them."""
     own = _origin(public_url)
     allowed = {_origin(o) for o in origins} | {own}
     believed = Proxies(proxies)
@@ -186,6 +197,8 @@ def socket_door(realtime: Realtime, public_url: str, origins: Sequence[str], pro
             path = request.path.decode("latin-1")
             url = urlsplit(path)
             headers = {name.lower(): value for name, value in request.headers.items()}
+            if gateways is not None and not gateways.know(headers.pop(PROOF_HEADER, "").encode()):
+                return _refuse(HTTPStatus.UNAUTHORIZED, refusal().document(trace_id_of(headers.get("traceparent"))))
             if url.path != PATH:
                 return _refuse(HTTPStatus.NOT_FOUND)
             origin = headers.get("origin")
@@ -207,9 +220,12 @@ def socket_door(realtime: Realtime, public_url: str, origins: Sequence[str], pro
     return Door
 
 
-def _refuse(status: HTTPStatus) -> WSUpgradeResponseWithListener:
-    body = f'{{"title":"{status.phrase}","status":{status.value}}}'.encode()
-    response = WSUpgradeResponse.create_error_response(status, body, {"Content-Type": "application/problem+json"})
+def _refuse(status: HTTPStatus, document: Mapping[str, object] | None = None) -> WSUpgradeResponseWithListener:
+    body = msgspec.json.encode(document or {"title": status.phrase, "status": status.value})
+    headers = {"Content-Type": "application/problem+json"}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = CHALLENGE
+    response = WSUpgradeResponse.create_error_response(status, body, headers)
     return WSUpgradeResponseWithListener(response, None)
 
 

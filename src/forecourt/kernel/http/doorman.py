@@ -21,6 +21,7 @@ HEADER = "x-forecourt-gateway"
 HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
 """Probes of a container engine, the gateway's own checks and Prometheus ask each process by itself, and can prove nothing. These
 say how the process is and nothing of anybody; the gateway leads nobody to /metrics, and the network says who else comes there."""
+CHALLENGE = 'Gateway realm="forecourt"'
 _HEADER = HEADER.encode()
 
 
@@ -75,7 +76,7 @@ async def _refuse(scope: Scope, _receive: Receive, send: Send) -> None:
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
-        (b"www-authenticate", b'Gateway realm="forecourt"'),
+        (b"www-authenticate", CHALLENGE.encode()),
     ]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
