@@ -69,6 +69,23 @@ def mp4(*handlers: bytes, brand: bytes = b"isom") -> bytes:
     return box(b"ftyp", brand + b"\0\0\2\0") + box(b"mdat", b"\0" * 500) + box(b"moov", box(b"mvhd", b"\0" * 20) + tracks)
 
 
+PLACE = b"+51.5074-000.1278/"
+"""Where a film was taken, as telephones write it (ISO 6709)."""
+
+
+def film_with_places() -> bytes:
+    """A film that says in every usual spot where it was taken, before and behind what has to stay where it is."""
+    user_data = box(b"udta", box(b"\xa9xyz", b"\x00\x12\x15\xc7" + PLACE))
+    keys = box(b"meta", box(b"keys", b"com.apple.quicktime.location.ISO6709") + box(b"ilst", PLACE))
+    media = box(b"mdia", box(b"mdhd", b"\0" * 24) + box(b"hdlr", b"\0" * 8 + b"vide" + b"\0" * 12))
+    track = box(b"trak", box(b"tkhd", b"\0" * 8) + user_data + media + keys)
+    moov = box(b"moov", box(b"mvhd", b"\0" * 20) + keys + track + user_data)
+    large = struct.pack(">I4sQ", 1, b"udta", 16 + len(PLACE)) + PLACE
+    return (
+        box(b"ftyp", b"qt  \0\0\2\0") + user_data + moov + large + box(b"mdat", b"frames" * 80) + box(b"uuid", b"\1" * 16 + PLACE)
+    )
+
+
 def webm(codec: bytes, doctype: bytes = b"webm") -> bytes:
     header = b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x84" + doctype + b"\0" * 40
     return header + b"\x86" + bytes([0x80 + len(codec)]) + codec + b"\0" * 400

@@ -24,6 +24,7 @@ from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import Database
 from forecourt.kernel.errors import Invalid, NotFound, TooLarge, Unauthenticated, Unavailable
 from forecourt.kernel.ids import new_id
+from forecourt.modules.media import rules
 from forecourt.modules.media.contract import (
     MAX_TAKEN_BYTES,
     Audience,
@@ -35,7 +36,7 @@ from forecourt.modules.media.contract import (
     MediaTooLarge,
 )
 from forecourt.modules.media.jobs import handlers, schedules
-from forecourt.modules.media.service import EXPIRE, SWEEP, Asked, Expire, MediaService, Quotas, Sweep
+from forecourt.modules.media.service import EXPIRE, SWEEP, Asked, Expire, MediaService, Quotas, Sent, Sweep
 from forecourt.modules.media.store import Bucket, Folder, open_store
 
 NOBODY = Context()
@@ -78,6 +79,23 @@ async def test_what_is_no_image_is_kept_as_it_was_sent(album: Album, content: by
     assert (card.type, card.bytes, card.width, card.blur, card.variants) == (type_, len(content), None, None, [])
     opened = await album.media.open(NOBODY, asked(card.url))
     assert await album.bytes_of(opened) == content
+
+
+async def test_a_film_is_kept_without_the_place_where_it_was_taken(album: Album, tmp_path: Path) -> None:
+    film = samples.film_with_places()
+    assert film.count(samples.PLACE) == 7  # or the test proves nothing
+    with (tmp_path / "film").open("w+b") as file:
+        file.write(film)
+        cards = [await album.send(film), await album.media.take_for_person(album.eve, Sent(file))]
+    opened = [await album.media.open(ctx, asked(card.url)) for ctx, card in zip((album.ada, album.eve), cards, strict=True)]
+    kept, same = [await album.bytes_of(one) for one in opened]
+    assert kept == same and opened[0].tag == opened[1].tag
+    assert samples.PLACE not in kept and b"com.apple" not in kept
+    assert len(kept) == len(film) and kept.index(b"frames") == film.index(b"frames")  # its tables say where the frames lie
+    assert cards[0].type == "video/mp4" and rules.type_of(kept) == "video/mp4"
+    assert hashlib.sha256(kept).hexdigest().startswith(opened[0].tag.split("-")[0])
+    again = await album.send(film)
+    assert [key for key in album.objects() if str(album.ada.account_id) in key] and again.bytes == len(film)
 
 
 @pytest.mark.parametrize("content", [samples.SVG, samples.HTML, samples.archive(), samples.PDF + samples.archive(), b"MZ" * 50])

@@ -153,6 +153,19 @@ async def test_a_part_that_arrives_after_its_upload_ended_leaves_nothing_behind(
     late.close()
 
 
+async def test_a_file_comes_in_a_thousand_parts_and_not_in_a_million(album: Album) -> None:
+    content = samples.mp3(frames=100)
+    upload = await album.media.begin(album.ada, len(content), "voice.mp3", "")
+    least = -(-len(content) // 1000)
+    with pytest.raises(Invalid, match=f"at least {least} bytes"):
+        await album.media.receive(album.ada, upload.id, 0, content[: least - 1])
+    assert album.objects() == []
+    assert await album.media.receive(album.ada, upload.id, 0, content[:least]) == least
+    assert await album.media.receive(album.ada, upload.id, least, content[least:-1]) == len(content) - 1
+    assert await album.media.receive(album.ada, upload.id, len(content) - 1, content[-1:]) == len(content)  # the last is as it is
+    assert (await album.media.finish(album.ada, upload.id)).bytes == len(content)
+
+
 async def test_a_person_has_five_under_way_and_no_more_than_they_may_keep(album: Album) -> None:
     outcomes = await asyncio.gather(*(album.media.begin(album.ada, 10, "", "") for _ in range(8)), return_exceptions=True)
     begun = [o for o in outcomes if not isinstance(o, BaseException)]

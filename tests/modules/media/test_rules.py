@@ -33,6 +33,7 @@ TAKEN = {
     "an old voice in webm": (samples.webm(b"A_VORBIS"), "audio/webm"),
     "a film in webm": (samples.webm(b"V_VP9"), "video/webm"),
     "a film in mp4": (samples.mp4(b"soun", b"vide"), "video/mp4"),
+    "a film that says where": (samples.film_with_places(), "video/mp4"),
     "a voice in mp4": (samples.mp4(b"soun", brand=b"M4A "), "audio/mp4"),
 }
 
@@ -85,6 +86,7 @@ def test_no_damage_makes_looking_fail(content: bytes, data: st.DataObject) -> No
         if broken:
             broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
     assert rules.type_of(bytes(broken)) in {None, *(t for _, t in TAKEN.values())}
+    assert all(4 <= name + 4 <= start <= end <= len(broken) for name, start, end in rules.notes_of(bytes(broken)))
 
 
 def test_a_mapped_file_is_judged_like_bytes(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ MAX_BYTES = MappingProxyType(
 """The largest file that is taken, by kind."""
 IMAGES = MappingProxyType({"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"})
 """Images that are taken, and what their decoders are called."""
+WITH_NOTES = frozenset({"video/mp4", "audio/mp4"})
+"""Kept as they were sent, but for what they say of where and with what they were taken."""
 TAKEN = "JPEG, PNG, WebP and GIF images, PDF, MP3, M4A, Ogg, WebM and MP4"
 
 SIGNED_FOR_S = 1800
@@ -104,6 +106,28 @@ def _mp4(data: Bytes) -> str | None:
     if b"vide" in handlers:
         return "video/mp4"
     return "audio/mp4" if b"soun" in handlers else None
+
+
+_NOTES = frozenset({b"udta", b"meta", b"uuid"})
+_HOLD_NOTES = MappingProxyType({b"moov": frozenset({b"trak"}), b"trak": frozenset[bytes]()})
+BLANK = b"free"
+"""What a box is called that players pass over."""
+
+
+def notes_of(data: Bytes) -> list[tuple[int, int, int]]:
+    """Where an MP4 says where, when, with what and by whom it was made: place of the box's name, of its content and of its end.
+
+    A player needs none of it. Made blank they keep their size, so that the tables that say where the frames lie stay right.
+    """
+    return list(_notes(data, 0, len(data), frozenset(_HOLD_NOTES) - {b"trak"}))
+
+
+def _notes(data: Bytes, start: int, end: int, inside: frozenset[bytes]) -> Iterator[tuple[int, int, int]]:
+    for name, at, stop in _boxes(data, start, end):
+        if name in _NOTES and (inside or name != b"uuid"):  # a track's own may say how it is to be looked at
+            yield (at - 4 if data[at - 4 : at] == name else at - 12), at, stop  # a long size stands behind the name
+        elif name in inside:
+            yield from _notes(data, at, stop, _HOLD_NOTES[name])
 
 
 def _handlers(data: Bytes, start: int, end: int) -> Iterator[bytes]:

@@ -30,6 +30,8 @@ from forecourt.modules.media.service.taking import Sent, Taking, UploadEnded
 OPEN_AT_ONCE = 5
 """Uploads in parts that one person may have under way: their parts count for no quota yet."""
 UPLOAD_FOR = timedelta(days=1)
+MAX_PARTS = 1000
+"""Each is an object in the store and a row."""
 PARTS_FOR = UPLOAD_FOR + timedelta(hours=1)
 """Parts outlive their upload: whoever finishes at the last moment still finds them."""
 
@@ -58,7 +60,8 @@ class Resuming(Taking):
         return row
 
     async def receive(self, ctx: Context, id: UUID, offset: int, content: bytes) -> int:
-        """The next part; returns how much is there. Raises NotFound, UploadOffset, Invalid beyond the announced size."""
+        """The next part; returns how much is there. Raises NotFound, UploadOffset, Invalid beyond the announced size, and for one
+        so small that there would be more than MAX_PARTS."""
         row = await self.progress(ctx, id)
         if offset != row.received:
             raise UploadOffset(received=row.received)
@@ -66,6 +69,9 @@ class Resuming(Taking):
             raise Invalid.field("Upload-Length", f"{row.bytes} bytes were announced")
         if not content:
             return offset
+        least = -(-row.bytes // MAX_PARTS)
+        if len(content) < least and offset + len(content) < row.bytes:
+            raise Invalid(f"a part of this upload has at least {least} bytes, but for the last")
         # A name of its own: of two who send the same part at once, the loser's object is named by no row.
         part = Part(offset, len(content), f"part-{offset}-{uuid4().hex}")
         await self._store.put(object_key(row.holder_id, id, part.object), io.BytesIO(content))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import mmap
+from collections.abc import Generator
 from typing import BinaryIO, cast
 from uuid import UUID
 
@@ -29,6 +31,8 @@ from forecourt.modules.media.service.base import (
     Holder,
     object_key,
 )
+
+BLANK_BYTES = 256 * 1024
 
 
 class Sent(Struct, frozen=True):
@@ -142,6 +146,8 @@ class Taking(Base):
         kind = rules.kind_of(type_)
         if size > rules.MAX_BYTES[kind]:
             raise TooLarge(f"a file of kind {kind} has at most {rules.MAX_BYTES[kind] // rules.MIB} MiB")
+        if type_ in rules.WITH_NOTES and await self._in_thread(_forget_notes, content):
+            digest = await self._in_thread(_digest, content)
         if kind is not MediaKind.IMAGE:
             return _Examined(type_, digest, [_Object(ORIGINAL, content, size)])
         if await self._in_thread(images.pixels, content, type_) <= images.LARGE_PIXELS:
@@ -160,10 +166,31 @@ def _look(content: BinaryIO) -> tuple[str | None, int]:
     size = content.seek(0, io.SEEK_END)
     if not size:
         raise Invalid.field("file", "is empty")
+    with _view(content) as view:
+        return rules.type_of(view), size
+
+
+@contextlib.contextmanager
+def _view(content: BinaryIO) -> Generator[rules.Bytes]:
+    """What is in a file, to look at."""
     if isinstance(content, io.BytesIO):
-        return rules.type_of(content.getvalue()), size
+        yield content.getvalue()
+        return
     with mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        return rules.type_of(cast("rules.Bytes", view)), size
+        yield cast("rules.Bytes", view)
+
+
+def _forget_notes(content: BinaryIO) -> bool:
+    """Makes blank what a film says of where and with what it was taken. False when it says nothing."""
+    with _view(content) as view:
+        notes = rules.notes_of(view)
+    for name_at, start, end in notes:
+        content.seek(name_at)
+        content.write(rules.BLANK)
+        content.seek(start)
+        content.writelines(bytes(min(BLANK_BYTES, end - at)) for at in range(start, end, BLANK_BYTES))
+    content.flush()
+    return bool(notes)
 
 
 def _drawn(made: images.Made) -> _Examined:
