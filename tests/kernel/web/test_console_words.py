@@ -18,7 +18,7 @@ from forecourt.kernel.events import registered_events
 from forecourt.kernel.web.catalogue import Catalogue
 from forecourt.modules.audit.web import SUBJECTS
 from forecourt.modules.booking import contract as booking
-from forecourt.modules.booking.day_views import COUNTS, MOVABLE
+from forecourt.modules.booking.day_views import COUNTS
 from forecourt.modules.booking.staff_web import SHOWS
 from forecourt.modules.identity import contract as identity
 from forecourt.modules.identity.rules import PERMISSIONS
@@ -248,7 +248,7 @@ def the_houses_events() -> list[str]:
         ("orgkind", venues.OrganisationKind),
         ("orgs.status", venues.OrganisationStatus),
         ("venues.status", venues.OrganisationStatus),
-        ("sheet.state", COUNTS | MOVABLE),
+        ("sheet.state", COUNTS | booking.OCCUPYING),
         ("sheet.story", booking.BookingAction),
         ("bookings.show", SHOWS),
         ("notif.channel", notifications.Channel),
