@@ -534,6 +534,9 @@ export interface LastMessage {
   attachments: Attachment[];
 }
 
+/** Parts of a price that the house itself names. A page words them for its reader; in `label` they are in English. */
+export type LineKind = "agreed_before" | "moving_fee" | "promo_code";
+
 /** What stands behind a link of a message, in the page's own words: plain text, nobody vouches for it. */
 export interface LinkPreview {
   url: string;
@@ -1432,11 +1435,16 @@ export interface Quote {
   expires_at: string;
 }
 
-/** One part of the price; `rule` names the price rule that won. Reductions are negative. */
+/**
+ * One part of the price; `rule` names the price rule that won. Reductions are negative.
+ *
+ * Without `kind` the label is as the owner wrote it: a place, a price rule, a promo code.
+ */
 export interface QuoteLine {
   label: string;
   amount: Money;
   rule: string | null;
+  kind: LineKind | null;
 }
 
 /** Limits of a right. Without networks it counts from anywhere, without hours at any time. */
@@ -2897,7 +2905,7 @@ export interface Operations {
    */
   payments_entries: { asks: { path: { org_id: string }; query?: { account?: string; from?: string; to?: string; limit?: number; cursor?: string } }; answers: Page<EntryRow> };
   /**
-   * Give someone credits.
+   * Give someone credits. An `account_id` that nobody has is refused.
    *
    * For staff with `payments.grant_credits`.
    *

@@ -18,7 +18,7 @@ from tests.modules.booking.test_slots_oracle import court, day_before, make_book
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.period import Period
 from forecourt.modules.booking import rules, slots
-from forecourt.modules.booking.contract import OutsideHorizon, QuoteLine, TaxLine, TooManyOpenBookings
+from forecourt.modules.booking.contract import LineKind, OutsideHorizon, QuoteLine, TaxLine, TooManyOpenBookings
 from forecourt.modules.booking.service.pricing import Bill, plan, rebill
 from forecourt.modules.venues.contract import (
     CapacityExceeded,
@@ -145,7 +145,7 @@ def test_a_bill_adds_up_whatever_was_agreed_and_its_tax_is_that_of_the_total(tax
     book = replace(BOOK, organisation=replace(BOOK.organisation, tax=taxes))
     planned = plan(book, COURT, TEN, 90, Purpose.WORKOUT, 2)
     adds_up(planned.bill, taxes)
-    adds_up(rebill(taxes, planned.bill.lines, gbp(total), [("Fee", gbp(min(fee, total)))], "Code"), taxes)
+    adds_up(rebill(taxes, planned.bill.lines, gbp(total), [(LineKind.MOVING, gbp(min(fee, total)))], "Code"), taxes)
     assert rebill(taxes, planned.bill.lines, planned.bill.total, [], "Code").total == planned.bill.total
 
 

@@ -9,15 +9,23 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+import msgspec
 import pytest
 from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, hidden, text, toast
 from tests.journeys.world import Club, Person, World
 
 from forecourt.app import House
+from forecourt.kernel.context import service_context
+from forecourt.kernel.money import Money
 from forecourt.kernel.web.catalogue import FALLBACK, LANGUAGES, Catalogue
 from forecourt.layout import ROOT
+from forecourt.modules.booking import queries
+from forecourt.modules.booking.contract import LineKind
+from forecourt.modules.booking.guest_views import Speaker, quote_view
+from forecourt.modules.booking.service.pricing import Bill
 
 TOMORROW = (datetime.now(UTC) + timedelta(days=2)).date()
 
@@ -325,6 +333,46 @@ async def test_a_booking_moves_to_another_court_and_costs_what_that_costs(
     assert "Court 2" in text(moved)
     assert "19:00–21:00" in text(moved)
     assert await world.balance(club, ada) == 1000
+
+
+async def test_what_the_house_names_on_a_bill_is_worded_for_its_reader_and_what_the_owner_named_is_not(
+    reader: Reader, ada: Person, world: World, club: Club, house: House
+) -> None:
+    await club.owner.send("PATCH", f"/v1/orgs/{club.id}/policies", {"reschedule_fee_pct": 50})
+    path = await paid(reader, club)
+    english, portuguese, urdu = "Fee for moving", "Taxa de alteração", "تبدیلی کی فیس"
+    reader.http.cookies.set("fc_locale", "ur")
+    look = text(await reader.look(f"{path}/reschedule?resource_id={club.courts[1]}&start={at(19)}&duration_min=60"))
+    assert urdu in look and english not in look and "Any hour" in look
+    assert (await reader.send(f"{path}/reschedule", **wish(club, court=1, hour=19))).status_code == 303
+    # What is stored is what the line is; only a line of before this was so is its text.
+    about = service_context("tests", UUID(club.id))
+    async with house.database.module("booking").tx(about) as tx:
+        kept = await queries.lines_of(tx, UUID(club.id), UUID(path.rpartition("/")[2]))
+    assert [(line.label, line.kind) for line in kept.lines] == [("Any hour, 19:00–20:00", None), (english, LineKind.MOVING)]
+    old = [msgspec.structs.replace(line, kind=None) for line in kept.lines]
+    for language, words in (("pt", portuguese), ("ur", urdu), ("en", english)):
+        say = Speaker(house.pages, language, "UTC")
+        for lines, fee in ((kept.lines, words), (old, english)):
+            shown = quote_view(say, Bill(lines, kept.tax, Money(3000, "GBP")))
+            assert [line.label for line in shown.lines] == ["Any hour, 19:00–20:00", fee]
+    reader.http.cookies.set("fc_locale", "pt")
+    look = text(await reader.look(f"{path}/reschedule?resource_id={club.courts[0]}&start={at(19)}&duration_min=60"))
+    assert portuguese in look and "Acordado antes" in look and "Agreed before" not in look
+
+
+async def test_why_credits_came_back_is_worded_for_its_reader_and_what_somebody_wrote_is_not(
+    reader: Reader, ada: Person, world: World, club: Club
+) -> None:
+    for reason in ("", "Rain"):
+        path = await paid(reader, club)
+        ask = await reader.look(f"{path}/cancel")
+        gone = await reader.send(f"{path}/cancel", refund_minor=hidden(ask, "refund_minor"), reason=reason)
+        assert gone.status_code == 303
+    for language, words in (("en", "The booking was cancelled"), ("pt", "A reserva foi cancelada"), ("ur", "بکنگ منسوخ ہوئی")):
+        reader.http.cookies.set("fc_locale", language)
+        shown = text(await reader.look("/credits"))
+        assert words in shown and "Rain" in shown and " cancel " not in shown
 
 
 async def test_what_staff_agreed_to_offers_no_other_time_and_says_how_to_get_one(

@@ -1747,7 +1747,7 @@ class Payments:
         )
 
     def grant(self, org_id: UUID | str, body: m.GrantBody, *, idempotency_key: str | None = None) -> m.Lot:
-        """Give someone credits.
+        """Give someone credits. An `account_id` that nobody has is refused.
 
         For staff with `payments.grant_credits`.
 

@@ -89,6 +89,7 @@ class Digest(Word):
     """How mails that can wait are put together."""
 
     DAILY = "daily"
+    NEVER = "never"
     OFF = "off"
     WEEKLY = "weekly"
 
@@ -103,6 +104,14 @@ class Frequency(Word):
     MONTHLY = "monthly"
     RARELY = "rarely"
     WEEKLY = "weekly"
+
+
+class LineKind(Word):
+    """Parts of a price that the house itself names. A page words them for its reader; in `label` they are in English."""
+
+    AGREED_BEFORE = "agreed_before"
+    MOVING_FEE = "moving_fee"
+    PROMO_CODE = "promo_code"
 
 
 class LotKind(Word):
@@ -1769,11 +1778,15 @@ class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class QuoteLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One part of the price; `rule` names the price rule that won. Reductions are negative."""
+    """One part of the price; `rule` names the price rule that won. Reductions are negative.
+
+    Without `kind` the label is as the owner wrote it: a place, a price rule, a promo code.
+    """
 
     label: str
     amount: Money
     rule: str | None = None
+    kind: LineKind | None = None
 
 
 class Reach(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -186,12 +186,26 @@ class NewQuote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     equipment: EquipmentWishes = []
 
 
+class LineKind(StrEnum):
+    """Parts of a price that the house itself names. A page words them for its reader; in `label` they are in English."""
+
+    MOVING = "moving_fee"
+    AGREED = "agreed_before"
+    """What lies between the venue's list and the price that was agreed on earlier."""
+    CODE = "promo_code"
+    """What a code took off whose name is not known."""
+
+
 class QuoteLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One part of the price; `rule` names the price rule that won. Reductions are negative."""
+    """One part of the price; `rule` names the price rule that won. Reductions are negative.
+
+    Without `kind` the label is as the owner wrote it: a place, a price rule, a promo code.
+    """
 
     label: str
     amount: Money
     rule: str | None = None
+    kind: LineKind | None = None
 
 
 class TaxLine(msgspec.Struct, frozen=True):

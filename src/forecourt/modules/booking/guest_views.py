@@ -204,9 +204,12 @@ def detail_of(say: Speaker, resource: Resource, others: Sequence[Resource]) -> s
     return ", ".join(words)
 
 
-def quote_view(bill: Bill) -> QuoteView:
+def quote_view(say: Speaker, bill: Bill) -> QuoteView:
+    """A bill as it is shown: what the house named in the reader's language, what the owner named as it is."""
     return QuoteView(
-        tuple(PriceLine(line.label, line.amount) for line in bill.lines),
+        tuple(
+            PriceLine(line.label if line.kind is None else say.t(f"line.{line.kind.value}"), line.amount) for line in bill.lines
+        ),
         bill.total,
         tuple(TaxLine(tax.rate, tax.amount, tax.included) for tax in bill.tax if tax.amount),
     )
@@ -223,7 +226,7 @@ def what_of(
         day=say.date(period.start),
         length=say.length(period.duration_min),
         people=say.t("book.people", n=people) if people > 1 else "",
-        quote=quote_view(bill),
+        quote=quote_view(say, bill),
         picture=pictures_of([resource])[0],
         under=under,
     )

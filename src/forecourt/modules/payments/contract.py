@@ -146,6 +146,20 @@ class PaymentResult(msgspec.Struct, frozen=True, kw_only=True):
     discount: Money
 
 
+class Cause(StrEnum):
+    """Why money goes back of which nobody wrote a reason. It is stored as it is and worded when it is shown; what people wrote
+    stays as they wrote it."""
+
+    CANCELLED = "cancel"
+    DECLINED = "decline"
+    MOVED = "reschedule"
+    EXTENDED = "extend"
+    EDITED = "edit"
+    LATE = "late"
+    """It was paid when the place could no longer be kept."""
+    CHANGED = "booking changed"
+
+
 class Refund(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`amount` goes back to where it came from, the newest charge first. None: all that is left."""
 
@@ -154,6 +168,7 @@ class Refund(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     organisation_id: UUID
     amount: Money | None
     reason: Reason
+    """What somebody wrote, or a Cause."""
 
 
 class RefundResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,12 +15,13 @@ from forecourt.kernel.web import formats
 from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.render import Language
 from forecourt.kernel.web.surroundings import Surroundings
-from forecourt.modules.payments.contract import Lot, Wallet
+from forecourt.modules.payments.contract import Cause, Lot, Wallet
 from forecourt.modules.payments.queries import WalletEntry
 from forecourt.modules.payments.service import PaymentsService
 from forecourt.modules.venues.contract import Venues
 
 SHOWN = 20
+_CAUSES = frozenset(cause.value for cause in Cause)
 
 
 class Wanted(Paged, kw_only=True):
@@ -104,7 +105,13 @@ class WalletPages(Api):
     def _entry(self, visit: Visit, entry: WalletEntry) -> EntryView:
         href = "" if entry.payment_id is None else f"/bookings/{entry.payment_id}"
         what = self._t(visit, f"credits.entry.{entry.kind}")
-        return EntryView(self._day(visit, entry.at), what, entry.reason, Money(entry.amount, entry.currency), href)
+        return EntryView(
+            self._day(visit, entry.at), what, self._why(visit, entry.reason), Money(entry.amount, entry.currency), href
+        )
+
+    def _why(self, visit: Visit, reason: str) -> str:
+        """What somebody wrote, as it is; what the house noted, in words."""
+        return self._t(visit, f"credits.why.{Cause(reason).name.lower()}") if reason in _CAUSES else reason
 
     def _t(self, visit: Visit, key: str, /, **values: object) -> str:
         return self.pages.pages.text(cast("Language", visit.locale), key, **values)

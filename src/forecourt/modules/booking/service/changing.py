@@ -40,6 +40,7 @@ from forecourt.modules.booking.contract import (
     Cancel,
     Extend,
     InvalidTransition,
+    LineKind,
     Overtaken,
     Pay,
     PayWith,
@@ -510,9 +511,9 @@ def _bill_of(row: BookingRow, planned: Plan, asked: Repricing) -> Bill:
     if asked.price == planned.bill.total and not asked.fee:
         return planned.bill
     lower = asked.price < planned.bill.total
-    rest = (row.promo_code or "Agreed before") if lower else "Agreed before"
+    rest = (row.promo_code or LineKind.AGREED) if lower else LineKind.AGREED
     taxes = planned.book.organisation.tax
-    return rebill(taxes, planned.bill.lines, asked.price, [("Fee for moving", asked.fee)], rest)
+    return rebill(taxes, planned.bill.lines, asked.price, [(LineKind.MOVING, asked.fee)], rest)
 
 
 def _moved(row: BookingRow, planned: Plan, asked: Repricing, more: Receipt) -> BookingRow:

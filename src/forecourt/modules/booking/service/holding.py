@@ -48,6 +48,7 @@ from forecourt.modules.booking.contract import (
     BookingStatus,
     HoldExpired,
     InvalidTransition,
+    LineKind,
     NewBooking,
     NewInvitee,
     Overtaken,
@@ -473,7 +474,7 @@ class Holding(Base):
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
             kept = await queries.lines_of(tx, row.organisation_id, row.id)
         return rebill(
-            book.organisation.tax, kept.lines, Money(receipt.price_minor, row.currency), [], row.promo_code or "Promo code"
+            book.organisation.tax, kept.lines, Money(receipt.price_minor, row.currency), [], row.promo_code or LineKind.CODE
         )
 
     # --- the house settles
@@ -519,7 +520,7 @@ class Holding(Base):
         amount = receipt.paid_minor + receipt.due_minor
         if not amount:
             return
-        errand = Errand(derived(row.id, LATE), row.id, "refund", amount, row.currency, "The place could not be kept")
+        errand = Errand(derived(row.id, LATE), row.id, "refund", amount, row.currency, LATE)
         now = self.clock.now()
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
             fresh = await queries.lock_booking(tx, row.organisation_id, row.id)

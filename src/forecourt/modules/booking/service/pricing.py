@@ -13,7 +13,7 @@ from forecourt.kernel.errors import Invalid
 from forecourt.kernel.money import MAX_MINOR, Money
 from forecourt.kernel.period import Period
 from forecourt.modules.booking import rules
-from forecourt.modules.booking.contract import EquipmentWish, QuoteLine, TaxLine
+from forecourt.modules.booking.contract import EquipmentWish, LineKind, QuoteLine, TaxLine
 from forecourt.modules.venues.contract import Purpose, Resource, Tax, VenueBook
 from forecourt.modules.venues.contract.calendar import zone
 from forecourt.modules.venues.contract.tariff import PricedSegment, Tariff, ranked_rules
@@ -61,19 +61,33 @@ def bill(book: VenueBook, resource: Resource, period: Period, purpose: Purpose, 
 
 
 def rebill(
-    taxes: Sequence[Tax], listed: Sequence[QuoteLine], total: Money, extras: Sequence[tuple[str, Money]], rest: str
+    taxes: Sequence[Tax],
+    listed: Sequence[QuoteLine],
+    total: Money,
+    extras: Sequence[tuple[LineKind, Money]],
+    rest: LineKind | str,
 ) -> Bill:
-    """The bill over `total` where that is not the list's: `extras` by name, as they are paid, and what is left between the list
-    and the total as `rest`. Lines are without added taxes, so an extra's line is its share of that."""
+    """The bill over `total` where that is not the list's: `extras`, as they are paid, and what is left between the list and the
+    total as `rest`, a kind or a name that the owner gave. Lines are without added taxes, so an extra's line is its share of that.
+    """
     lines_total, tax = rules.taxes_within(taxes, total)
     lines = list(listed)
-    for label, amount in extras:
+    for kind, amount in extras:
         if amount:
-            lines.append(QuoteLine(label=label, amount=amount.times(lines_total.amount, total.amount) if total else amount))
+            lines.append(_line(kind, amount.times(lines_total.amount, total.amount) if total else amount))
     left = lines_total - Money.total([line.amount for line in lines], total.currency)
     if left:
-        lines.append(QuoteLine(label=rest, amount=left))
+        lines.append(_line(rest, left))
     return Bill(lines, tax, total)
+
+
+def _line(name: LineKind | str, amount: Money) -> QuoteLine:
+    if isinstance(name, LineKind):
+        return QuoteLine(label=_IN_ENGLISH[name], amount=amount, kind=name)
+    return QuoteLine(label=name, amount=amount)
+
+
+_IN_ENGLISH = {LineKind.MOVING: "Fee for moving", LineKind.AGREED: "Agreed before", LineKind.CODE: "Promo code"}
 
 
 _Key = tuple[UUID, int, UUID, Purpose, int, date, date]

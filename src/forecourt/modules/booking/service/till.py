@@ -15,6 +15,7 @@ from forecourt.modules.payments.contract import (
     AuthorisationEnded,
     AuthorisationStatus,
     Authorise,
+    Cause,
     Charge,
     ChargeMismatch,
     PaymentResult,
@@ -176,7 +177,7 @@ class Till:
         When staff gave back a part of the payment before and less is left than asked, all that is left goes back.
         """
         asked = Money(amount_minor, row.currency)
-        why = reason or "booking changed"
+        why = reason or Cause.CHANGED.value
         try:
             try:
                 done = await self._refund(ctx, row, refund_id, asked, why)
