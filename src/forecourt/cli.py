@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from forecourt.app import House
     from forecourt.demo.fill import Made
     from forecourt.demo.show import Report
+    from forecourt.engines.doctor import Finding
     from forecourt.modules.audit.contract import Proof
     from forecourt.process import Crew
     from forecourt.split import SplitHouse
@@ -62,6 +63,8 @@ TEND_S = 1.0
 READY_PAUSE_S = 0.05
 ASKING_S = 0.5
 """For a process that has just been started to say that it is ready."""
+LOOKING_S = 10
+"""For a database to let us in for a look; whoever goes on without one hears what is wrong with it later."""
 FILLING_GRACE_S = 10
 
 
@@ -520,7 +523,7 @@ def doctor(*, data: Data = None, port: Port = None) -> None:
     settings = read_settings(data, None, port)
     database = settings.database.url.reveal() if settings.database.url else None
     valkey = settings.valkey.url.reveal() if settings.valkey.url else None
-    findings = examine(settings.data, database, valkey, settings.http.port)
+    findings = [*examine(settings.data, database, valkey, settings.http.port), *schema(settings)]
     for finding in findings:
         out.print(
             f"  {'[green]ok[/]  ' if finding.ok else '[bold red]no[/]  '}[bold]{finding.name}[/]  {finding.detail}",
@@ -531,6 +534,27 @@ def doctor(*, data: Data = None, port: Port = None) -> None:
     wrong = sum(not f.ok for f in findings)
     out.print(f"{wrong} to mend." if wrong else "All is well.")
     sys.exit(1 if wrong else 0)
+
+
+def schema(settings: Settings) -> list[Finding]:
+    """Whether the database is what this release works with; nothing when nobody can be asked, or a login that may not look."""
+    import asyncpg
+
+    from forecourt.engines.doctor import finding
+    from forecourt.kernel.migrate import pending
+    from forecourt.layout import migration_folders
+
+    there = engines_running_in(settings.data)
+    told = settings.database.admin_url or settings.database.url
+    url = told.reveal() if told else there.database_url if there else None
+    if url is None:
+        return []
+    try:
+        waiting = asyncio.run(pending(url, migration_folders()))
+    except (asyncpg.PostgresError, OSError, TimeoutError):
+        return []
+    detail = f"{len(waiting)} migrations wait, from {waiting[0].module} {waiting[0].number:04} on." if waiting else "Up to date."
+    return [finding("PostgreSQL tables", not waiting, detail, "Run `forecourt migrate`.")]
 
 
 @app.command
@@ -771,8 +795,26 @@ def outside(settings: Settings):
             f"Nothing serves PostgreSQL and Valkey for {settings.data}.",
             "Set DATABASE_URL and VALKEY_URL, or start `forecourt up` on that data directory first.",
         )
+    asyncio.run(prepared(database))
     replica = settings.database.replica_url
     return Addresses(database, valkey, replica.reveal() if replica else None)
+
+
+async def prepared(database_url: str) -> None:
+    """Raises EngineError when nobody has prepared the database. One that does not answer is for whoever opens it to tell."""
+    import asyncpg
+
+    try:
+        link = await asyncpg.connect(database_url, timeout=LOOKING_S)
+    except (asyncpg.PostgresError, OSError, TimeoutError):
+        return
+    try:
+        there = await link.fetchval("select exists (select from pg_namespace n where n.nspname = 'kernel')")
+    finally:
+        await link.close()
+    if not there:
+        cure = "Prepare it with `forecourt migrate`, as its owner (DATABASE_ADMIN_URL)."
+        raise EngineError("This database has no tables yet.", cure)
 
 
 def supervise(running: Engines) -> None:
@@ -795,7 +837,9 @@ async def in_house(settings: Settings, running: Engines, act: Callable[[House], 
     """Does one thing in an open house that serves nobody."""
     from forecourt.app import House as Open
 
-    house = await Open.open(settings, addresses(settings, running))
+    at = addresses(settings, running)
+    await prepared(at.database_url)
+    house = await Open.open(settings, at)
     try:
         await act(house)
     finally:

@@ -37,13 +37,15 @@ def export(
     Example: forecourt org export 01a1fcc0-c4a5-7253-9344-54cc95d009c8 --to club.forecourt
     """
     from forecourt import moving
-    from forecourt.cli import admin_url, engines, out, read_settings, steps
+    from forecourt.cli import admin_url, engines, out, prepared, read_settings, steps
 
     if to.exists():
         raise EngineError(f"{to} is there already.", "Name another file with --to.")
     settings = read_settings(data)
     with steps() as report, engines(settings, report) as running:
-        moved = asyncio.run(moving.take(admin_url(settings, running), org, to, store_of(settings), report))
+        url = admin_url(settings, running)
+        asyncio.run(prepared(url))
+        moved = asyncio.run(moving.take(url, org, to, store_of(settings), report))
     tell(f"{moved.name} is in {to} ({to.stat().st_size / 1e6:,.1f} MB).", moved)
     out.print(f"  digest {moved.digest}", soft_wrap=True)
 
@@ -59,11 +61,12 @@ def bring_in(
     Example: forecourt org import club.forecourt --digest 9f86d081884c7d65…
     """
     from forecourt import moving
-    from forecourt.cli import admin_url, engines, out, read_settings, steps
+    from forecourt.cli import admin_url, engines, out, prepared, read_settings, steps
 
     settings = read_settings(data)
     with steps() as report, engines(settings, report) as running:
         url = admin_url(settings, running)
+        asyncio.run(prepared(url))
         moved = asyncio.run(moving.bring(url, source, store_of(settings), digest.strip().lower(), report))
     tell(f"{moved.name} is here, row for row as it was there.", moved)
     for table, why in moving.STAYS.items():

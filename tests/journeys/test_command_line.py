@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -55,6 +56,21 @@ def fresh(server_url: str, valkey_url: str, tmp_path: Path) -> Iterator[dict[str
     admin_url = asyncio.run(make_empty(server_url, name))
     yield environ_for(tmp_path, as_user(admin_url, APP_ROLE), admin_url, valkey_url) | {"COLUMNS": "200"}
     asyncio.run(drop(server_url, name))
+
+
+def test_a_database_that_nobody_prepared_is_named_with_what_to_do(
+    fresh: dict[str, str], here: dict[str, str], tmp_path: Path
+) -> None:
+    """Not by what fails first in it: the tables of some module."""
+    commands = [["worker"], ["replay", "audit.trail"], ["org", "import", str(tmp_path / "club.forecourt")]]
+    with ThreadPoolExecutor(5) as side_by_side:
+        told = [side_by_side.submit(forecourt, fresh, *command) for command in commands]
+        empty, prepared = (side_by_side.submit(forecourt, which, "doctor") for which in (fresh, here))
+    cure = "Prepare it with `forecourt migrate`, as its owner (DATABASE_ADMIN_URL)."
+    assert [done.result() for done in told] == [(1, f"This database has no tables yet. {cure}")] * 3
+    waiting = r"PostgreSQL tables \d+ migrations wait, from kernel 0001 on\. → Run `forecourt migrate`\."
+    assert re.search(waiting, empty.result()[1]), empty.result()
+    assert "ok PostgreSQL tables Up to date." in prepared.result()[1], prepared.result()
 
 
 @pytest.mark.parametrize("duty", ["serve", "worker"])
