@@ -67,7 +67,7 @@ def with_scans(count: int) -> bytes:
 
 
 def test_a_jpeg_of_endless_scans_is_refused_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_opened", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.delattr(images, "_opened")  # who opened it would fail
     for fill in (b"", b"\xff\xff", b"noise"):  # which a decoder passes over
         with pytest.raises(MediaRefused, match="scans"):
             images.make(io.BytesIO(with_scans(100).replace(b"\xff\xda", fill + b"\xff\xda")), "image/jpeg")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -14,9 +15,11 @@ from tests.modules.media.samples import picture
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, ActorKind, Context
 from forecourt.kernel.db import Database
-from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Unauthenticated
+from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Unauthenticated, Unavailable
 from forecourt.modules.identity.contract import AccountCard, AccountStatus
-from forecourt.modules.people import rules
+from forecourt.modules.media.contract import Audience, MediaCard, MediaOwner
+from forecourt.modules.media.service import Asked
+from forecourt.modules.people import queries, rules
 from forecourt.modules.people.contract import (
     HandleTaken,
     PlayedSport,
@@ -114,6 +117,104 @@ async def test_defaults_show_the_photo_to_all_the_rest_to_members_and_times_to_n
     assert chosen == {**rules.DEFAULT_VISIBILITY, ProfileField.CITY: Visibility.PRIVATE}
     await people.edit(ada, ProfilePatch(visibility={ProfileField.BIO: Visibility.PUBLIC}), None)
     assert (await people.mine(ada)).visibility[ProfileField.CITY] is Visibility.PRIVATE, "merged, not replaced"
+
+
+class Files:
+    """Media, which can go away, and can be slow to show a photo to everybody."""
+
+    def __init__(self, album: Album) -> None:
+        self._media = album.media
+        self.away = False
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+        self.go_on.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._media, name)
+
+    async def attach(self, ctx: Context, ids: list[UUID], owner: MediaOwner, audience: Audience) -> list[MediaCard]:
+        if self.away:
+            raise Unavailable
+        if audience is Audience.PUBLIC:
+            self.reached.set()
+            async with asyncio.timeout(20):
+                await self.go_on.wait()
+        return await self._media.attach(ctx, ids, owner, audience)
+
+
+@pytest.fixture
+async def files(album: Album, people: PeopleService) -> Files:
+    files = Files(album)
+    people._media = files  # type: ignore[assignment]
+    return files
+
+
+async def opens(album: Album, photo: UUID) -> bool:
+    """Whether everybody may fetch the photo."""
+    try:
+        await album.media.open(STRANGER, Asked(photo))
+    except NotFound:
+        return False
+    return True
+
+
+def photo_for(audience: Visibility) -> ProfilePatch:
+    return ProfilePatch(visibility={ProfileField.PHOTO: audience})
+
+
+async def test_a_photo_that_is_hidden_stays_hidden_when_the_process_dies_behind_the_commit(
+    people: PeopleService, directory: Directory, album: Album, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = directory.add("Ada")
+    photo = (await album.send(picture(64, 64), ada)).id
+    await people.edit(ada, ProfilePatch(photo_id=photo), None)
+    assert await opens(album, photo)
+    save = queries.save_profile
+
+    async def save_and_die(*args: Any) -> None:
+        await save(*args)
+        files.away = True
+
+    for audience, shown in ((Visibility.PRIVATE, False), (Visibility.PUBLIC, True)):
+        monkeypatch.setattr(queries, "save_profile", save_and_die)
+        with pytest.raises(Unavailable):
+            await people.edit(ada, photo_for(audience), None)
+        assert (await people.mine(ada)).visibility[ProfileField.PHOTO] is audience, "it was committed"
+        assert not await opens(album, photo), "whatever was chosen, not more than that is shown"
+        monkeypatch.setattr(queries, "save_profile", save)
+        files.away = False
+        await people.edit(ada, photo_for(audience), None)  # the same again
+        assert await opens(album, photo) is shown
+
+
+async def test_of_two_windows_that_choose_who_sees_the_photo_the_last_to_be_kept_decides(
+    people: PeopleService, directory: Directory, album: Album, files: Files
+) -> None:
+    ada = directory.add("Ada")
+    photo = (await album.send(picture(64, 64), ada)).id
+    await people.edit(ada, ProfilePatch(photo_id=photo, visibility={ProfileField.PHOTO: Visibility.MEMBERS}), None)
+    files.go_on.clear()
+    slow = asyncio.create_task(people.edit(ada, photo_for(Visibility.PUBLIC), None))
+    async with asyncio.timeout(20):
+        await files.reached.wait()
+    await people.edit(ada, photo_for(Visibility.MEMBERS), None)
+    files.go_on.set()
+    await slow
+    assert (await people.mine(ada)).visibility[ProfileField.PHOTO] is Visibility.MEMBERS
+    assert not await opens(album, photo)
+    await people.edit(ada, photo_for(Visibility.PUBLIC), None)
+    assert await opens(album, photo)
+
+
+async def test_an_edit_that_is_refused_leaves_the_photo_to_those_who_saw_it(
+    people: PeopleService, directory: Directory, album: Album
+) -> None:
+    ada = directory.add("Ada")
+    photo = (await album.send(picture(64, 64), ada)).id
+    await people.edit(ada, ProfilePatch(photo_id=photo), None)
+    for refused in (photo_for(Visibility.PRIVATE), ProfilePatch(photo_id=photo)):
+        with pytest.raises(PreconditionFailed):
+            await people.edit(ada, refused, 1)
+        assert await opens(album, photo)
 
 
 async def test_a_handle_is_unique_whatever_its_case_and_finds_its_owner(people: PeopleService, directory: Directory) -> None:

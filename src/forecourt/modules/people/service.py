@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
 from typing import Annotated
 from uuid import UUID
@@ -38,6 +39,8 @@ from forecourt.modules.people.queries import ProfileRow
 MAX_CARDS = 200
 MAX_HANDLES = 50
 MIN_PHOTO_PX = 64
+MAX_EDITS_AT_ONCE = 20
+"""Of one person's profile: beyond that somebody's program is running wild."""
 
 
 class Photo(Struct, frozen=True):
@@ -169,14 +172,32 @@ class PeopleService:
 
     async def edit(self, ctx: Context, patch: ProfilePatch, if_match: int | None) -> Profile:
         """Raises Invalid, HandleTaken, PreconditionFailed."""
-        me, now = person_of(ctx), self._clock.now()
+        me = person_of(ctx)
         refuse_bad(patch)
         name = await self._account_name(ctx, me)
         if isinstance(patch.photo_id, UUID):
             await self._hang(ctx, patch.photo_id)
+        hidden = await self._hide_photo(ctx, patch)
+        try:
+            before, row = await self._save(ctx, patch, if_match, blank(me, name))
+        except Exception:
+            if hidden or isinstance(patch.photo_id, UUID):
+                await self._show_photo(ctx)
+            raise
+        if before.photo_id is not None and before.photo_id != row.photo_id:
+            await self._media.detach(ctx.within(None), photo_owner(me), [before.photo_id])
+        if patch.photo_id is not UNSET or patch.visibility is not UNSET:
+            await self._show_photo(ctx)
+        return own(row, await self._photo(ctx, row))
+
+    async def _save(
+        self, ctx: Context, patch: ProfilePatch, if_match: int | None, first: ProfileRow
+    ) -> tuple[ProfileRow, ProfileRow]:
+        """The profile before and after; who never had one begins with `first`."""
+        me, now = first.account_id, self._clock.now()
         try:
             async with self._db.tx(ctx) as tx:
-                await queries.begin_profile(tx, me, name, now)
+                await queries.begin_profile(tx, me, first.display_name, now)
                 before = await queries.lock_profile(tx, me)
                 if if_match is not None and if_match != before.version:
                     raise PreconditionFailed
@@ -187,11 +208,45 @@ class PeopleService:
             if constraint_of(e) == "profile_handle_key":
                 raise HandleTaken from None
             raise
-        await self._tidy_photos(ctx, before, row)
-        return own(row, await self._photo(ctx, row))
+        return before, row
 
     # The photo is a file of media's. It is attached before the profile names it and let go after the profile named another: a
-    # crash in between leaves a file that nobody sees, never a profile without its photo.
+    # crash in between leaves a file that nobody sees, never a profile without its photo. It is hidden before the profile says
+    # so, and shown after: a crash in between leaves a photo that fewer people see than may.
+
+    async def _hide_photo(self, ctx: Context, patch: ProfilePatch) -> bool:
+        """Closes the photo when not everybody shall see it any more. False when there is nothing to close."""
+        if isinstance(patch.visibility, UnsetType):
+            return False
+        if patch.visibility.get(ProfileField.PHOTO, Visibility.PUBLIC) is Visibility.PUBLIC:
+            return False
+        row = await self._newest(ctx)
+        if row is None or row.photo_id is None:
+            return False
+        await self._attach_photo(ctx, row.photo_id, Audience.PRIVATE)
+        return True
+
+    async def _show_photo(self, ctx: Context) -> None:
+        """Opens or closes the photo as the profile says. Of two edits at once both come here, so the profile is looked at again
+        after each time: who is last leaves it as it was last chosen."""
+        row = await self._newest(ctx)
+        for _ in range(MAX_EDITS_AT_ONCE):
+            if row is None or row.photo_id is None:
+                return
+            everybody = rules.full_visibility(row.visibility)[ProfileField.PHOTO] is Visibility.PUBLIC
+            await self._attach_photo(ctx, row.photo_id, Audience.PUBLIC if everybody else Audience.PRIVATE)
+            shown, row = row, await self._newest(ctx)
+            if row is None or (row.photo_id, row.visibility) == (shown.photo_id, shown.visibility):
+                return
+
+    async def _attach_photo(self, ctx: Context, photo_id: UUID, audience: Audience) -> None:
+        # Another edit may have replaced it at this moment.
+        with contextlib.suppress(NotFound):
+            await self._media.attach(ctx.within(None), [photo_id], photo_owner(person_of(ctx)), audience)
+
+    async def _newest(self, ctx: Context) -> ProfileRow | None:
+        async with self._db.tx(ctx) as tx:  # the primary: what somebody else has just kept counts
+            return await queries.profile(tx, person_of(ctx))
 
     async def _hang(self, ctx: Context, photo_id: UUID) -> None:
         """Raises Invalid for what is no image of `ctx`'s person."""
@@ -207,14 +262,6 @@ class PeopleService:
             await self._media.attach(ctx, [photo_id], photo_owner(person_of(ctx)), Audience.PRIVATE)
         except (NotFound, MediaInUse):
             raise Invalid.field("photo_id", "is no file that you have sent") from None
-
-    async def _tidy_photos(self, ctx: Context, before: ProfileRow, now: ProfileRow) -> None:
-        owner, ctx = photo_owner(now.account_id), ctx.within(None)
-        if before.photo_id is not None and before.photo_id != now.photo_id:
-            await self._media.detach(ctx, owner, [before.photo_id])
-        if now.photo_id is not None and (before.photo_id, before.visibility) != (now.photo_id, now.visibility):
-            everybody = rules.full_visibility(now.visibility)[ProfileField.PHOTO] is Visibility.PUBLIC
-            await self._media.attach(ctx, [now.photo_id], owner, Audience.PUBLIC if everybody else Audience.PRIVATE)
 
     async def _account_name(self, ctx: Context, me: UUID) -> str:
         cards = await self._identity.accounts(ctx, [me])
