@@ -118,6 +118,7 @@ export const OPERATIONS = {
   notifications_push_key: ["GET", "/v1/me/push-subscriptions"],
   notifications_read: ["POST", "/v1/notifications/read"],
   notifications_statistics: ["GET", "/v1/notifications/statistics"],
+  notifications_stay: ["POST", "/v1/unsubscribe/{token}/undo"],
   notifications_subscribe: ["POST", "/v1/me/push-subscriptions"],
   notifications_unsubscribe_browser: ["DELETE", "/v1/me/push-subscriptions"],
   organisations_report: ["GET", "/v1/orgs/{org_id}/franchise"],

@@ -371,7 +371,7 @@ export interface Description {
 }
 
 /** How mails that can wait are put together. */
-export type Digest = "daily" | "off" | "weekly";
+export type Digest = "daily" | "never" | "off" | "weekly";
 
 /** Words to try instead of the template's own. */
 export interface Draft {
@@ -533,9 +533,6 @@ export interface LastMessage {
   deleted: boolean;
   attachments: Attachment[];
 }
-
-/** Parts of a price that the house itself names. A page words them for its reader; in `label` they are in English. */
-export type LineKind = "agreed_before" | "moving_fee" | "promo_code";
 
 /** What stands behind a link of a message, in the page's own words: plain text, nobody vouches for it. */
 export interface LinkPreview {
@@ -1435,16 +1432,11 @@ export interface Quote {
   expires_at: string;
 }
 
-/**
- * One part of the price; `rule` names the price rule that won. Reductions are negative.
- *
- * Without `kind` the label is as the owner wrote it: a place, a price rule, a promo code.
- */
+/** One part of the price; `rule` names the price rule that won. Reductions are negative. */
 export interface QuoteLine {
   label: string;
   amount: Money;
   rule: string | null;
-  kind: LineKind | null;
 }
 
 /** Limits of a right. Without networks it counts from anywhere, without hours at any time. */
@@ -2672,7 +2664,7 @@ export interface Operations {
    */
   my_account_verify_phone: { asks: { body: PhoneCode }; answers: void };
   /**
-   * Asks whether mails of the link's topic shall end. Looking at it changes nothing.
+   * Asks whether mails of the link's topic, or digests, shall end, or says that they have. It changes nothing.
    *
    * Problems: `unsubscribe_link_invalid`, `invalid`.
    */
@@ -2702,7 +2694,7 @@ export interface Operations {
    */
   notifications_inbox: { asks: { query?: { limit?: number; cursor?: string; archived?: boolean; unread?: boolean; topic?: Topic } }; answers: Page<Notification> };
   /**
-   * Ends mails of the link's topic (RFC 8058, one click).
+   * Ends mails of the link's topic, or digests (RFC 8058, one click).
    *
    * Problems: `forbidden`, `unsubscribe_link_invalid`, `invalid`.
    */
@@ -2857,6 +2849,12 @@ export interface Operations {
    * Problems: `forbidden`, `invalid`.
    */
   notifications_statistics: { asks: {}; answers: InboxStatistics };
+  /**
+   * Takes back what an unsubscribe link has ended.
+   *
+   * Problems: `forbidden`, `unsubscribe_link_invalid`, `invalid`.
+   */
+  notifications_stay: { asks: { path: { token: string } }; answers: Response };
   /**
    * Sends pushes to a browser from now on.
    *

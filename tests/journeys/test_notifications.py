@@ -23,8 +23,9 @@ from forecourt.kernel.errors import NotFound
 from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.topics import Position
 from forecourt.modules.notifications.channels.webhooks import signature
-from forecourt.modules.notifications.contract import NOBODYS, InboxTopics
+from forecourt.modules.notifications.contract import NOBODYS, InboxTopics, Topic
 from forecourt.modules.notifications.jobs import DRAIN, FORGET, Drain, Forget
+from forecourt.modules.notifications.sealing import Leave, Links
 
 
 def of(person: Person) -> Context:
@@ -413,6 +414,144 @@ async def test_who_is_away_hears_of_a_message_and_who_has_read_it_does_not(world
     await ben.post(f"/v1/rooms/{room}/messages", {"client_id": "3", "text": "And bring balls"})
     await hurry(house, ada.id)
     assert [e["body"] for e in await entries(ada, 1)] == ["And bring balls"]
+
+
+async def morning_comes(house: House, person: Person) -> None:
+    """The digest of this person is due now."""
+    async with house.database.module("notifications").tx(service_context("test", NOBODYS)) as tx:
+        await tx.connection.execute("update notifications.due set due_at = now() where id = $1", UUID(person.id))
+        enqueue(tx, DRAIN, Drain())
+
+
+async def joins(person: Person, club: Club) -> None:
+    body = {"account_id": person.id, "role": "viewer"}
+    assert (await club.owner.post(f"/v1/orgs/{club.id}/staff", body)).status_code == 201
+
+
+BOUNDED = b'--b\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--b--\r\n'
+ONE_CLICK = (
+    (b"List-Unsubscribe=One-Click", "application/x-www-form-urlencoded"),
+    (BOUNDED, "multipart/form-data; boundary=b"),
+)
+"""The two forms in which a mail program says it (RFC 8058, 3.2)."""
+
+
+async def test_one_click_on_a_digest_ends_digests_and_nothing_that_cannot_wait(world: World, house: House) -> None:
+    ada, olive = await world.person("Ada"), await world.person("Olive")
+    clubs = [await world.club(courts=1, owner=olive) for _ in range(3)]
+    assert (await ada.send("PUT", "/v1/me/preferences", {"locale": "pt"})).status_code == 200
+    wish = {"digest": "weekly", "channels": {"team": ["email", "in_app"]}, "timezone": "Asia/Karachi"}
+    assert (await ada.send("PUT", "/v1/me/notification-preferences", wish)).status_code == 200
+    await joins(ada, clubs[0])
+    await entries(ada, 1)
+    await morning_comes(house, ada)
+    (mail,) = await mails_about(world, ada, "O que aconteceu esta semana")
+    assert mail["headers"]["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    link = mail["headers"]["List-Unsubscribe"].strip("<>")
+    assert link in mail["text"]
+    path = "/v1/unsubscribe/" + link.rsplit("/", 1)[1]
+
+    async def chosen() -> dict[str, Any]:
+        return (await ada.get("/v1/me/notification-preferences")).json()
+
+    before = await chosen()
+    looked = await world.client.get(path)
+    assert "Não quer mais estes resumos?" in looked.text
+    assert await chosen() == before, "looking changes nothing"
+    for body, kind in ONE_CLICK:
+        assert await chosen() == before
+        for _ in range(2):
+            assert (await world.client.post(path, content=body, headers={"Content-Type": kind})).status_code == 200
+            assert await chosen() == {**before, "digest": "never"}
+        await world.client.post(f"{path}/undo")
+    await world.client.post(path, content=ONE_CLICK[0][0], headers={"Content-Type": ONE_CLICK[0][1]})
+
+    # Nothing that can wait comes by mail now, neither together nor alone; what cannot does.
+    await joins(ada, clubs[1])
+    await entries(ada, 2)
+    await booked(world, clubs[1], ada)
+    await mails_about(world, ada, "Reservado")
+    waits = "select count(*) from notifications.digest_item where account_id = $1"
+    async with house.database.module("notifications").tx(service_context("test", NOBODYS)) as tx:
+        await tx.become("fc_notifications", NOBODYS, UUID(ada.id))
+        assert await tx.connection.fetchval(waits, UUID(ada.id)) == 0
+    sent = (await world.client.get("/dev/outbox", params={"to": ada.email}, headers={"Accept": "application/json"})).json()
+    assert not [m for m in sent["items"] if m["subject"].startswith("Já trabalha")]
+
+    # The page says what was done, and takes it back.
+    page = (await world.client.get(path)).text
+    assert "Acabaram os resumos por e-mail" in page
+    assert f'action="{path}/undo"' in page
+    back = await world.client.post(f"{path}/undo")
+    assert "Os resumos vêm como antes" in back.text
+    assert await chosen() == before
+    await joins(ada, clubs[2])
+    await entries(ada, 4)
+    await morning_comes(house, ada)
+    async with asyncio.timeout(30):
+        while len(await mails_about(world, ada, "O que aconteceu esta semana")) < 2:
+            await asyncio.sleep(0.05)
+
+
+async def test_what_waits_for_a_digest_is_not_in_it_when_mails_of_its_topic_end_meanwhile(world: World, house: House) -> None:
+    ada, club = await world.person("Ada"), await world.club(courts=1)
+    await ada.send("PUT", "/v1/me/notification-preferences", {"digest": "daily", "channels": {"team": ["email", "in_app"]}})
+    await joins(ada, club)
+    await entries(ada, 1)
+    wish = {"digest": "daily", "channels": {"team": ["in_app"], "mentions": ["email"]}}
+    await ada.send("PUT", "/v1/me/notification-preferences", wish)
+    ben = await world.person("Ben")
+    room = (await ben.post("/v1/rooms", {"kind": "group", "name": "G", "member_ids": [ada.id]})).json()["id"]
+    await ben.post(f"/v1/rooms/{room}/messages", {"client_id": "1", "text": f"@[Ada]({ada.id}) six?"})
+    waits = "select count(*) from notifications.digest_item where account_id = $1"
+    async with asyncio.timeout(30):
+        while True:
+            await hurry(house, ada.id)
+            async with house.database.module("notifications").tx(service_context("test", NOBODYS)) as tx:
+                await tx.become("fc_notifications", NOBODYS, UUID(ada.id))
+                if await tx.connection.fetchval(waits, UUID(ada.id)) == 2:
+                    break
+            await asyncio.sleep(0.05)
+    await morning_comes(house, ada)
+    (mail,) = await mails_about(world, ada, "What happened since yesterday")
+    assert "Ben" in mail["text"]
+    assert "You work for" not in mail["text"]
+
+
+@pytest.mark.parametrize(
+    ("language", "ask", "done", "back"),
+    [
+        ("en", "No more mails about bookings?", "Mails about bookings end here", "Mails about bookings come as before"),
+        (
+            "pt",
+            "Não quer mais e-mails sobre reservas?",
+            "Os e-mails sobre reservas acabam aqui",
+            "Os e-mails sobre reservas vêm como antes",
+        ),
+        (
+            "ur",
+            "بکنگ کے بارے میں اب ای میل نہ آئے؟",
+            "بکنگ کے بارے میں ای میل یہاں ختم ہوتی ہے",
+            "بکنگ کے بارے میں ای میل پہلے کی طرح آئے گی",
+        ),
+    ],
+)
+async def test_the_page_behind_a_link_speaks_the_readers_language_and_takes_back_what_it_did(
+    world: World, house: House, language: str, ask: str, done: str, back: str
+) -> None:
+    ada = await world.person("Ada")
+    links = Links(house.settings.secrets.secret_key.reveal().encode())
+    path = f"/v1/unsubscribe/{links.token(Leave(UUID(ada.id), Topic.BOOKINGS))}"
+    spoken = {"Accept-Language": language}
+    before = (await ada.get("/v1/me/notification-preferences")).json()
+    page = await world.client.get(path, headers=spoken)
+    assert ask in page.text
+    assert f'lang="{language}" dir="{"rtl" if language == "ur" else "ltr"}"' in page.text
+    assert done in (await world.client.post(path, headers=spoken)).text
+    assert done in (await world.client.get(path, headers=spoken)).text, "whoever comes back sees that it is done"
+    assert back in (await world.client.post(f"{path}/undo", headers=spoken)).text
+    assert (await ada.get("/v1/me/notification-preferences")).json() == before
+    assert (await world.client.post(f"{path[:-2]}xx/undo")).status_code == 410
 
 
 async def test_mails_that_can_wait_come_together_in_the_morning(world: World, house: House) -> None:

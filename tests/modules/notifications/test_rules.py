@@ -91,8 +91,17 @@ def test_chosen_channels_are_used_and_security_cannot_be_switched_off() -> None:
 def test_only_what_can_wait_waits_for_a_digest() -> None:
     assert rules.in_digest(DUE, Digest.DAILY)
     assert not rules.in_digest(DUE, Digest.OFF)
+    assert not rules.in_digest(DUE, Digest.NEVER)
     assert not rules.in_digest(CONFIRMED, Digest.WEEKLY)
     assert not rules.in_digest(SECURITY, Digest.DAILY)
+
+
+def test_who_wants_no_mails_that_can_wait_gets_none_of_them_and_the_others() -> None:
+    joined, confirmed = rules.KINDS["staff.joined"], rules.KINDS["booking.confirmed"]
+    assert rules.wanted(joined, {}, Digest.NEVER) == [Channel.IN_APP]
+    assert rules.wanted(joined, {}, Digest.OFF) == rules.wanted(joined, {}, Digest.DAILY) == [Channel.IN_APP, Channel.EMAIL]
+    for kind in (confirmed, SECURITY, rules.KINDS["booking.approval_waits"]):
+        assert Channel.EMAIL in rules.wanted(kind, {}, Digest.NEVER), "what cannot wait"
 
 
 def test_digests_come_at_eight_on_the_persons_clock() -> None:

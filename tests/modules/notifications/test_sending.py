@@ -30,7 +30,7 @@ from forecourt.modules.notifications.channels import NO_QUEUE, Carrier, Message,
 from forecourt.modules.notifications.channels.breaker import FAILURES
 from forecourt.modules.notifications.channels.mail import MailServer, persons_fault
 from forecourt.modules.notifications.channels.webpush import Vapid, WebPush
-from forecourt.modules.notifications.contract import Channel, DeliveryStatus
+from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Digest, Topic
 from forecourt.modules.notifications.queries import queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery
 from forecourt.modules.notifications.sealing import Links, Vault
@@ -93,7 +93,14 @@ class Desk:
         # Nothing here is told, only sent.
         return Sending(module, self.clock, cast("Telling", None), carriers, links, "https://book.example.org", Metrics())
 
-    async def queued(self, count: int = 1, channel: Channel = Channel.SMS, content: Content | None = None) -> list[UUID]:
+    async def queued(
+        self,
+        count: int = 1,
+        channel: Channel = Channel.SMS,
+        content: Content | None = None,
+        kind: str = "booking.confirmed",
+        topic: str = "bookings",
+    ) -> list[UUID]:
         now = self.clock.now()
         made = [
             Delivery(
@@ -101,8 +108,8 @@ class Desk:
                 new_id(),
                 None,
                 uuid4(),
-                "booking.confirmed",
-                "bookings",
+                kind,
+                topic,
                 channel,
                 "+447700900123" if channel is Channel.SMS else "ada@example.org",
                 "en",
@@ -377,6 +384,31 @@ async def test_a_mail_arrives_in_all_its_parts(desk: Desk, letterbox: tuple[Lett
     (file,) = [part for part in letter.iter_attachments() if part.get_content_type() == "text/calendar"]
     assert icalendar.Calendar.from_ical(file.get_payload(decode=True))["METHOD"] == "PUBLISH"
     assert (await desk.delivery(id)).status is DeliveryStatus.SENT
+
+
+@pytest.mark.parametrize(
+    ("kind", "topic", "ends"),
+    [
+        ("digest", "daily", Digest.DAILY),
+        ("digest", "weekly", Digest.WEEKLY),
+        ("digest", "digest", Digest.DAILY),  # from before digests said which
+        ("chat.mention", "mentions", Topic.MENTIONS),
+        ("security.noted", "security", None),
+    ],
+)
+async def test_every_mail_that_can_be_ended_is_ended_by_one_click(
+    desk: Desk, letterbox: tuple[Letterbox, str], kind: str, topic: str, ends: Topic | Digest | None
+) -> None:
+    box, url = letterbox
+    await desk.queued(1, Channel.EMAIL, kind=kind, topic=topic)
+    await desk.worker(MailServer(Secret(url), "Forecourt <f@house.example>", desk.clock, "mail server")).drain()
+    (letter,) = box.letters
+    if ends is None:
+        assert letter["List-Unsubscribe"] is letter["List-Unsubscribe-Post"] is None
+        return
+    assert letter["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    token = letter["List-Unsubscribe"].strip("<>").rsplit("/", 1)[1]
+    assert Links(SECRET).read(token).what is ends
 
 
 async def test_an_address_that_the_server_refuses_is_a_dead_letter_and_a_busy_one_is_tried_again(

@@ -1281,7 +1281,7 @@ class Notifications:
         self._door = door
 
     async def ask_to_leave(self, token: str) -> Content:
-        """Asks whether mails of the link's topic shall end. Looking at it changes nothing.
+        """Asks whether mails of the link's topic, or digests, shall end, or says that they have. It changes nothing.
 
         Raises UnsubscribeLinkInvalid.
         """
@@ -1348,7 +1348,7 @@ class Notifications:
         )
 
     async def leave(self, token: str) -> Content:
-        """Ends mails of the link's topic (RFC 8058, one click).
+        """Ends mails of the link's topic, or digests (RFC 8058, one click).
 
         Raises UnsubscribeLinkInvalid.
         """
@@ -1379,6 +1379,13 @@ class Notifications:
     async def statistics(self) -> m.InboxStatistics:
         """How much came in 30 days, by topic, and how much is unread."""
         return await self._door.call(Call(Method("GET", "/v1/notifications/statistics"), m.InboxStatistics))
+
+    async def stay(self, token: str) -> Content:
+        """Takes back what an unsubscribe link has ended.
+
+        Raises UnsubscribeLinkInvalid.
+        """
+        return await self._door.call(Call(Method("POST", "/v1/unsubscribe/{token}/undo"), Content, path={"token": token}))
 
     async def subscribe(self, body: m.NewPushSubscription) -> m.PushKeyOut:
         """Sends pushes to a browser from now on.

@@ -1273,7 +1273,7 @@ class Notifications:
         self._door = door
 
     def ask_to_leave(self, token: str) -> Content:
-        """Asks whether mails of the link's topic shall end. Looking at it changes nothing.
+        """Asks whether mails of the link's topic, or digests, shall end, or says that they have. It changes nothing.
 
         Raises UnsubscribeLinkInvalid.
         """
@@ -1340,7 +1340,7 @@ class Notifications:
         )
 
     def leave(self, token: str) -> Content:
-        """Ends mails of the link's topic (RFC 8058, one click).
+        """Ends mails of the link's topic, or digests (RFC 8058, one click).
 
         Raises UnsubscribeLinkInvalid.
         """
@@ -1371,6 +1371,13 @@ class Notifications:
     def statistics(self) -> m.InboxStatistics:
         """How much came in 30 days, by topic, and how much is unread."""
         return self._door.call(Call(Method("GET", "/v1/notifications/statistics"), m.InboxStatistics))
+
+    def stay(self, token: str) -> Content:
+        """Takes back what an unsubscribe link has ended.
+
+        Raises UnsubscribeLinkInvalid.
+        """
+        return self._door.call(Call(Method("POST", "/v1/unsubscribe/{token}/undo"), Content, path={"token": token}))
 
     def subscribe(self, body: m.NewPushSubscription) -> m.PushKeyOut:
         """Sends pushes to a browser from now on.

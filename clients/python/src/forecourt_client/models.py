@@ -106,14 +106,6 @@ class Frequency(Word):
     WEEKLY = "weekly"
 
 
-class LineKind(Word):
-    """Parts of a price that the house itself names. A page words them for its reader; in `label` they are in English."""
-
-    AGREED_BEFORE = "agreed_before"
-    MOVING_FEE = "moving_fee"
-    PROMO_CODE = "promo_code"
-
-
 class LotKind(Word):
     """Where credits came from. `granted` ones are spent first."""
 
@@ -1778,15 +1770,11 @@ class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class QuoteLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One part of the price; `rule` names the price rule that won. Reductions are negative.
-
-    Without `kind` the label is as the owner wrote it: a place, a price rule, a promo code.
-    """
+    """One part of the price; `rule` names the price rule that won. Reductions are negative."""
 
     label: str
     amount: Money
     rule: str | None = None
-    kind: LineKind | None = None
 
 
 class Reach(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -102,9 +102,11 @@ class Surroundings:
         context = self.context(visit, org=org, toasts=toasts, live=live)
         return Html(self.pages.render(name, context, **(values or {}), **more), status=status)
 
-    def plain(self, name: str, /, **values: object) -> Html:
+    def plain(self, name: str, /, *, language: str = "en", **values: object) -> Html:
         """A page that knows nobody: for what programs and browsers read at the same address."""
-        return Html(self.pages.render(name, PageContext(now=self._clock.now(), env=self._env), **values))
+        locale = cast("Language", language)
+        context = PageContext(locale=locale, direction=page_direction(locale), now=self._clock.now(), env=self._env)
+        return Html(self.pages.render(name, context, **values))
 
     def text(self, visit: Visit, key: str, /, **values: object) -> str:
         """A sentence of the catalogue in the visitor's language."""

@@ -94,8 +94,11 @@ class Digest(StrEnum):
     """How mails that can wait are put together."""
 
     OFF = "off"
+    """Each as it happens."""
     DAILY = "daily"
     WEEKLY = "weekly"
+    NEVER = "never"
+    """Not at all: what can wait is read in the inbox."""
 
 
 class DeliveryStatus(StrEnum):

@@ -10,12 +10,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import AddressRefused, Invalid
+from forecourt.kernel.http.dispatch import preferred_language
 from forecourt.kernel.http.operation import PUBLIC, Api, By, Html, Limit, Request, delete, get, patch, post, put, staff
 from forecourt.kernel.paging import Page, Paged
 from forecourt.kernel.web.surroundings import Surroundings
+from forecourt.modules.notifications import wording
 from forecourt.modules.notifications.contract import (
     Channel,
     DeliveryStatus,
+    Digest,
     LinkSpent,
     Notification,
     NotReplayable,
@@ -26,6 +29,7 @@ from forecourt.modules.notifications.contract import (
 from forecourt.modules.notifications.queries.outbox import OutboxRow
 from forecourt.modules.notifications.service.choices import (
     ChoicesService,
+    MailLink,
     NewPushSubscription,
     NotificationPreferences,
     PushKeyOut,
@@ -200,15 +204,33 @@ class NotificationsApi(Api):
         await self._choices.unsubscribe_browser(ctx, body)
 
     @get("/v1/unsubscribe/{token}", access=PUBLIC, problems=(LinkSpent,), content_type="text/html")
-    async def ask_to_leave(self, ctx: Context, token: str) -> Html:
-        """Asks whether mails of the link's topic shall end. Looking at it changes nothing."""
-        return self._pages.plain("notifications/unsubscribe.html", token=token, topic=self._choices.topic_of(token), done=False)
+    async def ask_to_leave(self, ctx: Context, request: Request, token: str) -> Html:
+        """Asks whether mails of the link's topic, or digests, shall end, or says that they have. It changes nothing."""
+        return self._leaving(request, token, await self._choices.link(token), asked=False)
 
     @post("/v1/unsubscribe/{token}", access=PUBLIC, problems=(LinkSpent,), content_type="text/html")
-    async def leave(self, ctx: Context, token: str) -> Html:
-        """Ends mails of the link's topic (RFC 8058, one click)."""
-        topic = await self._choices.leave(token)
-        return self._pages.plain("notifications/unsubscribe.html", token=token, topic=topic, done=True)
+    async def leave(self, ctx: Context, request: Request, token: str) -> Html:
+        """Ends mails of the link's topic, or digests (RFC 8058, one click)."""
+        return self._leaving(request, token, await self._choices.leave(token), asked=True)
+
+    @post("/v1/unsubscribe/{token}/undo", access=PUBLIC, problems=(LinkSpent,), content_type="text/html")
+    async def stay(self, ctx: Context, request: Request, token: str) -> Html:
+        """Takes back what an unsubscribe link has ended."""
+        return self._leaving(request, token, await self._choices.stay(token), asked=True)
+
+    def _leaving(self, request: Request, token: str, link: MailLink, *, asked: bool) -> Html:
+        """In the language of the mail's reader; of one who never chose, in the browser's."""
+        language = wording.locale_for(link.locale, preferred_language(request.header("accept-language")))
+        digest = isinstance(link.what, Digest)
+        return self._pages.plain(
+            "notifications/unsubscribe.html",
+            language=language,
+            token=token,
+            what=link.what.value,
+            digest=digest,
+            ended=link.ended,
+            back=asked and not link.ended,
+        )
 
     @post("/v1/notifications/callbacks/{provider}", access=PUBLIC, status=204, problems=(BadSignature,))
     async def hear(self, ctx: Context, request: Request, provider: str, body: Callback) -> None:

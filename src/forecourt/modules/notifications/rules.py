@@ -92,7 +92,7 @@ DEFAULTS: Mapping[Topic, frozenset[Channel]] = MappingProxyType(
 """Texts and WhatsApp cost somebody money or peace: nobody gets them without asking."""
 
 
-def wanted(kind: Kind, chosen: Mapping[Topic, frozenset[Channel]]) -> list[Channel]:
+def wanted(kind: Kind, chosen: Mapping[Topic, frozenset[Channel]], digest: Digest = Digest.OFF) -> list[Channel]:
     """The channels by which `kind` goes to a person who chose so, in the order of the kind's own.
 
     What is critical goes by its default channels whatever was chosen, and by the chosen ones besides.
@@ -101,12 +101,14 @@ def wanted(kind: Kind, chosen: Mapping[Topic, frozenset[Channel]]) -> list[Chann
     picked = chosen.get(kind.topic, by_default)
     if kind.weight is Weight.CRITICAL:
         picked |= by_default
+    if kind.weight is Weight.ORDINARY and digest is Digest.NEVER:
+        picked -= {Channel.EMAIL}
     return [channel for channel in kind.channels if channel in picked]
 
 
 def in_digest(kind: Kind, digest: Digest) -> bool:
     """Whether the mail of `kind` waits for the digest."""
-    return digest is not Digest.OFF and kind.weight is Weight.ORDINARY
+    return digest in (Digest.DAILY, Digest.WEEKLY) and kind.weight is Weight.ORDINARY
 
 
 # --- when ----------------------------------------------------------------------------------------------------------------

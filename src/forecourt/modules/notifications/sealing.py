@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
-from forecourt.modules.notifications.contract import LinkSpent, Topic
+from forecourt.modules.notifications.contract import Digest, LinkSpent, Topic
 
 NONCE_BYTES = 12
 MAC_BYTES = 16
@@ -43,10 +43,10 @@ class Vault:
 
 
 class Leave(Struct, frozen=True):
-    """What a link in a mail lets its reader end: mails of one topic."""
+    """What a link in a mail lets its reader end: mails of one topic, or the digest that this mail is."""
 
     account_id: UUID
-    topic: Topic
+    what: Topic | Digest
 
 
 class Links:
@@ -56,7 +56,7 @@ class Links:
         self._key = _derive(secret, b"notifications: unsubscribe")
 
     def token(self, leave: Leave) -> str:
-        body = leave.account_id.bytes + leave.topic.value.encode()
+        body = leave.account_id.bytes + leave.what.value.encode()
         return urlsafe_b64encode(self._mac(body) + body).rstrip(b"=").decode()
 
     def read(self, token: str) -> Leave:
@@ -66,7 +66,8 @@ class Links:
             mac, body = raw[:MAC_BYTES], raw[MAC_BYTES:]
             if not hmac.compare_digest(mac, self._mac(body)) or self.token_of(raw) != token:
                 raise LinkSpent
-            return Leave(UUID(bytes=body[:16]), Topic(body[16:].decode()))
+            what = body[16:].decode()
+            return Leave(UUID(bytes=body[:16]), Topic(what) if what in list(Topic) else Digest(what))
         except ValueError:
             raise LinkSpent from None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
 import msgspec
@@ -10,16 +11,16 @@ from msgspec import Meta, Struct
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context, service_context
-from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.egress import Egress
-from forecourt.kernel.errors import Invalid, NotFound
+from forecourt.kernel.errors import Invalid, NotFound, Unavailable
 from forecourt.kernel.ids import new_id
 from forecourt.modules.notifications import rules
 from forecourt.modules.notifications.channels.webpush import Vapid, point, unb64
 from forecourt.modules.notifications.contract import Channel, Digest, Topic
 from forecourt.modules.notifications.queries import choices as queries
 from forecourt.modules.notifications.queries.choices import Browser, Chosen
-from forecourt.modules.notifications.sealing import Links
+from forecourt.modules.notifications.sealing import Leave, Links
 from forecourt.modules.notifications.service.inbox import person
 from forecourt.modules.people.contract import People, QuietHours
 
@@ -70,6 +71,14 @@ class PushKeyOut(Struct, frozen=True):
 
     public_key: str
     browsers: int
+
+
+class MailLink(Struct, frozen=True):
+    """Where the link in a mail leads. `locale` is the language of its reader, when they chose one."""
+
+    what: Topic | Digest
+    ended: bool
+    locale: str | None
 
 
 class ChoicesService:
@@ -149,22 +158,65 @@ class ChoicesService:
 
     # --- leaving
 
-    def topic_of(self, token: str) -> Topic:
-        """What a link would end. Raises LinkSpent. Nothing changes: programs that look at mails open every link."""
-        return self._links.read(token).topic
-
-    async def leave(self, token: str) -> Topic:
-        """Ends mails of the link's topic for the person it was sent to. Raises LinkSpent."""
+    async def link(self, token: str) -> MailLink:
+        """What a link ends, and whether it is ended. Raises LinkSpent. Nothing changes: programs that look at mails open every
+        link."""
         leave = self._links.read(token)
+        async with self._theirs(leave) as (_, chosen):
+            ended = comes_by_mail(chosen, leave.what)
+        return await self._shown(leave, ended=not ended)
+
+    async def leave(self, token: str) -> MailLink:
+        """Ends, for the person whom the mail was sent to, what its link is about. Raises LinkSpent."""
+        leave = self._links.read(token)
+        async with self._theirs(leave) as (tx, chosen):
+            await queries.choose(tx, leave.account_id, without_mail(chosen, leave.what), self._clock.now())
+        return await self._shown(leave, ended=True)
+
+    async def stay(self, token: str) -> MailLink:
+        """Takes that back. Raises LinkSpent."""
+        leave = self._links.read(token)
+        async with self._theirs(leave) as (tx, chosen):
+            await queries.choose(tx, leave.account_id, with_mail(chosen, leave.what), self._clock.now())
+        return await self._shown(leave, ended=False)
+
+    @asynccontextmanager
+    async def _theirs(self, leave: Leave) -> AsyncGenerator[tuple[Tx, Chosen], None]:
         async with self._db.tx(service_context("notifications.unsubscribe")) as tx:
             await tx.become(self._db.role, None, leave.account_id)
             row = await queries.chosen(tx, leave.account_id)
-            chosen = row.chosen if row else Chosen()
-            channels = effective(chosen.channels)
-            channels[leave.topic] = [c for c in channels[leave.topic] if c is not Channel.EMAIL]
-            changed = msgspec.structs.replace(chosen, channels={**chosen.channels, leave.topic: channels[leave.topic]})
-            await queries.choose(tx, leave.account_id, changed, self._clock.now())
-        return leave.topic
+            yield tx, row.chosen if row else Chosen()
+
+    async def _shown(self, leave: Leave, *, ended: bool) -> MailLink:
+        locale = None
+        with suppress(Unavailable):  # it is done all the same, and said in the browser's language
+            [prefers] = await self._people.preferences(service_context("notifications.unsubscribe"), [leave.account_id])
+            locale = prefers.locale
+        return MailLink(leave.what, ended, locale)
+
+
+def comes_by_mail(chosen: Chosen, what: Topic | Digest) -> bool:
+    if isinstance(what, Digest):
+        return chosen.digest is not Digest.NEVER
+    return Channel.EMAIL in effective(chosen.channels)[what]
+
+
+def without_mail(chosen: Chosen, what: Topic | Digest) -> Chosen:
+    """Who wants no digest wants none of its mails one by one either."""
+    if isinstance(what, Digest):
+        return msgspec.structs.replace(chosen, digest=Digest.NEVER)
+    rest = [c for c in effective(chosen.channels)[what] if c is not Channel.EMAIL]
+    return msgspec.structs.replace(chosen, channels={**chosen.channels, what: rest})
+
+
+def with_mail(chosen: Chosen, what: Topic | Digest) -> Chosen:
+    """What was chosen otherwise since stays."""
+    if comes_by_mail(chosen, what):
+        return chosen
+    if isinstance(what, Digest):
+        return msgspec.structs.replace(chosen, digest=what)
+    channels = sorted({*effective(chosen.channels)[what], Channel.EMAIL})
+    return msgspec.structs.replace(chosen, channels={**chosen.channels, what: channels})
 
 
 def effective(chosen: Mapping[Topic, list[Channel]]) -> dict[Topic, list[Channel]]:

@@ -26,13 +26,13 @@ from forecourt.modules.notifications import rules
 from forecourt.modules.notifications.channels import MAX_ERROR, Carrier, Message, NotTaken, RecipientGone, Refused
 from forecourt.modules.notifications.channels.breaker import Breaker
 from forecourt.modules.notifications.channels.webpush import WebPush
-from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Topic, Urgency
+from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Digest, Topic, Urgency
 from forecourt.modules.notifications.queries import choices, queue
 from forecourt.modules.notifications.queries.queue import Delivery, Due, Settled, Tried
 from forecourt.modules.notifications.rules import KINDS
 from forecourt.modules.notifications.sealing import Leave, Links
 from forecourt.modules.notifications.service.carriers import Carriers
-from forecourt.modules.notifications.service.telling import Telling
+from forecourt.modules.notifications.service.telling import DIGEST, Telling
 
 BATCH = 200
 LEASE = timedelta(seconds=180)
@@ -285,11 +285,11 @@ class Sending:
         return Message(delivery.id, delivery.kind, recipient, content, delivery.locale, urgent, content.sender, headers), carriers
 
     def _headers(self, delivery: Delivery) -> dict[str, str]:
-        """One click ends mails of the topic (RFC 8058); what is critical cannot be ended."""
-        kind = KINDS.get(delivery.kind)
-        if kind is None or kind.weight is rules.Weight.CRITICAL or delivery.account_id is None:
+        """One click ends mails of the topic, or digests (RFC 8058); what is critical cannot be ended."""
+        what = _ended_by_one_click(delivery)
+        if what is None or delivery.account_id is None:
             return {}
-        token = self._links.token(Leave(delivery.account_id, Topic(delivery.topic)))
+        token = self._links.token(Leave(delivery.account_id, what))
         return {
             "List-Unsubscribe": f"<{self._url}/v1/unsubscribe/{token}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
@@ -326,6 +326,13 @@ class Sending:
         channels = {d.id: d.channel for d in sent}
         for fate in fates:
             self._metrics.deliveries.labels(channels[fate.settled.id].value, _outcome(fate)).inc()
+
+
+def _ended_by_one_click(delivery: Delivery) -> Topic | Digest | None:
+    if delivery.kind == DIGEST:
+        return Digest.WEEKLY if delivery.topic == Digest.WEEKLY else Digest.DAILY
+    kind = KINDS.get(delivery.kind)
+    return None if kind is None or kind.weight is rules.Weight.CRITICAL else Topic(delivery.topic)
 
 
 def _outcome(fate: Fate) -> str:

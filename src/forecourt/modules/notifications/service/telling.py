@@ -50,6 +50,8 @@ from forecourt.modules.venues.contract import Organisation, VenueBook, Venues
 AT_ONCE = 100
 TOMORROW, SOON = "booking.in_24_hours", "booking.in_2_hours"
 REMINDERS = (TOMORROW, SOON)
+DIGEST = "digest"
+"""Of deliveries that are digests; their topic says of which kind."""
 APPROVAL_WAITS = "booking.approval_waits"
 PHONES = (Channel.SMS, Channel.WHATSAPP)
 
@@ -310,7 +312,7 @@ class Telling:
         now = self._clock.now()
         tz = ZoneInfo(reader.preferences.timezone or (scene.organisation.timezone if scene.organisation else "UTC"))
         plan = Plan(notice, kind, [], {})
-        for channel in rules.wanted(kind, reader.channels):
+        for channel in rules.wanted(kind, reader.channels, reader.digest):
             content = self._content(scene, notice, kind, channel, locale, values, reader)
             at = rules.send_at(kind, channel, reader.quiet, tz, now)
             if booking is not None and notice.kind in REMINDERS and not _true_then(notice.kind, booking, book, now, at):
@@ -418,8 +420,9 @@ class Telling:
                 return
             await tx.become(self._db.role, NOBODYS, account_id)
             items = await inbox.digest(tx, account_id, AT_ONCE)
-            if items and reader is not None:
-                delivery = self._digest_mail(reader, items, now)
+            wanted = [item for item in items if reader is not None and _still_by_mail(reader, item)]
+            if wanted and reader is not None:
+                delivery = self._digest_mail(reader, wanted, now)
                 await queue.insert_deliveries(tx, NOBODYS, [delivery], now)
                 await queue.queue(tx, NOBODYS, "delivery", {delivery.id: now})
             await inbox.digested(tx, account_id, [item.id for item in items])
@@ -430,7 +433,9 @@ class Telling:
         subject = wording.word(locale, "digest_subject_weekly" if reader.digest is Digest.WEEKLY else "digest_subject")
         intro = wording.render_text("text", wording.word(locale, "digest_intro"), {"person": reader.card.name}, 1000)
         text = "\n\n".join([intro, *(f"{item.title}\n{self._url}{item.href}" for item in items)])
-        around = Surround(locale, "Forecourt", f"{self._url}/notifications", "", f"{self._url}/account/notifications")
+        digest = reader.digest if reader.digest is Digest.WEEKLY else Digest.DAILY
+        leave = f"{self._url}/v1/unsubscribe/{self._links.token(Leave(reader.card.id, digest))}"
+        around = Surround(locale, "Forecourt", f"{self._url}/notifications", leave, f"{self._url}/account/notifications")
         content = wording.letter(subject, text, around)
         id = uuid5(items[-1].id, f"digest {reader.card.id}")
         return Delivery(
@@ -438,8 +443,8 @@ class Telling:
             id,
             None,
             reader.card.id,
-            "digest",
-            "digest",
+            DIGEST,
+            digest.value,
             Channel.EMAIL,
             reader.card.email,
             locale,
@@ -452,6 +457,12 @@ class Telling:
             None,
             now,
         )
+
+
+def _still_by_mail(reader: Reader, item: DigestItem) -> bool:
+    """Whoever ended mails of a topic, or all that can wait, has ended those that waited."""
+    topic = Topic(item.topic)
+    return reader.digest is not Digest.NEVER and Channel.EMAIL in reader.channels.get(topic, rules.DEFAULTS[topic])
 
 
 async def _some(ids: list[UUID], ask: Callable[[list[UUID]], Awaitable[list[T]]]) -> list[T]:
