@@ -22,6 +22,7 @@ from tests.deploy.composing import (
     merged,
     production,
     read,
+    settings_known,
     shape_faults,
 )
 
@@ -126,6 +127,29 @@ def test_the_program_takes_its_settings_and_the_secrets_that_were_made(service: 
     settings = Settings.read(inside(production(), service, secrets))
     assert settings.production
     assert (settings.database.admin_url is not None) == (service == "migrate")
+
+
+DECIDED = {
+    "DATABASE_ADMIN_URL": "for the migration alone",
+    "DATABASE_REPLICA_URL": "there is one server",
+    "FORECOURT_CONTRACT_KEYS": "every process has every module",
+    "FORECOURT_MODULES": "every process has every module",
+    "FORECOURT_DATA": "the image's",
+    "FORECOURT_HOST": "the image's",
+    "FORECOURT_PORT": "the image's",
+    "FORECOURT_DRAIN_S": "the gateway's health checks fit the default",
+    "FORECOURT_DATABASE_POOL": "the server's connections fit the default",
+    "FORECOURT_MAX_BODY_BYTES": "the gateway's limit fits the default",
+}
+"""Settings that nobody gives to a server of one's own, and why."""
+
+
+@pytest.mark.parametrize("service", ["serve", "realtime", "worker"])
+def test_every_setting_can_be_given_to_it_or_is_decided(service: str) -> None:
+    given = {name.removesuffix("_FILE") for name in production()["services"][service]["environment"]}
+    known = {name for name in settings_known() if not name.endswith("_FILE")}
+    needless = {"FORECOURT_PEERS"} if service != "serve" else set[str]()  # only who serves tells of the others
+    assert known - given == DECIDED.keys() | needless
 
 
 def test_the_program_refuses_the_secrets_of_somebody_careless(secrets: Path, tmp_path: Path) -> None:
