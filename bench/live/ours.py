@@ -60,6 +60,9 @@ class Room:
     async def allowed(self, ctx: Context, topic: str, account_ids: list[UUID]) -> list[UUID]:
         return account_ids
 
+    async def discreet(self, ctx: Context, topic: str, account_ids: list[UUID]) -> list[UUID]:
+        return []
+
     async def perform(self, ctx: Context, topic: str, op: str, body: bytes) -> Ack | None:
         text = msgspec.json.decode(body, type=Text)
         self._seq += 1
