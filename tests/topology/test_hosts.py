@@ -26,7 +26,7 @@ from tests.journeys.conftest import environ_for
 from tests.journeys.world import Club, Person, World, at
 from tests.topology.conftest import KEYS
 from tests.topology.hosts import Host, Switch, has_in_hand, why_not
-from tests.topology.proof import GATEWAY_KEYS, proof
+from tests.topology.proof import GATEWAY_KEYS, identity, proof
 
 from forecourt.gateway.haproxy import Gateway
 from forecourt.gateway.plan import Health, Limits, Plan, Service
@@ -368,7 +368,7 @@ async def test_a_service_is_restarted_under_load_without_one_failed_request(town
             process = town.processes[name]
             first = process.pid
             process.signal(signal.SIGTERM)
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(headers=identity()) as client:
                 await eventually(lambda process=process, client=client: leaving(process, client), "it says so before it goes")
                 assert (await client.get(f"{process.url}/v1/venues/{club.venue}")).status_code == 200, "and still answers"
             assert await process.gone() == 0
