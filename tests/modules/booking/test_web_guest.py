@@ -496,8 +496,8 @@ def test_the_texts_of_guests_are_complete_in_all_languages_with_the_same_gaps(mo
 
 GUEST_GROUPS = set("look taken book pay over ticket cancel change mine home find sport amenity surface place credits".split())
 GAPS = (
-    "place where day price length when org balance rest short pct email until refund city time km court left amount fee".split()
-)
+    "place where day price length when org balance rest short pct email until refund city time km court left amount fee total"
+).split()
 
 
 # ------------------------------------------------------------------------------------------------------------- requests

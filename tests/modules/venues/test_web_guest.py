@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import itertools
+import random
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+import httpx
 import pytest
 from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, text
@@ -67,6 +69,66 @@ async def test_the_start_page_says_what_is_free_next_and_leads_to_that_very_time
     assert all(f"/venues/{club.venue}?" in line for line in lines)
     chosen = await reader.look(lines[0].replace("&amp;", "&"))
     assert "slot--mine" in chosen.text
+
+
+async def drawn_on(reader: Reader, path: str) -> tuple[httpx.Response, date]:
+    """A page and its day: one that midnight fell upon is drawn again."""
+    while True:
+        day = datetime.now(UTC).date()
+        page = await reader.look(path)
+        if datetime.now(UTC).date() == day:
+            return page, day
+
+
+async def closed(club: Far, day: date) -> None:
+    shut = {"reason": "Works", "dates": {"from": str(day), "to": str(day)}}
+    answer = await club.club.owner.post(f"/v1/orgs/{club.club.id}/venues/{club.venue}/closures", shut)
+    assert answer.status_code == 201, answer.text
+
+
+@pytest.mark.parametrize("shut", [True, False], ids=["closed today", "open today"])
+async def test_a_time_on_the_board_that_is_not_of_today_says_its_day(reader: Reader, club: Far, shut: bool) -> None:
+    today, town = datetime.now(UTC).date(), f"Town{random.randrange(10**9)}"
+    change = await club.club.owner.send("PATCH", f"/v1/orgs/{club.club.id}/venues/{club.venue}", {"city": town})
+    assert change.status_code == 200
+    if shut:
+        await closed(club, today)
+    page, day = await drawn_on(reader, f"/?city={town}")
+    row = rf'departures__row" href="/venues/{club.venue}\?[^"]*start=(\d{{4}}-\d\d-\d\d)[^"]*"><time>(.*?)</time>'
+    lines = re.findall(row, page.text)
+    assert lines
+    assert not shut or day != today or all(start == str(day + timedelta(days=1)) for start, _ in lines)
+    for start, said in lines:
+        assert ("Tomorrow, " in said) == (start != str(day)), (start, said)
+    assert ('class="departures__day"' in page.text) == any(start != str(day) for start, _ in lines)
+
+
+async def test_a_day_without_free_times_names_the_next_one_and_leads_to_it(reader: Reader, club: Far) -> None:
+    await closed(club, DAY)
+    page = await reader.look(f"/discover?near={club.near}&date={DAY}")
+    row = page.text.partition(f'data-shows-place="{club.venue}"')[2].partition("</li>")[0]
+    assert "Nothing free on this day." in row
+    found = re.search(r'<a href="([^"]+)" class="num">Next free: ([^<]+)</a>', row)
+    assert found, row
+    assert f"start={DAY + timedelta(days=1)}" in found[1]
+    assert "slot--mine" in (await reader.look(found[1].replace("&amp;", "&"))).text
+    other = await reader.look(f"/discover?near={club.near}&date={DAY + timedelta(days=1)}")
+    assert "Next free:" not in other.text.partition(f'data-shows-place="{club.venue}"')[2].partition("</li>")[0]
+
+
+async def test_a_map_of_places_far_apart_shows_where_most_are_and_says_so(reader: Reader, world: World) -> None:
+    word = "".join(random.choices("bcdfghjklmnpqrstvwz", k=12))
+    venues: list[str] = []
+    for lat, lon in ((40.0, -150.0), (55.0, -150.0), (55.1, -150.1)):
+        club = await world.club(courts=1, zone="UTC")
+        change = {"name": f"{word.capitalize()} {len(venues)}", "location": {"lat": lat, "lon": lon}}
+        assert (await club.owner.send("PATCH", f"/v1/orgs/{club.id}/venues/{club.venue}", change)).status_code == 200
+        venues.append(club.venue)
+    page = await reader.look(f"/discover?q={word}&sort=name")
+    assert results(page.text) == venues
+    assert set(re.findall(r'data-place="([^"]+)"', page.text)) == set(venues[1:])
+    assert "2 of 3 places are on this map." in text(page)
+    assert "on this map" not in text(await reader.look(f"/discover?q={word}&near=55,-150"))
 
 
 async def test_a_city_without_places_has_an_empty_board_and_a_way_on(reader: Reader, club: Far) -> None:

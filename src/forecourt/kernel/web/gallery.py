@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from forecourt.kernel.money import Money
 from forecourt.kernel.web.views import (
+    BackTier,
     BookingView,
     ChartPoint,
     Choice,
@@ -92,9 +93,9 @@ def gallery(now: datetime) -> dict[str, object]:
         "messages": _messages(),
         "facts": _facts(),
         "policy": (
-            Fact("100 % back", "until Wed 18 Nov, 19:30"),
-            Fact("50 % back", "until 17:30 on the day"),
-            Fact("Nothing", "after that"),
+            BackTier("100 % back", "until Wed 18 Nov, 19:30", "all"),
+            BackTier("50 % back", "until 17:30 on the day", "part"),
+            BackTier("Nothing", "after that", "none"),
         ),
         "pay_ways": _pay_ways(),
         "lengths": tuple(Choice(label=f"{m} min", href=f"?length={m}", value=str(m), chosen=m == 90) for m in (60, 90, 120)),

@@ -59,6 +59,14 @@ class Fact(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class BackTier(msgspec.Struct, frozen=True):
+    """What comes back on cancelling (`label`), until when (`value`), and how much of it that is."""
+
+    label: str
+    value: str
+    back: Literal["all", "part", "none"]
+
+
 class PriceLine(msgspec.Struct, frozen=True):
     """One line of a quote, the same shape as the API's. `rule` says where it comes from."""
 

@@ -13,7 +13,7 @@ from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
 from forecourt.kernel.web import formats
 from forecourt.kernel.web.render import Language, OrgNav, Pages
-from forecourt.kernel.web.views import Choice, DayView, Fact, GridView, Link, PriceLine, QuoteView, TaxLine
+from forecourt.kernel.web.views import BackTier, Choice, DayView, Fact, GridView, Link, PriceLine, QuoteView, TaxLine
 from forecourt.modules.booking.contract import BookingOut, BookingStatus
 from forecourt.modules.booking.rules import needs_approval
 from forecourt.modules.booking.service.pricing import Bill, Plan
@@ -232,9 +232,9 @@ def what_of(
     )
 
 
-def policy_facts(say: Speaker, policies: Policies, start: datetime | None, now: datetime) -> list[Fact]:
+def policy_facts(say: Speaker, policies: Policies, start: datetime | None, now: datetime) -> list[BackTier]:
     """What comes back until when: by the clock for a known start, else by hours before. Passed tiers are left out."""
-    found: list[Fact] = []
+    found: list[BackTier] = []
     for tier in policies.cancellation:
         if tier.refund_pct == 0:
             continue
@@ -242,13 +242,12 @@ def policy_facts(say: Speaker, policies: Policies, start: datetime | None, now: 
         if until is not None and until <= now:
             continue
         words = say.t("pay.until_before", n=tier.before_h) if tier.before_h else say.t("look.any_time")
-        found.append(
-            Fact(say.t("pay.back", pct=tier.refund_pct), words if until is None else say.t("pay.until", when=say.moment(until)))
-        )
+        when = words if until is None else say.t("pay.until", when=say.moment(until))
+        found.append(BackTier(say.t("pay.back", pct=tier.refund_pct), when, "all" if tier.refund_pct == 100 else "part"))
     if not found:
-        return [Fact(say.t("pay.back_none"), say.t("pay.always"))]
+        return [BackTier(say.t("pay.back_none"), say.t("pay.always"), "none")]
     if policies.cancellation[-1].before_h > 0 or policies.cancellation[-1].refund_pct == 0:
-        found.append(Fact(say.t("pay.back_none"), say.t("pay.after")))
+        found.append(BackTier(say.t("pay.back_none"), say.t("pay.after"), "none"))
     return found
 
 

@@ -76,14 +76,23 @@ def row(room: RoomView, me: UUID, people: Mapping[UUID, Who], current: UUID | No
 
 
 def sections(rows: list[Row]) -> list[Section]:
-    """Bookings first, then people, then channels; a section that has none is left out."""
+    """Bookings first, then people, then channels; a section that has none is left out.
+
+    The room of a booking in which nobody has written waits below: what is new is not looked for under silence.
+    """
+    silent = [r for r in rows if _silent(r.room)]
+    spoken = [r for r in rows if not _silent(r.room)]
     kinds = (
         ("chat.bookings", (RoomKind.BOOKING,)),
         ("chat.people", (RoomKind.DIRECT, RoomKind.GROUP)),
         ("chat.channels", (RoomKind.CHANNEL,)),
     )
-    found = [Section(label, [r for r in rows if r.room.kind in wanted]) for label, wanted in kinds]
-    return [section for section in found if section.rows]
+    found = [Section(label, [r for r in spoken if r.room.kind in wanted]) for label, wanted in kinds]
+    return [section for section in (*found, Section("chat.bookings_silent", silent)) if section.rows]
+
+
+def _silent(room: RoomView) -> bool:
+    return room.kind is RoomKind.BOOKING and room.last_message is None and not room.unread
 
 
 class Quote(Struct, frozen=True):

@@ -78,7 +78,7 @@ class TimeView(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A place in the list. `full` says so when nothing is free as asked."""
+    """A place in the list. `full` says so when nothing is free as asked; `next` then says what is, when the day after has it."""
 
     id: UUID
     name: str
@@ -92,11 +92,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     photo: Photo | None
     times: list[TimeView]
     full: str = ""
+    next: str = ""
+    next_href: str = ""
 
 
 class Departure(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the board: what is free next."""
+    """A line of the board: what is free next. `day` is empty for today at the place: a later day is said, not guessed."""
 
+    day: str
     time: str
     venue: str
     place: str
@@ -166,6 +169,7 @@ class VenuePages(Api):
         names = {c.id: c for c in cards}
         return [
             Departure(
+                day=say.later_day(f.start, now, names[f.venue_id]),
                 time=say.time(f.start, names[f.venue_id]),
                 venue=names[f.venue_id].name,
                 place=f.place,
@@ -188,7 +192,9 @@ class VenuePages(Api):
         at = self._asked_at(query, zone)
         found = await self._search(visit, query, wanted, at)
         starts = await self._starts(visit, query, found.items, at)
-        results = [self._result(say, card, starts.get(card.id, []), query) for card in found.items]
+        later = await self._day_after(visit, query, [c for c in found.items if c.id not in starts], at)
+        results = [self._result(say, card, starts.get(card.id, []), query, later.get(card.id)) for card in found.items]
+        mapped = _mapped(found.items)
         return self.pages.page(
             "venues/discover.html",
             visit,
@@ -210,7 +216,8 @@ class VenuePages(Api):
             sorts=_sorts(say, query),
             next_href="" if found.next_cursor is None else query.address(cursor=found.next_cursor),
             clear_href="/discover",
-            places=[_pin(say, card, starts.get(card.id, []), query) for card in _mapped(found.items)],
+            places=[_pin(say, card, starts.get(card.id, []), query) for card in mapped],
+            map_words="" if len(mapped) == len(results) else say.t("find.map_part", n=len(mapped), total=len(results)),
             here=None if here is None else Point(here.lat, here.lon),
         )
 
@@ -226,6 +233,13 @@ class VenuePages(Api):
         for start in await self.times.free_starts(visit.ctx, asked) if cards else []:
             by_venue.setdefault(start.venue_id, []).append(start)
         return by_venue
+
+    async def _day_after(self, visit: Visit, query: Seek, full: Sequence[VenueCard], at: datetime) -> dict[UUID, FreeStart]:
+        """The first free start of the day after, where nothing is free on the asked day."""
+        if not full:
+            return {}
+        asked = StartsAsked([c.id for c in full], at, query.duration_min, query.sport, most=1, tomorrow_too=True)
+        return {start.venue_id: start for start in await self.times.free_starts(visit.ctx, asked)}
 
     async def _zone(self, visit: Visit, query: Seek, wanted: Wanted, everything: Sequence[VenueCard]) -> ZoneInfo:
         """The clock that the asked time is meant on: that of the first place that fits the rest."""
@@ -245,7 +259,9 @@ class VenuePages(Api):
     def _today(self, cards: Sequence[VenueCard]) -> date:
         return self.clock.now().astimezone(ZoneInfo(cards[0].timezone) if cards else ZoneInfo("UTC")).date()
 
-    def _result(self, say: _Say, card: VenueCard, starts: Sequence[FreeStart], query: Seek) -> Result:
+    def _result(
+        self, say: _Say, card: VenueCard, starts: Sequence[FreeStart], query: Seek, later: FreeStart | None = None
+    ) -> Result:
         look = with_query(f"/venues/{card.id}", {"date": query.date, "duration_min": query.duration_min, "sport": query.sport})
         sports = ", ".join(say.known("sport", s) for s in card.sports[:3])
         extras = ", ".join(say.known("amenity", a) for a in card.amenities[:3])
@@ -275,6 +291,8 @@ class VenuePages(Api):
                 for s in starts
             ],
             full="" if starts else say.t("find.full_day"),
+            next="" if later is None else say.t("find.next_free", when=say.moment(later.start, card)),
+            next_href="" if later is None else _start_href(later),
         )
 
     def _chips(self, say: _Say, query: Seek, offered: Offered, results: Sequence[Result]) -> list[Choice]:
@@ -332,8 +350,20 @@ class _Say:
         """On the clock of the place."""
         return formats.time(self.language, at, card.timezone)
 
+    def moment(self, at: datetime, card: VenueCard) -> str:
+        """Day and time on the clock of the place."""
+        return self.t("find.moment", day=self.day(at.astimezone(ZoneInfo(card.timezone)).date()), time=self.time(at, card))
+
     def day(self, day: date) -> str:
         return formats.date(self.language, day, style="day")
+
+    def later_day(self, at: datetime, now: datetime, card: VenueCard) -> str:
+        """The day of a time on the clock of the place, in words; empty for today."""
+        zone = ZoneInfo(card.timezone)
+        day, today = at.astimezone(zone).date(), now.astimezone(zone).date()
+        if day == today:
+            return ""
+        return self.t("home.tomorrow", day=self.day(day)) if day == today + timedelta(days=1) else self.day(day)
 
     def days(self, today: date) -> list[Choice]:
         """The next two weeks to choose from."""
@@ -370,11 +400,13 @@ def _pin(say: _Say, card: VenueCard, starts: Sequence[FreeStart], query: Seek) -
 
 
 def _mapped(cards: Sequence[VenueCard]) -> list[VenueCard]:
-    """Those that one map can show: all of them, or those near the first when they lie in different parts of the world."""
-    if not cards:
-        return []
-    first = cards[0].location
-    return [c for c in cards if abs(c.location.lat - first.lat) < MAP_DEGREES and abs(c.location.lon - first.lon) < MAP_DEGREES]
+    """Those that one map can show: all of them, or the largest group when they lie in different parts of the world."""
+
+    def around(middle: VenueCard) -> list[VenueCard]:
+        lat, lon = middle.location.lat, middle.location.lon
+        return [c for c in cards if abs(c.location.lat - lat) < MAP_DEGREES and abs(c.location.lon - lon) < MAP_DEGREES]
+
+    return max(map(around, cards), key=len, default=[])
 
 
 def _wanted(query: Seek) -> tuple[Wanted, Location | None]:

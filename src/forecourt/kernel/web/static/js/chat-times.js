@@ -1,5 +1,6 @@
 // Times as the reader's clock has them: the server wrote them in UTC, for readers without a script.
-const lang = document.documentElement.lang || "en";
+const written = document.documentElement.lang || "en";
+const lang = written === "en" ? "en-GB" : written; // the day before the month, as the server writes it
 const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const weekday = new Intl.DateTimeFormat(lang, { weekday: "short" });
 const short = new Intl.DateTimeFormat(lang, { day: "numeric", month: "short" });
