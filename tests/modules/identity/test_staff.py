@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.modules.identity.conftest import STRANGER, World
 import forecourt
 from forecourt.kernel.context import Actor, ActorKind, Context
 from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Problem
+from forecourt.kernel.reach import ANYWHERE, Reach
 from forecourt.modules.identity.contract import EmailUnconfirmed, LastOwner, LinkInvalid, NotInvited, RoleInUse, RoleNameTaken
 from forecourt.modules.identity.rules import PERMISSIONS, ROLE_PERMISSIONS, BuiltInRole
 from forecourt.modules.identity.secrecy import digest, new_placed_token
@@ -186,6 +188,46 @@ async def test_an_own_role_gives_its_permissions_until_it_is_edited(world: World
     await staff.remove_role(boss, role.id)
     with pytest.raises(NotFound):
         await staff.remove_role(boss, role.id)
+
+
+async def told(admin: asyncpg.Connection, ctx: Context, name: str) -> list[list[tuple[str, object, object]]]:
+    """What the events of that name say of each field before and after, for audit."""
+    rows = await admin.fetch(
+        "select payload from kernel.event where account_id = $1 and name = $2 order by id", ctx.account_id, name
+    )
+
+    def read(text: str) -> object:
+        return json.loads(text) if text else None
+
+    return [[(c["field"], read(c["before"]), read(c["after"])) for c in json.loads(row["payload"])["changes"]] for row in rows]
+
+
+async def test_audit_learns_what_a_role_may_before_and_after(world: World, admin: asyncpg.Connection) -> None:
+    _, boss = await world.owner()
+    staff = world.identity.staff
+    role = await staff.define_role(boss, "Greeter", ["booking.read_any"])
+    await staff.edit_role(boss, role.id, None, ["booking.read_any", "payments.refund"], None)
+    await staff.edit_role(boss, role.id, "Host", None, None)
+    await staff.remove_role(boss, role.id)
+    made, widened, renamed, removed = await told(admin, boss, "role.changed")
+    assert {field: (before, after) for field, before, after in made} == {
+        "name": (None, "Greeter"),
+        "permissions": (None, ["booking.read_any"]),
+    }
+    assert widened == [("permissions", ["booking.read_any"], ["booking.read_any", "payments.refund"])]
+    assert renamed == [("name", "Greeter", "Host")]
+    assert ("permissions", ["booking.read_any", "payments.refund"], None) in removed
+
+
+async def test_audit_learns_to_what_somebody_was_limited(world: World, admin: asyncpg.Connection) -> None:
+    _, boss = await world.owner()
+    bob, _ = await world.join(boss, "agent")
+    office = Reach(networks=["192.0.2.0/24"])
+    await world.identity.staff.change_role(boss, bob.account.id, None, None, office)
+    await world.identity.staff.change_role(boss, bob.account.id, "coach", None)  # which limits nobody anew
+    ((field, before, after),) = (await told(admin, boss, "staff.limited"))[0]
+    assert (field, before, after) == ("limited_to", msgspec.to_builtins(ANYWHERE), msgspec.to_builtins(office))
+    assert len(await told(admin, boss, "staff.limited")) == 1
 
 
 async def test_role_names_are_unique_and_built_in_ones_are_taken(world: World) -> None:

@@ -226,6 +226,14 @@ class NotInvited(Conflict):
 # --- events: they carry ids, not addresses, names or secrets, because the log cannot forget -----------------------------
 
 
+class Change(Struct, frozen=True):
+    """One field before and after, as JSON text; empty where there was nothing, or is nothing any more. For audit."""
+
+    field: str
+    before: str
+    after: str
+
+
 class AccountRegistered(Event, frozen=True, name="account.registered"):
     account_id: UUID
 
@@ -286,6 +294,7 @@ class StaffLimited(Event, frozen=True, name="staff.limited"):
 
     organisation_id: UUID
     account_id: UUID
+    changes: tuple[Change, ...] = ()
 
 
 class StaffLeft(Event, frozen=True, name="staff.left"):
@@ -305,6 +314,7 @@ class RoleChanged(Event, frozen=True, name="role.changed"):
     organisation_id: UUID
     role_id: UUID
     removed: bool = False
+    changes: tuple[Change, ...] = ()
 
 
 class ApiKeyCreated(Event, frozen=True, name="api_key.created"):
@@ -401,6 +411,7 @@ __all__ = [
     "ApiKeyCreated",
     "ApiKeyRevoked",
     "BadCredentials",
+    "Change",
     "CodeWrong",
     "Email",
     "EmailTaken",

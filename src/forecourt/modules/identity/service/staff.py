@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import ActorKind, Context
-from forecourt.kernel.db import ModuleDatabase, Tx, constraint_of
+from forecourt.kernel.db import ModuleDatabase, Tx, constraint_of, to_json
 from forecourt.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, PreconditionFailed
 from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
@@ -24,6 +24,7 @@ from forecourt.modules.identity.contract import (
     AccountStatus,
     ApiKeyCreated,
     ApiKeyRevoked,
+    Change,
     EmailUnconfirmed,
     KnownKey,
     LastOwner,
@@ -323,7 +324,8 @@ class Staff:
             if role is not None:
                 emit(tx, StaffRoleChanged(organisation_id=organisation, account_id=account_id, role=chosen.label, before=before))
             if reach != row.limited_to:
-                emit(tx, StaffLimited(organisation_id=organisation, account_id=account_id))
+                changes = (Change("limited_to", to_json(row.limited_to), to_json(reach)),)
+                emit(tx, StaffLimited(organisation_id=organisation, account_id=account_id, changes=changes))
             return await self._member(tx, organisation, account_id)
 
     async def remove(self, ctx: Context, account_id: UUID) -> None:
@@ -400,7 +402,7 @@ class Staff:
             async with self._db.tx(ctx) as tx:
                 await self._refuse_limited(tx, ctx)
                 await queries.insert_role(tx, organisation, row.id, row.name, fold(row.name), row.permissions, row.limited_to, at)
-                emit(tx, RoleChanged(organisation_id=organisation, role_id=row.id))
+                emit(tx, RoleChanged(organisation_id=organisation, role_id=row.id, changes=changes_of_role(None, row)))
         except asyncpg.UniqueViolationError as e:
             raise name_taken(e) from None
         return row
@@ -431,7 +433,7 @@ class Staff:
                     before.version + 1,
                 )
                 await queries.update_role(tx, organisation, role_id, row.name, fold(row.name), row.permissions, row.limited_to)
-                emit(tx, RoleChanged(organisation_id=organisation, role_id=role_id))
+                emit(tx, RoleChanged(organisation_id=organisation, role_id=role_id, changes=changes_of_role(before, row)))
         except asyncpg.UniqueViolationError as e:
             raise name_taken(e) from None
         return row
@@ -444,7 +446,8 @@ class Staff:
                 before = await queries.lock_role(tx, organisation, role_id)
                 refuse_more_than_own(ctx, before.permissions)
                 await queries.delete_role(tx, organisation, role_id)
-                emit(tx, RoleChanged(organisation_id=organisation, role_id=role_id, removed=True))
+                changes = changes_of_role(before, None)
+                emit(tx, RoleChanged(organisation_id=organisation, role_id=role_id, removed=True, changes=changes))
         except asyncpg.ForeignKeyViolationError as e:
             if constraint_of(e) == "staff_role":
                 raise RoleInUse from None
@@ -524,6 +527,19 @@ class Staff:
             if not await queries.revoke_key(tx, organisation, key_id, self._clock.now()):
                 raise NotFound
             emit(tx, ApiKeyRevoked(organisation_id=organisation, key_id=key_id))
+
+
+def changes_of_role(before: RoleRow | None, after: RoleRow | None) -> tuple[Change, ...]:
+    """What a role is called, may do and is limited to, as far as it changed; None where there is none."""
+
+    def shown(row: RoleRow | None) -> dict[str, str]:
+        if row is None:
+            return {"name": "", "permissions": "", "limited_to": ""}
+        limits = to_json(row.limited_to) if row.limited_to.limited else ""
+        return {"name": to_json(row.name), "permissions": to_json(row.permissions), "limited_to": limits}
+
+    was, now = shown(before), shown(after)
+    return tuple(Change(field, was[field], now[field]) for field in was if was[field] != now[field])
 
 
 def tidy_name(name: str) -> str:
