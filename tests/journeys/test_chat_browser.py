@@ -128,6 +128,27 @@ async def test_two_people_on_two_servers_talk_on_when_one_of_them_dies(server: S
         assert a.complaints == b.complaints == []
 
 
+async def test_what_is_written_without_a_network_is_sent_when_it_is_back(server: Server, browser: Any) -> None:
+    """Also when the absence was so short that the socket outlived it."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        world = World(client)
+        ada, ben = await world.person("Ada"), await world.person("Ben")
+        room = await group(ada, ben)
+        a = await Tab.open(browser, server, ada, f"/chat/{room}")
+        await a.page.context.set_offline(True)
+        for words in ("one", "two"):
+            await a.write(words)
+        await a.page.locator("#offline:not([hidden])").wait_for(timeout=LONG_MS)
+        await a.page.locator('.msg[data-state="failed"]').nth(1).wait_for(timeout=LONG_MS)
+        path = f"/v1/rooms/{room}/messages"
+        assert (await ben.get(path)).json()["items"] == [], "the control"
+        await a.page.context.set_offline(False)
+        for words in ("one", "two"):
+            await a.arrived(words)
+        await a.page.locator("#offline[hidden]").wait_for(state="attached", timeout=LONG_MS)
+        assert [m["text"] for m in (await ben.get(path)).json()["items"]] == ["one", "two"]
+
+
 async def test_a_message_whose_announcement_was_lost_comes_by_itself(server: Server, other: Server, browser: Any) -> None:
     """A process that dies between its commit and the announcement: the row is there, nobody was told."""
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:

@@ -12,6 +12,7 @@ const { texts, me } = boot, roomId = boot.room_id, topic = `room:${roomId}`;
 const $ = (id) => document.getElementById(id);
 const log = $("log"), scroller = $("scroll"), form = $("compose"), text = $("text"), main = $("main"), threadLog = $("thread-log");
 const TOGETHER_MS = 300_000, TYPING_MS = 5_000, TOLD_MS = 3_000, NEAR_PX = 80, PAGE = 50;
+const ANSWER_MS = 20_000, AGAIN_MS = 2_000, AGAIN_MOST_MS = 30_000;
 const EMOJI = ["👍", "❤️", "😂", "🎾", "🙏", "🎉", "👀", "✅", "😮", "😢"];
 const KEPT = `chat-unsent-${roomId}`;
 
@@ -31,7 +32,7 @@ const who = (id) => people.get(id) ?? { id, name: texts.someone, initials: "?", 
 
 async function ask(method, path, body) {
   const answer = await fetch(path, {
-    method, credentials: "same-origin", headers: { Accept: "application/json", "Content-Type": "application/json", "X-CSRF-Token": csrf() },
+    signal: AbortSignal.timeout(ANSWER_MS), method, credentials: "same-origin", headers: { Accept: "application/json", "Content-Type": "application/json", "X-CSRF-Token": csrf() },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   const said = answer.status === 204 ? null : await answer.json().catch(() => null);
@@ -295,6 +296,7 @@ async function attempt(m) {
       client_id: m.client_id, text: m.text, reply_to: m.reply_to, attachment_ids: m.attachments.map((a) => a.id),
     });
     settle(m.client_id);
+    pause = 0;
     if (!scene.messages.has(sent.id)) scene.messages.set(sent.id, sent);
     show(scene.messages.get(sent.id));
     drawInThread(scene.messages.get(sent.id));
@@ -306,7 +308,9 @@ async function attempt(m) {
     m.state = "failed";
     m.fault = e.status && e.status < 500 ? e.message : "";
     show(m);
-    say(m.fault || texts.not_sent, true);
+    if (m.fault || !m.told) say(m.fault || texts.not_sent, true);
+    m.told = true;
+    if (!m.fault) retryLater();
   }
 }
 
@@ -317,7 +321,15 @@ function inOrder(node) {
   if (at !== node) at.after(node);
 }
 
-const retry = () => { for (const m of pending.values()) if (m.state === "failed") send(m); };
+/** What got no answer is sent again: when the line is back, and now and then while nobody knows that it was away. What was
+ *  refused waits for its writer. */
+const retry = () => { for (const m of pending.values()) if (m.state === "failed" && !m.fault) send(m); };
+let pause = 0, retrying = 0;
+function retryLater() {
+  clearTimeout(retrying);
+  pause = Math.min(AGAIN_MOST_MS, Math.max(AGAIN_MS, pause * 2));
+  retrying = setTimeout(retry, pause * (0.75 + Math.random() / 2));
+}
 
 async function submit() {
   const words = text.value.trim();
@@ -671,14 +683,21 @@ follow(topic, {
   reset: again,
   gone: () => { if (boot.role) location.assign("/chat"); },
 });
-let lost = false;
-watch((up) => {
-  if (up && lost) reread();
-  lost = !up;
+let lost = false, lineUp = false;
+function connected(up) {
   const banner = $("offline");
   clearTimeout(banner.timer);
   if (up) { if (!banner.hidden) say(texts.back); banner.hidden = true; retry(); } else banner.timer = setTimeout(() => { banner.hidden = false; banner.querySelector("span").textContent = texts.offline; say(texts.offline); }, 1_200);
+}
+watch((up) => {
+  if (up && lost) reread();
+  lost = !up;
+  lineUp = up;
+  connected(up);
 });
+// The browser knows before the line does, which may outlive a short absence.
+addEventListener("offline", () => connected(false));
+addEventListener("online", () => connected(lineUp));
 scroller.addEventListener("scroll", () => {
   if (scroller.scrollTop < 200) stretch(true);
   if (newer && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 400) stretch(false);
