@@ -78,6 +78,7 @@ CONTAINERS = [
 OBSERVABILITY = [
     Break("observability/prometheus/prometheus.yml", "job_name: forecourt\n", "job_name: house\n", "watches"),
     Break("observability/prometheus/prometheus.yml", "metrics_path: /metrics", "metrics_path: /metric", "watches"),
+    Break("observability/prometheus/prometheus.yml", "/metrics/certificate", "/metrics/tls", "watches"),
     Break("observability/prometheus/prometheus.yml", "  - rules/*.yml", "  - rule/*.yml", "watches"),
     Break("observability/prometheus/prometheus.yml", "alertmanager:9093", "alertmanager:9094", "watches"),
     Break("observability/prometheus/prometheus.yml", "evaluation_interval", "evaluation_intervall", "config"),

@@ -12,5 +12,7 @@ FIGURES: dict[str, frozenset[str]] = {
     "haproxy_server_response_errors_total": frozenset({"proxy", "server"}),
     "haproxy_server_status": frozenset({"proxy", "server", "state"}),
 }
+OF_THE_CERTIFICATE = "gateway_certificate_ends_seconds"
+"""What /metrics/certificate tells (test_command.py)."""
 VALUES = {"proxy": {"public"}, "code": {"5xx"}}
 """Values of labels that a query may want."""

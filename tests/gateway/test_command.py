@@ -21,7 +21,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from prometheus_client.parser import text_string_to_metric_families
 from tests.gateway.conftest import Backend, free_port, until
+from tests.gateway.figures import OF_THE_CERTIFICATE
 
 from forecourt.engines import EngineError
 from forecourt.gateway import command
@@ -35,7 +37,7 @@ pytestmark = [pytest.mark.haproxy, pytest.mark.xdist_group("gateway")]
 LIMIT_S = 60
 
 
-def certify(path: Path, name: str) -> x509.Certificate:
+def certify(path: Path, name: str, days: int = 1) -> x509.Certificate:
     """A certificate for localhost that vouches for itself, with its key, as HAProxy reads them."""
     key = ec.generate_private_key(ec.SECP256R1())
     who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -47,7 +49,7 @@ def certify(path: Path, name: str) -> x509.Certificate:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -178,7 +180,8 @@ async def test_render_prints_what_haproxy_would_be_given(
     assert by_hand.sub("", printed) == by_hand.sub("", running)
     await asyncio.to_thread(command.render, started.file, data=started.data, into=tmp_path / "here")
     assert "is in order" in capsys.readouterr().out
-    assert {path.name for path in (tmp_path / "here").iterdir()} == {"haproxy.cfg", "routes.map", "patterns.map"}
+    wanted = {"haproxy.cfg", "routes.map", "patterns.map", "certificate.prom"}
+    assert {path.name for path in (tmp_path / "here").iterdir()} == wanted
 
 
 async def test_a_plan_that_is_wrong_is_refused_with_words(started: Started, tmp_path: Path) -> None:
@@ -196,12 +199,28 @@ async def test_sighup_takes_up_a_new_certificate_and_nothing_from_a_plan_that_is
     await until(lambda: "gateway_not_reloaded" in started.log.read_text(), LIMIT_S)
     assert await started.runtime.pid() == pid
     started.file.write_text(good)
-    fresh = certify(started.data / "cert.pem", "second")
+    fresh = certify(started.data / "cert.pem", "second", days=90)
     started.process.send_signal(signal.SIGHUP)
     await until(lambda: "gateway_reloaded" in started.log.read_text(), LIMIT_S)
     async with httpx.AsyncClient(verify=trusting(fresh)) as client:
         assert (await client.get(f"https://localhost:{started.tls}/v1/me")).status_code == 200
     started.certificate = fresh
+    assert await certificate_ends(started) == int(fresh.not_valid_after_utc.timestamp())
+
+
+async def certificate_ends(started: Started) -> float:
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{started.internal}/metrics/certificate")
+    assert answer.status_code == 200 and answer.headers["content-type"] == "text/plain; version=0.0.4"
+    ((found,),) = [family.samples for family in text_string_to_metric_families(answer.text)]
+    assert found.name == OF_THE_CERTIFICATE and not found.labels
+    return found.value
+
+
+async def test_it_tells_when_its_certificate_ends_and_only_inside(started: Started) -> None:
+    assert await certificate_ends(started) == int(started.certificate.not_valid_after_utc.timestamp())
+    async with httpx.AsyncClient(verify=trusting(started.certificate)) as client:
+        assert OF_THE_CERTIFICATE not in (await client.get(f"https://localhost:{started.tls}/metrics/certificate")).text
 
 
 async def test_it_shows_the_first_of_its_keys_and_takes_up_new_ones(started: Started, services: list[Backend]) -> None:

@@ -72,6 +72,8 @@ class Reader:
     def _called(self, e: Any) -> frozenset[str] | None:
         inner = [found for found in map(self._of, e.args) if found is not None]
         match e.func.name:
+            case "time":
+                return None
             case "vector":
                 return frozenset()
             case "absent":

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from cyclopts import CycloptsError
 from prometheus_client import Metric
-from tests.gateway.figures import FIGURES, VALUES
+from tests.gateway.figures import FIGURES, OF_THE_CERTIFICATE, VALUES
 from tests.journeys.conftest import environ_for
 from tests.observability.conftest import Told, told, told_all
 from tests.observability.queries import SCRAPED, Reader, Wrong
@@ -81,7 +81,7 @@ def series_of(house: House, found: Told) -> dict[str, frozenset[str]]:
         for suffix in SUFFIXES.get(family.type, ("",)):
             labels = declared.get(name, set()) | ({"le"} if suffix == "_bucket" else set())
             known[name + suffix] = SCRAPED | labels | found.labels(name + suffix)
-    return known | {name: SCRAPED | labels for name, labels in FIGURES.items()}
+    return known | {name: SCRAPED | labels for name, labels in [*FIGURES.items(), (OF_THE_CERTIFICATE, frozenset[str]())]}
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_prometheus_watches_every_role_where_it_tells() -> None:
     assert {path for pattern in config["rule_files"] for path in place.glob(pattern)} == set(RULES.iterdir())
     watched: dict[str, list[Any]] = {}
     for job in config["scrape_configs"]:
-        assert job["metrics_path"] == "/metrics"
+        assert job["metrics_path"] == ("/metrics/certificate" if job["job_name"] == "forecourt-certificate" else "/metrics")
         (discovery,) = job["file_sd_configs"]
         watched[job["job_name"]] = [entry for name in discovery["files"] for entry in load(place / name)]
     assert {name for job in config["scrape_configs"] for name in job["file_sd_configs"][0]["files"]} == {
@@ -205,7 +205,7 @@ def test_prometheus_watches_every_role_where_it_tells() -> None:
     plan = tomllib.loads((ROOT / "deploy" / "compose" / "gateway.toml").read_text())
     assert ports == {
         "forecourt": {"server": set(re.findall(r"^EXPOSE (\d+)$", DOCKERFILE.read_text(), re.MULTILINE)), **named},
-        "forecourt-gateway": {"gateway": {plan["internal"].rpartition(":")[2]}},
+        **{name: {"gateway": {plan["internal"].rpartition(":")[2]}} for name in ("forecourt-gateway", "forecourt-certificate")},
     }
     (alerting,) = config["alerting"]["alertmanagers"]
     assert alerting["static_configs"] == [{"targets": ["alertmanager:9093"]}], "where Alertmanager listens by itself"

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -36,6 +37,7 @@ from forecourt.kernel.http.gate import AUDIENCE, ISSUER, TokenExpired, TokenRefu
 CONFIG = "haproxy.cfg"
 RUNTIME_SOCKET = "runtime.sock"
 ROUTES, PATTERNS, KEYS = "routes.map", "patterns.map", "keys"
+CERTIFICATE_FIGURES = "certificate.prom"
 SOCKET_PATH = "/v1/socket"
 PROOF = "FORECOURT_GATEWAY_PROOF"
 """Where HAProxy's environment has what it shows to services: a configuration is read by more people than an environment."""
@@ -97,6 +99,7 @@ def render(
     files = _maps(plan)
     pems = {} if keys is None else {key["kid"]: public_pem(key) for key in keys}
     files |= {f"{KEYS}/{kid}.pem": pem for kid, pem in pems.items()}
+    files[CERTIFICATE_FIGURES] = _certificate_figures(plan.certificate)
     at = str(folder)
     parts = [
         _global(plan, runtime or folder / RUNTIME_SOCKET),
@@ -104,7 +107,7 @@ def render(
         _tables(plan.limits),
         _public(plan, at, None if keys is None else list(pems)),
         *(_backend(plan, service, (weights or {}).get(service.name)) for service in plan.services),
-        _internal(plan),
+        _internal(plan, at),
     ]
     return Rendered("\n\n".join(parts) + "\n", files)
 
@@ -466,13 +469,28 @@ def _backend(plan: Plan, service: Service, weights: Mapping[str, int] | None) ->
     return _section(f"backend {BACKEND}{service.name}", lines)
 
 
-def _internal(plan: Plan) -> str:
+def _certificate_figures(certificate: Path | None) -> str:
+    """What Prometheus is told of what browsers are shown, of which HAProxy tells nothing. Empty without TLS, and for a file that
+    HAProxy will refuse."""
+    try:
+        chain = [] if certificate is None else x509.load_pem_x509_certificates(certificate.read_bytes())
+    except (OSError, ValueError):
+        chain = []
+    if not chain:
+        return "# No certificate.\n"
+    name, ends = "gateway_certificate_ends_seconds", min(link.not_valid_after_utc for link in chain)
+    return f"# HELP {name} When the certificate, or one of its chain, ends\n# TYPE {name} gauge\n{name} {ends.timestamp():.0f}\n"
+
+
+def _internal(plan: Plan, folder: str) -> str:
     lines = [
         f"bind {_bindable(plan.internal)}",
         "monitor-uri /readyz",
         # A gateway that leads to any service is of use: one that is away must not shut the door of all others.
         f"monitor fail if {' '.join(f'{{ nbsrv({BACKEND}{service.name}) lt 1 }}' for service in plan.services)}",
         "http-request use-service prometheus-exporter if { path /metrics }",
+        f"http-request return status 200 content-type 'text/plain; version=0.0.4' file '{folder}/{CERTIFICATE_FIGURES}'"
+        " if { path /metrics/certificate }",
         "http-request return status 200 content-type text/plain string ok if { path /livez }",
         _refuse(NotFound(), ""),
     ]
