@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from tests.modules.identity.conftest import PASSWORD, STRANGER, World
 
+from forecourt.kernel.context import Actor, ActorKind, Context
 from forecourt.kernel.errors import Invalid, NotFound, Unauthenticated
 from forecourt.modules.identity import rules
 from forecourt.modules.identity.contract import AccountStatus, BadCredentials, TokenInvalid
@@ -136,6 +137,32 @@ async def test_sessions_are_bounded_and_the_one_not_used_for_longest_makes_room(
         await world.identity.sessions.refresh(STRANGER, first.refresh_token)
     for tokens in others:
         assert await world.identity.sessions.refresh(STRANGER, tokens.refresh_token)
+
+
+async def test_a_browser_that_is_in_use_is_not_the_one_not_used_for_longest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "MAX_SESSIONS", 2)
+    persons, email = world.identity.persons, world.address()
+    cookie, known = await persons.register_browser(STRANGER, NewAccount(email, PASSWORD, "Ada"))
+    begun = world.clock.now()
+    me = Context(Actor(ActorKind.PERSON, account_id=known.account_id, session_id=known.session_id))
+
+    async def used() -> datetime:
+        page = await world.identity.sessions.mine(me, 10, None)
+        return next(s.used_at for s in page.items if s.id == known.session_id)
+
+    world.clock.advance(timedelta(minutes=5))
+    assert await world.identity.session(STRANGER, digest(cookie))
+    assert await used() == begun, "not at every look"
+    idle = await persons.log_in(STRANGER, email, PASSWORD)
+    world.clock.advance(timedelta(days=3))
+    assert await world.identity.session(STRANGER, digest(cookie))
+    assert await used() == world.clock.now()
+    await persons.log_in(STRANGER, email, PASSWORD)
+    assert await world.identity.session(STRANGER, digest(cookie)), "it was used a moment ago"
+    with pytest.raises(TokenInvalid):
+        await world.identity.sessions.refresh(STRANGER, idle.refresh_token)
 
 
 async def test_a_name_of_blanks_is_refused_and_nobody_has_no_sessions(world: World) -> None:

@@ -109,6 +109,8 @@ SECURITY_EVENTS_KEPT = timedelta(days=365)
 """Row security lets nothing younger be removed (migration 0003)."""
 MAX_SESSIONS = 200
 """Live sessions of one account; the one not used for longest makes room."""
+NOTE_USE_EVERY = timedelta(minutes=15)
+"""Of a browser's session; one of tokens is noted when it is refreshed, which is as often."""
 MAILS_PER_HOUR = 5
 PHONE_CODE_TTL = timedelta(minutes=10)
 TEXTS_PER_HOUR = 5

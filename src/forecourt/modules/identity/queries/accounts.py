@@ -189,6 +189,7 @@ LOCK_SESSION = Query(
 TOUCH_SESSION = Statement(
     "update identity.session set used_at = $3, expires_at = $4, address = $5, agent = $6 where account_id = $1 and id = $2"
 )
+NOTE_USE = Statement("update identity.session set used_at = $3 where account_id = $1 and id = $2 and used_at <= $4")
 LIVE_SESSIONS = Query(
     SessionRow,
     "select id, kind, address, agent, created_at, used_at, expires_at from identity.session"
@@ -259,6 +260,10 @@ async def lock_session(tx: Tx, account_id: UUID, id: UUID, now: datetime) -> Ses
 
 async def touch_session(tx: Tx, account_id: UUID, id: UUID, at: datetime, expires_at: datetime, address: str, agent: str) -> None:
     await tx.run(TOUCH_SESSION, account_id, id, at, expires_at, address, agent)
+
+
+async def note_use(tx: Tx, account_id: UUID, id: UUID, at: datetime, unless_since: datetime) -> None:
+    await tx.run(NOTE_USE, account_id, id, at, unless_since)
 
 
 async def live_sessions(tx: Tx, account_id: UUID, now: datetime, after: UUID | None, limit: int) -> list[SessionRow]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -39,6 +40,7 @@ SESSIONS = Keyset("sessions", tuple[UUID])
 SECURITY_EVENTS = Keyset("security events", tuple[UUID])
 ALL_SECURITY_EVENTS = Keyset("all security events", tuple[datetime, UUID])
 FORGOTTEN_AT_ONCE = 5_000
+NOTED_AT_ONCE = 20_000
 
 
 class Tokens(Struct, frozen=True):
@@ -95,6 +97,8 @@ class Sessions:
         self._db = db
         self._clock = clock
         self._signing = signing
+        self._noted: OrderedDict[UUID, datetime] = OrderedDict()
+        """When this process last noted the use of a browser's session."""
 
     # --- begin ---
 
@@ -111,6 +115,7 @@ class Sessions:
         address = tx.context.address[:MAX_ADDRESS_CHARS]
         await queries.insert_session(tx, account.id, begun.session_id, kind.value, address, agent, now, begun.expires_at)
         await queries.insert_token(tx, digest(begun.token), token_kind, account.id, begun.session_id, begun.expires_at)
+        self._is_noted(begun.session_id, now)
         if seen.all >= rules.MAX_SESSIONS:
             surplus = await queries.surplus_sessions(tx, account.id, now, rules.MAX_SESSIONS)
             await self._close(tx, account.id, await queries.end_sessions(tx, account.id, surplus, now), now)
@@ -177,10 +182,24 @@ class Sessions:
     # --- who is it ---
 
     async def visitor(self, ctx: Context, hashed: bytes) -> KnownSession | None:
-        """The browser session of a cookie, by its digest."""
+        """The browser session of a cookie, by its digest. Notes its use, so that its owner sees which device is in use."""
+        now = self._clock.now()
         async with self._db.read(ctx.within(None)) as tx:
-            found = await queries.visitor(tx, hashed, self._clock.now())
-        return None if found is None or found.status.closed else found
+            found = await queries.visitor(tx, hashed, now)
+        if found is None or found.status.closed:
+            return None
+        noted = self._noted.get(found.session_id)
+        if noted is None or now - noted >= rules.NOTE_USE_EVERY:
+            self._is_noted(found.session_id, now)
+            async with self._db.tx(acting(ctx, found.account_id)) as tx:
+                await queries.note_use(tx, found.account_id, found.session_id, now, now - rules.NOTE_USE_EVERY)
+        return found
+
+    def _is_noted(self, session_id: UUID, at: datetime) -> None:
+        self._noted[session_id] = at
+        self._noted.move_to_end(session_id)
+        while len(self._noted) > NOTED_AT_ONCE:
+            self._noted.popitem(last=False)
 
     # --- list and end ---
 
