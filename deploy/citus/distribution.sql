@@ -23,6 +23,7 @@ select create_distributed_table('audit.mention', 'organisation_id', colocate_wit
 select create_distributed_table('booking.block', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('booking.booking', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('booking.guest', 'account_id', colocate_with => 'none');
+select create_distributed_table('booking.layout', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('booking.quote', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('chat.house_rule', 'organisation_id', colocate_with => 'audit.chain');
 select create_reference_table('chat.room');

@@ -455,6 +455,8 @@ class Lock(msgspec.Struct, frozen=True):
     """
 
     key: int
+    shared: bool = False
+    then: Lock | None = None
 
     @classmethod
     def on(cls, *ids: UUID) -> Lock:
@@ -462,9 +464,19 @@ class Lock(msgspec.Struct, frozen=True):
         digest = hashlib.blake2b(b"".join(i.bytes for i in ids), digest_size=8).digest()
         return cls(int.from_bytes(digest, "big", signed=True))
 
+    @classmethod
+    def sharing(cls, *ids: UUID) -> Lock:
+        """The same lock, held by any number at once: they wait for whoever has it alone (`on`), and are waited for."""
+        return cls(cls.on(*ids).key, shared=True)
+
+    def and_then(self, other: Lock) -> Lock:
+        """Both, this one first."""
+        return Lock(self.key, self.shared, other)
+
     @property
     def sql(self) -> str:
-        return f"; select pg_advisory_xact_lock({self.key})"
+        one = f"; select pg_advisory_xact_lock{'_shared' if self.shared else ''}({self.key})"
+        return one if self.then is None else one + self.then.sql
 
 
 class Note(msgspec.Struct, frozen=True):

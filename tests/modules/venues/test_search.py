@@ -51,7 +51,7 @@ class Diary:
         self.asked += venue_ids
         return [id for id in venue_ids if id in self.free]
 
-    async def claimed(self, ctx: Context, resource_ids: list[UUID]) -> list[UUID]:
+    async def rearrange(self, ctx: Context, venue_id: UUID, resource_ids: list[UUID], version: int) -> list[UUID]:
         return []
 
 

@@ -732,6 +732,15 @@ class FreeAt(Protocol):
         ...
 
     @idempotent
+    async def rearrange(self, ctx: Context, venue_id: UUID, resource_ids: list[UUID], version: int) -> list[UUID]:
+        """Before these resources of the organisation's venue, or parts of theirs, get more parts. Those of them that somebody has
+        at some time that is not over; then nothing changes. When it is nobody, nothing is claimed at the venue for a minute from
+        a book of `version` or an older one, which does not know of the parts: whoever has one is told to look again."""
+        ...
+
+    @idempotent
     async def claimed(self, ctx: Context, resource_ids: list[UUID]) -> list[UUID]:
-        """Those of the organisation's resources that somebody has at some time that is not over: held, booked or blocked."""
+        """Those of the organisation's resources that somebody has at some time that is not over: held, booked or blocked.
+
+        Asked by venues of the release before `rearrange`."""
         ...

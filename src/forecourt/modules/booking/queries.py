@@ -356,14 +356,20 @@ class NewRow(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     max_open: int
     """No booking is made beyond so many open ones of the account."""
+    book_version: int
+    """Of the venue's book that says what is claimed."""
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What came of it: how many bookings were open before, how many claims were won, and whether the booking was written."""
+    """What came of it: how many bookings were open before, how many claims were won, and whether the booking was written.
+
+    `current` is false when the venue's book was too old to claim anything from, see `keep_out`; then nothing is won.
+    """
 
     open: int
     claims: int
     booked: bool
+    current: bool
 
 
 # One statement, the event included. Holds that are over and in the way go first; the insert depends on the delete, so nothing
@@ -382,11 +388,14 @@ HOLD = Query(
         select count(*)::int as n from booking.booking b
          where b.account_id = $5 and b.organisation_id = $1 and b.starts_at > $23::timestamptz - interval '1 day'
            and b.ends_at > $23 and b.status = any($25::text[])
+    ), known as (
+        select not exists (select from booking.layout l where l.organisation_id = $1 and l.venue_id = $3 and l.version >= $46
+                              and l.until > $23) as current
     ), claims as (
         insert into booking.occupancy (organisation_id, resource_id, during, booking_id, expires_at)
         select $1, r.id, tstzrange($21, $22, '[)'), $2, $19
           from unnest($20::uuid[]) with ordinality as r (id, n)
-         where (select count(*) from gone) >= 0 and (select o.n from opened o) < $26
+         where (select count(*) from gone) >= 0 and (select o.n from opened o) < $26 and (select k.current from known k)
          order by r.n
         on conflict do nothing
         returning 1
@@ -409,7 +418,8 @@ HOLD = Query(
     )"""
     + SAID_WITH_HOLD
     + """
-    select (select o.n from opened o), (select count(*)::int from claims), exists (select from booked)
+    select (select o.n from opened o), (select count(*)::int from claims), exists (select from booked),
+           (select k.current from known k)
     """,
 )
 _OPEN = [
@@ -457,7 +467,30 @@ async def hold(tx: Tx, new: NewRow, event: Event, now: datetime) -> Held:
         new.list_minor,
         new.promo_code,
         *emit_with(tx, event),
+        new.book_version,
     )
+
+
+KEEP_OUT = Statement(
+    "insert into booking.layout as l (organisation_id, venue_id, version, until) values ($1, $2, $3, $4)"
+    " on conflict (organisation_id, venue_id)"
+    " do update set version = greatest(l.version, excluded.version), until = excluded.until"
+)
+CURRENT = Query(
+    bool,
+    "select not exists (select from booking.layout l where l.organisation_id = $1 and l.venue_id = $2 and l.version >= $3"
+    " and l.until > $4)",
+)
+
+
+async def keep_out(tx: Tx, organisation_id: UUID, venue_id: UUID, version: int, until: datetime) -> None:
+    """Until then nobody claims anything at the venue from a book of this version or an older one. Under the venue's lock."""
+    await tx.run(KEEP_OUT, organisation_id, venue_id, version, until)
+
+
+async def is_current(tx: Tx, organisation_id: UUID, venue_id: UUID, version: int, now: datetime) -> bool:
+    """Whether something may be claimed from a book of this version. Under the venue's shared lock; a hold asks with its claim."""
+    return await tx.one(CURRENT, organisation_id, venue_id, version, now)
 
 
 # ------------------------------------------------------------------------------------------------------------------- changes

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import ActorKind, Context
-from forecourt.kernel.db import ModuleDatabase, Tx
+from forecourt.kernel.db import Lock, ModuleDatabase, Tx
 from forecourt.kernel.errors import Forbidden, NotFound, PreconditionFailed, Unauthenticated
 from forecourt.kernel.live import Announcer
 from forecourt.kernel.money import Money
@@ -20,6 +20,7 @@ from forecourt.modules.booking.contract import (
     BookingActor,
     BookingOut,
     BookingStatus,
+    Overtaken,
     Payment,
     PayWith,
     Purpose,
@@ -122,6 +123,17 @@ class Base:
             raise NotFound
         return book, resource
 
+    async def check_current(self, tx: Tx, book: VenueBook) -> None:
+        """Whether something may be claimed by this book, in a transaction under `claiming`. Raises Overtaken."""
+        venue = book.venue
+        if not await queries.is_current(tx, venue.organisation_id, venue.id, book.version, self.clock.now()):
+            raise self.rearranged(venue.id)
+
+    def rearranged(self, venue_id: UUID) -> Overtaken:
+        """What is said to whoever had a book that did not know of a resource's new parts; the next to ask reads it again."""
+        self.books.drop(venue_id)
+        return Overtaken("The place is being rearranged at this moment; look again.")
+
     # --- what others see
 
     def announce(self, tx: Tx, venue_id: UUID, timezone: str, *claims: tuple[datetime, datetime]) -> None:
@@ -147,6 +159,11 @@ def person(ctx: Context) -> UUID:
     if ctx.actor.kind is ActorKind.API_KEY:
         raise Forbidden("An API key has no bookings of its own; use the organisation's address.")
     raise Unauthenticated
+
+
+def claiming(venue_id: UUID) -> Lock:
+    """The lock under which claims at a venue are made, all at once; whoever gives its resources more parts has it alone."""
+    return Lock.sharing(venue_id)
 
 
 def organisation(ctx: Context) -> UUID:

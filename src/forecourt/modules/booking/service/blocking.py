@@ -30,7 +30,7 @@ from forecourt.modules.booking.contract import (
 )
 from forecourt.modules.booking.queries import BlockRow, BookingRow
 from forecourt.modules.booking.service.alternatives import read_busy
-from forecourt.modules.booking.service.base import organisation, present
+from forecourt.modules.booking.service.base import claiming, organisation, present
 from forecourt.modules.booking.service.desk import Desk
 from forecourt.modules.booking.service.holding import DEADLOCK_TRIES
 from forecourt.modules.booking.service.reading import bounded
@@ -101,7 +101,8 @@ class Blocking(Desk):
 
     async def _claim_block(self, ctx: Context, draft: _Draft) -> None:
         row, now = draft.row, self.clock.now()
-        async with self.db.tx(ctx) as tx:
+        async with self.db.tx(ctx, lock=claiming(row.venue_id)) as tx:
+            await self.check_current(tx, draft.book)
             await queries.add_block(tx, row, ctx.account_id, now)
             won = await queries.claim_block(tx, row, draft.claimed, draft.times, now)
             if won < len(draft.claimed) * len(draft.times):

@@ -1,5 +1,9 @@
 """What this process keeps of venues so that booking asks nobody on its way: whole books, and of many more venues the terms.
 
+What a book says is at most that old, and this is what may come of it: a price, hours or a policy of a moment ago, which is what
+was shown and is kept with the booking. No place is given away twice: claims decide, and the one thing that says what is claimed,
+the parts of a resource, is kept out by its version before it changes (`queries.keep_out`, `Reading.rearrange`).
+
 What is kept is trusted for `FRESH_S`; then one caller asks for the present version while the others wait for the same answer,
 and it is read again only when the version is another. Several venues are asked about with one call. `drop` forgets a venue at
 once; reactions call it.

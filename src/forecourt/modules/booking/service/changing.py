@@ -57,6 +57,7 @@ from forecourt.modules.booking.service.base import (
     DECISIONS,
     READ_ANY,
     check_version,
+    claiming,
     facts,
     is_authorised_first,
     natural_due,
@@ -408,7 +409,8 @@ class Changing(Holding):
             back = Errand(derived(row.id, name), row.id, "refund", asked.back.amount, row.currency, action.value)
         for attempt in range(DEADLOCK_TRIES):
             try:
-                async with self.db.tx(within) as tx:
+                async with self.db.tx(within, lock=claiming(change.planned.book.venue.id)) as tx:
+                    await self.check_current(tx, change.planned.book)
                     after = await self._write_move(tx, ctx, row, actor, action, change, errand, more, back)
                 break
             except asyncpg.DeadlockDetectedError:

@@ -64,6 +64,7 @@ from forecourt.modules.booking.service.base import (
     DECISIONS,
     SETTLE_AFTER,
     Base,
+    claiming,
     facts,
     is_authorised_first,
     natural_due,
@@ -244,6 +245,7 @@ class Holding(Base):
             actor=actor,
             due_at=planned.period.start if hold_until is None else hold_until,
             max_open=book.policies.max_open_bookings if actor is _W.CUSTOMER else NO_LIMIT,
+            book_version=book.version,
         )
         row = _row(new, now)
         if is_authorised_first(row):
@@ -261,15 +263,17 @@ class Holding(Base):
         raise SlotTaken.instead(await self.alternatives_to(within, planned))
 
     async def _insert(self, ctx: Context, new: NewRow, row: BookingRow, now: datetime) -> None:
-        # One person's bookings in one organisation are counted and made one after another.
-        lock = None
+        lock = claiming(new.venue_id)
         if new.account_id is not None and new.actor is _W.CUSTOMER:
-            lock = Lock.on(new.organisation_id, new.account_id)
+            # One person's bookings in one organisation are counted and made one after another.
+            lock = Lock.on(new.organisation_id, new.account_id).and_then(lock)
         note = self.guests.note(new.account_id, new.organisation_id)
         async with self.db.tx(ctx, lock=lock, plans=Plans.KEPT, note=note) as tx:
             held = await queries.hold(tx, new, _said_of(row), now)
             if held.open >= new.max_open:
                 raise TooManyOpenBookings(f"{new.max_open} open bookings are the most one person may have here.")
+            if not held.current:
+                raise self.rearranged(new.venue_id)
             if held.claims < len(new.claimed):
                 raise _Lost
             if not held.booked:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from forecourt.kernel.context import Context
+from forecourt.kernel.db import Lock
 from forecourt.kernel.errors import Invalid, NotFound
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
@@ -31,6 +32,9 @@ MAX_DAYS = 31
 MAX_RESOURCES = 100
 MAX_CLAIMABLE = 1_000
 """More things than a venue has, those it removed included."""
+REARRANGING = timedelta(minutes=1)
+"""So long after a decision on new parts nobody has a book any more that does not know of them: one is trusted for `FRESH_S`, and
+no request lasts half as long. Should whoever decided die before the parts are written, the venue is booked again after that."""
 MAX_VENUES = 20
 MAX_LOOKED_AT = 300
 MAX_ORGANISATIONS = 100
@@ -206,6 +210,17 @@ class Reading(Changing):
         """Asked of the primary: whoever asks is about to change what a claim means."""
         async with self.db.tx(ctx) as tx:
             return await queries.claimed(tx, organisation(ctx), resource_ids[:MAX_CLAIMABLE], self.clock.now())
+
+    async def rearrange(self, ctx: Context, venue_id: UUID, resource_ids: list[UUID], version: int) -> list[UUID]:
+        """One decision, under the venue's lock: who claims something had it shared before, and is seen here, or has it after and
+        sees what is written here."""
+        now = self.clock.now()
+        async with self.db.tx(ctx, lock=Lock.on(venue_id)) as tx:
+            taken = await queries.claimed(tx, organisation(ctx), resource_ids[:MAX_CLAIMABLE], now)
+            if not taken:
+                await queries.keep_out(tx, organisation(ctx), venue_id, version, now + REARRANGING)
+        self.books.drop(venue_id)
+        return taken
 
     # --- quotes
 

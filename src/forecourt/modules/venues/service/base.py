@@ -51,8 +51,9 @@ class FreeAt(Protocol):
         """Those of the venues that have something (of the sport) free from `start` for so long. At most 300 are asked about."""
         ...
 
-    async def claimed(self, ctx: Context, resource_ids: list[UUID]) -> list[UUID]:
-        """Those of the organisation's resources that somebody has at some time that is not over."""
+    async def rearrange(self, ctx: Context, venue_id: UUID, resource_ids: list[UUID], version: int) -> list[UUID]:
+        """Before the resources get more parts: those that somebody has at some time that is not over. When it is nobody, nothing
+        is claimed for a minute from the venue's book of this version."""
         ...
 
 

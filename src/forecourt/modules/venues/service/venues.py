@@ -203,7 +203,7 @@ class Editing(Photographed):
         self, ctx: Context, venue_id: UUID, resource_id: UUID, patch: ResourcePatch, version: int | None
     ) -> Resource:
         """Raises NotFound, PreconditionFailed, Invalid, ResourceInUse for more parts of what is booked."""
-        await self._refuse_booked(ctx, venue_id, resource_id, patch)
+        known_from = await self._rearrange(ctx, venue_id, resource_id, patch, version)
         hung: dict[UUID, Photo] = {}
         if patch.photo_ids is not UNSET:
             now = await self.resource(ctx, venue_id, resource_id)
@@ -212,6 +212,7 @@ class Editing(Photographed):
             book = (await self._open(tx, venue_id)).book
             before = _resource(book, resource_id)
             check_version(before.version, version)
+            check_version(book.version, known_from)  # another edit in between made a book that does not know of them either
             fields = patched(before, patch) | {"version": before.version + 1}
             if patch.photo_ids is not UNSET:
                 fields |= showing(patch.photo_ids, hung, before)
@@ -222,23 +223,33 @@ class Editing(Photographed):
         await self._let_go(ctx, resource_owner(resource_id), before, resource)
         return resource
 
-    async def _refuse_booked(self, ctx: Context, venue_id: UUID, resource_id: UUID, patch: ResourcePatch) -> None:
+    async def _rearrange(
+        self, ctx: Context, venue_id: UUID, resource_id: UUID, patch: ResourcePatch, version: int | None
+    ) -> int | None:
         """A booking has claims on the parts that there were when it was made; one added later would be free while the whole is
-        booked. So what somebody has gets no more parts, and neither do its parts. Raises NotFound, ResourceInUse.
+        booked. So what somebody has gets no more parts, and neither do its parts; and from then on nothing is claimed by a book
+        that does not know of them. Returns the version of the first that does, None when there are no more parts.
+
+        Raises NotFound, PreconditionFailed, Invalid, ResourceInUse.
         """
         if patch.part_ids is UNSET or self.availability is None:
-            return
+            return None
         book = (await self.fresh(ctx, venue_id)).book
         before = _resource(book, resource_id)
         after = msgspec.structs.replace(before, part_ids=patch.part_ids)
         if parts_of(after, book.resource) <= parts_of(before, book.resource):
-            return
+            return None
+        # What would be refused afterwards is refused before anybody is kept out.
+        check_version(before.version, version)
+        fields = {name: value for name, value in patched(before, patch).items() if name not in ("photo_ids", "photos")}
+        single(rules.validate_resource(msgspec.structs.replace(before, **fields), _present(book)))
         # What was removed keeps its bookings, and may contain this one.
         wholes = [r.id for r in book.resources if resource_id in parts_of(r, book.resource)]
-        taken = await self.availability.claimed(ctx, [resource_id, *wholes])
+        taken = await self.availability.rearrange(ctx, venue_id, [resource_id, *wholes], book.version)
         if taken:
             names = ", ".join(r.name for r in book.resources if r.id in taken)
             raise ResourceInUse(f"there are bookings or blocks of {names}; cancel, move or remove them before it gets more parts")
+        return book.version + 1
 
     async def remove_resource(self, ctx: Context, venue_id: UUID, resource_id: UUID) -> None:
         """Takes it off every list for good. Bookings that exist stay as they are and keep its name.
