@@ -14,7 +14,7 @@ from forecourt.kernel.context import service_context
 from forecourt.kernel.db import Query
 from forecourt.kernel.errors import NotFound, Problem
 from forecourt.kernel.events import asyncapi
-from forecourt.kernel.http.openapi import document
+from forecourt.kernel.http.openapi import document, portable
 from forecourt.kernel.http.operation import PUBLIC, Api, Html, Raw, Reply, Request, Visit, file, get, page
 from forecourt.kernel.http.reference import Chapter, chapters
 from forecourt.kernel.metrics import CONTENT_TYPE
@@ -133,7 +133,7 @@ class SystemApi(Api):
 
         await self._whole()  # events are known once their module has been read
         doc = with_socket(asyncapi(VERSION), topics(self._house), self._house.settings.http.public_url)
-        return Raw(msgspec.json.encode(doc), "application/json", headers={"Cache-Control": "max-age=60"})
+        return Raw(msgspec.json.encode(portable(doc)), "application/json", headers={"Cache-Control": "max-age=60"})
 
     @file("/static/{tree}/{path}")
     async def static(self, request: Request, tree: str, path: str) -> Raw:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import jsonschema_rs
 
 from forecourt.realtime.document import HEARD, SENT
 from forecourt.realtime.frames import decode_op
@@ -25,6 +27,16 @@ async def test_the_document_has_the_socket_beside_the_events(client: httpx.Async
         for step in reference.removeprefix("#/").split("/"):
             place = place[step]
     assert len(document["operations"]["socket.hear"]["messages"]) == len(HEARD)
+
+
+async def test_every_pattern_is_one_that_others_can_read(client: httpx.AsyncClient) -> None:
+    """JSON Schema's patterns are ECMAScript's: where one is none, validators refuse the whole schema."""
+    readable = jsonschema_rs.validator_for({"type": "string", "format": "regex"}, validate_formats=True)
+    assert not readable.is_valid(r"^[A-Z]{3}\Z"), "the control: Python's own way to say the end"
+    for place in ("/openapi.json", "/asyncapi.json"):
+        patterns = list(_patterns((await client.get(place)).json()))
+        assert patterns
+        assert [pattern for pattern in patterns if not readable.is_valid(pattern)] == [], place
 
 
 async def test_clients_are_made_from_the_document_that_a_house_answers(client: httpx.AsyncClient) -> None:
@@ -48,3 +60,15 @@ def _references(node: Any) -> list[str]:
         found = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
         return found + [r for value in node.values() for r in _references(value)]
     return [r for value in node for r in _references(value)] if isinstance(node, list) else []
+
+
+def _patterns(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "pattern" and isinstance(value, str):
+                yield value
+            else:
+                yield from _patterns(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _patterns(value)

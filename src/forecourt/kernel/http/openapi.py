@@ -368,16 +368,25 @@ def _clean(value: Any) -> Any:
             if isinstance(ref, str):
                 name = ref.rsplit("/", 1)[1]
                 return {**node, "$ref": REF.format(name=names.get(name, name))}
-            return {k: _pattern(v) if k == "pattern" and isinstance(v, str) else walk(v) for k, v in node.items()}
+            return {k: walk(v) for k, v in node.items()}
         if isinstance(node, list):
             return [walk(v) for v in node]
         return node
 
-    return walk(value)
+    return portable(walk(value))
+
+
+def portable(schemas: Any) -> Any:
+    """With patterns as JSON Schema has them (ECMA-262), where `$` is the very end, and `\\Z` is nothing or a fault."""
+    if isinstance(schemas, dict):
+        members = cast("dict[str, Any]", schemas)
+        return {k: _pattern(v) if k == "pattern" and isinstance(v, str) else portable(v) for k, v in members.items()}
+    if isinstance(schemas, list):
+        return [portable(v) for v in cast("list[Any]", schemas)]
+    return schemas
 
 
 def _pattern(python: str) -> str:
-    """A pattern as JSON Schema has it (ECMA-262), where `$` is the very end and `\\Z` is nothing."""
     return python.removesuffix("\\Z") + "$" if python.endswith("\\Z") else python
 
 
