@@ -34,13 +34,16 @@ class Whereabouts:
         self._query = query
         self._known: OrderedDict[UUID, frozenset[UUID]] = OrderedDict()
 
-    def note(self, account_id: UUID | None, organisation_id: UUID) -> Note | None:
-        """What a transaction begins with so that what it makes is found; None when it makes nothing of a person's."""
+    def note(self, account_id: UUID | None, organisation_id: UUID, *, is_there: bool = False) -> Note | None:
+        """What a transaction begins with so that what it makes is found; None when it makes nothing of a person's.
+
+        `is_there` when what the transaction does is refused unless the row was written long ago.
+        """
         if account_id is None:
             return None
         # Whoever notes a person says so; for everybody else a trigger of the table does.
         said = f"; set local forecourt.noted = '{account_id}'"
-        if organisation_id not in self._known.get(account_id, ()):
+        if not is_there and organisation_id not in self._known.get(account_id, ()):
             said += f"; insert into {self._table} (account_id, organisation_id)"
             said += f" values ('{account_id}', '{organisation_id}') on conflict do nothing"
         return Note(said, lambda: self._remember(account_id, {organisation_id}))

@@ -7,13 +7,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from tests.modules.payments.conftest import Books, Club, guest_context
+from tests.modules.payments.conftest import Books, Club, gbp, guest_context
 
 from forecourt.kernel.db import Database
 from forecourt.kernel.errors import NotFound
 from forecourt.kernel.ids import new_id
 from forecourt.layout import ROOT
-from forecourt.modules.payments.contract import InsufficientCredits, PayWith
+from forecourt.modules.payments.contract import Charge, InsufficientCredits, PayWith, PromoUse
 from forecourt.modules.payments.service import PaymentsService
 
 
@@ -57,6 +57,30 @@ async def test_a_charge_that_was_refused_notes_nobody(club: Club, db: Database) 
     assert await noted(db, guest) == []
     await club.charge(guest, 1_000, PayWith.DESK)
     assert await noted(db, guest) == [club.org]
+
+
+async def test_whoever_pays_nothing_with_credits_they_never_had_is_noted_and_finds_it(club: Club, db: Database) -> None:
+    """A code that takes all of the price needs no wallet, and neither does a price of nothing."""
+    guest, other = new_id(), new_id()
+    code = await club.promo(value=100)
+    free = await another_process(club).charge(club.ctx, charge_of(club, guest, 1_000, code.code))
+    nothing = await another_process(club).charge(club.ctx, charge_of(club, other, 0, None))
+    assert await noted(db, guest) == await noted(db, other) == [club.org]
+    assert (await club.payments.own_payment(guest_context(guest), free.payment_id)).id == free.payment_id
+    assert (await club.payments.own_payment(guest_context(other), nothing.payment_id)).id == nothing.payment_id
+
+
+def charge_of(club: Club, guest: UUID, amount: int, code: str | None) -> Charge:
+    promo = PromoUse(code, club.venue_id, club.clock.now(), 60) if code else None
+    return Charge(
+        payment_id=new_id(),
+        organisation_id=club.org,
+        account_id=guest,
+        amount=gbp(amount),
+        pay_with=PayWith.CREDITS,
+        label="Court 1",
+        promo=promo,
+    )
 
 
 @pytest.mark.parametrize("said", [False, True])

@@ -38,7 +38,9 @@ class Charging(Codes):
     async def charge(self, ctx: Context, charge: Charge) -> PaymentResult:
         _chargeable(charge)
         ctx = ctx.within(charge.organisation_id)
-        note = self._customers.note(charge.account_id, charge.organisation_id)
+        # Credits come out of a wallet, and whoever has one was noted with it.
+        spends = charge.pay_with is PayWith.CREDITS and charge.amount.amount > 0 and charge.promo is None
+        note = self._customers.note(charge.account_id, charge.organisation_id, is_there=spends)
         try:
             async with self._db.tx(ctx, plans=Plans.KEPT, note=note) as tx:
                 return await self._charge(tx, charge, self._clock.now())
