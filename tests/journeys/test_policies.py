@@ -282,6 +282,9 @@ async def furnish(world: World, club: Club, guest: Person, word: str) -> None:
     await made(await owner.post(f"{org}/blocks", block))
     closure = {"reason": "Works", "dates": {"from": at(40)[:10], "to": at(41)[:10]}}
     await made(await owner.post(f"{org}/venues/{club.venue}/closures", closure))
+    things = f"{org}/venues/{club.venue}/resources"
+    whole = await made(await owner.post(things, {"name": "Full court", "kind": "court", "capacity": 8}))
+    await made(await owner.send("PATCH", f"{things}/{whole['id']}", {"part_ids": club.courts}))
     await made(await owner.post(f"{org}/roles", {"name": "Caretaker", "permissions": ["booking.read_any"]}))
     await made(await owner.post(f"{org}/staff/invitations", {"email": f"{word}@example.org", "role": "viewer"}))
     await made(await owner.post(f"{org}/api-keys", {"name": "Door", "permissions": ["booking.read_any"]}))
