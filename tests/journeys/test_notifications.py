@@ -120,6 +120,27 @@ async def test_staff_who_may_answer_hear_that_a_booking_waits_and_others_do_not(
     assert all("booking.approval_waits" not in kinds[p.id] for p in (viewer, away, ada)), kinds
 
 
+async def test_who_is_invited_by_account_hears_of_it_and_of_what_becomes_of_it(world: World) -> None:
+    club, ada, ben = await world.club(courts=1), await world.person("Ada"), await world.person("Ben")
+    await world.credits(club, ada)
+    wish = {"resource_id": club.courts[0], "start": at(5, 18), "duration_min": 60, "team_size": 4, "pay_with": "credits"}
+    booking = (await ada.post("/v1/bookings", wish | {"invitees": [{"account_id": ben.id}, {"email": "x@example.org"}]})).json()
+    (mail,) = await mails_about(world, ben, "You are invited: Court 1")
+    assert "Ada wants you there" in mail["text"]
+    assert "/chat" in mail["text"]
+    assert booking["id"] not in mail["text"], "the booking's page is its owner's"
+    moved = await ada.post(f"/v1/bookings/{booking['id']}/reschedule", {"start": at(6, 18)})
+    assert moved.status_code == 200, moved.text
+    await mails_about(world, ben, "Moved: Court 1")
+    await ada.post(f"/v1/bookings/{booking['id']}/cancel", {"reason": "My own affair"})
+    (mail,) = await mails_about(world, ben, "Cancelled: Court 1")
+    assert "My own affair" not in mail["text"]
+    assert "credit" not in mail["text"].lower(), "what goes back is between its owner and the club"
+    kinds = [n["kind"] for n in (await ben.get("/v1/notifications")).json()["items"]]
+    assert kinds == ["booking.cancelled", "booking.moved", "booking.invited"]
+    assert "booking.invited" not in [n["kind"] for n in (await ada.get("/v1/notifications")).json()["items"]]
+
+
 async def test_looking_at_an_unsubscribe_link_does_nothing_and_one_click_ends_mails_of_the_topic(world: World) -> None:
     club, ada = await world.club(), await world.person("Ada")
     await booked(world, club, ada)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 from tests.conftest import FreshDatabase
 
 from forecourt.kernel.clock import FixedClock
-from forecourt.kernel.context import service_context
+from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import ModuleDatabase
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
 from forecourt.modules.booking.contract import BookingOut, BookingStatus, Purpose
 from forecourt.modules.identity.contract import AccountCard, AccountStatus
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Digest, Topic
+from forecourt.modules.notifications.jobs import TellParty
 from forecourt.modules.notifications.queries import queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
 from forecourt.modules.notifications.sealing import Links
@@ -37,7 +38,7 @@ from forecourt.modules.venues.contract import (
 )
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-ADA, ORG, VENUE = uuid4(), uuid4(), uuid4()
+ADA, BEN, ORG, VENUE = uuid4(), uuid4(), uuid4(), uuid4()
 LEASE = timedelta(minutes=3)
 
 # --- reminders and quiet hours -------------------------------------------------------------------------------------------
@@ -61,11 +62,11 @@ def karachi(day: int, hour: int) -> datetime:
     return datetime(2026, 11, day, hour, tzinfo=UTC) - timedelta(hours=5)
 
 
-def told(kind: str, start: datetime, now: datetime, *, quiet: bool) -> Plan:
+def told(kind: str, start: datetime, now: datetime, *, quiet: bool, status: BookingStatus = BookingStatus.UPCOMING) -> Plan:
     """What becomes of a reminder of a booking at `start`, told at `now`, for who is not to be disturbed from 22 to 7."""
     free, book = Money(0, "GBP"), house()
     booking = BookingOut(
-        id=uuid4(), organisation_id=ORG, venue_id=VENUE, resource_id=uuid4(), account_id=ADA, status=BookingStatus.UPCOMING,
+        id=uuid4(), organisation_id=ORG, venue_id=VENUE, resource_id=uuid4(), account_id=ADA, status=status,
         start=start, end=start + timedelta(hours=1), local_start=start, purpose=Purpose.WORKOUT, team_size=4, price=free,
         paid=free, version=1,
     )  # fmt: skip
@@ -112,6 +113,42 @@ def test_a_reminder_that_comes_after_the_beginning_says_nothing() -> None:
         late, in_time = told(kind, start, start, quiet=False), told(kind, start, karachi(24, 12), quiet=False)
         assert not late.says_something
         assert in_time.says_something
+
+
+# --- the party -----------------------------------------------------------------------------------------------------------
+
+
+class Party:
+    """Ada's booking, to which Ben is invited: what notifications asks booking for."""
+
+    async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
+        return [ADA, BEN]
+
+
+async def test_a_party_hears_of_changes_when_it_heard_of_the_invitation_and_its_owner_hears_otherwise(
+    fresh_database: FreshDatabase,
+) -> None:
+    db, booking = (await fresh_database.connect()).module("notifications"), uuid4()
+    ask = Sources(*[cast("Any", Party())] * 5)
+    telling = Telling(db, FixedClock(NOON), ask, cast("InboxService", None), Links(b"s" * 32), "https://b.example.org")
+
+    async def told(kind: str) -> list[tuple[UUID, str]]:
+        event, ctx = uuid4(), service_context("test", ORG)
+        for _ in range(2):  # a job may run twice
+            await telling.tell_party(TellParty(event, ORG, kind, booking, {}, ADA))
+        async with db.tx(ctx) as tx:
+            rows = await tx.connection.fetch("select account_id, kind from notifications.notice order by id")
+        return sorted((row["account_id"], row["kind"]) for row in rows)
+
+    assert await told("booking.cancelled") == []
+    assert await told("booking.invited") == [(BEN, "booking.invited")]
+    assert await told("booking.moved") == [(BEN, "booking.invited"), (BEN, "booking.moved")]
+
+
+@pytest.mark.parametrize(("status", "says"), [(BookingStatus.UPCOMING, True), (BookingStatus.CANCELLED, False)])
+def test_an_invitation_to_what_is_off_says_nothing(status: BookingStatus, says: bool) -> None:
+    plan = told("booking.invited", karachi(25, 18), NOON, quiet=False, status=status)
+    assert plan.says_something is says
 
 
 # --- the queue -----------------------------------------------------------------------------------------------------------

@@ -28,6 +28,17 @@ class TellStaff(msgspec.Struct, frozen=True):
     besides: UUID | None = None
 
 
+class TellParty(msgspec.Struct, frozen=True):
+    """Something happened to a booking that concerns those who are invited to it; not `besides`, whose it is."""
+
+    event_id: UUID
+    organisation_id: UUID
+    kind: str
+    booking_id: UUID
+    facts: dict[str, str]
+    besides: UUID | None = None
+
+
 class Forget(msgspec.Struct, frozen=True):
     """How many days the words of a message are kept."""
 
@@ -42,10 +53,14 @@ FORGET = JobKind("notifications.forget", Forget, timeout_s=600, attempts=3)
 
 TELL_STAFF = JobKind("notifications.tell_staff", TellStaff, timeout_s=30, attempts=5)
 """Enqueued in the event's transaction: who the staff are is asked outside it."""
+TELL_PARTY = JobKind("notifications.tell_party", TellParty, timeout_s=30, attempts=5)
+"""The same for those who are invited to a booking."""
 
 
 class Tells(Protocol):
     async def tell_staff(self, wish: TellStaff) -> None: ...
+
+    async def tell_party(self, wish: TellParty) -> None: ...
 
 
 class Drains(Protocol):
@@ -64,7 +79,15 @@ def handlers(sending: Drains, telling: Tells) -> list[JobHandler[Any]]:
     async def tell_staff(_: Context, wish: TellStaff) -> None:
         await telling.tell_staff(wish)
 
-    return [JobHandler(TELL_STAFF, tell_staff), JobHandler(DRAIN, drain), JobHandler(FORGET, forget)]
+    async def tell_party(_: Context, wish: TellParty) -> None:
+        await telling.tell_party(wish)
+
+    return [
+        JobHandler(TELL_STAFF, tell_staff),
+        JobHandler(TELL_PARTY, tell_party),
+        JobHandler(DRAIN, drain),
+        JobHandler(FORGET, forget),
+    ]
 
 
 def schedules() -> list[Schedule]:

@@ -26,9 +26,10 @@ from forecourt.modules.booking.contract import (
 from forecourt.modules.chat.contract import MessageSent
 from forecourt.modules.identity.contract import SecurityKind, SecurityNoted, SessionEnded, StaffJoined
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
-from forecourt.modules.notifications.jobs import DRAIN, TELL_STAFF, Drain, TellStaff
+from forecourt.modules.notifications.jobs import DRAIN, TELL_PARTY, TELL_STAFF, Drain, TellParty, TellStaff
 from forecourt.modules.notifications.queries import choices, queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice
+from forecourt.modules.notifications.rules import INVITED
 from forecourt.modules.payments.contract import PaymentDue, PaymentRefunded
 
 REMINDERS = {"booking.in_24_hours": timedelta(hours=24), "booking.in_2_hours": timedelta(hours=2)}
@@ -118,6 +119,10 @@ class Reactions:
         if isinstance(event, ApprovalAsked):
             wish = TellStaff(envelope.id, organisation_id, WAITS, event.booking_id, APPROVE, event.account_id)
             enqueue(tx, TELL_STAFF, wish, key=f"tell staff {envelope.id}")
+        if isinstance(event, BookingConfirmed | BookingCancelled | BookingRescheduled):
+            kind, facts = _for_the_party(event)
+            party = TellParty(envelope.id, organisation_id, kind, event.booking_id, facts, event.account_id)
+            enqueue(tx, TELL_PARTY, party, key=f"tell party {envelope.id}")
         notices = [*self._news(envelope, now), *self._reminders(envelope, now)]
         who = event.account_id
         # A hold that follows a question is staff's yes.
@@ -141,11 +146,7 @@ class Reactions:
                 facts: dict[str, object] = {"reason": reason, "refund": msgspec.to_builtins(event.refund)}
                 return [_notice(envelope, who, "booking.cancelled", event.booking_id, facts, now)]
             case BookingRescheduled():
-                facts = {
-                    "from_start": event.from_start.isoformat(),
-                    "from_end": event.from_end.isoformat(),
-                    "from_resource_id": str(event.from_resource_id),
-                }
+                facts = {**_from(event)}
                 return [_notice(envelope, who, "booking.moved", event.booking_id, facts, now)]
             case ApprovalAsked():
                 return [_notice(envelope, who, "booking.approval_asked", event.booking_id, {}, now)]
@@ -209,6 +210,26 @@ def _messages(envelope: Envelope[Any], event: MessageSent, now: datetime) -> lis
     others = [_notice(envelope, who, "chat.message", event.room_id, facts, now + MESSAGE_WAITS) for who in event.notify_ids]
     key = f"chat.message {event.room_id} {stretch}"
     return [*mentions, *(msgspec.structs.replace(n, key=key) for n in others)]
+
+
+def _from(event: BookingRescheduled) -> dict[str, str]:
+    """Place and time before a move."""
+    return {
+        "from_start": event.from_start.isoformat(),
+        "from_end": event.from_end.isoformat(),
+        "from_resource_id": str(event.from_resource_id),
+    }
+
+
+def _for_the_party(event: BookingConfirmed | BookingCancelled | BookingRescheduled) -> tuple[str, dict[str, str]]:
+    """What those who are invited hear of it: nothing of money, nor of why its owner does not come."""
+    match event:
+        case BookingConfirmed():
+            return INVITED, {}
+        case BookingCancelled():
+            return "booking.cancelled", {"reason": event.reason if event.by is not BookingActor.CUSTOMER else ""}
+        case BookingRescheduled():
+            return "booking.moved", _from(event)
 
 
 def hears(wanted: list[str], name: str) -> bool:

@@ -12,6 +12,8 @@ import msgspec
 
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Digest, Topic, Urgency
 
+INVITED = "booking.invited"
+"""Of those who are in the party of a booking and not its owner."""
 TRIES = 5
 FIRST_PAUSE_S = 10.0
 PAUSE_FACTOR = 6.0
@@ -60,6 +62,7 @@ _ALL = (
     Kind("booking.confirmed", Topic.BOOKINGS, _TIMELY, calendar=True),
     Kind("booking.cancelled", Topic.BOOKINGS, _TIMELY, _HIGH, calendar=True),
     Kind("booking.moved", Topic.BOOKINGS, _TIMELY, _HIGH, calendar=True),
+    Kind("booking.invited", Topic.BOOKINGS, _TIMELY, calendar=True),
     Kind("booking.approval_asked", Topic.BOOKINGS, _TIMELY),
     Kind("booking.approved", Topic.BOOKINGS, _TIMELY, _HIGH),
     Kind("booking.declined", Topic.BOOKINGS, _TIMELY, _HIGH),

@@ -241,6 +241,7 @@ SAMPLES: Mapping[str, Values] = {
     "booking.confirmed": _BOOKING,
     "booking.cancelled": _BOOKING | {"reason": "Rain", "refund": "Rs 10,500"},
     "booking.moved": _BOOKING | {"was": "Court 1, Fri 20 Nov, 18:00–19:30"},
+    "booking.invited": _BOOKING | {"host": "Ayesha Rahman"},
     "booking.approval_asked": _BOOKING,
     "booking.approved": _BOOKING,
     "booking.declined": _BOOKING | {"reason": "The court is being repaired"},

@@ -35,12 +35,12 @@ from forecourt.modules.notifications.contract import (
     TemplateInvalid,
     Topic,
 )
-from forecourt.modules.notifications.jobs import DRAIN, Drain, TellStaff
+from forecourt.modules.notifications.jobs import DRAIN, Drain, TellParty, TellStaff
 from forecourt.modules.notifications.queries import choices, inbox, queue
 from forecourt.modules.notifications.queries.choices import Browser, TemplateRow
 from forecourt.modules.notifications.queries.inbox import DigestItem, Entry
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
-from forecourt.modules.notifications.rules import KINDS, Kind, Quiet
+from forecourt.modules.notifications.rules import INVITED, KINDS, Kind, Quiet
 from forecourt.modules.notifications.sealing import Leave, Links
 from forecourt.modules.notifications.service.inbox import InboxService
 from forecourt.modules.notifications.wording import Surround, Words
@@ -95,6 +95,8 @@ class Scene(Struct, frozen=True):
     templates: Mapping[tuple[str, Channel, str], TemplateRow]
     said: Mapping[UUID, Said]
     """What was written, by the id of the notice; of messages that are gone or were read there is none."""
+    hosts: Mapping[UUID, str] = {}
+    """Names of those whose bookings others are invited to."""
 
 
 class Plan(Struct, frozen=True):
@@ -173,6 +175,24 @@ class Telling:
             await queue.insert_notices(tx, wish.organisation_id, notices, now)
             enqueue(tx, DRAIN, Drain())
 
+    async def tell_party(self, wish: TellParty) -> None:
+        """A notice for each account that is invited to a booking. Of changes only when the invitation was told."""
+        ctx, now = service_context("notifications", wish.organisation_id), self._clock.now()
+        guests = [a for a in await self._ask.bookings.party(ctx, wish.booking_id) if a != wish.besides]
+        notices = [
+            NewNotice(
+                uuid5(wish.event_id, f"{wish.kind} {account_id}"), account_id, wish.kind, f"{wish.kind} {wish.event_id}",
+                wish.booking_id, {"party": True, **wish.facts}, now,
+            )
+            for account_id in guests
+        ]  # fmt: skip
+        if not notices:
+            return
+        async with self._db.tx(ctx) as tx:
+            if wish.kind == INVITED or await queue.was_told(tx, wish.organisation_id, wish.booking_id, INVITED):
+                await queue.insert_notices(tx, wish.organisation_id, notices, now)
+                enqueue(tx, DRAIN, Drain())
+
     # --- asking
 
     async def _scene(self, ctx: Context, organisation_id: UUID, notices: Sequence[Notice]) -> Scene:
@@ -185,6 +205,9 @@ class Telling:
         bookings = await _some(about, lambda part: self._ask.bookings.bookings(ctx, part))
         venues = list(dict.fromkeys(b.venue_id for b in bookings))
         books = await _some(venues, lambda part: self._ask.venues.books(ctx, part))
+        invited = {n.about_id for n in notices if n.kind == INVITED}
+        hosts = list({b.account_id for b in bookings if b.id in invited and b.account_id is not None})
+        names = {c.id: c.name for c in await _some(hosts, lambda part: self._ask.people.cards(ctx, part))}
         async with self._db.read(ctx) as tx:
             templates = await choices.templates(tx, organisation_id)
         return Scene(
@@ -194,6 +217,7 @@ class Telling:
             readers,
             {(t.event, t.channel, t.locale): t for t in templates if t.enabled},
             said,
+            names,
         )
 
     async def _said(self, ctx: Context, notices: Sequence[Notice]) -> dict[UUID, Said]:
@@ -249,6 +273,9 @@ class Telling:
             return nothing
         book = scene.books.get(booking.venue_id) if booking else None
         values = self.values(notice, reader.card.name, locale, scene.organisation, booking, book)
+        if notice.kind == INVITED and booking is not None:
+            host = scene.hosts.get(booking.account_id) if booking.account_id else None
+            values["host"] = host or values["organisation"]
         if said is not None:
             values |= {"sender": said.sender, "room": said.room, "text": said.text}
         return self._spread(scene, notice, kind, reader, locale, values, booking, book)
@@ -285,6 +312,8 @@ class Telling:
         match notice.kind.split(".")[0]:
             case "booking" if notice.kind == APPROVAL_WAITS:
                 path = f"/orgs/{notice.organisation_id}/bookings?show=asks"
+            case "booking" if notice.facts.get("party"):
+                path = "/chat"  # the booking is its owner's, its room is everybody's
             case "booking":
                 path = f"/bookings/{notice.about_id}"
             case "payment":
@@ -520,6 +549,8 @@ def _delivery(
 
 def _still_true(notice: Notice, booking: BookingOut) -> bool:
     """A reminder of a booking that was moved or cancelled says nothing true; nor does that an answered question waits."""
+    if notice.kind == INVITED:
+        return booking.status is BookingStatus.UPCOMING
     if notice.kind == APPROVAL_WAITS:
         return booking.status is BookingStatus.PENDING_APPROVAL
     if notice.kind in REMINDERS:
