@@ -60,6 +60,8 @@ class Backend:
         self.asked: list[Seen] = []
         """The gateway's own questions for the keys of tokens."""
         self.checked = 0
+        self.takes = ""
+        """The one proof that its health is told to; without it, whoever asks hears of it."""
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
@@ -95,7 +97,8 @@ class Backend:
         body = await reader.readexactly(int(told.get("content-length", "0")))
         if target == "/readyz":
             self.checked += 1
-            _write(writer, 200 if self.ready else 503, b"")
+            known = not self.takes or told.get("x-forecourt-gateway", self.takes) == self.takes
+            _write(writer, 401 if not known else 200 if self.ready else 503, b"")
             return True
         if target == "/.well-known/jwks.json":
             self.asked.append(Seen(method, target, headers, body))

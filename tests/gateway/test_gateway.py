@@ -623,6 +623,21 @@ async def test_another_proof_is_taken_up_without_a_refused_request(
     assert set(statuses) == {200} and "a" not in shown
 
 
+async def test_nobody_is_led_to_a_server_that_does_not_take_the_proof(house: House, anyone: httpx.AsyncClient) -> None:
+    """Its 401 would tell people that they are not signed in."""
+    assert house.proof is not None
+    house.pair[0].takes = "another"
+    try:
+        await until_state(house, "pair", ["DOWN", "UP"])
+        assert {(await anyone.get("/v1/venues/1")).json()["from"] for _ in range(6)} == {"second"}
+        house.pair[0].takes = house.proof.reveal()
+        await both_up(house)
+        assert {(await anyone.get("/v1/venues/1")).json()["from"] for _ in range(6)} == {"first", "second"}
+    finally:
+        house.pair[0].takes = ""
+        await both_up(house)
+
+
 async def test_a_proof_that_cannot_be_read_changes_nothing(house: House, tmp_path: Path) -> None:
     port, wanted = free_port(), Secret("the-first-proof-71aa")
     readable = True

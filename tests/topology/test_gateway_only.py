@@ -114,6 +114,8 @@ async def test_every_operation_of_the_house_is_behind_the_gateway(split_house: S
 async def test_probes_and_prometheus_ask_each_process_by_itself(split_house: SplitHouse, straight: httpx.AsyncClient) -> None:
     for server in split_house.servers:
         assert {path: (await straight.get(server.url + path)).status_code for path in HEALTH} == dict.fromkeys(HEALTH, 200)
+        assert (await straight.get(f"{server.url}/readyz", headers=identity())).status_code == 200
+        assert sent_away(await straight.get(f"{server.url}/readyz", headers=identity(FORMER)))
 
 
 async def upgraded(url: str, shown: dict[str, str], path: str = "/v1/socket") -> bytes:

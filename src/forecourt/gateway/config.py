@@ -453,7 +453,8 @@ def _backend(plan: Plan, service: Service, weights: Mapping[str, int] | None) ->
         "balance roundrobin",
         f"http-request disable-l7-retry unless {{ method {SAFE_METHODS} }}",
         "option httpchk",
-        "http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host gateway",
+        # With our proof: a server that does not take it would tell people that they are not signed in, so nobody is led there.
+        f"http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host gateway hdr {PROOF_HEADER} %[env({PROOF})]",
         "http-check expect status 200",
         # pool-purge-delay: our servers drop a connection that was idle for 30 s; ours are gone before.
         f"default-server check inter {health.every_ms} fastinter {max(100, health.every_ms // 4)} fall {health.down_after} rise 1"

@@ -90,6 +90,13 @@ async def test_probes_and_prometheus_need_no_proof_and_paths_like_theirs_do() ->
     assert not refused(await house.ask(path="/readyz?a=b"))
 
 
+async def test_a_gateway_whose_proof_is_not_taken_hears_so_when_it_asks_how_the_process_is() -> None:
+    """It leads nobody there then: people would be told to sign in first."""
+    house = House(NEW)
+    assert {path: refused(await house.ask(OLD, path=path)) for path in sorted(HEALTH)} == dict.fromkeys(sorted(HEALTH), True)
+    assert not refused(await house.ask(NEW, path="/readyz"))
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "BREW"])
 async def test_no_method_is_a_way_round_not_even_a_browsers_question_before_a_request(method: str) -> None:
     house = House(NEW)

@@ -19,8 +19,9 @@ from forecourt.kernel.settings import Secret
 
 HEADER = "x-forecourt-gateway"
 HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
-"""Probes of a container engine, the gateway's own checks and Prometheus ask each process by itself, and can prove nothing. These
-say how the process is and nothing of anybody; the gateway leads nobody to /metrics, and the network says who else comes there."""
+"""Probes of a container engine and Prometheus ask each process by itself, and can prove nothing. These say how the process is and
+nothing of anybody; the gateway leads nobody to /metrics, and the network says who else comes there. Who shows something, though,
+hears whether it is taken: the gateway leads nobody to a process that would turn everybody away."""
 CHALLENGE = 'Gateway realm="forecourt"'
 _HEADER = HEADER.encode()
 
@@ -57,16 +58,17 @@ class Doorman:
         self._refuse = Front(_refuse, metrics, origins=(), proxies=(), strict_transport=False)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http" and not self._shows(scope["headers"]) and scope["path"] not in HEALTH:
+        if scope["type"] == "http" and not self._lets_in(scope):
             return self._refuse(scope, receive, send)
         return self._app(scope, receive, send)
 
-    def _shows(self, headers: list[tuple[bytes, bytes]]) -> bool:
+    def _lets_in(self, scope: Scope) -> bool:
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
         for place, (name, value) in enumerate(headers):
             if name == _HEADER:
                 del headers[place]
                 return self._keys.know(value)
-        return False
+        return scope["path"] in HEALTH
 
 
 async def _refuse(scope: Scope, _receive: Receive, send: Send) -> None:
