@@ -18,12 +18,15 @@ from forecourt.kernel.context import Actor, ActorKind, Context, service_context
 from forecourt.kernel.db import Database
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.events import Dispatcher, Event, emit
+from forecourt.kernel.http.operation import By
 from forecourt.kernel.ids import new_id
 from forecourt.modules.audit import service as audit_service
 from forecourt.modules.audit.contract import HOUSE, AuditExported, AuditObject, ExportedEntry, ExportFormat, ExportTooLarge
+from forecourt.modules.audit.http import AuditApi
 from forecourt.modules.audit.leaving import COLUMNS, file_name, written
 from forecourt.modules.audit.reactions import subscriptions
 from forecourt.modules.audit.service import AuditService
+from forecourt.modules.audit.web import AuditPages
 
 
 class LampSwitched(Event, name="lamp.switched", frozen=True, kw_only=True):
@@ -164,6 +167,8 @@ async def test_an_untouched_chain_is_intact_and_grows_without_breaking(house: Ho
         ("delete from audit.entry where seq = 5 and organisation_id = $1", 5),
         ("update audit.entry set hash = sha256('x') where seq = 1 and organisation_id = $1", 1),
         ("update audit.chain set seq = 4 where organisation_id = $1", 4),
+        ("delete from audit.mention where seq = 3 and object_kind = 'lamp' and organisation_id = $1", 3),
+        ("update audit.mention set at = at - interval '1 day' where seq = 4 and organisation_id = $1", 4),
         (
             "insert into audit.entry select organisation_id, 6, at, gen_random_uuid(), name, version, actor_kind, account_id,"
             " key_id, service, address, trace_id, object_kind, object_id, details, hash from audit.entry"
@@ -180,6 +185,14 @@ async def test_whatever_is_changed_taken_or_added_is_found(house: House, what: s
     assert not proof.intact
     assert proof.fault is not None
     assert proof.fault.seq == seq
+
+
+async def test_nobody_makes_the_house_read_whole_chains_without_end(house: House) -> None:
+    pages = AuditPages(house.audit, None, None, None)  # type: ignore[arg-type]
+    operations = {op.path: op.declared.limits for api in (AuditApi(house.audit), pages) for op in api.operations()}
+    reading = {path for path in operations if path.endswith(("/proof", "/verify", "/export"))}
+    assert len(reading) == 3
+    assert all(any(limit.by is By.ACCOUNT for limit in operations[path]) for path in reading)
 
 
 async def test_a_chain_written_anew_is_found_by_the_head_somebody_noted(house: House) -> None:

@@ -18,6 +18,8 @@ from forecourt.modules.audit.leaving import TYPES, file_name, written
 from forecourt.modules.audit.service import AuditService
 
 EXPORTS = (Limit("60/hour", By.ACCOUNT),)
+PROOFS = (Limit("60/hour", By.ACCOUNT),)
+"""Each reads a whole chain, however long it is."""
 
 Instant = Annotated[datetime, Meta(tz=True)]
 ObjectRef = Annotated[
@@ -113,7 +115,7 @@ class AuditApi(Api):
         }
         return Streamed(written(export, query.format), TYPES[query.format], headers)
 
-    @get("/v1/orgs/{org_id}/audit/proof", access=staff("audit.read"))
+    @get("/v1/orgs/{org_id}/audit/proof", access=staff("audit.read"), limits=PROOFS)
     async def proof(self, ctx: Context, org_id: UUID, query: ProofQuery) -> Proof:
         """Recomputes the organisation's chain and says whether it is intact.
 

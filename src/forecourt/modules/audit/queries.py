@@ -51,6 +51,12 @@ MENTION = Statement(
     " from unnest($2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[]) as m (object_id, seq, object_kind, at)"
     " on conflict do nothing"
 )
+UNMENTIONED = Query(
+    int,
+    "select m.seq from unnest($2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[]) as m (object_id, seq, object_kind, at)"
+    " where not exists (select from audit.mention t where t.organisation_id = $1 and t.object_id = m.object_id and t.seq = m.seq"
+    " and t.object_kind = m.object_kind and t.at = m.at) order by m.seq limit 1",
+)
 STRETCH = Query(
     Entry,
     "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
@@ -170,6 +176,18 @@ async def append(tx: Tx, organisation_id: UUID, entries: Sequence[Entry], found:
             [e.at for e, _ in found],
         )
     await tx.run(MOVE_HEAD, organisation_id, entries[-1].seq, entries[-1].hash)
+
+
+async def unmentioned(tx: Tx, organisation_id: UUID, found: Sequence[tuple[Entry, AuditObject]]) -> int | None:
+    """The first entry that is not found by an object which it mentions."""
+    return await tx.maybe(
+        UNMENTIONED,
+        organisation_id,
+        [o.id for _, o in found],
+        [e.seq for e, _ in found],
+        [o.kind for _, o in found],
+        [e.at for e, _ in found],
+    )
 
 
 async def stretch(tx: Tx, organisation_id: UUID, after_seq: int, last_seq: int, limit: int) -> list[Entry]:

@@ -79,7 +79,10 @@ def as_cell(text: str) -> str:
 
 
 def mentions(details: Mapping[str, object]) -> list[AuditObject]:
-    """Every object that the fields of an event name: `booking_id` is a booking, `resource_ids` are resources."""
+    """Every object that the fields of an event name: `booking_id` is a booking, `resource_ids` are resources.
+
+    Verifying asks this of entries of any age: what is found here may become more for new events, never for old ones.
+    """
     found: list[AuditObject] = []
     for field, value in details.items():
         if field == "organisation_id":

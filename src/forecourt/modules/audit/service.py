@@ -82,7 +82,7 @@ class AuditService:
     def _entry(organisation_id: UUID, seq: int, envelope: Envelope[Any]) -> tuple[Entry, list[AuditObject]]:
         """The unsealed entry of an event, and every object it mentions."""
         details = _encode(envelope.event)
-        objects = mentions(msgspec.json.decode(details, type=dict[str, object]))
+        objects = mentioned(details)
         about = subject(envelope.name, objects)
         actor = envelope.actor
         entry = Entry(
@@ -192,7 +192,7 @@ class AuditService:
     # --- verifying
 
     async def verify(self, ctx: Context, *, noted: str = "") -> Proof:
-        """Reads the whole chain of `ctx`'s organisation and recomputes it.
+        """Reads the whole chain of `ctx`'s organisation and recomputes it; each entry must be found by what it mentions, too.
 
         `noted` is the head of an earlier proof, kept outside: when no entry has that hash the chain was written anew.
         """
@@ -214,6 +214,9 @@ class AuditService:
             fault = break_in(rows, last.seq, last.hash)
             if fault is not None:
                 return fault
+            hidden = await queries.unmentioned(tx, organisation_id, [(row, o) for row in rows for o in mentioned(row.details)])
+            if hidden is not None:
+                return Fault(hidden, "is not found by what it mentions")
             met = met or any(row.hash.hex() == noted for row in rows)
             last = Head(rows[-1].seq, rows[-1].hash)
         if last.seq < head.seq:
@@ -242,6 +245,11 @@ class AuditService:
         """The partitions of this year and the next."""
         async with self._db.tx(ctx) as tx:
             await queries.make_partitions(tx)
+
+
+def mentioned(details: str | bytes) -> list[AuditObject]:
+    """The objects by which an entry with these details is found."""
+    return mentions(msgspec.json.decode(details, type=dict[str, object]))
 
 
 def _leaving(entry: Entry, *, intact: bool) -> ExportedEntry:

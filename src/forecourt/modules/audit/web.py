@@ -15,7 +15,7 @@ from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice, Link
 from forecourt.modules.audit.contract import AuditActor, AuditEntry, ExportFormat
-from forecourt.modules.audit.http import Action, ObjectRef, object_of
+from forecourt.modules.audit.http import PROOFS, Action, ObjectRef, object_of
 from forecourt.modules.audit.service import AuditService
 from forecourt.modules.identity.contract import Identity
 from forecourt.modules.venues.contract import Venues
@@ -109,7 +109,7 @@ class AuditPages(Api):
             narrowed=bool(query.object or query.actor or query.action or query.from_ or query.to),
         )
 
-    @action("/orgs/{org_id}/audit/verify", access=READ)
+    @action("/orgs/{org_id}/audit/verify", access=READ, limits=PROOFS)
     async def verify(self, visit: Visit, org_id: UUID) -> Redirect:
         """Recomputes the chain and says whether it is intact."""
         proof, say = await self._service.verify(visit.ctx), partial(self._pages.text, visit)
