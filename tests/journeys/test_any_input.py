@@ -16,9 +16,14 @@ from tests.journeys.conftest import Server
 from tests.journeys.world import World
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 8
 # A part of an upload is bytes like any others.
 schemathesis.serializer.alias(["application/offset+octet-stream"], "application/octet-stream")
+
+
+@pytest.fixture
+def examples() -> int:
+    """How much is sent to each operation."""
+    return 8
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +47,7 @@ def operations(server: Server) -> Iterator[APIOperation]:
         yield found.ok()
 
 
-def test_every_operation_answers_as_documented(server: Server, someone: dict[str, str]) -> None:
+def test_every_operation_answers_as_documented(server: Server, someone: dict[str, str], examples: int) -> None:
     wrong: list[str] = []
     tried = 0
     for operation in operations(server):
@@ -50,7 +55,7 @@ def test_every_operation_answers_as_documented(server: Server, someone: dict[str
 
         @given(case=operation.as_strategy())
         @settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             deadline=None,
             derandomize=True,
             database=None,
