@@ -379,6 +379,19 @@ async def test_sessions_that_ended_are_forgotten_when_their_tokens_are_dead(worl
     assert fresh in gate._ended and len(gate._ended) < 10_001
 
 
+async def test_accounts_that_changed_are_forgotten_when_their_tokens_are_dead(world: World, gate: Gate) -> None:
+    long_ago = time.time() - 7200
+    accounts = [uuid4() for _ in range(10_001)]
+    gate._status = dict.fromkeys(accounts, "active")
+    gate._revoked_before = dict.fromkeys(accounts, long_ago)
+    gate._changed = dict.fromkeys(accounts, long_ago)
+    eve, boss = await world.confirmed("eve"), await world.confirmed("boss")
+    await world.identity.persons.set_status(await world.as_(boss), eve.account.id, AccountStatus.SUSPENDED, "spam")
+    await gate.refresh()
+    assert gate._status.keys().isdisjoint(accounts) and gate._revoked_before.keys().isdisjoint(accounts)
+    assert gate._status[eve.account.id] == "suspended" and eve.account.id in gate._revoked_before
+
+
 # --- keys, browsers, staff --------------------------------------------------------------------------------------------
 
 

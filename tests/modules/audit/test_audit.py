@@ -187,9 +187,9 @@ async def test_whatever_is_changed_taken_or_added_is_found(house: House, what: s
     assert proof.fault.seq == seq
 
 
-async def test_nobody_makes_the_house_read_whole_chains_without_end(house: House) -> None:
-    pages = AuditPages(house.audit, None, None, None)  # type: ignore[arg-type]
-    operations = {op.path: op.declared.limits for api in (AuditApi(house.audit), pages) for op in api.operations()}
+def test_nobody_makes_the_house_read_whole_chains_without_end() -> None:
+    apis = (AuditApi(None), AuditPages(None, None, None, None))  # type: ignore[arg-type]
+    operations = {op.path: op.declared.limits for api in apis for op in api.operations()}
     reading = {path for path in operations if path.endswith(("/proof", "/verify", "/export"))}
     assert len(reading) == 3
     assert all(any(limit.by is By.ACCOUNT for limit in operations[path]) for path in reading)

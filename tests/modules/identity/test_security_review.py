@@ -136,6 +136,9 @@ async def test_audit_records_every_security_event_and_none_of_the_secrets(fresh_
     assert {"login_failed", "key_created", "password_changed"} <= {e.kind for e in mine.items}
     assert all(f'"{e.kind}"' in recorded for e in mine.items)
     assert len(entries) == len(mine.items), "one entry for each"
+    guessed = next(e for e in entries if b'"login_failed"' in bytes(e.details))
+    assert (guessed.actor.kind, guessed.actor.account_id, guessed.address) == ("anonymous", None, STRANGER.address)
+    assert str(tokens.account.id) in bytes(guessed.details).decode(), "whose account it was; who it was, nobody knows"
     secrets = (
         PASSWORD,
         fresh,

@@ -39,6 +39,9 @@ ASK_FOR_KEYS_S = 1.0
 KEYS_KEPT_S = 300.0
 """Keys are published a day before they sign. Read again so often, a key is known before its first token comes, and one that was
 taken away stops counting."""
+MANY, FORGOTTEN_S = 10_000, 3600.0
+"""Of more ended sessions and changed accounts than this, those of an hour ago are forgotten: their tokens are dead by then, and
+what stays open was told."""
 KNOWN_TOKENS = 20_000
 KNOWN_KEYS = 5_000
 KEY_TTL_S = 2.0
@@ -185,6 +188,8 @@ class Gate:
         self._ended: dict[UUID, float] = {}
         self._revoked_before: dict[UUID, float] = {}
         self._status: dict[UUID, str] = {}
+        self._changed: dict[UUID, float] = {}
+        """When the two above heard of an account."""
         self._api_keys: OrderedDict[bytes, tuple[float, _Key | None, tuple[Bounds, ...]]] = OrderedDict()
         self._staff: OrderedDict[tuple[UUID, UUID], tuple[float, frozenset[str] | None, tuple[Bounds, ...]]] = OrderedDict()
         self._visitors: OrderedDict[bytes, tuple[float, KnownVisitor | None]] = OrderedDict()
@@ -246,14 +251,19 @@ class Gate:
         now = self._now_s()
         for change in news.changes:
             self._status[change.account_id] = change.status
+            self._changed[change.account_id] = now
             if change.revoked_before is not None:
                 self._revoked_before[change.account_id] = change.revoked_before.timestamp()
         for ended in news.sessions:
             self._ended[ended.session_id] = now
         if news.changes or news.sessions:
             self._visitors.clear()
-        if len(self._ended) > 10_000:
-            self._ended = {k: at for k, at in self._ended.items() if now - at < 3600}
+        if len(self._ended) > MANY:
+            self._ended = {k: at for k, at in self._ended.items() if now - at < FORGOTTEN_S}
+        if len(self._changed) > MANY:
+            self._changed = {k: at for k, at in self._changed.items() if now - at < FORGOTTEN_S}
+            self._status = {k: status for k, status in self._status.items() if k in self._changed}
+            self._revoked_before = {k: before for k, before in self._revoked_before.items() if k in self._changed}
         self._as_of = news.as_of
 
     async def _read_keys(self) -> None:

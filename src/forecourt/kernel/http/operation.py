@@ -44,7 +44,7 @@ class AccessKind(StrEnum):
     PERSON = "person"
     """Anyone who is signed in."""
     CONFIRMED = "confirmed"
-    """A person whose e-mail address is verified (ID-1), or an API key."""
+    """A person whose e-mail address is verified (ID-1)."""
     STAFF = "staff"
     """Staff (or a key) of the organisation `org_id` of the path, with a named permission or any. To others it is 404."""
     ADMIN = "admin"

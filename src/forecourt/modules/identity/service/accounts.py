@@ -196,7 +196,9 @@ class Accounts:
 
     async def _count_failure(self, ctx: Context, account: AccountRow | None, counter: bytes) -> None:
         now = self._clock.now()
-        async with self._db.tx(ctx.within(None) if account is None else acting(ctx, account.id)) as tx:
+        # About the account, and done by whoever guessed: audit must not say that its owner did.
+        async with self._db.tx(ctx.within(None)) as tx:
+            await tx.become(self._db.role, None, None if account is None else account.id)
             counted = await queries.count(tx, counter, now, now + rules.FAILURE_WINDOW)
             if account is not None:
                 await note(tx, account.id, SecurityKind.LOGIN_FAILED, now)
