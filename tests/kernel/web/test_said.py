@@ -16,7 +16,10 @@ import forecourt
 from forecourt.kernel.errors import FieldError, Invalid, Problem
 from forecourt.kernel.web.catalogue import LANGUAGES, OWN, SAID, Catalogue
 from forecourt.kernel.web.forms import faults, sentence
+from forecourt.modules.booking.contract import BookingAction, LineKind
+from forecourt.modules.booking.service.holding import LATE
 from forecourt.modules.identity.addresses import read_address
+from forecourt.modules.payments.contract import Cause
 
 HOUSE = Path(forecourt.__file__).parent
 GUESTS_MODULES = ("booking", "identity", "payments", "people", "venues")
@@ -85,6 +88,14 @@ def test_a_sentence_ends_as_its_own_language_ends_sentences(messages: Catalogue)
     problem = Invalid("x", errors=[FieldError("name", "must not be empty")])
     shown = faults(problem, say=lambda english: messages.said("ur", english) or english, language="ur")
     assert shown("name").endswith("۔")
+
+
+def test_what_the_house_notes_about_money_has_words(messages: Catalogue) -> None:
+    noted = {*(f"line.{kind.value}" for kind in LineKind), *(f"credits.why.{cause.name.lower()}" for cause in Cause)}
+    assert noted <= messages.keys("ur") and "line.rain" not in messages.keys("ur")
+    # What gives money back notes its own name when nobody wrote why.
+    deeds = (BookingAction.CANCEL, BookingAction.DECLINE, BookingAction.RESCHEDULE, BookingAction.EXTEND, BookingAction.EDIT)
+    assert {*(deed.value for deed in deeds), LATE} <= {cause.value for cause in Cause}
 
 
 # --- what services say ---------------------------------------------------------------------------------------------------
