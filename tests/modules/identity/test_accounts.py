@@ -41,6 +41,22 @@ async def test_the_owner_of_a_taken_address_is_told_once_an_hour(world: World) -
     assert len(told) == 1
 
 
+async def test_nobody_has_the_house_write_their_words_to_a_stranger(world: World) -> None:
+    persons, victim = world.identity.persons, world.address("victim")
+    words = "You have won: evil.example"
+    await persons.register(STRANGER, NewAccount(victim, PASSWORD, words))
+    await persons.ask_for_code(STRANGER, victim)
+    await persons.ask_for_reset(STRANGER, victim)
+    with pytest.raises(EmailTaken):
+        await persons.register(STRANGER, NewAccount(victim, PASSWORD, words))
+    letters = await world.letters(victim)
+    assert len(letters) == 4
+    assert not any("evil" in letter.text for letter in letters)
+    ada = await world.confirmed()
+    await persons.ask_for_reset(STRANGER, ada.account.email)
+    assert "Hello Ada Lovelace," in (await world.letters(ada.account.email))[-1].text  # who has shown that the address is theirs
+
+
 async def test_of_many_who_register_one_address_at_once_one_wins_and_nobody_breaks(world: World) -> None:
     email = world.address()
     results = await asyncio.gather(*(world.register(email=email) for _ in range(12)), return_exceptions=True)

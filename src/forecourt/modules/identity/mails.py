@@ -9,13 +9,18 @@ from forecourt.kernel.ids import new_id
 from forecourt.modules.notifications.contract import Mail
 
 
+def hello(name: str) -> str:
+    """`name` is empty for whom nobody knows yet: else whoever types an address has the house write their words to it."""
+    return f"Hello {name}," if name else "Hello,"
+
+
 def confirm_address(to: str, name: str, code: str, url: str, token: str) -> Mail:
     link = f"{url}/verify?token={quote(token)}"
     return Mail(
         new_id(),
         to,
         f"{code} is your code",
-        f"Hello {name},\n\nyour code is {code}\n\nEnter it within 30 minutes, or open this link:\n{link}\n\n"
+        f"{hello(name)}\n\nyour code is {code}\n\nEnter it within 30 minutes, or open this link:\n{link}\n\n"
         "If you did not make an account, leave this mail alone: nothing happens.\n",
     )
 
@@ -26,7 +31,7 @@ def reset_password(to: str, name: str, url: str, token: str) -> Mail:
         new_id(),
         to,
         "Choose a new password",
-        f"Hello {name},\n\nchoose a new password within one hour:\n{link}\n\n"
+        f"{hello(name)}\n\nchoose a new password within one hour:\n{link}\n\n"
         "If you did not ask for this, leave this mail alone: your password stays as it is.\n",
     )
 
@@ -36,7 +41,7 @@ def address_taken(to: str, name: str, url: str) -> Mail:
         new_id(),
         to,
         "You already have an account",
-        f"Hello {name},\n\nsomebody, perhaps you, tried to make an account with this address. It has one already.\n"
+        f"{hello(name)}\n\nsomebody, perhaps you, tried to make an account with this address. It has one already.\n"
         f"Sign in: {url}/sign-in\nNew password: {url}/forgot\n\nIf it was not you, there is nothing to do.\n",
     )
 
@@ -46,7 +51,7 @@ def password_changed(to: str, name: str, url: str) -> Mail:
         new_id(),
         to,
         "Your password was changed",
-        f"Hello {name},\n\nyour password was changed and every other session has ended.\n"
+        f"{hello(name)}\n\nyour password was changed and every other session has ended.\n"
         f"If it was not you, choose a new one now: {url}/forgot\n",
     )
 

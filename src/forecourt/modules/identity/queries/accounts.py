@@ -29,6 +29,11 @@ class AccountRow(Struct, frozen=True):
     password_hash: str | None
 
     @property
+    def called(self) -> str:
+        """How mails address them; empty until they have shown that the address is theirs."""
+        return "" if self.status is AccountStatus.UNCONFIRMED else self.name
+
+    @property
     def card(self) -> AccountCard:
         return AccountCard(self.id, self.name, self.email, self.status)
 

@@ -123,7 +123,7 @@ class Accounts:
             account = await queries.account_by_key(tx, key)
             counted = await queries.count(tx, self._vault.counter_key("taken", key), now, now + HOUR)
             if account is not None and counted.count == 1:
-                enqueue(tx, SEND_MAIL, mails.address_taken(account.email, account.name, self._url))
+                enqueue(tx, SEND_MAIL, mails.address_taken(account.email, account.called, self._url))
 
     # --- log in ---
 
@@ -270,7 +270,7 @@ class Accounts:
                 return
             token = new_token()
             await queries.replace_challenge(tx, new_id(), account.id, "reset", digest(token), None, now + rules.RESET_TTL)
-            enqueue(tx, SEND_MAIL, mails.reset_password(account.email, account.name, self._url, token))
+            enqueue(tx, SEND_MAIL, mails.reset_password(account.email, account.called, self._url, token))
 
     async def _wished(self, tx: Tx, what: str, email: str) -> AccountRow | None:
         """The account of the address, locked; None without one or when it got enough mail this hour."""
@@ -286,7 +286,7 @@ class Accounts:
         challenge, code, token = new_id(), new_code(), new_token()
         hashed = self._vault.code_digest(challenge, code)
         await queries.replace_challenge(tx, challenge, account.id, "confirm", digest(token), hashed, now + rules.CODE_TTL)
-        enqueue(tx, SEND_MAIL, mails.confirm_address(account.email, account.name, code, self._url, token))
+        enqueue(tx, SEND_MAIL, mails.confirm_address(account.email, account.called, code, self._url, token))
 
     # --- passwords ---
 
@@ -313,7 +313,7 @@ class Accounts:
             await queries.clear_count(tx, self._vault.counter_key("login", fold(account.email)))
             await note(tx, account.id, SecurityKind.PASSWORD_RESET, now)
             await self._confirm(tx, account, now)
-            enqueue(tx, SEND_MAIL, mails.password_changed(account.email, account.name, self._url))
+            enqueue(tx, SEND_MAIL, mails.password_changed(account.email, account.called, self._url))
 
     async def change_password(self, ctx: Context, current: str, password: str) -> None:
         """Every other session ends. A wrong current password counts like a failed log-in.
@@ -341,7 +341,7 @@ class Accounts:
             await queries.drop_challenges(tx, me, "reset")
             await self._sessions.end_others(tx, me, ctx.actor.session_id, now)
             await note(tx, me, SecurityKind.PASSWORD_CHANGED, now)
-            enqueue(tx, SEND_MAIL, mails.password_changed(account.email, account.name, self._url))
+            enqueue(tx, SEND_MAIL, mails.password_changed(account.email, account.called, self._url))
 
     # --- look up ---
 
