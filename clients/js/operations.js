@@ -63,6 +63,7 @@ export const OPERATIONS = {
   chat_notify: ["PUT", "/v1/rooms/{id}/notify"],
   chat_pin: ["PUT", "/v1/rooms/{id}/pins/{message_id}"],
   chat_pins: ["GET", "/v1/rooms/{id}/pins"],
+  chat_presence: ["GET", "/v1/rooms/{id}/presence"],
   chat_react: ["PUT", "/v1/messages/{id}/reactions/{emoji}"],
   chat_read: ["PUT", "/v1/rooms/{id}/read"],
   chat_remove: ["DELETE", "/v1/rooms/{id}/members"],

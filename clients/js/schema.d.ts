@@ -303,6 +303,11 @@ export interface Closures {
   items: Closure[];
 }
 
+/** At most 1,000 people. Of a person whose last time nobody knows there is none. */
+export interface Company {
+  items: Presence[];
+}
+
 /** Either the link's token, or the address and the code that was sent to it. */
 export interface Confirmation {
   token?: string | null;
@@ -533,6 +538,9 @@ export interface LastMessage {
   deleted: boolean;
   attachments: Attachment[];
 }
+
+/** Parts of a price that the house itself names. A page words them for its reader; in `label` they are in English. */
+export type LineKind = "agreed_before" | "moving_fee" | "promo_code";
 
 /** What stands behind a link of a message, in the page's own words: plain text, nobody vouches for it. */
 export interface LinkPreview {
@@ -1239,6 +1247,13 @@ export interface PreferredTime {
   end: string;
 }
 
+/** `last_seen` is when the person left; None while they are here, and when nobody knows any more. */
+export interface Presence {
+  account_id: string;
+  state: State;
+  last_seen: string | null;
+}
+
 export interface Preview {
   subject: string;
   text: string;
@@ -1432,11 +1447,16 @@ export interface Quote {
   expires_at: string;
 }
 
-/** One part of the price; `rule` names the price rule that won. Reductions are negative. */
+/**
+ * One part of the price; `rule` names the price rule that won. Reductions are negative.
+ *
+ * Without `kind` the label is as the owner wrote it: a place, a price rule, a promo code.
+ */
 export interface QuoteLine {
   label: string;
   amount: Money;
   rule: string | null;
+  kind: LineKind | null;
 }
 
 /** Limits of a right. Without networks it counts from anywhere, without hours at any time. */
@@ -1759,6 +1779,9 @@ export interface Standing {
   reason: string;
   parent_id?: string | null;
 }
+
+/** Of several sockets the most present one counts, in this order. */
+export type State = "away" | "dnd" | "offline" | "online";
 
 export interface StatusPatch {
   status: AccountStatus;
@@ -2474,6 +2497,12 @@ export interface Operations {
    * Problems: `forbidden`, `invalid`.
    */
   chat_pins: { asks: { path: { id: string } }; answers: Message[] };
+  /**
+   * Which members of a room of mine are here, and when the others were last.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  chat_presence: { asks: { path: { id: string } }; answers: Company };
   /**
    * React with an emoji.
    *

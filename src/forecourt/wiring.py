@@ -341,7 +341,7 @@ def chat(house: House) -> Part:
     rooms = RoomPages(service, people, house.presences, house.surroundings, venues)
     return Part(
         "chat",
-        operations=[*ChatApi(service).operations(), *pages.operations(), *rooms.operations()],
+        operations=[*ChatApi(service, house.presences).operations(), *pages.operations(), *rooms.operations()],
         subscriptions=reactions.subscriptions(service),
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(),

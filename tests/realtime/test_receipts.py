@@ -14,7 +14,7 @@ from tests.realtime.conftest import Node
 from tests.realtime.wire import Socket
 
 from forecourt.app import House
-from forecourt.realtime import server
+from forecourt.realtime import people, server
 from forecourt.wiring import topics
 
 Nodes = Callable[..., Awaitable[Node]]
@@ -195,6 +195,43 @@ async def test_an_older_picture_of_the_readers_and_what_happened_since_make_the_
         await picture.hear(fence)
         assert (picture.readers, picture.read_seq) == await picture.fresh()
         assert shows[picture.person.id] or not picture.readers
+
+
+async def test_members_read_who_is_here_and_when_others_last_were_and_strangers_do_not(
+    world: World, port: int, friends: list[Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "GRACE_S", 0.0)
+    ada, ben, cleo = friends
+    made = await ada.post("/v1/rooms", {"kind": "group", "name": "Here", "member_ids": [ben.id]})
+    path, topic = f"/v1/rooms/{made.json()['id']}/presence", f"room:{made.json()['id']}"
+
+    async def here(who: Person) -> tuple[str, bool]:
+        items = {one["account_id"]: one for one in (await ada.get(path)).json()["items"]}
+        assert set(items) == {ada.id, ben.id}
+        return items[who.id]["state"], items[who.id]["last_seen"] is not None
+
+    watching = await Socket.open(port, ada.token)
+    watching.send({"op": "subscribe", "topic": topic})
+    await watching.until("subscribed")
+    page = await Socket.open(port, ben.token)
+    page.send({"op": "subscribe", "topic": topic})
+
+    async def hears(state: str) -> dict[str, object]:
+        while True:
+            data = (await watching.until("event", type="presence.changed"))["data"]
+            if data["account_id"] == ben.id and data["state"] == state:
+                return data
+
+    await hears("online")
+    assert await here(ben) == ("online", False)
+    page.send({"op": "presence", "state": "dnd"})
+    await hears("dnd")
+    assert await here(ben) == ("dnd", False)
+    await page.leave()
+    left = await hears("offline")
+    assert await here(ben) == ("offline", True)
+    assert left["last_seen"] is not None
+    assert (await cleo.get(path)).status_code == 404
 
 
 @pytest.fixture(scope="session")

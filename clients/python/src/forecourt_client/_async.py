@@ -993,6 +993,10 @@ class Chat:
         """What is pinned in a room, the newest pin first."""
         return await self._door.call(Call(Method("GET", "/v1/rooms/{id}/pins"), list[m.Message], path={"id": id}))
 
+    async def presence(self, id: UUID | str) -> m.Company:
+        """Which members of a room of mine are here, and when the others were last."""
+        return await self._door.call(Call(Method("GET", "/v1/rooms/{id}/presence"), m.Company, path={"id": id}))
+
     async def react(self, id: UUID | str, emoji: str) -> m.Message:
         """React with an emoji.
 

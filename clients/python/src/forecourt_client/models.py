@@ -106,6 +106,14 @@ class Frequency(Word):
     WEEKLY = "weekly"
 
 
+class LineKind(Word):
+    """Parts of a price that the house itself names. A page words them for its reader; in `label` they are in English."""
+
+    AGREED_BEFORE = "agreed_before"
+    MOVING_FEE = "moving_fee"
+    PROMO_CODE = "promo_code"
+
+
 class LotKind(Word):
     """Where credits came from. `granted` ones are spent first."""
 
@@ -251,6 +259,15 @@ class Sort(Word):
     NAME = "name"
     PRICE = "price"
     RELEVANCE = "relevance"
+
+
+class State(Word):
+    """Of several sockets the most present one counts, in this order."""
+
+    AWAY = "away"
+    DND = "dnd"
+    OFFLINE = "offline"
+    ONLINE = "online"
 
 
 class Step(Word):
@@ -610,6 +627,12 @@ class Closure(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Closures(Struct, frozen=True, kw_only=True, omit_defaults=True):
     items: list[Closure]
+
+
+class Company(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """At most 1,000 people. Of a person whose last time nobody knows there is none."""
+
+    items: list[Presence]
 
 
 class Confirmation(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -1572,6 +1595,14 @@ class PreferredTime(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """HH:MM"""
 
 
+class Presence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`last_seen` is when the person left; None while they are here, and when nobody knows any more."""
+
+    account_id: UUID
+    state: State
+    last_seen: datetime | None = None
+
+
 class Preview(Struct, frozen=True, kw_only=True, omit_defaults=True):
     subject: str
     text: str
@@ -1770,11 +1801,15 @@ class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class QuoteLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One part of the price; `rule` names the price rule that won. Reductions are negative."""
+    """One part of the price; `rule` names the price rule that won. Reductions are negative.
+
+    Without `kind` the label is as the owner wrote it: a place, a price rule, a promo code.
+    """
 
     label: str
     amount: Money
     rule: str | None = None
+    kind: LineKind | None = None
 
 
 class Reach(Struct, frozen=True, kw_only=True, omit_defaults=True):

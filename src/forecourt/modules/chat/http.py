@@ -12,6 +12,7 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Forbidden, NotFound, PreconditionFailed
 from forecourt.kernel.http.operation import CONFIRMED, Api, By, Keyed, Limit, Raw, Reply, delete, get, patch, post, put, staff
 from forecourt.kernel.paging import Page, Paged
+from forecourt.kernel.presence import Presence, Presences
 from forecourt.modules.chat.contract import (
     Banned,
     FixedMembership,
@@ -68,11 +69,18 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=5_000)] = 5_000
 
 
+class Company(Struct, frozen=True):
+    """At most 1,000 people. Of a person whose last time nobody knows there is none."""
+
+    items: list[Presence]
+
+
 class ChatApi(Api):
     tag = "Chat"
 
-    def __init__(self, service: ChatService) -> None:
+    def __init__(self, service: ChatService, presences: Presences) -> None:
         self._service = service
+        self._presences = presences
 
     # --- rooms
 
@@ -127,6 +135,13 @@ class ChatApi(Api):
     async def members(self, ctx: Context, id: UUID, query: Paged) -> Page[Member]:
         """Who is in a room."""
         return await self._service.members(ctx, id, query.limit, query.cursor)
+
+    @get("/v1/rooms/{id}/presence", problems=(NotFound,))
+    async def presence(self, ctx: Context, id: UUID) -> Company:
+        """Which members of a room of mine are here, and when the others were last."""
+        wanted = await self._service.company(ctx, id)
+        found = await self._presences.of(wanted)
+        return Company([found[account_id] for account_id in wanted])
 
     @post(
         "/v1/rooms/{id}/members",

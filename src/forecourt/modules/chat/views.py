@@ -22,7 +22,7 @@ ART = {RoomKind.GROUP: "users", RoomKind.CHANNEL: "chat", RoomKind.BOOKING: "cou
 
 
 class Who(Struct, frozen=True):
-    """Somebody on a page of chat. `presence`: on, away, dnd, off; empty where it is not shown."""
+    """Somebody on a page of chat. `presence`: on, away, dnd, off; empty where it is not shown. `seen` is when they left."""
 
     id: str
     name: str
@@ -30,13 +30,15 @@ class Who(Struct, frozen=True):
     tint: int
     handle: str
     presence: str = ""
+    seen: datetime | None = None
 
 
 def who(id: UUID, cards: Mapping[UUID, PersonCard], presence: Mapping[UUID, Presence], unknown: str) -> Who:
     card = cards.get(id)
     name = card.name if card else unknown
-    state = SHOWN[presence[id].state] if id in presence else ""
-    return Who(str(id), name, initials(name), tint(id), (card.handle or "") if card else "", state)
+    here = presence.get(id)
+    state, seen = (SHOWN[here.state], here.last_seen) if here else ("", None)
+    return Who(str(id), name, initials(name), tint(id), (card.handle or "") if card else "", state, seen)
 
 
 class Row(Struct, frozen=True):

@@ -11,6 +11,7 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Forbidden, Invalid, NotFound
 from forecourt.kernel.events import emit
 from forecourt.kernel.paging import Keyset, Page
+from forecourt.kernel.presence import MAX_PEOPLE
 from forecourt.modules.chat import queries, rules
 from forecourt.modules.chat.contract import (
     MAX_ADDED,
@@ -50,6 +51,14 @@ class Membership(Base):
         async with self.seen(ctx, room_id) as (tx, _, _):
             rows = await queries.members(tx, room_id, None if after is None else after[0], limit + 1)
         return MEMBERS.page(rows, limit, lambda row: (row.account_id,)).map(lambda row: row.shown())
+
+    async def company(self, ctx: Context, room_id: UUID) -> list[UUID]:
+        """The members of a room of mine, who may see each other come and go; at most 1,000, by id. Raises NotFound."""
+        async with self.seen(ctx, room_id) as (tx, _, part):
+            if part.role is None:
+                raise NotFound
+            rows = await queries.members(tx, room_id, None, MAX_PEOPLE)
+        return [row.account_id for row in rows]
 
     async def add(self, ctx: Context, room_id: UUID, new: NewMembers) -> list[Member]:
         """Those who joined. Raises NotFound, NotAMember, Forbidden, Banned, FixedMembership, RoomFull, Invalid, RoomArchived."""

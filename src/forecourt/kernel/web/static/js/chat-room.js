@@ -5,7 +5,7 @@ import { follow, read, typing as tellTyping, watch } from "./line.js";
 import { badge } from "./chat-badge.js";
 import { refresh } from "./chat-list.js";
 import { after } from "./chat-scene.js";
-import { day, localise, sameDay, time } from "./chat-times.js";
+import { day, localise, near, sameDay, time } from "./chat-times.js";
 
 const boot = JSON.parse(document.getElementById("boot").textContent);
 const { texts, me } = boot, roomId = boot.room_id, topic = `room:${roomId}`;
@@ -239,9 +239,9 @@ function sayTyping() {
 }
 
 const DOTS = { online: "on", away: "away", offline: "off", dnd: "dnd" };
-function present({ account_id: id, state }) {
+function present({ account_id: id, state, last_seen: seen }) {
   const dot = DOTS[state] ?? "off";
-  if (people.has(id)) people.get(id).presence = dot;
+  if (people.has(id)) Object.assign(people.get(id), { presence: dot, seen });
   for (const node of document.querySelectorAll(`.avatar[data-who="${id}"]`)) if (!node.closest(".msg")) node.dataset.presence = dot;
   for (const node of document.querySelectorAll(`[data-state="${id}"]`)) node.textContent = texts[dot];
   hereNow();
@@ -251,8 +251,8 @@ function here(id) { if (!["on", "away", "dnd"].includes(people.get(id)?.presence
 function hereNow() {
   if (boot.kind === "direct") {
     const other = [...scene.members.keys()].find((id) => id !== me);
-    const state = other && people.get(other)?.presence;
-    if (state) $("room-sub").textContent = texts[state];
+    const { presence: state, seen } = people.get(other) ?? {};
+    if (state) $("room-sub").textContent = state === "off" && seen ? fill(texts.last_seen, { time: near(seen) }) : texts[state];
     return;
   }
   const n = [...scene.members.keys()].filter((id) => ["on", "away", "dnd"].includes(people.get(id)?.presence)).length;
