@@ -291,3 +291,16 @@ async def test_a_connection_whose_statement_was_cut_off_is_closed_and_nothing_is
     async with database.module("kernel").tx(Context()) as tx:
         assert await tx.one(ONE) == 1
     await database.close()
+
+
+async def test_who_waits_too_long_for_somebody_elses_lock_is_told_that_it_took_too_long(fresh_database: FreshDatabase) -> None:
+    holder, waiter = await fresh_database.admin(), await fresh_database.admin()
+    await waiter.execute("set lock_timeout = '10ms'")
+    async with holder.transaction():
+        await holder.execute("lock table kernel.job in access exclusive mode")
+        with pytest.raises(asyncpg.LockNotAvailableError) as waited:
+            await waiter.execute("select from kernel.job")
+    assert as_problem(waited.value).status == 504
+    await waiter.execute("select from kernel.job")  # the control
+    for connection in (holder, waiter):
+        await connection.close()

@@ -9,8 +9,8 @@ from forecourt.kernel.pool import SESSION_LOST
 
 
 def as_problem(error: Exception) -> Problem:
-    """DeadlineExceeded for a statement that took too long, Unavailable for a database that went away, else Internal."""
-    if isinstance(error, (asyncpg.QueryCanceledError, TimeoutError)):
+    """DeadlineExceeded for a statement that took or waited too long, Unavailable for a database that went away, else Internal."""
+    if isinstance(error, (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, TimeoutError)):
         return DeadlineExceeded()
     if isinstance(error, SESSION_LOST):
         return Unavailable("the database does not answer right now")
