@@ -59,8 +59,8 @@ log = structlog.get_logger("forecourt.app")
 
 GRACE_S = 10
 """So long a process that stops lets requests, events and jobs end what they have begun. What has not ended by then is cut off."""
-CUTS, CUT_S = 3, 1.0
-"""Jobs are first told that they are cut off, then cut off, then left; so long each time."""
+CUTS_S = (0.1, 3.0, 1.0)
+"""Whoever is late is told, then cut off, and has so long to put its job back; then it is cut off once more, and left."""
 CLOSER_S = 10
 """For each part to be told to end, and to let go of what it holds."""
 PEER_CONNECTIONS = 64
@@ -298,10 +298,10 @@ class House:
         late = await _ended(self._work, GRACE_S)
         if late:
             log.warning("work_cut_off", what=sorted(task.get_name() for task in late), after_s=GRACE_S)
-        for _ in range(CUTS):
+        for within_s in CUTS_S:
             for task in late:
                 task.cancel()
-            late = await _ended(late, CUT_S)
+            late = await _ended(late, within_s)
 
 
 def peer_client() -> httpx.AsyncClient:
