@@ -190,6 +190,21 @@ async def test_an_own_role_gives_its_permissions_until_it_is_edited(world: World
         await staff.remove_role(boss, role.id)
 
 
+async def test_a_role_with_a_right_that_no_longer_exists_is_given_edited_and_removed(
+    world: World, admin: asyncpg.Connection
+) -> None:
+    _, boss = await world.owner()
+    bob, _ = await world.join(boss, "agent")
+    staff = world.identity.staff
+    role = await staff.define_role(boss, "Greeter", ["booking.read_any"])
+    await admin.execute("update identity.role set permissions = permissions || '{sauna.heat}' where id = $1", role.id)
+    await staff.change_role(boss, bob.account.id, "Greeter", None)
+    assert await world.permissions(bob, boss.organisation_id) == ["booking.read_any"]
+    assert (await staff.edit_role(boss, role.id, "Host", None, None)).name == "Host"
+    await staff.change_role(boss, bob.account.id, "agent", None)
+    await staff.remove_role(boss, role.id)
+
+
 async def told(admin: asyncpg.Connection, ctx: Context, name: str) -> list[list[tuple[str, object, object]]]:
     """What the events of that name say of each field before and after, for audit."""
     rows = await admin.fetch(

@@ -128,8 +128,8 @@ def refuse_unconfirmed(ctx: Context) -> None:
 
 
 def refuse_more_than_own(ctx: Context, permissions: frozenset[str] | list[str]) -> None:
-    """Raises Forbidden when the actor would give or take what it does not have itself."""
-    if not rules.may_grant(ctx.permissions, permissions):
+    """Raises Forbidden when the actor would give or take what it does not have itself. What no longer exists nobody has."""
+    if not rules.may_grant(ctx.permissions, frozenset(permissions) & frozenset(rules.PERMISSIONS)):
         raise Forbidden("this takes permissions that you do not have yourself")
 
 
