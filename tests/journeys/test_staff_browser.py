@@ -192,6 +192,10 @@ async def test_in_urdu_the_sheet_runs_from_right_to_left_and_a_lifted_booking_is
 async def test_pages_of_the_console_fit_and_obey_the_content_policy(desk: Desk, width: int, language: str) -> None:
     tab = await desk.open(width=width, language=language)
     assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the day sheet"
+    names = await tab.eval_on_selector_all(
+        ".day__head b", "all => all.map((b) => [b.textContent, b.scrollWidth <= b.clientWidth])"
+    )
+    assert names == [["Court 1", True], ["Court 2", True]], "no court's name is cut"
     org = f"/orgs/{desk.club.id}"
     place = f"{org}/places/{desk.club.venue}"
     paths = ["bookings", "places", "people", "keys", "settings", "audit", "more", "deliveries", "templates", "providers"]

@@ -92,6 +92,19 @@ def test_macros_at_their_edges(pages: Pages) -> None:
     assert pages.macro("ui.html", "bar_chart", "en", "Nothing", ()).count("<rect") == 0
 
 
+@pytest.mark.parametrize("macro", ["field", "area", "select"])
+def test_a_form_opens_at_a_field_with_a_fault_and_at_no_other(pages: Pages, macro: str) -> None:
+    extra: tuple[object, ...] = ((),) if macro == "select" else ()
+    assert "autofocus" not in pages.macro("ui.html", macro, "en", "city", "City", *extra)
+    wrong = pages.macro("ui.html", macro, "en", "city", "City", *extra, error="Is needed.")
+    assert wrong.count("autofocus") == 1
+
+
+def test_a_field_that_has_the_focus_anyway_is_told_once(pages: Pages) -> None:
+    wrong = pages.macro("ui.html", "field", "en", "city", "City", error="Is needed.", attrs={"autofocus": ""})
+    assert wrong.count("autofocus") == 1
+
+
 def test_no_template_carries_an_inline_style_script_or_handler() -> None:
     templates = sorted(TEMPLATES.rglob("*.html"))
     assert len(templates) > 10

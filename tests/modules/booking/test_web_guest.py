@@ -170,6 +170,29 @@ async def test_looking_at_the_last_page_holds_nothing(
     assert await held(rival, club)
 
 
+async def test_a_step_back_after_booking_says_that_the_time_is_ones_own(
+    reader: Reader, rival: Reader, ada: Person, world: World, club: Club
+) -> None:
+    path = await paid(reader, club)
+    back = f"/venues/{club.venue}?resource_id={club.courts[0]}&start={at(18)}&duration_min=60"
+    mine = await reader.look(back)
+    assert "at 18:00 is yours." in text(mine)
+    assert f'href="{path}"' in mine.text
+    assert "was just taken" not in text(mine)
+    await rival.sign_in(await world.person("Ben"))
+    theirs = await rival.look(back)
+    assert "Court 1 at 18:00 was just taken." in text(theirs)
+    assert "is yours" not in text(theirs)
+    assert path not in theirs.text
+
+
+async def test_what_comes_back_is_coloured_by_how_much_it_is(reader: Reader, club: Club) -> None:
+    tiers = re.findall(r'<p data-back="(\w+)"><b>([^<]+)</b>', (await reader.look(f"/venues/{club.venue}")).text)
+    assert tiers
+    assert {"all": "100 % back", "none": "Nothing"}.items() <= dict(tiers).items()
+    assert all(kind == "part" for kind, words in tiers if words not in ("100 % back", "Nothing"))
+
+
 async def test_one_of_many_who_press_at_once_wins_and_the_others_see_what_is_free(house: House, world: World, club: Club) -> None:
     people = [await world.person(f"P{i}") for i in range(6)]
     readers = [Reader.at(house) for _ in people]

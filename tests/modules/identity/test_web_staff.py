@@ -133,6 +133,13 @@ async def test_signing_out_needs_the_forms_token(reader: Reader, world: World) -
     assert (await reader.look("/account")).headers["location"].startswith("/sign-in?next=")
 
 
+async def test_who_comes_to_the_new_password_without_a_link_is_told_how_to_get_one(reader: Reader) -> None:
+    bare = await reader.look("/reset")
+    assert "A new password is chosen through the link in our mail." in text(bare)
+    assert 'href="/forgot"' in bare.text
+    assert "through the link in our mail" not in text(await reader.look("/reset?token=x"))
+
+
 async def test_a_forgotten_password_is_chosen_anew_and_strangers_learn_nothing(
     reader: Reader,
     world: World,  # noqa: F811

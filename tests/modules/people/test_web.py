@@ -42,6 +42,13 @@ async def keep(reader: Reader, photo: tuple[str, bytes, str] | None = None, **fo
     return await reader.http.post("/account/profile", content=body, headers=headers)
 
 
+async def test_the_account_leads_to_everything_of_ones_own(reader: Reader, ada: Person) -> None:
+    page = (await reader.look("/account")).text
+    for path in ("/account/profile", "/account/notifications", "/chat/settings"):
+        assert f'<a class="nav" href="{path}">' in page, "also where no bar leads to it"
+        assert (await reader.look(path)).status_code == 200
+
+
 async def test_what_is_kept_is_there_again_and_others_see_what_the_owner_shows(
     reader: Reader, ada: Person, house: House, world: World
 ) -> None:

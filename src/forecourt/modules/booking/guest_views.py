@@ -34,7 +34,8 @@ OUR_CHROMA, BRAND_CHROMA = 0.092, 0.11
 
 
 class VenueLook(msgspec.Struct, frozen=True, kw_only=True):
-    """What the picker draws. `here` is its own address; `lost` says that what was chosen went to somebody else."""
+    """What the picker draws. `here` is its own address; `lost` says that what was chosen went to somebody else,
+    `own` that it is one's own, with the address of that booking."""
 
     here: str
     base: str
@@ -50,6 +51,7 @@ class VenueLook(msgspec.Struct, frozen=True, kw_only=True):
     grid: GridView
     lost: str = ""
     instead: list[Link] = []
+    own: Link | None = None
     closed: str = ""
     full: str = ""
     next_free_text: str = ""

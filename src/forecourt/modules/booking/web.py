@@ -51,6 +51,7 @@ from forecourt.modules.booking.guest_views import (
     NextUp,
     Row,
     Speaker,
+    VenueLook,
     What,
     fields_of,
     free_until,
@@ -81,6 +82,7 @@ from forecourt.modules.venues.contract.tariff import from_price
 RESET = b"event: reset\ndata: again\n\n"
 SOON = timedelta(hours=12)
 """A booking so near stands on top of the list as a ticket."""
+SHORTEST_MIN = 15
 OPEN = (BookingStatus.PAYMENT_PENDING, BookingStatus.PENDING_APPROVAL, BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS)
 GONE = (BookingStatus.CANCELLED, BookingStatus.DECLINED, BookingStatus.EXPIRED)
 PAST = (BookingStatus.COMPLETED, BookingStatus.NO_SHOW)
@@ -163,7 +165,7 @@ class BookingPages(Api):
         now = self.clock.now()
         start = picked.plan.period.start if picked.plan else None
         parts = {
-            "look": picked.look,
+            "look": await self._own_or_lost(visit, say, query, picked.look),
             "choice": self._choice(visit, say, picked, now),
             "policy": policy_facts(say, book.policies, start, now),
             "partial": visit.partial,
@@ -184,6 +186,16 @@ class BookingPages(Api):
             amenities=[Amenity(AMENITY_ICONS.get(a, "check"), say.known("amenity", a)) for a in book.venue.amenities],
             rules=[line.strip() for line in book.venue.house_rules.splitlines() if line.strip()],
         )
+
+    async def _own_or_lost(self, visit: Visit, say: Speaker, query: Look, look: VenueLook) -> VenueLook:
+        """Whoever steps back after booking reads that the time is theirs, not that somebody took it."""
+        if not look.lost or visit.person is None or query.resource_id is None or query.start is None:
+            return look
+        own = await self._own_at(visit, query.resource_id, query.start, query.duration_min or SHORTEST_MIN)
+        if own is None:
+            return look
+        words = say.t("taken.own", day=say.date(query.start, "day"), when=say.time(query.start))
+        return msgspec.structs.replace(look, lost="", instead=[], own=Link(words, f"/bookings/{own}"))
 
     @page("/venues/{id}/live")
     async def live(self, id: UUID) -> EventStream:

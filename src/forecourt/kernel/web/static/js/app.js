@@ -171,14 +171,27 @@ document.addEventListener("change", (e) => {
   if (form) form.requestSubmit();
 });
 
+// A menu closes when somebody looks elsewhere, and by Escape, which gives the focus back to what opened it.
+const openMenu = () => document.querySelector("details.menu[open]");
+document.addEventListener("click", (e) => { const menu = openMenu(); if (menu && !menu.contains(e.target)) menu.open = false; });
+document.addEventListener("focusin", (e) => { const menu = openMenu(); if (menu && !menu.contains(e.target)) menu.open = false; });
+
 // A press that swaps what it stands in keeps the focus: on the same thing, or on what took its place.
 let pressed = "";
+let pressedKind = "";
 document.addEventListener("htmx:beforeSwap", (e) => {
   const at = document.activeElement?.closest("[data-focus], [href]");
+  pressedKind = at?.classList[0] ?? "";
   pressed = at && e.detail.target?.contains(at) ? (at.dataset.focus ? `[data-focus="${CSS.escape(at.dataset.focus)}"]` : `a[href="${CSS.escape(at.getAttribute("href"))}"]`) : "";
 });
 document.addEventListener("htmx:afterSettle", () => {
-  if (pressed && (document.activeElement === document.body || !document.activeElement)) document.querySelector(pressed)?.focus({ preventScroll: true });
+  // Of rows that share a name one is open: the old one, still there when the new one came, folded it.
+  document.querySelectorAll("details[data-mine]:not([open])").forEach((row) => { row.open = true; });
+  if (pressed && (document.activeElement === document.body || !document.activeElement)) {
+    // Several things may lead to one address: a time, and the length that is chosen with it.
+    const same = [...document.querySelectorAll(pressed)].filter((el) => el.checkVisibility?.() ?? true);
+    (same.find((el) => (el.classList[0] ?? "") === pressedKind) ?? same[0])?.focus({ preventScroll: true });
+  }
   pressed = "";
 });
 
@@ -203,6 +216,7 @@ document.addEventListener("keydown", (e) => {
     return;
   }
   if (e.key.length !== 1 && e.key !== "Escape") return;
+  if (e.key === "Escape" && openMenu()) { const menu = openMenu(); menu.open = false; menu.querySelector("summary").focus(); return; }
   if (e.key === "Escape" && scope !== document) return;
   const wanted = [...scope.querySelectorAll(`[data-key="${CSS.escape(e.key.toLowerCase())}"]`)].filter((el) => el.checkVisibility?.() ?? true);
   if (wanted.length) { e.preventDefault(); wanted.at(-1).click(); }
