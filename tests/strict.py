@@ -1,7 +1,7 @@
 """With `NO_SKIPS=true` nothing is left out: a test that would be skipped fails, so that a run which proves less is not green.
 
-The workflow sets it, on a machine that can do everything. Elsewhere a missing right (root, network hosts, mounts) skips the tests that
-need it, and the summary names them.
+The workflow sets it, on a machine that can do everything. Elsewhere a missing right (root, network hosts, mounts) skips the tests
+that need it, and the summary names them.
 """
 
 from __future__ import annotations

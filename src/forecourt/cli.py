@@ -305,7 +305,8 @@ class Greeting:
 
 def _crew(settings: Settings, running: Engines, descriptor: int, workers: int, greeting: Greeting) -> None:
     """Several servers on one socket and one worker, tended until Ctrl-C."""
-    from forecourt.process import GRACE_S, Child, Crew, CrewLost
+    from forecourt.app import GRACE_S
+    from forecourt.process import Child, Crew, CrewLost
 
     me = [sys.executable, "-m", "forecourt"]
     serving = [Child("`forecourt serve`", [*me, "serve", "--fd", str(descriptor)], fds=[descriptor]) for _ in range(workers)]
