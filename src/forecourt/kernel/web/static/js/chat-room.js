@@ -88,10 +88,20 @@ function show(m) {
   const at = last();
   if (!at || !sameDay(at.dataset.at, m.created_at)) log.append(el("p", { class: "thread__day", "data-day": m.created_at }, day(m.created_at, texts)));
   const node = draw(m, context(m, "m", together(log.lastElementChild?.classList.contains("msg") ? at : null, m)));
-  // What is still on its way stays below what arrived.
-  const waiting = m.state ? null : log.querySelector(".msg[data-state]");
-  if (waiting) waiting.before(node); else log.append(node);
+  const below = m.state ? null : standsBefore(m.seq);
+  if (below) below.before(node); else log.append(node);
   return node;
+}
+
+/** What an arriving message stands above: one of a later number, sent while the line was away and answered before the line was
+ *  back; else what is still on its way. */
+function standsBefore(seq) {
+  let below = log.querySelector(".msg[data-state]");
+  for (const node of [...log.querySelectorAll(".msg[data-seq]")].reverse()) {
+    if (Number(node.dataset.seq) <= seq) break;
+    below = node;
+  }
+  return below;
 }
 
 function redraw(ids) {
