@@ -22,6 +22,7 @@ VALUE: Column = (0, "")
 ROWS_OF_VALUES = -1
 """A relation whose rows are made of what was given."""
 
+_OF_ROWS = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt)
 _EQUALS = (enums.A_Expr_Kind.AEXPR_OP, enums.A_Expr_Kind.AEXPR_OP_ANY)
 
 
@@ -64,7 +65,8 @@ class Reach:
         """Tables of the statement that are not tied, by name."""
         statements: Any = parse_sql(sql)
         for statement in statements:
-            self._statement(statement.stmt, None)
+            if isinstance(statement.stmt, _OF_ROWS):
+                self._statement(statement.stmt, None)
         for made, of in self._stars:
             for column in {column for _, column in self._parent} | set(self._by.values()):
                 self._tie((made, column), (of, column))

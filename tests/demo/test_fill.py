@@ -36,7 +36,7 @@ async def test_the_ledger_sums_to_zero(rows: asyncpg.Connection) -> None:
 
 
 async def test_the_program_finds_no_fault_in_the_books(filled: Filled, house: Database) -> None:
-    payments = Reading(house.module("payments"), FixedClock(NOW), None)  # type: ignore[arg-type]
+    payments = Reading(house.module("payments"), FixedClock(NOW), None, None)  # type: ignore[arg-type]
     for book in filled.world.organisations:
         proof = await payments.proof(Context(), book.organisation.id)
         assert set(proof) == {book.organisation.currency}
