@@ -1,17 +1,9 @@
-"""What booking announces, and to whom. Announcements are hints: who hears one reads again.
-
-`venue:<id>:availability`: the free times of a venue's dates are others than before. Sent after the commit of every hold,
-confirmation of a move, release, block and end of a block; a claim that only changes from held to confirmed says nothing new.
-`booking:<id>`: something happened to a booking, for those whose it is and for staff who may see it. Sent when the event of the
-same name is handled.
-"""
+"""Who may follow what booking announces (`announcements.py`)."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import date
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
@@ -21,42 +13,12 @@ from forecourt.kernel.ephemeral import EphemeralTopics
 from forecourt.kernel.errors import Forbidden, NotFound
 from forecourt.kernel.live import Hub
 from forecourt.modules.booking.contract import Bookings
+from forecourt.modules.booking.service.base import READ_ANY
+from forecourt.modules.booking.showing import Showing
 from forecourt.modules.identity.contract import Identity
 
-if TYPE_CHECKING:
-    from forecourt.modules.booking.showing import Showing
-
-AVAILABILITY_CHANGED = "availability.changed"
-READ_ANY = "booking.read_any"
 Standings = Callable[[Actor, UUID, str], Awaitable[frozenset[str] | None]]
 """What somebody may do as staff of an organisation, from an address; None for others. Raises Forbidden out of their reach."""
-
-
-class AvailabilityChanged(msgspec.Struct, frozen=True):
-    """`dates` are the venue's, ascending."""
-
-    venue_id: UUID
-    dates: list[date]
-
-
-class BookingTold(msgspec.Struct, frozen=True):
-    booking_id: UUID
-
-
-def availability_topic(venue_id: UUID) -> str:
-    return f"venue:{venue_id}:availability"
-
-
-def availability_changed(venue_id: UUID, dates: set[date]) -> bytes:
-    return msgspec.json.encode(AvailabilityChanged(venue_id, sorted(dates)))
-
-
-def booking_topic(booking_id: UUID) -> str:
-    return f"booking:{booking_id}"
-
-
-def told(booking_id: UUID) -> bytes:
-    return msgspec.json.encode(BookingTold(booking_id))
 
 
 class Topics(EphemeralTopics):

@@ -8,6 +8,7 @@ from uuid import UUID
 from forecourt.kernel.db import Tx
 from forecourt.kernel.events import Envelope, Subscription
 from forecourt.modules.booking import queries
+from forecourt.modules.booking.announcements import booking_topic, told
 from forecourt.modules.booking.contract import (
     ApprovalAsked,
     BookingCancelled,
@@ -20,7 +21,6 @@ from forecourt.modules.booking.contract import (
     BookingRescheduled,
     BookingStarted,
 )
-from forecourt.modules.booking.live import booking_topic, told
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.booking.service.holding import is_own_refund
 from forecourt.modules.payments.contract import PaymentCaptured, PaymentDue, PaymentRefunded, PayWith

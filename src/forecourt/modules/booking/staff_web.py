@@ -22,6 +22,7 @@ from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.forms import NO_FAULTS, Faults, read
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice, Fact
+from forecourt.modules.booking.announcements import AvailabilityChanged, availability_topic
 from forecourt.modules.booking.contract import (
     Block,
     BookingAction,
@@ -41,7 +42,6 @@ from forecourt.modules.booking.contract import (
 )
 from forecourt.modules.booking.day_views import Seen, booked_pct, day_view, needs, neighbour, takings
 from forecourt.modules.booking.guest_views import Speaker
-from forecourt.modules.booking.live import AvailabilityChanged, availability_topic
 from forecourt.modules.booking.queries import TransitionRow
 from forecourt.modules.booking.rules import permitted
 from forecourt.modules.booking.service import BookingService

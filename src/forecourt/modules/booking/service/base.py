@@ -16,6 +16,7 @@ from forecourt.kernel.live import Announcer
 from forecourt.kernel.money import Money
 from forecourt.kernel.whereabouts import Whereabouts
 from forecourt.modules.booking import queries
+from forecourt.modules.booking.announcements import AVAILABILITY_CHANGED, availability_changed, availability_topic
 from forecourt.modules.booking.contract import (
     BookingActor,
     BookingOut,
@@ -25,7 +26,6 @@ from forecourt.modules.booking.contract import (
     PayWith,
     Purpose,
 )
-from forecourt.modules.booking.live import AVAILABILITY_CHANGED, availability_changed, availability_topic
 from forecourt.modules.booking.queries import BookingRow
 from forecourt.modules.booking.rules import Standing, needs_approval
 from forecourt.modules.booking.service.alternatives import Alternatives
