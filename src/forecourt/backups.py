@@ -17,6 +17,7 @@ from cyclopts import App, Parameter
 from rich.table import Table
 
 from forecourt.engines import EngineError, backup, engines_running_in, start_engines
+from forecourt.terminal import out, steps
 
 GROWING = ("kernel.event", "payments.entry", "booking.transition", "audit.entry")
 """Tables to which rows are only ever added: a restored one lacks none that the archive had received."""
@@ -46,8 +47,6 @@ def take(
 
     Example: forecourt backup /mnt/other/forecourt
     """
-    from forecourt.cli import out, steps
-
     if keep < 1:
         raise EngineError("--keep must be 1 or more: a copy that is not kept is none.", "Leave it out to keep 7.")
     url = open_house(data)
@@ -77,8 +76,6 @@ def restore(
 
     Example: forecourt restore /mnt/other/forecourt --data var-restored --to 2026-11-21T09:30:00Z
     """
-    from forecourt.cli import out, steps
-
     if to is not None and to.tzinfo is None:
         raise EngineError(f"{to.isoformat()} could be any of 24 moments.", "Add an offset: +00:00 or Z.")
     with steps() as report:
@@ -98,8 +95,6 @@ def drill(
 
     Example: forecourt drill /mnt/other/forecourt
     """
-    from forecourt.cli import out, steps
-
     began = time.perf_counter()
     url = open_house(data)
     place = Path(tempfile.mkdtemp(prefix="forecourt-drill-", dir=space))

@@ -10,24 +10,40 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import msgspec
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Table
 
 from forecourt import backups, organisations
-from forecourt.engines import EngineError, Engines, engines_running_in, start_engines
+from forecourt.engines import EngineError, Engines, engines_running_in
 from forecourt.gateway import command as gateways
 from forecourt.kernel.errors import Misconfigured, Problem
-from forecourt.kernel.log import configure
 from forecourt.kernel.settings import Settings, SettingsError
+from forecourt.terminal import (
+    TEND_S,
+    Data,
+    Host,
+    Modules,
+    Port,
+    addresses,
+    admin_url,
+    engines,
+    err,
+    in_house,
+    migrate_now,
+    out,
+    outside,
+    read_settings,
+    refuse,
+    steps,
+    supervise,
+)
 
 if TYPE_CHECKING:
     from forecourt.app import House
@@ -35,7 +51,7 @@ if TYPE_CHECKING:
     from forecourt.demo.show import Report
     from forecourt.engines.doctor import Finding
     from forecourt.modules.audit.contract import Proof
-    from forecourt.process import Crew
+    from forecourt.process import Crew, Duty
     from forecourt.split import SplitHouse
 
 app = App(name="forecourt", help="The platform for places people book, play and stay at.", version="0.1.0")
@@ -51,20 +67,9 @@ gateway = App(name="gateway", help="What stands in front of a house of several p
 app.command(gateway)
 gateways.add_to(gateway)
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
-Data = Annotated[Path | None, Parameter(help="Where everything is kept: databases, secrets, logs. Default: var/")]
-Host = Annotated[str | None, Parameter(help="Address to listen on. Default: 127.0.0.1")]
-Port = Annotated[int | None, Parameter(help="Port to listen on. Default: 8000")]
-Modules = Annotated[str, Parameter(help="Only these modules, separated by commas. Default: all")]
-
-TEND_S = 1.0
 READY_PAUSE_S = 0.05
 ASKING_S = 0.5
 """For a process that has just been started to say that it is ready."""
-LOOKING_S = 10
-"""For a database to let us in for a look; whoever goes on without one hears what is wrong with it later."""
 FILLING_GRACE_S = 10
 
 
@@ -82,23 +87,6 @@ def main() -> None:
         refuse("\n".join([f"{e.title}. {e.detail}".strip(), *(f"  - {fault.path}: {fault.message}" for fault in e.errors)]))
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def refuse(text: str, status: int = 1) -> NoReturn:
-    """Says why not, and ends."""
-    err.print(text, style="bold red", markup=False, soft_wrap=True)
-    sys.exit(status)
-
-
-def read_settings(data: Path | None = None, host: str | None = None, port: int | None = None, modules: str = "") -> Settings:
-    """Settings from the environment, with what the command line says on top."""
-    environ = dict(os.environ)
-    for name, value in (("DATA", data), ("HOST", host), ("PORT", port), ("MODULES", modules)):
-        if value:
-            environ[f"FORECOURT_{name}"] = str(value)
-    settings = Settings.read(environ)
-    configure(settings.log.level)
-    return settings
 
 
 # --- up ----------------------------------------------------------------------------------------------------------------
@@ -388,13 +376,9 @@ def serve(
 
     Example: DATABASE_URL=postgresql://… VALKEY_URL=valkey://… forecourt serve --port 8001
     """
-    from forecourt.process import Duty, die_with_parent, run
+    from forecourt.process import Duty
 
-    settings = read_settings(data, host, port, modules)
-    if os.environ.get("FORECOURT_CHILD"):
-        die_with_parent()
-    listener = socket.socket(fileno=fd) if fd is not None else listening(settings)
-    run(settings, outside(settings), Duty.SERVE, listener)
+    _answer(Duty.SERVE, read_settings(data, host, port, modules), fd)
 
 
 @app.command
@@ -410,13 +394,19 @@ def realtime(
 
     Example: DATABASE_URL=postgresql://… VALKEY_URL=valkey://… forecourt realtime --port 8002
     """
-    from forecourt.process import Duty, die_with_parent, run
+    from forecourt.process import Duty
 
-    settings = read_settings(data, host, port, modules)
+    _answer(Duty.SOCKETS, read_settings(data, host, port, modules), fd)
+
+
+def _answer(duty: Duty, settings: Settings, fd: int | None) -> None:
+    """Serves until it is ended, on a socket that a parent has opened or on one of its own."""
+    from forecourt.process import die_with_parent, run
+
     if os.environ.get("FORECOURT_CHILD"):
         die_with_parent()
     listener = socket.socket(fileno=fd) if fd is not None else listening(settings)
-    run(settings, outside(settings), Duty.SOCKETS, listener)
+    run(settings, outside(settings), duty, listener)
 
 
 @app.command
@@ -723,125 +713,3 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _unheard(_: str) -> None:
     """Nobody needs to be told."""
-
-
-# --- pieces --------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def steps() -> Generator[Callable[[str], None], None, None]:
-    """A line that says what is being done, on a terminal; one line each elsewhere."""
-    if not out.is_terminal:
-        yield lambda text: out.print(f"  {text}", style="dim")
-        return
-    with out.status("Starting") as status:
-        opened = False
-
-        def report(text: str) -> None:
-            nonlocal opened
-            status.update(text)
-            if text == "Opening the doors" and not opened:
-                opened = True
-                threading.Timer(0.5, status.stop).start()
-
-        yield report
-
-
-@contextmanager
-def engines(settings: Settings, report: Callable[[str], None], archive: Path | None = None) -> Generator[Engines, None, None]:
-    """The engines of the installation: those outside, those that an `up` already runs, or our own while the block lasts."""
-    database = settings.database.url.reveal() if settings.database.url else None
-    valkey = settings.valkey.url.reveal() if settings.valkey.url else None
-    if database is None or valkey is None:
-        there = engines_running_in(settings.data)
-        if there is not None:
-            database, valkey = database or there.database_url, valkey or there.valkey_url
-    with start_engines(settings.data, database_url=database, valkey_url=valkey, report=report, archive=archive) as running:
-        yield running
-
-
-def admin_url(settings: Settings, running: Engines) -> str:
-    return settings.database.admin_url.reveal() if settings.database.admin_url else running.database_url
-
-
-def migrate_now(settings: Settings, running: Engines, report: Callable[[str], None]) -> int:
-    """Applies what is missing; returns how many files."""
-    from forecourt.kernel.migrate import migrate as apply
-    from forecourt.layout import migration_folders
-
-    report("Bringing the database up to date")
-    return len(asyncio.run(apply(admin_url(settings, running), migration_folders(), lambda what: report(f"Database: {what}"))))
-
-
-def addresses(settings: Settings, running: Engines):
-    """Where this process finds its engines, logging in as the role that owns nothing when the server is our own."""
-    from forecourt.app import Addresses, app_url
-
-    database = running.database_url if settings.database.url is not None else app_url(running.database_url)
-    replica = settings.database.replica_url
-    return Addresses(database, running.valkey_url, replica.reveal() if replica else None)
-
-
-def outside(settings: Settings):
-    """The engines of a process that starts none: from the environment, or those of an `up` on the same data directory."""
-    from forecourt.app import Addresses, app_url
-
-    database = settings.database.url.reveal() if settings.database.url else None
-    valkey = settings.valkey.url.reveal() if settings.valkey.url else None
-    there = engines_running_in(settings.data) if database is None or valkey is None else None
-    if there is not None:
-        database, valkey = database or app_url(there.database_url), valkey or there.valkey_url
-    if database is None or valkey is None:
-        raise EngineError(
-            f"Nothing serves PostgreSQL and Valkey for {settings.data}.",
-            "Set DATABASE_URL and VALKEY_URL, or start `forecourt up` on that data directory first.",
-        )
-    asyncio.run(prepared(database))
-    replica = settings.database.replica_url
-    return Addresses(database, valkey, replica.reveal() if replica else None)
-
-
-async def prepared(database_url: str) -> None:
-    """Raises EngineError when nobody has prepared the database. One that does not answer is for whoever opens it to tell."""
-    import asyncpg
-
-    try:
-        link = await asyncpg.connect(database_url, timeout=LOOKING_S)
-    except (asyncpg.PostgresError, OSError, TimeoutError):
-        return
-    try:
-        there = await link.fetchval("select exists (select from pg_namespace n where n.nspname = 'kernel')")
-    finally:
-        await link.close()
-    if not there:
-        cure = "Prepare it with `forecourt migrate`, as its owner (DATABASE_ADMIN_URL)."
-        raise EngineError("This database has no tables yet.", cure)
-
-
-def supervise(running: Engines) -> None:
-    """Brings back an engine that died, for as long as the program runs."""
-
-    def watch() -> None:
-        while True:
-            time.sleep(TEND_S)
-            for name in running.poll():
-                err.print(f"[yellow]{name} died and is started again[/]")
-                try:
-                    running.restart(name)
-                except EngineError as e:
-                    err.print(f"[bold red]{e}[/]", soft_wrap=True)
-
-    threading.Thread(target=watch, name="engines", daemon=True).start()
-
-
-async def in_house(settings: Settings, running: Engines, act: Callable[[House], Awaitable[None]]) -> None:
-    """Does one thing in an open house that serves nobody."""
-    from forecourt.app import House as Open
-
-    at = addresses(settings, running)
-    await prepared(at.database_url)
-    house = await Open.open(settings, at)
-    try:
-        await act(house)
-    finally:
-        await house.close()

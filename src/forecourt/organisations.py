@@ -10,12 +10,11 @@ from uuid import UUID
 from cyclopts import App, Parameter
 
 from forecourt.engines import EngineError
+from forecourt.terminal import Data, admin_url, engines, out, prepared, read_settings, steps
 
 if TYPE_CHECKING:
     from forecourt.kernel.settings import Settings
     from forecourt.moving import Moved, Objects
-
-Data = Annotated[Path | None, Parameter(help="Where everything is kept: databases, secrets, logs. Default: var/")]
 
 
 def add_to(app: App) -> None:
@@ -37,7 +36,6 @@ def export(
     Example: forecourt org export 01a1fcc0-c4a5-7253-9344-54cc95d009c8 --to club.forecourt
     """
     from forecourt import moving
-    from forecourt.cli import admin_url, engines, out, prepared, read_settings, steps
 
     if to.exists():
         raise EngineError(f"{to} is there already.", "Name another file with --to.")
@@ -61,7 +59,6 @@ def bring_in(
     Example: forecourt org import club.forecourt --digest 9f86d081884c7d65…
     """
     from forecourt import moving
-    from forecourt.cli import admin_url, engines, out, prepared, read_settings, steps
 
     settings = read_settings(data)
     with steps() as report, engines(settings, report) as running:
@@ -75,8 +72,6 @@ def bring_in(
 
 
 def tell(what: str, moved: Moved) -> None:
-    from forecourt.cli import out
-
     out.print(what, soft_wrap=True)
     out.print(f"  {moved.rows:,} rows, {moved.objects:,} files, {moved.people:,} people")
     totals: dict[str, tuple[int, int]] = {}
