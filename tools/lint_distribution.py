@@ -4,7 +4,7 @@ Reads the catalogue of a database that was just migrated (its own, on memory's t
 
 * every primary, unique and exclusion key and every foreign key of a spread table contains what its rows are spread by;
 * every registered statement says for each spread table that it names which rows it means, by values of that column, or is a
-  `Sweep`, which the kernel runs for jobs and operators alone, or is named below with the reason why a request asks everybody;
+  `Sweep`, which the kernel runs for jobs and operators alone;
 * `deploy/citus/distribution.sql` is what follows from the catalogue; `--write` makes it so.
 
 What it cannot see: statements that are put together at run time, what functions in the database do, and whether a statement
@@ -26,18 +26,6 @@ from tools.reach import Reach
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "deploy" / "citus" / "distribution.sql"
-
-
-ASKS_EVERYBODY = {
-    ("chat.member", "where m.account_id = $1"): "the rooms of a person: where each of them lies is known there only",
-    ("chat.message", "where m.id = $1"): "a link to a message names no room",
-    **{
-        (table, "where m.account_id = $1"): "what is new in the rooms of a person: asked where each room lies"
-        for table in ("chat.mention", "chat.message", "chat.pair", "chat.position")
-    },
-}
-"""A table, and words of the statements that ask for its rows wherever they lie and that a person's request may run: the reason.
-Those that no request may run are each a `Sweep`, which the kernel holds to that; they need no reason here."""
 
 
 def loose_tables(sql: str, by: dict[str, str]) -> list[str]:
@@ -64,18 +52,12 @@ def sweeps() -> set[str]:
 
 
 def statement_faults(loose: dict[str, list[str]], swept: set[str]) -> list[str]:
-    """Those that ask everybody for whoever asks and without a reason; reasons and sweeps that nobody needs."""
-    needed: set[tuple[str, str]] = set()
+    """Those that ask everybody for whoever asks; sweeps that need not be one."""
     wrong = [f"says which rows it means and need be no sweep: {' '.join(sql.split())}" for sql in sorted(swept - set(loose))]
     for sql, names in loose.items():
-        if sql in swept:
-            continue
-        for name in names:
-            reasons = {(table, words) for table, words in ASKS_EVERYBODY if table == name and words in sql}
-            needed |= reasons
-            if not reasons:
-                wrong.append(f"does not say which rows of {name} it means: {' '.join(sql.split())}")
-    return wrong + [f"no statement asks {table} {words!r} any more" for table, words in ASKS_EVERYBODY.keys() - needed]
+        if sql not in swept:
+            wrong += [f"does not say which rows of {name} it means: {' '.join(sql.split())}" for name in names]
+    return wrong
 
 
 async def look(url: str) -> list[TableFacts]:

@@ -16,6 +16,7 @@ create index message_by_id on chat.message (id);
 drop trigger guest_is_noted on booking.booking;
 drop trigger customer_is_noted on payments.payment;
 drop trigger customer_is_noted on payments.wallet;
+drop trigger seat_follows on chat.member;
 
 select create_distributed_table('audit.chain', 'organisation_id', colocate_with => 'none');
 select create_distributed_table('audit.entry', 'organisation_id', colocate_with => 'audit.chain');
@@ -59,8 +60,9 @@ select create_distributed_table('chat.ban', 'room_id', colocate_with => 'none');
 select create_distributed_table('chat.event', 'room_id', colocate_with => 'chat.ban');
 select create_distributed_table('chat.member', 'room_id', colocate_with => 'chat.ban');
 select create_distributed_table('chat.message', 'room_id', colocate_with => 'chat.ban');
-select create_distributed_table('chat.pair', 'one_id', colocate_with => 'none');
+select create_reference_table('chat.pair');
 select create_distributed_table('chat.position', 'room_id', colocate_with => 'chat.ban');
+select create_distributed_table('chat.seat', 'account_id', colocate_with => 'none');
 select create_distributed_table('media.file', 'holder_id', colocate_with => 'media.content');
 select create_distributed_table('media.part', 'holder_id', colocate_with => 'media.content');
 select create_distributed_table('notifications.delivery', 'organisation_id', colocate_with => 'audit.chain');

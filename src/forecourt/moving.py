@@ -49,6 +49,7 @@ STAYS = {
     "media.part": "files on their way in",
     "booking.guest": "follows from the bookings that come",
     "payments.customer": "follows from the wallets and payments that come",
+    "chat.seat": "follows from the members of rooms who come",
 }
 """Tables with an organisation's rows that are not moved, and why. Those of persons and of the house are none."""
 
@@ -59,8 +60,10 @@ WHEREABOUTS = (
     " select w.account_id, w.organisation_id from payments.wallet w where w.organisation_id = $1"
     " union select p.account_id, p.organisation_id from payments.payment p where p.organisation_id = $1"
     " and p.account_id is not null on conflict do nothing",
+    "insert into chat.seat (account_id, room_id) select m.account_id, m.room_id from chat.member m"
+    " join chat.room r on r.id = m.room_id where r.organisation_id = $1 on conflict do nothing",
 )
-"""Where people are found, once their rows have come (`kernel/whereabouts.py`)."""
+"""Where people and their rooms are found, once their rows have come (`kernel/whereabouts.py`)."""
 
 OF_ROOMS = (
     "chat.position",

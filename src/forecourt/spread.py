@@ -19,15 +19,17 @@ BY_RULE = ("organisation_id", "room_id", "holder_id", "account_id")
 """The first of these columns that a table has is what its rows are spread by."""
 
 BY_ANOTHER_COLUMN = {
-    "chat.pair": ("one_id", "asked for by the smaller id of the two, before the room is known"),
     "booking.guest": ("account_id", "asked for by the person, to learn which organisations to ask"),
     "payments.customer": ("account_id", "the same"),
+    "chat.seat": ("account_id", "asked for by the person, to learn which rooms to ask"),
     "media.locator": ("id", "asked for by the file, before its holder is known"),
 }
 
 EVERYWHERE = {
     "chat.room": "what a room is called and may: read with everything in it, written when it is made and edited;"
     " one for each booking, which only a table that is whole can promise",
+    "chat.pair": "which room two people have: asked for by the two before it is known, and by the room for a list of either;"
+    " written once, with the room, which is everywhere too",
     "chat.setting": "what a person does not want others to see: read with the members of a room; written when somebody minds",
 }
 """Copied to every server, so that spread tables may point at them."""
@@ -67,6 +69,7 @@ WRITES_ELSEWHERE = {
     "booking.booking guest_is_noted": "the program notes a guest itself, where the person is (kernel/whereabouts.py)",
     "payments.payment customer_is_noted": "the same for whoever pays",
     "payments.wallet customer_is_noted": "the same for whoever has credits",
+    "chat.member seat_follows": "the program seats who comes and unseats who leaves itself (chat/queries.py)",
 }
 """Triggers of spread tables that write rows which lie elsewhere, so only one server can have them; what takes their place."""
 

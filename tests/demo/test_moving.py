@@ -155,6 +155,13 @@ async def test_all_of_an_organisation_arrives(there: There, here: Here) -> None:
     for table in ("booking.guest", "payments.customer"):
         found = f"select t.account_id from {table} t where t.organisation_id = $1 order by 1"
         assert await here.link.fetch(found, there.org) == await source.fetch(found, there.org) != []
+    found = (
+        "select t.account_id, t.room_id from chat.{} t join chat.room r on r.id = t.room_id"
+        " where r.organisation_id = $1 order by 1, 2"
+    )
+    seats, members = found.format("seat"), found.format("member")
+    assert await here.link.fetch(seats, there.org) == await source.fetch(members, there.org) != []
+    assert await source.fetch(seats, there.org) == await source.fetch(members, there.org)  # bulk leaves it to the trigger
     for part in await moving.parts(here.link, there.org):
         ours = await here.link.fetch(part.compared())
         theirs = await source.fetch(part.compared())

@@ -232,6 +232,11 @@ class Town:
 
 @pytest.fixture
 def town(db: Database) -> Town:
+    return town_on(db)
+
+
+def town_on(db: Database) -> Town:
+    """Everybody of the tests, in a database."""
     directory, wire, clock = Directory(), Wire(), FixedClock(datetime.now(UTC))
     media, books, links, limiter = Files(), Books(), Pages(), Limiter(None, Metrics())
     people = PeopleService(db.module("people"), clock, directory, media)  # type: ignore[arg-type]

@@ -1,6 +1,9 @@
 """All SQL of chat, one typed function per statement.
 
 Statements that name no account work in the room that the transaction has opened; see migration 0001 for what row security adds.
+
+What asks about all rooms of a person asks `chat.seat` first where they sit, and then these rooms alone: on many servers it goes
+to those that have them (docs/scale.md). Row security and the membership itself decide all the same.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from forecourt.kernel.db import Query, Statement, Sweep, Tx, to_json
+from forecourt.kernel.errors import NotFound
 from forecourt.modules.chat.contract import (
     Attachment,
     LinkPreview,
@@ -23,6 +27,10 @@ from forecourt.modules.chat.contract import (
     RoomRole,
 )
 from forecourt.modules.chat.rules import RoomFacts
+
+MAX_SEATS = 10_000
+"""Rooms of one person that are looked at. People make or join no more than `contract.MAX_ROOMS`; bookings and others may add to
+them. Whoever sits in more finds what lies in the first of them."""
 
 # ----------------------------------------------------------------------------------------------------------------- rows
 
@@ -340,6 +348,11 @@ INSERT_MEMBERS = Query(
     " returning account_id, role, joined_at, muted_until, read_seq, notify",
 )
 DELETE_MEMBER = Statement("delete from chat.member where room_id = $1 and account_id = $2")
+TAKE_SEATS = Statement(
+    "insert into chat.seat (account_id, room_id) select a.id, $1 from unnest($2::uuid[]) as a (id) on conflict do nothing"
+)
+LEAVE_SEAT = Statement("delete from chat.seat where account_id = $1 and room_id = $2")
+SEATS = Query(UUID, "select s.room_id from chat.seat s where s.account_id = $1 order by s.room_id limit $2")
 MEMBERS = Query(
     MemberRow,
     "select m.account_id, m.role, m.joined_at, m.muted_until, m.read_seq, m.notify from chat.member m"
@@ -360,8 +373,12 @@ NEXT_OWNER = Query(
 SET_ROLE = Statement("update chat.member set role = $3 where room_id = $1 and account_id = $2")
 MUTE = Statement("update chat.member set muted_until = $3 where room_id = $1 and account_id = $2")
 SET_NOTIFY = Statement("update chat.member set notify = $3 where room_id = $1 and account_id = $2")
-ROOMS_OF = Query(int, "select count(*)::int from chat.member m where m.account_id = $1")
-PLACES = Query(PlaceRow, "select m.room_id, m.read_seq from chat.member m where m.account_id = $1 order by m.room_id limit $2")
+ROOMS_OF = Query(int, "select count(*)::int from chat.seat s where s.account_id = $1")
+PLACES = Query(
+    PlaceRow,
+    "select m.room_id, m.read_seq from chat.member m where m.account_id = $1 and m.room_id = any($3::uuid[])"
+    " order by m.room_id limit $2",
+)
 SETTING = Query(SettingRow, "select s.account_id, s.receipts, s.quiet from chat.setting s where s.account_id = $1")
 SAVE_SETTING = Statement(
     "insert into chat.setting (account_id, receipts, quiet, updated_at) values ($1, $2, $3::text::jsonb, $4)"
@@ -446,12 +463,23 @@ async def set_tidy_at(tx: Tx, room_id: UUID, at: datetime | None) -> None:
 async def insert_members(
     tx: Tx, room_id: UUID, joining: list[tuple[UUID, RoomRole]], at: datetime, read_seq: int
 ) -> list[MemberRow]:
-    """Those who were not there already."""
-    return await tx.all(INSERT_MEMBERS, room_id, [a for a, _ in joining], [r.value for _, r in joining], at, read_seq)
+    """Those who were not there already. All of them sit in the room then."""
+    ids = [a for a, _ in joining]
+    rows = await tx.all(INSERT_MEMBERS, room_id, ids, [r.value for _, r in joining], at, read_seq)
+    await tx.run(TAKE_SEATS, room_id, ids)
+    return rows
 
 
 async def delete_member(tx: Tx, room_id: UUID, account_id: UUID) -> bool:
-    return bool(await tx.run(DELETE_MEMBER, room_id, account_id))
+    """With their seat. False for who was not there."""
+    gone = await tx.run(DELETE_MEMBER, room_id, account_id)
+    await tx.run(LEAVE_SEAT, account_id, room_id)
+    return bool(gone)
+
+
+async def seats(tx: Tx, account_id: UUID) -> list[UUID]:
+    """The rooms that somebody is in; of the transaction's own person alone."""
+    return await tx.all(SEATS, account_id, MAX_SEATS)
 
 
 async def members(tx: Tx, room_id: UUID, after: UUID | None, limit: int) -> list[MemberRow]:
@@ -495,7 +523,8 @@ async def rooms_of(tx: Tx, account_id: UUID) -> int:
 
 async def places(tx: Tx, account_id: UUID, limit: int) -> list[PlaceRow]:
     """The rooms that somebody is in."""
-    return await tx.all(PLACES, account_id, limit)
+    rooms = await seats(tx, account_id)
+    return await tx.all(PLACES, account_id, limit, rooms) if rooms else []
 
 
 async def setting(tx: Tx, account_id: UUID) -> SettingRow:
@@ -602,7 +631,7 @@ async def heads(tx: Tx, room_ids: list[UUID]) -> list[HeadRow]:
 
 # --------------------------------------------------------------------------------------------------------------- messages
 
-ADDRESS = Query(AddressRow, "select m.room_id, m.seq from chat.message m where m.id = $1")
+ADDRESS = Query(AddressRow, "select m.room_id, m.seq from chat.message m where m.id = $1 and m.room_id = any($2::uuid[])")
 INSERT_MESSAGE = Statement(
     "with said as (update chat.member set last_sent_at = $12 where room_id = $1 and account_id = $4)"
     " insert into chat.message (room_id, seq, id, sender_id, client_id, body, html, reply_to, thread_id, attachments, mentioned,"
@@ -711,9 +740,12 @@ KEPT_TOO_LONG = Sweep(
 )
 
 
-async def address(tx: Tx, message_id: UUID) -> AddressRow:
+async def address(tx: Tx, account_id: UUID, message_id: UUID) -> AddressRow:
     """Of a message in one of the person's rooms. Raises NotFound."""
-    return await tx.one(ADDRESS, message_id)
+    rooms = await seats(tx, account_id)
+    if not rooms:
+        raise NotFound
+    return await tx.one(ADDRESS, message_id, rooms)
 
 
 async def insert_message(tx: Tx, row: MessageRow) -> None:
@@ -854,7 +886,7 @@ MINE = Query(
     " left join chat.pair pr on pr.room_id = m.room_id"
     " left join lateral (select s.id, s.seq, s.sender_id, s.body, s.attachments, s.created_at, s.deleted_at from chat.message s"
     "  where s.room_id = m.room_id order by s.seq desc limit 1) l on true"
-    " where m.account_id = $1 and ($5::uuid is null or m.room_id = $5))"
+    " where m.account_id = $1 and m.room_id = any($5::uuid[]))"
     " select i.id, i.organisation_id, i.kind, i.name, i.public, i.subject_id, i.archived, i.role, i.notify, i.epoch, i.last_seq,"
     " i.read_seq,"
     " (select count(*) from chat.message u where u.room_id = i.id and u.seq > i.read_seq and u.deleted_at is null"
@@ -871,7 +903,8 @@ UNREAD = Query(
     " from (select r.kind, (select count(*) from chat.message u where u.room_id = m.room_id and u.seq > m.read_seq"
     "  and u.deleted_at is null and u.sender_id <> $1) as unread,"
     "  (select count(*) from chat.mention n where n.account_id = $1 and n.room_id = m.room_id and n.seq > m.read_seq) as mentions"
-    "  from chat.member m join chat.room r on r.id = m.room_id where m.account_id = $1 and m.notify <> 'nothing') c",
+    "  from chat.member m join chat.room r on r.id = m.room_id"
+    "  where m.account_id = $1 and m.room_id = any($2::uuid[]) and m.notify <> 'nothing') c",
 )
 SEARCH = Query(
     FoundRow,
@@ -880,21 +913,21 @@ SEARCH = Query(
     " join lateral (select s.room_id, s.id, s.seq, s.sender_id, s.body, s.created_at from chat.message s"
     "  where s.room_id = m.room_id and s.deleted_at is null and s.words @@ websearch_to_tsquery('simple'::regconfig, $2)"
     "  and ($4::timestamptz is null or (s.created_at, s.id) < ($4, $5::uuid)) order by s.seq desc limit $6) f on true"
-    " where m.account_id = $1 and ($3::uuid is null or m.room_id = $3)"
+    " where m.account_id = $1 and m.room_id = any($3::uuid[])"
     " order by f.created_at desc, f.id desc limit $6",
 )
 CHANNELS_OF = Query(
     OwnChannelRow,
     "select r.id, r.name, r.about, r.public, r.archived_at is not null, m.role"
     " from chat.member m join chat.room r on r.id = m.room_id"
-    " where m.account_id = $1 and r.organisation_id = $2 and r.kind = 'channel' order by r.archived_at is not null, r.name, r.id"
-    " limit $3",
+    " where m.account_id = $1 and m.room_id = any($4::uuid[]) and r.organisation_id = $2 and r.kind = 'channel'"
+    " order by r.archived_at is not null, r.name, r.id limit $3",
 )
 # Those of organisations that the person has a room of come first.
 OPEN_ROOMS = Query(
     OpenRoomRow,
-    "with mine as (select m.room_id, x.organisation_id from chat.member m join chat.room x on x.id = m.room_id"
-    "  where m.account_id = $1 and x.organisation_id is not null)"
+    "with mine as (select x.id as room_id, x.organisation_id from chat.room x"
+    "  where x.id = any($1::uuid[]) and x.organisation_id is not null)"
     " select f.id, f.organisation_id, f.name, f.about, f.joined, f.far from ("
     " select r.id, r.organisation_id, r.name, r.about, r.id in (select i.room_id from mine i) as joined,"
     "  r.organisation_id not in (select i.organisation_id from mine i) as far"
@@ -915,24 +948,33 @@ async def mine(
     tx: Tx, account_id: UUID, after: tuple[datetime, UUID] | None, limit: int, only: UUID | None = None
 ) -> list[ListedRow]:
     """The person's rooms, the one where something was said last first; `only` one of them."""
+    rooms = await _among(tx, account_id, only)
     at, id = after or (None, None)
-    return await tx.all(MINE, account_id, at, id, limit, only)
+    return await tx.all(MINE, account_id, at, id, limit, rooms) if rooms else []
+
+
+async def _among(tx: Tx, account_id: UUID, only: UUID | None) -> list[UUID]:
+    """The rooms to ask for what is the person's: a room that is named lies where it lies, whoever is in it."""
+    return await seats(tx, account_id) if only is None else [only]
 
 
 async def unread(tx: Tx, account_id: UUID) -> UnreadRow:
-    return await tx.one(UNREAD, account_id)
+    rooms = await seats(tx, account_id)
+    return await tx.one(UNREAD, account_id, rooms) if rooms else UnreadRow(0, 0, 0, 0)
 
 
 async def search(
     tx: Tx, account_id: UUID, words: str, room_id: UUID | None, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[FoundRow]:
+    rooms = await _among(tx, account_id, room_id)
     at, id = after or (None, None)
-    return await tx.all(SEARCH, account_id, words, room_id, at, id, limit)
+    return await tx.all(SEARCH, account_id, words, rooms, at, id, limit) if rooms else []
 
 
 async def channels_of(tx: Tx, account_id: UUID, organisation_id: UUID, limit: int) -> list[OwnChannelRow]:
     """By name, archived ones last."""
-    return await tx.all(CHANNELS_OF, account_id, organisation_id, limit)
+    rooms = await seats(tx, account_id)
+    return await tx.all(CHANNELS_OF, account_id, organisation_id, limit, rooms) if rooms else []
 
 
 async def open_rooms(
@@ -946,4 +988,4 @@ async def open_rooms(
     """Whose name or description holds `words` as they are; of all organisations without one."""
     pattern = "%" + words.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%" if words else None
     far, org, name, id = after or (None, None, None, None)
-    return await tx.all(OPEN_ROOMS, account_id, organisation_id, pattern, far, org, name, id, limit)
+    return await tx.all(OPEN_ROOMS, await seats(tx, account_id), organisation_id, pattern, far, org, name, id, limit)

@@ -131,9 +131,9 @@ class Base:
 
     async def address(self, ctx: Context, message_id: UUID) -> queries.AddressRow:
         """Where a message of one of `ctx`'s person's rooms is. Raises NotFound."""
-        person(ctx)
+        me = person(ctx)
         async with self.db.read(ctx.within(None)) as tx:
-            return await queries.address(tx, message_id)
+            return await queries.address(tx, me, message_id)
 
     async def end(self, turn: Turn) -> None:
         """Writes what the turn told, and announces it after the commit."""
