@@ -8,6 +8,7 @@ from tests.journeys.test_guest_browser import *  # noqa: F403 - the tests themse
 # How wide a page is, what its keys do, what its clock and its map say: that is the browser's own matter, the same in both houses,
 # and takes as long as all the others together. What these pages ask of the house, the others ask too.
 del test_a_court_is_found_held_paid_and_cancelled_with_the_keyboard_alone  # noqa: F821
+del test_a_first_visit_weighs_less_than_150_kb_and_fetches_the_font_of_its_own_script  # noqa: F821
 del test_a_menu_closes_by_escape_with_the_focus_back_and_by_a_press_elsewhere  # noqa: F821
 del test_a_phone_shows_times_first_and_never_scrolls_sideways  # noqa: F821
 del test_near_me_asks_where_and_searches_there  # noqa: F821
