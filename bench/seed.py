@@ -136,7 +136,7 @@ class World(msgspec.Struct):
             "booking": booking.BOOKING_AMONG.sql.replace("b.organisation_id = any($1::uuid[]) and b.id = $2", "b.id = $1"),
             "busy": booking.BUSY.sql,
             "lock_person": "select pg_advisory_xact_lock(hashtextextended($1, 0))",
-            "hold": _alone(booking.HOLD.sql, booking.SAID_WITH_HOLD),
+            "hold": _alone(booking.HOLD.sql, booking.SAID_WITH_HOLD).replace("$46", "$35"),
             "hold_and_tell": booking.HOLD.sql,
             "confirm": _alone(booking.CONFIRM.sql, booking.SAID_WITH_CONFIRM),
             "confirm_and_tell": booking.CONFIRM.sql,

@@ -134,6 +134,8 @@ app.get('/v1/bookings/:id', async (q, r) => {
 
 const venues = new Map(world.clubs.map((c) => [c.venue_id, c]));
 const courts = new Map(world.clubs.flatMap((c) => c.courts.map((id) => [id, c])));
+/** The version of a venue's book: there is one in this world. */
+const BOOK = 1;
 const DATE = /^\d{4}-\d\d-\d\d$/;
 
 app.get('/v1/venues/:id/availability', async (q, r) => {
@@ -211,7 +213,7 @@ app.post('/v1/bookings', async (q, r) => {
       club.max_open, null, '[]', person, 'hold', 'customer', holdUntil, price, null,
     ];
     const said = [org, 'booking.held', { ...facts, hold_expires_at: holdUntil }, person];
-    const done = tuned ? await run('hold_and_tell', [...values, ...told(...said)]) : await run('hold', values);
+    const done = tuned ? await run('hold_and_tell', [...values, ...told(...said), BOOK]) : await run('hold', [...values, BOOK]);
     const held = Object.values(done.rows[0]);
     if (held[0] >= club.max_open) throw new Refused(409, 'too_many_open_bookings');
     if (held[1] < 1) throw new Refused(409, 'slot_taken');
