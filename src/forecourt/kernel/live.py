@@ -547,17 +547,16 @@ class Hub:
     def _tell_of(self, topic: str, kind: bytes, account_id: UUID, what: bytes) -> None:
         """Of one person."""
         for ear in self._ears:
-            match kind:
-                case b"R":
-                    ear.revoked(topic, account_id)
-                case b"X":
-                    ear.exchanged(topic, account_id, what)
-                case b"C":
-                    ear.confided(topic, account_id, what)
-                case b"T":
-                    ear.turned(topic, account_id, discreet=what == b"1")
-                case _:
-                    raise ValueError(kind)
+            if kind == _REVOKED:
+                ear.revoked(topic, account_id)
+            elif kind == _EXCHANGED:
+                ear.exchanged(topic, account_id, what)
+            elif kind == _CONFIDED:
+                ear.confided(topic, account_id, what)
+            elif kind == _TURNED:
+                ear.turned(topic, account_id, discreet=what == b"1")
+            else:
+                raise ValueError(kind)
 
     def _everyone(self) -> None:
         """After a gap: every listener looks again."""

@@ -17,6 +17,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from forecourt.kernel.db import Note, Query, Tx
+from forecourt.kernel.memory import remember
 
 T = TypeVar("T")
 
@@ -63,7 +64,5 @@ class Whereabouts:
         return await ask(others) if others else None
 
     def _remember(self, account_id: UUID, organisations: Iterable[UUID]) -> None:
-        self._known[account_id] = self._known.get(account_id, frozenset()).union(organisations)
-        self._known.move_to_end(account_id)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        known = self._known.get(account_id, frozenset()).union(organisations)
+        remember(self._known, account_id, known, REMEMBERED)

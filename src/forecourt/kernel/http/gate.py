@@ -25,6 +25,7 @@ from joserfc.jwk import KeySet as JoseKeySet
 from forecourt.kernel.clock import Clock, SystemClock
 from forecourt.kernel.context import ANONYMOUS, Actor, ActorKind, Context, service_context
 from forecourt.kernel.errors import DeadlineExceeded, Forbidden, Misconfigured, Problem, Unauthenticated, Unavailable
+from forecourt.kernel.memory import remember
 from forecourt.kernel.reach import Bounds, Reach
 
 log = structlog.get_logger("forecourt.gate")
@@ -280,9 +281,7 @@ class Gate:
         known = self._tokens.get(token)
         if known is None:
             known = await self._verify(token)
-            self._tokens[token] = known
-            if len(self._tokens) > KNOWN_TOKENS:
-                self._tokens.popitem(last=False)
+            remember(self._tokens, token, known, KNOWN_TOKENS)
         if self._now_s() >= known.expires:
             self._tokens.pop(token, None)
             raise TokenExpired
@@ -442,7 +441,7 @@ class Gate:
         if hit is None or hit[0] < now:
             known = await self._identity.api_key(self._ctx, hashed)
             hit = (now + KEY_TTL_S, known, () if known is None else _bounds([known.limited_to]))
-            _remember(self._api_keys, hashed, hit, KNOWN_KEYS)
+            remember(self._api_keys, hashed, hit, KNOWN_KEYS)
         found = hit[1]
         if found is None or (found.expires_at is not None and found.expires_at <= self._clock.now()):
             raise TokenRefused
@@ -466,7 +465,7 @@ class Gate:
             # Who waits for the code is asked about each time: the page after the code must know that it was right.
             waits = visitor is not None and str(visitor.status) == "unconfirmed"
             hit = (now if waits else now + KEY_TTL_S, visitor)
-            _remember(self._visitors, hashed, hit, KNOWN_KEYS)
+            remember(self._visitors, hashed, hit, KNOWN_KEYS)
         found = hit[1]
         if found is None or found.expires_at <= self._clock.now() or found.session_id in self._ended:
             return None
@@ -493,7 +492,7 @@ class Gate:
                 hit = (now + STAFF_TTL_S, None, ())
             else:
                 hit = (now + STAFF_TTL_S, frozenset(found.permissions), _bounds(found.limited_to))
-            _remember(self._staff, key, hit, KNOWN_TOKENS)
+            remember(self._staff, key, hit, KNOWN_TOKENS)
         if not self._within(hit[2], address):
             raise OutOfReach
         return hit[1]
@@ -507,13 +506,6 @@ class Gate:
 
 def _bounds(reaches: Sequence[Reach]) -> tuple[Bounds, ...]:
     return tuple(Bounds(reach) for reach in reaches if reach.limited)
-
-
-def _remember(memory: OrderedDict[Any, Any], key: object, value: object, limit: int) -> None:
-    memory[key] = value
-    memory.move_to_end(key)
-    while len(memory) > limit:
-        memory.popitem(last=False)
 
 
 __all__ = [

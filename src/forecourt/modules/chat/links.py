@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 import structlog
 
 from forecourt.kernel.egress import Egress, Fetched, NotTaken, Refused
+from forecourt.kernel.memory import remember
 from forecourt.modules.chat.contract import MAX_PREVIEWS, LinkPreview
 
 log = structlog.get_logger("forecourt.chat.links")
@@ -146,10 +147,7 @@ class Links:
             return None
         async with self._turns:
             preview = await self._ask(url, host)
-        self._known[url] = (now + KNOWN_S, preview)
-        self._known.move_to_end(url)
-        while len(self._known) > KNOWN:
-            self._known.popitem(last=False)
+        remember(self._known, url, (now + KNOWN_S, preview), KNOWN)
         return preview
 
     async def _ask(self, url: str, host: str) -> LinkPreview | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from forecourt.kernel.context import Context
+from forecourt.kernel.memory import remember
 from forecourt.modules.people.contract import People, PersonCard
 
 AT_ONCE = 200
@@ -35,7 +36,4 @@ class Names:
         for id in asked:
             card = found.get(id)
             # Who is not there yet may be in a moment: absence is believed for the present question alone.
-            self._known[id] = (until if card is not None else 0.0, card)
-            self._known.move_to_end(id)
-        while len(self._known) > KNOWN:
-            self._known.popitem(last=False)
+            remember(self._known, id, (until if card is not None else 0.0, card), KNOWN)

@@ -14,6 +14,7 @@ import msgspec
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import ModuleDatabase, Plans
+from forecourt.kernel.memory import remember
 from forecourt.kernel.period import Period
 from forecourt.modules.booking import queries, slots
 from forecourt.modules.booking.contract import Alternative
@@ -43,10 +44,7 @@ class Alternatives:
         found = self._shared.get(key)
         if found is None or found[0] < time.monotonic():
             found = (time.monotonic() + SHARE_S, asyncio.create_task(self._look(ctx, planned)))
-            self._shared[key] = found
-            self._shared.move_to_end(key)
-            while len(self._shared) > MAX_SHARED:
-                self._shared.popitem(last=False)
+            remember(self._shared, key, found, MAX_SHARED)
         return await asyncio.shield(found[1])
 
     async def _look(self, ctx: Context, planned: Plan) -> list[Alternative]:

@@ -21,6 +21,7 @@ import msgspec
 
 from forecourt.kernel.context import service_context
 from forecourt.kernel.errors import NotFound
+from forecourt.kernel.memory import remember
 from forecourt.modules.venues.contract import Resource, VenueBook, Venues, VenueTerms
 
 FRESH_S = 2.0
@@ -71,9 +72,7 @@ class Books:
         venue_id = self._venue_of.get(resource_id)
         if venue_id is None:
             venue_id = (await self._venues.book_of_resource(_CTX, resource_id)).venue.id
-            self._venue_of[resource_id] = venue_id
-            while len(self._venue_of) > MAX_PLACES:
-                self._venue_of.popitem(last=False)
+            remember(self._venue_of, resource_id, venue_id, MAX_PLACES)
         kept = await self._get(venue_id)
         resource = kept.resources.get(resource_id)
         if resource is None or resource.removed:

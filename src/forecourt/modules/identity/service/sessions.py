@@ -16,6 +16,7 @@ from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import NotFound, Unauthenticated
 from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
+from forecourt.kernel.memory import remember
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.modules.identity import rules
 from forecourt.modules.identity.contract import (
@@ -115,7 +116,7 @@ class Sessions:
         address = tx.context.address[:MAX_ADDRESS_CHARS]
         await queries.insert_session(tx, account.id, begun.session_id, kind.value, address, agent, now, begun.expires_at)
         await queries.insert_token(tx, digest(begun.token), token_kind, account.id, begun.session_id, begun.expires_at)
-        self._is_noted(begun.session_id, now)
+        remember(self._noted, begun.session_id, now, NOTED_AT_ONCE)
         if seen.all >= rules.MAX_SESSIONS:
             surplus = await queries.surplus_sessions(tx, account.id, now, rules.MAX_SESSIONS)
             await self._close(tx, account.id, await queries.end_sessions(tx, account.id, surplus, now), now)
@@ -190,16 +191,10 @@ class Sessions:
             return None
         noted = self._noted.get(found.session_id)
         if noted is None or now - noted >= rules.NOTE_USE_EVERY:
-            self._is_noted(found.session_id, now)
+            remember(self._noted, found.session_id, now, NOTED_AT_ONCE)
             async with self._db.tx(acting(ctx, found.account_id)) as tx:
                 await queries.note_use(tx, found.account_id, found.session_id, now, now - rules.NOTE_USE_EVERY)
         return found
-
-    def _is_noted(self, session_id: UUID, at: datetime) -> None:
-        self._noted[session_id] = at
-        self._noted.move_to_end(session_id)
-        while len(self._noted) > NOTED_AT_ONCE:
-            self._noted.popitem(last=False)
 
     # --- list and end ---
 

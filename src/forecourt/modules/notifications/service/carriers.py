@@ -11,6 +11,7 @@ import structlog
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.db import Tx
 from forecourt.kernel.egress import Egress
+from forecourt.kernel.memory import remember
 from forecourt.kernel.settings import Secret
 from forecourt.modules.notifications.channels import Carrier
 from forecourt.modules.notifications.channels.gateways import Gateway
@@ -84,7 +85,5 @@ class Carriers:
             if row.channel is Channel.EMAIL
             else Gateway(secret, name, row.channel)
         )
-        self._made[row.id, row.version] = carrier
-        while len(self._made) > REMEMBERED:
-            self._made.popitem(last=False)
+        remember(self._made, (row.id, row.version), carrier, REMEMBERED)
         return carrier
