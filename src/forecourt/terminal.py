@@ -45,7 +45,7 @@ def read_settings(data: Path | None = None, host: str | None = None, port: int |
     """Settings from the environment, with what the command line says on top."""
     environ = dict(os.environ)
     for name, value in (("DATA", data), ("HOST", host), ("PORT", port), ("MODULES", modules)):
-        if value:
+        if value not in (None, ""):  # a port of 0 is told that it is none
             environ[f"FORECOURT_{name}"] = str(value)
     settings = Settings.read(environ)
     configure(settings.log.level)

@@ -126,12 +126,17 @@ async def test_a_person_has_profile_and_preferences(client: httpx.AsyncClient) -
 
 
 async def test_serve_with_another_secret_says_so_in_plain_words_and_ends(
-    client: httpx.AsyncClient, house_database_url: str, house_admin_url: str, valkey_url: str, tmp_path: Path
+    client: httpx.AsyncClient,
+    house_database_url: str,
+    house_admin_url: str,
+    valkey_url: str,
+    tmp_path: Path,
+    unused_tcp_port: int,
 ) -> None:
     await register(client)
     environ = environ_for(tmp_path, house_database_url, house_admin_url, valkey_url)
     environ["FORECOURT_SECRET_KEY"] = "not the secret that sealed the keys, but as long"
-    command = (sys.executable, "-m", "forecourt", "serve", "--port", "0")
+    command = (sys.executable, "-m", "forecourt", "serve", "--port", str(unused_tcp_port))
     process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=asyncio.subprocess.PIPE)
     _, said = await asyncio.wait_for(process.communicate(), 60)
     text = said.decode()
