@@ -25,6 +25,13 @@ class FieldError(msgspec.Struct, frozen=True):
     message: str
 
 
+class Way(msgspec.Struct, frozen=True):
+    """Where a person goes from a problem: `label` is a key of the pages' catalogue, `href` a path of this site."""
+
+    label: str
+    href: str
+
+
 class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename={"type_": "type"}):
     """RFC 9457 problem details as they leave the house. Some problems carry more members; their operation says which."""
 
@@ -43,6 +50,8 @@ class Problem(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "This did not work on our side"
+    ways: ClassVar[tuple[Way, ...]] = ()
+    """What a page offers to whoever meets it; none: the start page."""
 
     _by_code: ClassVar[dict[str, type[Problem]]] = {}
 

@@ -496,9 +496,10 @@ class Dispatcher:
         headers: list[Header] = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in problem.headers.items()]
         if problem.status == 401:
             headers.append((b"www-authenticate", b'Bearer realm="forecourt"'))
-        if op.declared.kind is Kind.PAGE:
+        if op.declared.kind is Kind.PAGE or _followed(op, scope):
             headers.append((b"content-type", b"text/html; charset=utf-8"))
             headers.append((b"cache-control", b"no-store"))
+            visit = visit or passer_by(scope)
             return problem.status, headers, self.door.problem_page(problem, visit, trace_id).encode()
         headers.append((b"content-type", PROBLEM))
         return problem.status, headers, _encode(problem.document(trace_id))
@@ -516,6 +517,16 @@ def visitor(known: KnownVisitor) -> Actor:
         confirmed=str(known.status) == "active",
         platform_admin=known.platform_admin,
     )
+
+
+def _followed(op: Operation, scope: Scope) -> bool:
+    """Whether a person followed a link, or pressed a button, to what is no JSON: a page, a calendar, a file. They read a page;
+    programs, which do not ask for one before all else, get the problem document."""
+    if op.declared.content_type == "application/json" or op.declared.kind is not Kind.API:
+        return False
+    accepted = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")[:500]
+    first = accepted.split(",", 1)[0].partition(";")
+    return first[0].strip().lower() == "text/html" and "q=0" not in first[2].replace(" ", "").split(";")
 
 
 def allowance_headers(spent: Sequence[Allowance]) -> list[Header]:

@@ -13,6 +13,7 @@ from forecourt.kernel.errors import Problem
 from forecourt.kernel.http.operation import Html, Visit
 from forecourt.kernel.web.forms import Faults, faults, sentence
 from forecourt.kernel.web.render import Language, OrgNav, PageContext, Pages, Person, Theme, Toast, initials, page_direction
+from forecourt.kernel.web.views import Link
 
 
 class Branded(Protocol):
@@ -151,5 +152,5 @@ class Surroundings:
             detail=self._words(context.locale, problem),
             code=problem.code,
             trace_id=trace_id,
-            actions=(),
+            actions=[Link(self.pages.text(context.locale, way.label), way.href) for way in problem.ways],
         )

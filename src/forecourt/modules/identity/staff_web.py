@@ -29,6 +29,7 @@ from forecourt.kernel.reach import DAYS
 from forecourt.kernel.web.forms import FORM, NO_FAULTS, Faults
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice, Link
+from forecourt.modules.identity.contract import LinkInvalid
 from forecourt.modules.identity.http import MemberView, member_view
 from forecourt.modules.identity.limits import hours_by_day, read_limits
 from forecourt.modules.identity.rules import PERMISSIONS, ROLE_PERMISSIONS, BuiltInRole, may_grant
@@ -152,6 +153,10 @@ class StaffPages(Api):
     @page("/staff-invitations/{token}", access=PUBLIC)
     async def invitation(self, visit: Visit, token: str) -> Html:
         """An invitation to join the staff."""
+        try:
+            await self._staff.look_at_invitation(visit.ctx, token)
+        except LinkInvalid as problem:
+            return self._invitation(visit, token, problem)
         return self._pages.page("identity/invitation.html", visit, token=token, wrong=NO_FAULTS)
 
     @action("/staff-invitations/{token}", access=CONFIRMED)
@@ -160,10 +165,15 @@ class StaffPages(Api):
         try:
             place = await self._staff.accept(visit.ctx, token)
         except Problem as problem:
-            wrong = self._pages.faults(visit, problem)
-            return self._pages.page("identity/invitation.html", visit, status=wrong.status, token=token, wrong=wrong)
+            return self._invitation(visit, token, problem)
         joined = self._say(visit, "invitation.in", role=self._role_inside(visit, place.role))
         return Redirect(_front(place.organisation_id, place.permissions), toast=joined)
+
+    def _invitation(self, visit: Visit, token: str, problem: Problem) -> Html:
+        wrong = self._pages.faults(visit, problem)
+        if isinstance(problem, LinkInvalid):
+            wrong = Faults(problem.status, problem.code, {FORM: self._say(visit, "invitation.old")})
+        return self._pages.page("identity/invitation.html", visit, status=wrong.status, token=token, wrong=wrong)
 
     # --- people
 

@@ -15,8 +15,9 @@ from forecourt.kernel.http.operation import PERSON, PUBLIC, Api, By, Html, Limit
 from forecourt.kernel.web.forms import FORM, NO_FAULTS, Faults
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice
-from forecourt.modules.identity.contract import BadCredentials, CodeWrong, EmailTaken, PhoneTaken
+from forecourt.modules.identity.contract import BadCredentials, CodeWrong, EmailTaken, LinkInvalid, PhoneTaken
 from forecourt.modules.identity.http import SessionView, session_view
+from forecourt.modules.identity.jobs import Wish
 from forecourt.modules.identity.phones import shown
 from forecourt.modules.identity.queries.accounts import SecurityRow
 from forecourt.modules.identity.queries.phones import NumberRow
@@ -184,7 +185,14 @@ class IdentityPages(Api):
         if visit.person is not None and visit.person.confirmed:
             return Redirect(query.next or "/account")
         email = visit.person.email if visit.person else query.email
-        return self._verify(visit, Verify(email=email, token=query.token, next=query.next), NO_FAULTS)
+        form = Verify(email=email, token=query.token, next=query.next)
+        try:
+            if form.token:
+                await self._persons.look_at_link(visit.ctx, Wish.CONFIRM, form.token)
+        except LinkInvalid as problem:
+            form.token = ""
+            return self._verify(visit, form, self._old_link(visit, problem))
+        return self._verify(visit, form, NO_FAULTS)
 
     @action("/verify", access=PUBLIC, limits=GUESSES)
     async def verify(self, visit: Visit, form: Verify) -> Html | Redirect:
@@ -209,14 +217,19 @@ class IdentityPages(Api):
         return Redirect(onward, toast=self._say(visit, "identity.verified"))
 
     @action("/verify/resend", access=PUBLIC, limits=MAILS)
-    async def resend(self, visit: Visit, form: Verify) -> Redirect:
+    async def resend(self, visit: Visit, form: Verify) -> Html | Redirect:
         """Sends another code; says the same whether the address has an account or not."""
-        email = visit.person.email if visit.person else form.email
-        if email:
-            await self._persons.ask_for_code(visit.ctx, email)
-        known = "" if visit.person or not email else f"email={quote(email)}&"
+        email = visit.person.email if visit.person else form.email.strip()
+        if not email:
+            missing = Faults(422, "invalid", {"email": self._say(visit, "identity.need_email")})
+            return self._verify(visit, form, missing)
+        await self._persons.ask_for_code(visit.ctx, email)
+        known = "" if visit.person else f"email={quote(email)}&"
         onward = f"?{known}next={quote(form.next)}" if known or form.next else ""
         return Redirect(f"/verify{onward}", toast=self._say(visit, "identity.sent_again"))
+
+    def _old_link(self, visit: Visit, problem: Problem) -> Faults:
+        return Faults(problem.status, problem.code, {FORM: self._say(visit, "identity.link_old")})
 
     def _verify(self, visit: Visit, form: Verify, wrong: Faults) -> Html:
         return self._pages.page("identity/verify.html", visit, status=wrong.status, form=form, wrong=wrong)
@@ -240,6 +253,11 @@ class IdentityPages(Api):
     @page("/reset")
     async def reset_page(self, visit: Visit, query: LinkQuery) -> Html:
         """Choose a new password."""
+        try:
+            if query.token:
+                await self._persons.look_at_link(visit.ctx, Wish.RESET, query.token)
+        except LinkInvalid as problem:
+            return self._reset(visit, Reset(), self._old_link(visit, problem))
         return self._reset(visit, Reset(token=query.token), NO_FAULTS)
 
     @action("/reset", access=PUBLIC, limits=GUESSES)
@@ -251,10 +269,8 @@ class IdentityPages(Api):
         try:
             await self._persons.reset_password(visit.ctx, form.token, form.password)
         except Problem as problem:
-            wrong = self._pages.faults(visit, problem)
-            if wrong.code == "link_invalid":
-                wrong = Faults(wrong.status, wrong.code, {FORM: self._say(visit, "identity.link_old")})
-            return self._reset(visit, form, wrong)
+            old = isinstance(problem, LinkInvalid)
+            return self._reset(visit, form, self._old_link(visit, problem) if old else self._pages.faults(visit, problem))
         return Redirect("/sign-in", toast=self._say(visit, "identity.password_new"))
 
     def _reset(self, visit: Visit, form: Reset, wrong: Faults) -> Html:

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import idempotent
-from forecourt.kernel.errors import Conflict, Gone, Invalid
+from forecourt.kernel.errors import Conflict, Gone, Invalid, Way
 from forecourt.kernel.topics import TopicSource
 
 
@@ -152,6 +152,7 @@ class LinkSpent(Gone):
 
     code = "unsubscribe_link_invalid"
     title = "This link is not complete; use the whole link of the mail"
+    ways = (Way("notif.choose", "/account/notifications"), Way("problem.home", "/"))
 
 
 # --- calls ---------------------------------------------------------------------------------------------------------------

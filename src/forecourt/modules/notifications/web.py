@@ -17,7 +17,7 @@ from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.forms import NO_FAULTS, Faults
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice
-from forecourt.modules.notifications.contract import Channel, Digest, Notification, Topic
+from forecourt.modules.notifications.contract import Channel, Digest, LinkSpent, Notification, Topic
 from forecourt.modules.notifications.rules import DEFAULTS
 from forecourt.modules.notifications.service.choices import (
     PERSONAL,
@@ -229,6 +229,11 @@ class NotificationPages(Api):
             if problem.status != 404:
                 raise
         return Raw(b"", "text/plain", status=204)
+
+    @page("/v1/unsubscribe")
+    async def cut(self) -> Html:
+        """A link that a mail program cut before its end."""
+        raise LinkSpent
 
     @file("/push-worker.js")
     async def worker(self) -> Raw:

@@ -222,6 +222,11 @@ LOCK_INVITATION = Query(
     "select id, email, email_key, role, role_id, expires_at, accepted_at, limited_to, invited_by from identity.staff_invitation"
     " where organisation_id = $1 and token_hash = $2 for update",
 )
+OPEN_INVITATION = Query(
+    bool,
+    "select exists (select 1 from identity.staff_invitation"
+    " where organisation_id = $1 and token_hash = $2 and accepted_at is null and expires_at > $3)",
+)
 ACCEPT_INVITATION = Statement("update identity.staff_invitation set accepted_at = $3 where organisation_id = $1 and id = $2")
 
 
@@ -252,6 +257,10 @@ async def drop_invitations(tx: Tx, organisation_id: UUID, email_key: str) -> Non
 
 async def lock_invitation(tx: Tx, organisation_id: UUID, token_hash: bytes) -> InvitationRow | None:
     return await tx.maybe(LOCK_INVITATION, organisation_id, token_hash)
+
+
+async def is_open(tx: Tx, organisation_id: UUID, token_hash: bytes, now: datetime) -> bool:
+    return await tx.one(OPEN_INVITATION, organisation_id, token_hash, now)
 
 
 async def accept_invitation(tx: Tx, organisation_id: UUID, id: UUID, at: datetime) -> None:

@@ -207,6 +207,12 @@ class Accounts:
 
     # --- confirm the address ---
 
+    async def look_at_link(self, ctx: Context, wish: Wish, token: str) -> None:
+        """Raises LinkInvalid for a link that no longer does what it says. Looking uses nothing."""
+        async with self._db.read(ctx.within(None)) as tx:
+            if await queries.link(tx, digest(token), wish.value, self._clock.now()) is None:
+                raise LinkInvalid
+
     async def confirm_by_link(self, ctx: Context, token: str) -> None:
         """Raises LinkInvalid."""
         now = self._clock.now()

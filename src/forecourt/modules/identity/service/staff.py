@@ -253,6 +253,15 @@ class Staff:
             enqueue(tx, SEND_MAIL, mail)
             return await self._member(tx, organisation, account_id)
 
+    async def look_at_invitation(self, ctx: Context, token: str) -> None:
+        """Raises LinkInvalid for an invitation that nobody can accept any more. Looking uses nothing."""
+        organisation = place_of_token(token)
+        if organisation is None:
+            raise LinkInvalid
+        async with self._db.read(ctx.within(organisation)) as tx:
+            if not await queries.is_open(tx, organisation, digest(token), self._clock.now()):
+                raise LinkInvalid
+
     async def accept(self, ctx: Context, token: str) -> Place:
         """Joins the staff. Only the address that was invited can accept, and only while who invited it may still give the role.
 
