@@ -109,6 +109,10 @@ class MessagePages(Api):
     def _say(self, visit: Visit, key: str, /, **values: object) -> str:
         return self._pages.text(visit, key, **values)
 
+    def _kinds(self, visit: Visit) -> dict[str, str]:
+        """What each kind of message is called; a webhook's are events, which keep their names."""
+        return {name: self._say(visit, f"notif.kind.{name}") for name in KINDS}
+
     def _names(self, visit: Visit) -> dict[Channel, str]:
         """What the channels are called."""
         return {channel: self._say(visit, f"notif.channel.{channel.value}") for channel in Channel}
@@ -140,6 +144,7 @@ class MessagePages(Api):
             rows=found.items,
             states=STATES,
             names=names,
+            kinds=self._kinds(visit),
             tz=tz,
             here=here,
             most_tries=TRIES,
@@ -172,6 +177,7 @@ class MessagePages(Api):
             detail=detail,
             states=STATES,
             names=self._names(visit),
+            kinds=self._kinds(visit),
             tz=tz,
             here=f"/orgs/{org_id}/deliveries",
         )
@@ -266,7 +272,7 @@ class MessagePages(Api):
             preview=preview,
             wrong=wrong,
             rtl=template.locale == "ur",
-            events=[Choice(label=self._say(visit, f"notif.kind.{e}"), value=e) for e in KINDS],
+            events=[Choice(label=label, value=name) for name, label in self._kinds(visit).items()],
             channels=[Choice(label=names[c], value=c.value) for c in PERSONAL if c in kind.channels],
             locales=[Choice(label=name, value=code) for code, name in LANGUAGES.items()],
         )
