@@ -44,6 +44,7 @@ def identity(house: House) -> Part:
     from forecourt.modules.identity import jobs
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.identity.http import AccountsAdminApi, AuthApi, MeApi, StaffApi
+    from forecourt.modules.identity.passwords import FULL, QUICK, Passwords
     from forecourt.modules.identity.service import IdentityService
     from forecourt.modules.identity.staff_web import StaffPages
     from forecourt.modules.identity.web import IdentityPages
@@ -56,6 +57,7 @@ def identity(house: House) -> Part:
         house.clock,
         secret=house.settings.secrets.secret_key.reveal(),
         public_url=house.settings.http.public_url,
+        passwords=Passwords(QUICK if house.settings.env is Env.TEST else FULL),
     )
     house.identity = service
     house.board.provide(Identity, service)
@@ -126,7 +128,7 @@ def notifications(house: House) -> Part:
         house.settings,
         house.metrics,
     )
-    house.board.provide(Mailer, service.post)
+    house.board.provide(Mailer, service.letters)
     house.board.provide(Texter, service.post)
     house.board.provide(InboxTopics, service.inbox)
     outbox = OutboxApi(service.post, house.surroundings).operations() if not house.settings.production else []
@@ -141,7 +143,7 @@ def notifications(house: House) -> Part:
         ],
         # Every module's events are registered by now, as for audit below.
         subscriptions=reactions.subscriptions(house.clock, registered_events().values()),
-        handlers=jobs.handlers(service.sending, service.telling),
+        handlers=jobs.handlers(service.sending, service.telling, service.addresses),
         schedules=jobs.schedules(),
     )
 

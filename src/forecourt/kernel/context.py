@@ -51,6 +51,8 @@ class Context(msgspec.Struct, frozen=True):
     address: str = ""
     """Network address of the client, for throttling and audit; empty inside the house."""
     agent: str = ""
+    language: str = ""
+    """What the client would read, of the languages of the pages; empty inside the house."""
 
     @property
     def account_id(self) -> UUID | None:

@@ -25,7 +25,8 @@ from forecourt.modules.identity.rules import PERMISSIONS
 from forecourt.modules.identity.service import IdentityService
 from forecourt.modules.identity.service.accounts import NewAccount
 from forecourt.modules.identity.service.sessions import Tokens
-from forecourt.modules.notifications.contract import Mail, Text
+from forecourt.modules.notifications.contract import Letter, Mail, Text
+from forecourt.modules.notifications.wording import locale_for, written
 
 ISSUER = "http://localhost:8000"
 PASSWORD = "correct horse battery staple 9"
@@ -42,6 +43,9 @@ class LetterBox:
 
     async def send(self, ctx: Context, mail: Mail) -> None:
         self.mails.append(mail)
+
+    async def write(self, ctx: Context, letter: Letter) -> None:
+        self.mails.append(written(letter, locale_for(letter.language)))
 
     async def send_text(self, ctx: Context, text: Text) -> None:
         self.texts.append(text)

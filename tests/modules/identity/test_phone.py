@@ -264,7 +264,9 @@ async def test_no_code_is_kept_in_the_clear_and_no_number_in_the_log(world: Worl
 async def test_numbers_that_were_never_proven_are_forgotten(world: World, admin: asyncpg.Connection) -> None:
     (old, _), (fresh, _) = [await asked(world, a_number()) for _ in range(2)]
     await admin.execute(
-        "update identity.phone_challenge set expires_at = now() - interval '1 second' where account_id = $1", old.account_id
+        "update identity.phone_challenge set expires_at = $2 where account_id = $1",
+        old.account_id,
+        world.clock.now() - timedelta(seconds=1),
     )
     await world.identity.sessions.tidy(STRANGER)
     left = await admin.fetch(

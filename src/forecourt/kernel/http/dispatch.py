@@ -235,6 +235,7 @@ class Dispatcher:
             trace_id=scope.get("fc.trace", ""),
             address=request.address,
             agent=request.header("user-agent")[:200],
+            language=language_of(request.cookies, request.header("accept-language")),
             permissions=permissions,
             organisation_id=actor.key_organisation_id,
         )
@@ -342,6 +343,7 @@ class Dispatcher:
             actor = visitor(known)
             person = Person(known.account_id, known.name, known.email, actor.confirmed)
         scope = request.scope
+        language = language_of(cookies, request.header("accept-language"))
         toast = undo = ""
         if TOAST_COOKIE in cookies and scope["method"] == "GET" and b"hx-request" not in request.headers:
             toast, undo = _toast(cookies[TOAST_COOKIE])
@@ -353,9 +355,10 @@ class Dispatcher:
                     trace_id=scope.get("fc.trace", ""),
                     address=request.address,
                     agent=request.header("user-agent")[:200],
+                    language=language,
                 ),
                 person=person,
-                locale=language_of(cookies, request.header("accept-language")),
+                locale=language,
                 theme=theme_of(cookies),
                 csrf=self.door.csrf_for(visit_id),
                 path=scope["path"],

@@ -10,11 +10,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.jobs import JobHandler, JobKind, Schedule, every
-from forecourt.modules.notifications.contract import Mail, Mailer, Text, Texter
+from forecourt.modules.notifications.contract import Letter, Mail, Mailer, Text, Texter
 
 if TYPE_CHECKING:
     from forecourt.modules.identity.service import IdentityService
@@ -30,12 +31,16 @@ class Asked(Struct, frozen=True):
 
     wish: Wish
     email: str
+    language: str = ""
+    """Of whoever asked."""
 
 
 class Tidy(Struct, frozen=True):
     pass
 
 
+WRITE = JobKind("identity.write_letter", Letter, timeout_s=30, attempts=8)
+# What the release before this one left in the queue: mails that were worded when they were asked for.
 SEND_MAIL = JobKind("identity.send_mail", Mail, timeout_s=30, attempts=8)
 SEND_TEXT = JobKind("identity.send_text", Text, timeout_s=30, attempts=5)
 ANSWER_WISH = JobKind("identity.answer_wish", Asked, timeout_s=15, attempts=4)
@@ -47,10 +52,14 @@ def handlers(service: IdentityService, mailer: Mailer, texter: Texter) -> list[J
     async def send_mail(ctx: Context, mail: Mail) -> None:
         await mailer.send(ctx, mail)
 
+    async def write(ctx: Context, letter: Letter) -> None:
+        await mailer.write(ctx, letter)
+
     async def send_text(ctx: Context, text: Text) -> None:
         await texter.send_text(ctx, text)
 
     async def answer_wish(ctx: Context, asked: Asked) -> None:
+        ctx = msgspec.structs.replace(ctx, language=asked.language)
         match asked.wish:
             case Wish.CONFIRM:
                 await service.persons.send_code(ctx, asked.email)
@@ -64,6 +73,7 @@ def handlers(service: IdentityService, mailer: Mailer, texter: Texter) -> list[J
         await service.sessions.tidy(ctx)
 
     return [
+        JobHandler(WRITE, write),
         JobHandler(SEND_MAIL, send_mail),
         JobHandler(SEND_TEXT, send_text),
         JobHandler(ANSWER_WISH, answer_wish),

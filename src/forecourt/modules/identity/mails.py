@@ -1,78 +1,47 @@
-"""The mails that identity sends, as finished text. What must be found by eye or program comes first: the code, then the link."""
+"""The letters that identity has written: what is in them and where they lead. Their words are notifications' own, by language.
+
+`ctx` is the request that causes one: its language is the reader's as long as they have chosen none.
+"""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 from uuid import UUID
 
+from forecourt.kernel.context import Context
 from forecourt.kernel.ids import new_id
-from forecourt.modules.notifications.contract import Mail
+from forecourt.modules.identity.queries.accounts import AccountRow
+from forecourt.modules.notifications.contract import Letter, LetterKind
 
 
-def hello(name: str) -> str:
-    """`name` is empty for whom nobody knows yet: else whoever types an address has the house write their words to it."""
-    return f"Hello {name}," if name else "Hello,"
-
-
-def confirm_address(to: str, name: str, code: str, url: str, token: str) -> Mail:
+def confirm_address(ctx: Context, account: AccountRow, code: str, url: str, token: str) -> Letter:
     link = f"{url}/verify?token={quote(token)}"
-    return Mail(
-        new_id(),
-        to,
-        f"{code} is your code",
-        f"{hello(name)}\n\nyour code is {code}\n\nEnter it within 30 minutes, or open this link:\n{link}\n\n"
-        "If you did not make an account, leave this mail alone: nothing happens.\n",
-    )
+    return _to(ctx, account, LetterKind.CONFIRM_ADDRESS, link, person=account.called, code=code)
 
 
-def reset_password(to: str, name: str, url: str, token: str) -> Mail:
-    link = f"{url}/reset?token={quote(token)}"
-    return Mail(
-        new_id(),
-        to,
-        "Choose a new password",
-        f"{hello(name)}\n\nchoose a new password within one hour:\n{link}\n\n"
-        "If you did not ask for this, leave this mail alone: your password stays as it is.\n",
-    )
+def reset_password(ctx: Context, account: AccountRow, url: str, token: str) -> Letter:
+    return _to(ctx, account, LetterKind.RESET_PASSWORD, f"{url}/reset?token={quote(token)}", person=account.called)
 
 
-def address_taken(to: str, name: str, url: str) -> Mail:
-    return Mail(
-        new_id(),
-        to,
-        "You already have an account",
-        f"{hello(name)}\n\nsomebody, perhaps you, tried to make an account with this address. It has one already.\n"
-        f"Sign in: {url}/sign-in\nNew password: {url}/forgot\n\nIf it was not you, there is nothing to do.\n",
-    )
+def address_taken(ctx: Context, account: AccountRow, url: str) -> Letter:
+    return _to(ctx, account, LetterKind.ADDRESS_TAKEN, f"{url}/sign-in", person=account.called, reset_link=f"{url}/forgot")
 
 
-def password_changed(to: str, name: str, url: str) -> Mail:
-    return Mail(
-        new_id(),
-        to,
-        "Your password was changed",
-        f"{hello(name)}\n\nyour password was changed and every other session has ended.\n"
-        f"If it was not you, choose a new one now: {url}/forgot\n",
-    )
+def password_changed(ctx: Context, account: AccountRow, url: str) -> Letter:
+    return _to(ctx, account, LetterKind.PASSWORD_CHANGED, f"{url}/forgot", person=account.called)
 
 
-def invite_staff(to: str, role: str, url: str, token: str) -> Mail:
+def invite_staff(ctx: Context, to: str, account_id: UUID | None, role: str, url: str, token: str) -> Letter:
+    """`account_id` is the address's, if it has an account."""
     link = f"{url}/staff-invitations/{quote(token)}"
-    return Mail(
-        new_id(),
-        to,
-        "You are invited to join the staff",
-        f"Hello,\n\nyou are invited to join as {role}. Accept within seven days, signed in with this address:\n{link}\n",
-    )
+    return Letter(new_id(), to, LetterKind.INVITE_STAFF, link, {"role": role}, account_id, ctx.language)
 
 
-def added_to_staff(to: str, name: str, role: str, url: str, token: str, organisation_id: UUID) -> Mail:
+def added_to_staff(ctx: Context, account: AccountRow, role: str, url: str, token: str, organisation_id: UUID) -> Letter:
     link = f"{url}/staff-invitations/{quote(token)}"
-    return Mail(
-        new_id(),
-        to,
-        "You were added to the staff of an organisation",
-        f"Hello {name},\n\nan organisation made you part of its staff as {role}. It sees your name and not your address.\n\n"
-        f"If that is right, say so within seven days, signed in with this address; it sees your address then:\n{link}\n\n"
-        f"If it is not, leave: {url}/orgs/{organisation_id}/people\n",
-    )
+    people = f"{url}/orgs/{organisation_id}/people"
+    return _to(ctx, account, LetterKind.ADDED_TO_STAFF, link, person=account.name, role=role, people_link=people)
+
+
+def _to(ctx: Context, account: AccountRow, kind: LetterKind, link: str, **values: str) -> Letter:
+    return Letter(new_id(), account.email, kind, link, values, account.id, ctx.language)

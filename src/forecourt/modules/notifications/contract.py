@@ -25,6 +25,33 @@ class Mail(Struct, frozen=True):
     html: Annotated[str, Meta(max_length=400_000)] | None = None
 
 
+class LetterKind(StrEnum):
+    """What the house itself writes to an address, in words that ship with it."""
+
+    CONFIRM_ADDRESS = "confirm_address"
+    RESET_PASSWORD = "reset_password"  # noqa: S105 - a word
+    ADDRESS_TAKEN = "address_taken"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a word
+    INVITE_STAFF = "invite_staff"
+    ADDED_TO_STAFF = "added_to_staff"
+
+
+class Letter(Struct, frozen=True):
+    """A mail that is worded when it is sent, in its reader's language. Handed over twice it is one mail, as `id` says."""
+
+    id: UUID
+    to: Annotated[str, Meta(min_length=3, max_length=254)]
+    kind: LetterKind
+    link: str
+    """Where its button leads."""
+    values: dict[str, str]
+    """What its words may name (`wording.LETTER_VALUES`)."""
+    account_id: UUID | None = None
+    """Whose language it is written in."""
+    language: str = ""
+    """Of the request that made it: for a reader without an account, or one who never chose a language."""
+
+
 class Mailer(Protocol):
     @idempotent
     async def send(self, ctx: Context, mail: Mail) -> None:
@@ -33,6 +60,11 @@ class Mailer(Protocol):
         The job of the calling module carries the mail in its payload, which is gone when the mail is: secrets in a mail
         (codes, links) are in no log and in no event.
         """
+        ...
+
+    @idempotent
+    async def write(self, ctx: Context, letter: Letter) -> None:
+        """Words a letter in its reader's language and hands it over as `send` does. Raises Unavailable."""
         ...
 
 

@@ -17,12 +17,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 from msgspec import Struct
 
-from forecourt.modules.notifications.contract import Channel, TemplateInvalid
+from forecourt.modules.notifications.contract import Channel, Letter, LetterKind, Mail, TemplateInvalid
 from forecourt.modules.notifications.queries.queue import Content
 
 FOLDER = Path(__file__).parent / "shipped"
 LOCALES = ("en", "pt", "ur")
 FALLBACK = "en"
+HOUSE = "Forecourt"
 MAX_SUBJECT = 200
 MAX_SHORT = 1_000
 MAX_TEXT = 50_000
@@ -187,6 +188,10 @@ class Surround(Struct, frozen=True):
     href: str = ""
     unsubscribe_url: str = ""
     choose_url: str = ""
+    act: str = ""
+    """On the button, in place of `open`."""
+    foot: str = ""
+    """Why this comes, in place of `footer`."""
 
 
 def compose(channel: Channel, words: Words, values: Values, around: Surround) -> Content:
@@ -210,7 +215,12 @@ def letter(subject: str, text: str, around: Surround, body_html: str = "") -> Co
         locale=around.locale,
         direction="rtl" if around.locale == "ur" else "ltr",
         organisation=around.organisation,
-        words={name: word(around.locale, name) for name in ("open", "footer", "unsubscribe", "choose")},
+        words={
+            "open": around.act or word(around.locale, "open"),
+            "footer": around.foot or word(around.locale, "footer"),
+            "unsubscribe": word(around.locale, "unsubscribe"),
+            "choose": word(around.locale, "choose"),
+        },
         unsubscribe_url=around.unsubscribe_url,
         choose_url=around.choose_url,
     )
@@ -218,6 +228,38 @@ def letter(subject: str, text: str, around: Surround, body_html: str = "") -> Co
     if around.unsubscribe_url:
         plain.append(f"--\n{word(around.locale, 'unsubscribe')}: {around.unsubscribe_url}")
     return Content(subject=subject, text="\n\n".join(plain) + "\n", html=html, href=around.href, sender=around.organisation)
+
+
+# --- the house's own letters -----------------------------------------------------------------------------------------------
+
+LETTER_VALUES: Mapping[LetterKind, tuple[str, ...]] = {
+    LetterKind.CONFIRM_ADDRESS: ("person", "code"),
+    LetterKind.RESET_PASSWORD: ("person",),
+    LetterKind.ADDRESS_TAKEN: ("person", "reset_link"),
+    LetterKind.PASSWORD_CHANGED: ("person",),
+    LetterKind.INVITE_STAFF: ("role",),
+    LetterKind.ADDED_TO_STAFF: ("person", "role", "people_link"),
+}
+"""What the words of a letter may name. `person` is empty for whom nobody knows yet: else whoever types an address has the
+house write their words to it."""
+
+
+def written(letter: Letter, locale: str) -> Mail:
+    """A letter in the words of `locale`."""
+    name = f"letter.{letter.kind.value}"
+    found = _shipped(locale).get(name) or _shipped(FALLBACK)[name]
+    values = dict(letter.values)
+    if "role" in values:
+        values["role"] = role(locale, values["role"])
+    foot = word(locale, found.get("foot", "footer"))
+    around = Surround(locale, HOUSE, letter.link, act=found["act"], foot=foot)
+    content = compose(Channel.EMAIL, Words(found["subject"], found["mail"].strip()), values, around)
+    return Mail(letter.id, letter.to, content.subject, content.text, content.html)
+
+
+def role(locale: str, name: str) -> str:
+    """A role within a sentence; one of an organisation's own as it was named."""
+    return _shipped(locale)["roles"].get(name, name)
 
 
 # --- samples -------------------------------------------------------------------------------------------------------------
@@ -242,6 +284,8 @@ SAMPLES: Mapping[str, Values] = {
     "booking.cancelled": _BOOKING | {"reason": "Rain", "refund": "Rs 10,500"},
     "booking.moved": _BOOKING | {"was": "Court 1, Fri 20 Nov, 18:00–19:30"},
     "booking.invited": _BOOKING | {"host": "Ayesha Rahman"},
+    "booking.invited_by_address": _BOOKING | {"host": "Ayesha Rahman"},
+    "booking.uninvited": _BOOKING,
     "booking.approval_asked": _BOOKING,
     "booking.approved": _BOOKING,
     "booking.declined": _BOOKING | {"reason": "The court is being repaired"},

@@ -36,7 +36,7 @@ from forecourt.modules.identity.contract import (
     PhoneRemoved,
     SecurityKind,
 )
-from forecourt.modules.identity.jobs import ANSWER_WISH, SEND_MAIL, Asked, Wish
+from forecourt.modules.identity.jobs import ANSWER_WISH, WRITE, Asked, Wish
 from forecourt.modules.identity.passwords import HASHES_AT_ONCE, Passwords
 from forecourt.modules.identity.queries import accounts as queries
 from forecourt.modules.identity.queries import phones
@@ -123,7 +123,7 @@ class Accounts:
             account = await queries.account_by_key(tx, key)
             counted = await queries.count(tx, self._vault.counter_key("taken", key), now, now + HOUR)
             if account is not None and counted.count == 1:
-                enqueue(tx, SEND_MAIL, mails.address_taken(account.email, account.called, self._url))
+                enqueue(tx, WRITE, mails.address_taken(ctx, account, self._url))
 
     # --- log in ---
 
@@ -258,7 +258,8 @@ class Accounts:
         """Notes the wish. Whether the address has an account is looked up later, so that nobody can tell from the answer."""
         key = fold(email)
         async with self._db.tx(ctx.within(None)) as tx:
-            enqueue(tx, ANSWER_WISH, Asked(wish, email), key=f"{wish} {self._vault.counter_key('wish', key).hex()}")
+            asked = Asked(wish, email, ctx.language)
+            enqueue(tx, ANSWER_WISH, asked, key=f"{wish} {self._vault.counter_key('wish', key).hex()}")
 
     async def send_code(self, ctx: Context, email: str) -> None:
         """A new code for an account that waits for one, at most five an hour; earlier codes are void."""
@@ -276,7 +277,7 @@ class Accounts:
                 return
             token = new_token()
             await queries.replace_challenge(tx, new_id(), account.id, "reset", digest(token), None, now + rules.RESET_TTL)
-            enqueue(tx, SEND_MAIL, mails.reset_password(account.email, account.called, self._url, token))
+            enqueue(tx, WRITE, mails.reset_password(ctx, account, self._url, token))
 
     async def _wished(self, tx: Tx, what: str, email: str) -> AccountRow | None:
         """The account of the address, locked; None without one or when it got enough mail this hour."""
@@ -292,7 +293,7 @@ class Accounts:
         challenge, code, token = new_id(), new_code(), new_token()
         hashed = self._vault.code_digest(challenge, code)
         await queries.replace_challenge(tx, challenge, account.id, "confirm", digest(token), hashed, now + rules.CODE_TTL)
-        enqueue(tx, SEND_MAIL, mails.confirm_address(account.email, account.called, code, self._url, token))
+        enqueue(tx, WRITE, mails.confirm_address(tx.context, account, code, self._url, token))
 
     # --- passwords ---
 
@@ -319,7 +320,7 @@ class Accounts:
             await queries.clear_count(tx, self._vault.counter_key("login", fold(account.email)))
             await note(tx, account.id, SecurityKind.PASSWORD_RESET, now)
             await self._confirm(tx, account, now)
-            enqueue(tx, SEND_MAIL, mails.password_changed(account.email, account.called, self._url))
+            enqueue(tx, WRITE, mails.password_changed(ctx, account, self._url))
 
     async def change_password(self, ctx: Context, current: str, password: str) -> None:
         """Every other session ends. A wrong current password counts like a failed log-in.
@@ -347,7 +348,7 @@ class Accounts:
             await queries.drop_challenges(tx, me, "reset")
             await self._sessions.end_others(tx, me, ctx.actor.session_id, now)
             await note(tx, me, SecurityKind.PASSWORD_CHANGED, now)
-            enqueue(tx, SEND_MAIL, mails.password_changed(account.email, account.called, self._url))
+            enqueue(tx, WRITE, mails.password_changed(ctx, account, self._url))
 
     # --- look up ---
 

@@ -41,7 +41,7 @@ from forecourt.modules.identity.contract import (
     StaffRoleChanged,
     Standing,
 )
-from forecourt.modules.identity.jobs import SEND_MAIL
+from forecourt.modules.identity.jobs import WRITE
 from forecourt.modules.identity.queries import accounts as account_queries
 from forecourt.modules.identity.queries import staff as queries
 from forecourt.modules.identity.queries.staff import ApiKeyRow, RoleRow, StaffRow
@@ -205,7 +205,9 @@ class Staff:
             chosen = await self._choose(tx, ctx, role)
             invited = await self._write_invitation(tx, ctx, address, chosen, reach_of_member(chosen, limited_to), token)
             emit(tx, StaffInvited(organisation_id=organisation, invitation_id=invited.id, role=chosen.label))
-            enqueue(tx, SEND_MAIL, mails.invite_staff(address.email, chosen.label, self._url, token))
+            known = await account_queries.account_by_key(tx, address.key)
+            whose = None if known is None else known.id
+            enqueue(tx, WRITE, mails.invite_staff(ctx, address.email, whose, chosen.label, self._url, token))
         return invited
 
     async def _write_invitation(
@@ -249,8 +251,7 @@ class Staff:
                 raise Conflict("this person is on the staff already")
             await self._write_invitation(tx, ctx, Address(account.email, fold(account.email)), chosen, reach, token)
             emit(tx, StaffJoined(organisation_id=organisation, account_id=account_id, role=chosen.label))
-            mail = mails.added_to_staff(account.email, account.name, chosen.label, self._url, token, organisation)
-            enqueue(tx, SEND_MAIL, mail)
+            enqueue(tx, WRITE, mails.added_to_staff(ctx, account, chosen.label, self._url, token, organisation))
             return await self._member(tx, organisation, account_id)
 
     async def look_at_invitation(self, ctx: Context, token: str) -> None:

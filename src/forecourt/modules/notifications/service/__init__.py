@@ -17,10 +17,12 @@ from forecourt.modules.notifications.channels.gateways import Gateway, LogChanne
 from forecourt.modules.notifications.channels.webpush import Vapid, WebPush
 from forecourt.modules.notifications.contract import Channel
 from forecourt.modules.notifications.sealing import Links, Vault
+from forecourt.modules.notifications.service.addresses import Addresses
 from forecourt.modules.notifications.service.carriers import Carriers
 from forecourt.modules.notifications.service.choices import ChoicesService
 from forecourt.modules.notifications.service.house import HouseService
 from forecourt.modules.notifications.service.inbox import InboxService
+from forecourt.modules.notifications.service.letters import Letters
 from forecourt.modules.notifications.service.outbox import NotificationsService, OutboxChannel
 from forecourt.modules.notifications.service.sending import Sending
 from forecourt.modules.notifications.service.telling import Sources, Telling
@@ -43,6 +45,7 @@ class Notifications:
         channels = settings.channels
         sms = gateways(Channel.SMS, channels.sms)
         self.post = NotificationsService(db, clock, settings.mail, keep_outbox=developing, gateways=sms)
+        self.letters = Letters(self.post, sources.people)
         outbox: list[Carrier] = [OutboxChannel(self.post)] if developing else []
         house: dict[Channel, Sequence[Carrier]] = {
             Channel.EMAIL: [self.post],
@@ -54,6 +57,7 @@ class Notifications:
         carriers = Carriers(self.vault, self.egress, clock, sender, house, WebPush(self.vapid, self.egress, clock))
         self.inbox = InboxService(db, clock, announcer)
         self.telling = Telling(db, clock, sources, self.inbox, self.links, public_url)
+        self.addresses = Addresses(db, clock, sources, self.telling, carriers, self.links, public_url)
         self.sending = Sending(db, clock, self.telling, carriers, self.links, public_url, metrics)
         self.house = HouseService(db, clock, self.vault, self.egress, self.telling, public_url)
 

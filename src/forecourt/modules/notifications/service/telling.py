@@ -40,7 +40,7 @@ from forecourt.modules.notifications.queries import choices, inbox, queue
 from forecourt.modules.notifications.queries.choices import Browser, TemplateRow
 from forecourt.modules.notifications.queries.inbox import DigestItem, Entry
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
-from forecourt.modules.notifications.rules import INVITED, KINDS, Kind, Quiet
+from forecourt.modules.notifications.rules import INVITED, KINDS, UNINVITED, Kind, Quiet
 from forecourt.modules.notifications.sealing import Leave, Links
 from forecourt.modules.notifications.service.inbox import InboxService
 from forecourt.modules.notifications.wording import Surround, Words
@@ -53,6 +53,7 @@ REMINDERS = (TOMORROW, SOON)
 DIGEST = "digest"
 """Of deliveries that are digests; their topic says of which kind."""
 APPROVAL_WAITS = "booking.approval_waits"
+OVER_FOR_GUESTS = ("booking.cancelled", UNINVITED)
 PHONES = (Channel.SMS, Channel.WHATSAPP)
 
 log = structlog.get_logger("forecourt.notifications")
@@ -291,7 +292,7 @@ class Telling:
     ) -> dict[str, str]:
         """What the templates of the notice's kind may name (`wording.SAMPLES`)."""
         facts = notice.facts
-        found = {"person": name, "organisation": organisation.name if organisation else "Forecourt"}
+        found = {"person": name, "organisation": organisation.name if organisation else wording.HOUSE}
         if booking is not None and book is not None:
             found |= _booking_values(locale, booking, book)
             found |= {"reason": _text(facts.get("reason")), "refund": _amount(locale, facts.get("refund"))}
@@ -300,9 +301,8 @@ class Telling:
         for field in ("amount", "paid"):
             if field in facts:
                 found[field] = _amount(locale, facts[field])
-        for field in ("role",):
-            if field in facts:
-                found[field] = _text(facts[field])
+        if "role" in facts:
+            found["role"] = wording.role(locale, _text(facts["role"]))
         if notice.kind == "security.noted":
             found["what"] = wording.word(locale, _text(facts["what"]), "security")
         found["link"] = self._href(notice)
@@ -312,8 +312,8 @@ class Telling:
         match notice.kind.split(".")[0]:
             case "booking" if notice.kind == APPROVAL_WAITS:
                 path = f"/orgs/{notice.organisation_id}/bookings?show=asks"
-            case "booking" if notice.facts.get("party"):
-                path = "/chat"  # the booking is its owner's, its room is everybody's
+            case "booking" if notice.facts.get("party"):  # the booking is its owner's; an invitation is its guest's
+                path = "/bookings" if notice.kind in OVER_FOR_GUESTS else f"/invitations/{notice.about_id}"
             case "booking":
                 path = f"/bookings/{notice.about_id}"
             case "payment":
@@ -464,7 +464,7 @@ class Telling:
         text = "\n\n".join([intro, *(f"{item.title}\n{self._url}{item.href}" for item in items)])
         digest = reader.digest if reader.digest is Digest.WEEKLY else Digest.DAILY
         leave = f"{self._url}/v1/unsubscribe/{self._links.token(Leave(reader.card.id, digest))}"
-        around = Surround(locale, "Forecourt", f"{self._url}/notifications", leave, f"{self._url}/account/notifications")
+        around = Surround(locale, wording.HOUSE, f"{self._url}/notifications", leave, f"{self._url}/account/notifications")
         content = wording.letter(subject, text, around)
         id = uuid5(items[-1].id, f"digest {reader.card.id}")
         return Delivery(
