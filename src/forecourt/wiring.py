@@ -44,7 +44,6 @@ def identity(house: House) -> Part:
     from forecourt.modules.identity import jobs
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.identity.http import AccountsAdminApi, AuthApi, MeApi, StaffApi
-    from forecourt.modules.identity.passwords import FULL, QUICK, Passwords
     from forecourt.modules.identity.service import IdentityService
     from forecourt.modules.identity.staff_web import StaffPages
     from forecourt.modules.identity.web import IdentityPages
@@ -57,7 +56,6 @@ def identity(house: House) -> Part:
         house.clock,
         secret=house.settings.secrets.secret_key.reveal(),
         public_url=house.settings.http.public_url,
-        passwords=Passwords(QUICK if house.settings.env is Env.TEST else FULL),
     )
     house.identity = service
     house.board.provide(Identity, service)
@@ -143,7 +141,7 @@ def notifications(house: House) -> Part:
         ],
         # Every module's events are registered by now, as for audit below.
         subscriptions=reactions.subscriptions(house.clock, registered_events().values()),
-        handlers=jobs.handlers(service.sending, service.telling, service.addresses),
+        handlers=jobs.handlers(service.sending, service.telling),
         schedules=jobs.schedules(),
     )
 
