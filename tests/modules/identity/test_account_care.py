@@ -14,7 +14,9 @@ from forecourt.modules.identity import rules
 from forecourt.modules.identity.contract import AccountStatus, BadCredentials, TokenInvalid
 from forecourt.modules.identity.jobs import schedules
 from forecourt.modules.identity.secrecy import digest
+from forecourt.modules.identity.service import sessions
 from forecourt.modules.identity.service.accounts import NewAccount
+from forecourt.modules.identity.service.sessions import SessionKind, Tokens
 
 
 async def test_a_page_registers_and_gets_a_cookie(world: World) -> None:
@@ -189,3 +191,62 @@ async def test_the_hourly_jobs_are_handled_and_forget_what_no_longer_matters(wor
     await world.identity.sessions.tidy(STRANGER)
     assert await admin.fetchval(count, ended) == 0
     assert {s.kind.name for s in schedules()} == {"identity.rotate_keys", "identity.tidy"}
+
+
+# --- sessions that are long over ---
+
+
+async def over_since(world: World, admin: asyncpg.Connection, tokens: Tokens, days: float) -> None:
+    """Lets the time of the account's sessions have ended so long ago."""
+    ended = world.clock.now() - timedelta(days=days)
+    await admin.execute("update identity.session set expires_at = $2 where account_id = $1", tokens.account.id, ended)
+
+
+async def kept(admin: asyncpg.Connection, *people: Tokens) -> list[bool]:
+    rows = await admin.fetch(
+        "select account_id from identity.session where account_id = any($1::uuid[])", [p.account.id for p in people]
+    )
+    there = {row["account_id"] for row in rows}
+    return [p.account.id in there for p in people]
+
+
+async def test_sessions_go_ninety_days_after_their_time_and_live_ones_stay(world: World, admin: asyncpg.Connection) -> None:
+    old, younger, revoked, live = [await world.register() for _ in range(4)]
+    await over_since(world, admin, old, 90.1)
+    await over_since(world, admin, younger, 89.9)
+    await world.identity.sessions.log_out(STRANGER, revoked.refresh_token, SessionKind.TOKEN)
+    await world.identity.sessions.tidy(STRANGER)
+    assert await kept(admin, old, younger, revoked, live) == [False, True, True, True]
+    await over_since(world, admin, revoked, 91)
+    await world.identity.sessions.tidy(STRANGER)
+    assert await kept(admin, revoked, live) == [False, True]
+    assert await world.identity.sessions.refresh(STRANGER, live.refresh_token)
+
+
+async def test_a_run_forgets_so_many_and_the_next_goes_on(
+    world: World, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.identity.sessions.tidy(STRANGER)  # what other tests have left
+    people = [await world.register() for _ in range(5)]
+    for number, one in enumerate(people):
+        await over_since(world, admin, one, 200 - number)
+    monkeypatch.setattr(sessions, "FORGOTTEN_AT_ONCE", 1)
+    monkeypatch.setattr(sessions, "PORTIONS_A_RUN", 2)
+    left = []
+    for _ in range(3):
+        await world.identity.sessions.tidy(STRANGER)
+        left.append(sum(await kept(admin, *people)))
+    assert left == [3, 1, 0]
+
+
+async def test_nobody_removes_or_sees_a_session_of_somebody_else_by_way_of_the_forgetting(
+    world: World, admin: asyncpg.Connection
+) -> None:
+    old, eve = await world.register(), await world.register("eve")
+    await over_since(world, admin, old, 120)
+    forget = "delete from identity.session where account_id = $1"
+    async with world.db.module("identity").tx(await world.as_(eve)) as tx:
+        assert await tx.connection.execute(forget, old.account.id) == "DELETE 0"
+    async with world.db.module("identity").tx(STRANGER) as tx:
+        assert await tx.connection.execute(forget, eve.account.id) == "DELETE 0", "alive"
+        assert await tx.connection.execute(forget, old.account.id) == "DELETE 1"

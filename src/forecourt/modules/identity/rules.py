@@ -107,6 +107,9 @@ REVOCATIONS_AT_ONCE = 10_000
 """Of accounts, and of sessions, in one portion."""
 SECURITY_EVENTS_KEPT = timedelta(days=365)
 """Row security lets nothing younger be removed (migration 0003)."""
+SESSIONS_KEPT = timedelta(days=90)
+"""After the time at which a session would have ended at the latest: so long a device is known again. Row security lets nothing
+younger be removed by the house (migration 0008)."""
 MAX_SESSIONS = 200
 """Live sessions of one account; the one not used for longest makes room."""
 NOTE_USE_EVERY = timedelta(minutes=15)

@@ -230,6 +230,10 @@ VISITOR = Query(
     " join identity.account a on a.id = t.account_id where t.hash = $1 and t.kind = 'browser' and t.expires_at > $2",
 )
 FORGET_SESSIONS = Statement("delete from identity.session where account_id = $1 and (ended_at < $2 or expires_at < $2)")
+FORGET_OLD_SESSIONS = Statement(
+    "delete from identity.session where (account_id, id) in"
+    " (select s.account_id, s.id from identity.session s where s.expires_at < $1 order by s.expires_at limit $2)"
+)
 DEVICES = Query(
     Devices,
     "select count(*)::int, count(*) filter (where agent = $2)::int from identity.session where account_id = $1",
@@ -311,6 +315,11 @@ async def devices(tx: Tx, account_id: UUID, agent: str) -> Devices:
 
 async def forget_sessions(tx: Tx, account_id: UUID, before: datetime) -> None:
     await tx.run(FORGET_SESSIONS, account_id, before)
+
+
+async def forget_old_sessions(tx: Tx, before: datetime, limit: int) -> int:
+    """Those of anybody whose time ended before; how many went."""
+    return await tx.run(FORGET_OLD_SESSIONS, before, limit)
 
 
 async def forget(tx: Tx, now: datetime, revocations_before: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -41,6 +42,8 @@ SESSIONS = Keyset("sessions", tuple[UUID])
 SECURITY_EVENTS = Keyset("security events", tuple[UUID])
 ALL_SECURITY_EVENTS = Keyset("all security events", tuple[datetime, UUID])
 FORGOTTEN_AT_ONCE = 5_000
+PORTIONS_A_RUN = 20
+"""Of what is forgotten in portions; the rest waits for the next hour."""
 NOTED_AT_ONCE = 20_000
 
 
@@ -268,15 +271,21 @@ class Sessions:
         return ALL_SECURITY_EVENTS.page(rows, limit, lambda row: (row.at, row.id))
 
     async def tidy(self, ctx: Context) -> None:
-        """Removes what can no longer matter: dead tokens, old codes, counters whose window is over, events of a year ago."""
+        """Removes what can no longer matter: dead tokens, old codes, counters whose window is over, sessions that are long over,
+        events of a year ago."""
         now = self._clock.now()
         async with self._db.tx(ctx.within(None)) as tx:
             await phones.forget_codes(tx, now)
             await queries.forget(tx, now, now - 2 * rules.REVOCATIONS_KEPT)
-        removed = FORGOTTEN_AT_ONCE
-        while removed == FORGOTTEN_AT_ONCE:
+        await self._in_portions(ctx, queries.forget_old_sessions, now - rules.SESSIONS_KEPT)
+        await self._in_portions(ctx, queries.forget_security_events, now - rules.SECURITY_EVENTS_KEPT)
+
+    async def _in_portions(self, ctx: Context, forget: Callable[[Tx, datetime, int], Awaitable[int]], before: datetime) -> None:
+        """Each portion in a transaction of its own, and not more of them than a run has time for."""
+        for _ in range(PORTIONS_A_RUN):
             async with self._db.tx(ctx.within(None)) as tx:
-                removed = await queries.forget_security_events(tx, now - rules.SECURITY_EVENTS_KEPT, FORGOTTEN_AT_ONCE)
+                if await forget(tx, before, FORGOTTEN_AT_ONCE) < FORGOTTEN_AT_ONCE:
+                    return
 
 
 def known_session(account: AccountRow, begun: Begun) -> KnownSession:
