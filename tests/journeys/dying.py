@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import multiprocessing
 import os
 import signal
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
+import uvicorn
 from tests.journeys.conftest import settings_for
 
 from forecourt.app import Addresses, House
 from forecourt.kernel.events import Dispatcher
+from forecourt.kernel.http.doorman import HEADER
 from forecourt.kernel.idempotency import Idempotency
 from forecourt.kernel.jobs import Worker
 from forecourt.layout import module_names
 from forecourt.modules.booking import queries as booking_queries
 from forecourt.modules.booking.service import BookingService
+from forecourt.modules.booking.service.till import Till
 from forecourt.modules.payments import queries as payments_queries
 from forecourt.modules.payments.service import PaymentsService
 
@@ -50,8 +55,21 @@ SEAMS: dict[str, tuple[Any, str, bool]] = {
     "refund committed": (PaymentsService, "refund", True),
     "refund's end written": (booking_queries, "end_refund", True),
     "refund's end committed": (BookingService, "run_errand", True),
+    # What payments did is one thing and that booking knows of it another, where they are two processes.
+    "charge heard of": (Till, "collect", True),
+    "setting aside heard of": (Till, "authorise", True),
+    "capture heard of": (Till, "capture", True),
+    "release heard of": (Till, "release", True),
+    "payment heard of": (Till, "state", True),
+    "refund heard of": (Till, "give_back", True),
+    "nothing heard of": (Idempotency, "forget", False),
 }
 """Where a process can die: what is called there, and whether death comes after it (else before)."""
+
+
+def is_of_payments(step: str) -> bool:
+    """Whether it is payments that makes this step; all others are booking's, and of the door before it."""
+    return SEAMS[step][0] in (payments_queries, PaymentsService)
 
 
 class Later:
@@ -65,14 +83,16 @@ class Later:
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a house stands."""
+    """Where a house stands, and what else its process is told: its modules, and where the others are."""
 
     database_url: str
     valkey_url: str
     data: str
+    told: dict[str, str] = {}
 
     async def open(self, clock: Later) -> House:
-        return await House.open(settings_for(Path(self.data)), Addresses(self.database_url, self.valkey_url), clock)
+        settings = settings_for(Path(self.data), **self.told)
+        return await House.open(settings, Addresses(self.database_url, self.valkey_url), clock)
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -89,8 +109,34 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def visitor(house: House) -> httpx.AsyncClient:
+    """Comes through the gateway where there has to be one."""
     transport = httpx.ASGITransport(app=house.app, raise_app_exceptions=False)  # type: ignore[arg-type]
-    return httpx.AsyncClient(transport=transport, base_url="http://house.test", timeout=30)
+    keys = house.settings.secrets.gateway_keys
+    headers = {HEADER: keys[0].reveal()} if keys else {}
+    return httpx.AsyncClient(transport=transport, base_url="http://house.test", timeout=30, headers=headers)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: whoever runs it has another."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(house: House, listener: socket.socket) -> AsyncGenerator[None]:
+    """The house answers there meanwhile; at the end nobody listens, and nobody is connected."""
+    config = uvicorn.Config(house.app, interface="asgi3", ws="none", lifespan="off", log_config=None)  # type: ignore[arg-type]
+    server = _Server(config)
+    task = asyncio.create_task(server.serve([listener]))
+    try:
+        while not server.started and not task.done():
+            await asyncio.sleep(0.001)
+        yield
+    finally:
+        server.should_exit = True
+        await task
 
 
 async def work(house: House) -> None:
@@ -137,6 +183,16 @@ def _work_once(place: Place, by: timedelta, step: str) -> None:
     asyncio.run(run())
 
 
+def _answer(place: Place, by: timedelta, step: str, listener: socket.socket) -> None:
+    async def run() -> None:
+        house = await place.open(Later(by))
+        async with serving(house, listener):
+            await asyncio.Event().wait()
+
+    _die_at(step)
+    asyncio.run(run())
+
+
 _processes = multiprocessing.get_context("forkserver")
 # What a house imports when it opens is imported once; each process that is going to die is a fork of that. Not every module has
 # every room: a name that is none is passed over.
@@ -146,21 +202,42 @@ _rooms = [
 _processes.set_forkserver_preload(["tests.journeys.dying", *_rooms])
 
 
-async def _end_of(target: Callable[..., None], *args: Any) -> int | None:
+@contextlib.asynccontextmanager
+async def _process(target: Callable[..., None], *args: Any) -> AsyncGenerator[Callable[[], Awaitable[int | None]]]:
+    """Runs meanwhile, and not longer. Gives what waits for its end and tells its exit status."""
     process = _processes.Process(target=target, args=args)
     process.start()
-    await asyncio.to_thread(process.join, 60)
-    if process.is_alive():
+
+    async def end() -> int | None:
+        await asyncio.to_thread(process.join, 60)
+        assert not process.is_alive(), "the process neither died nor ended"
+        return process.exitcode
+
+    try:
+        yield end
+    finally:
         process.kill()
         process.join()
-        raise AssertionError("the process neither died nor ended")
-    return process.exitcode
 
 
 async def server_dies(place: Place, clock: Later, step: str, order: Order) -> None:
     """A server takes the order and is killed at `step`."""
-    assert await _end_of(_serve_one, place, clock.by, step, order) == -signal.SIGKILL, f"it lived through: {step}"
+    async with _process(_serve_one, place, clock.by, step, order) as end:
+        assert await end() == -signal.SIGKILL, f"it lived through: {step}"
 
 
 async def worker_dies(place: Place, clock: Later, step: str) -> None:
-    assert await _end_of(_work_once, place, clock.by, step) == -signal.SIGKILL, f"it lived through: {step}"
+    async with _process(_work_once, place, clock.by, step) as end:
+        assert await end() == -signal.SIGKILL, f"it lived through: {step}"
+
+
+@contextlib.asynccontextmanager
+async def answering_dies(place: Place, clock: Later, step: str, listener: socket.socket) -> AsyncGenerator[None]:
+    """A server answers at `listener`, which is its own from now on, and is killed at `step` of what it is asked meanwhile."""
+    host, port = listener.getsockname()
+    async with _process(_answer, place, clock.by, step, listener) as end:
+        listener.close()
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+            await client.get(f"http://{host}:{port}/livez")  # which waits until it answers
+        yield
+        assert await end() == -signal.SIGKILL, f"it lived through: {step}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -38,7 +38,10 @@ AT_DEATH: dict[str, tuple[str | None, int]] = {
 
 @dataclass
 class Shop:
-    """A club, its own database, and a house that serves and works only when the test says so."""
+    """A club, its own database, and a house that serves and works only when the test says so.
+
+    In the split house (tests/topology) it is two, and they die one by one.
+    """
 
     place: Place
     admin_url: str
@@ -56,7 +59,7 @@ class Shop:
         return Order(guest.token, str(uuid4()), body)
 
     async def guest(self) -> Person:
-        guest = await verified(self.house, self.world, "Gil")
+        guest = await verified(self.work, self.world, "Gil")
         await self.world.credits(self.club, guest, CREDITS)
         return guest
 
@@ -65,6 +68,15 @@ class Shop:
         mine = (await guest.get("/v1/bookings")).json()["items"]
         assert len(mine) <= 1, mine
         return (mine[0]["status"] if mine else None), await self.world.balance(self.club, guest)
+
+    async def work(self) -> None:
+        await work(self.house)
+
+    async def server_dies(self, step: str, order: Order) -> None:
+        await server_dies(self.place, self.clock, step, order)
+
+    async def worker_dies(self, step: str) -> None:
+        await worker_dies(self.place, self.clock, step)
 
     async def time_passes(self, by: timedelta) -> None:
         """The house's time and, as far as a killed worker's last sign of life goes, the database's."""
@@ -76,9 +88,9 @@ class Shop:
 
     async def settles_within_a_minute(self) -> None:
         """A worker that lives: hears what happened, and looks after what is due while a minute goes by."""
-        await work(self.house)
+        await self.work()
         await self.time_passes(MINUTE)
-        await work(self.house)
+        await self.work()
 
     async def books_add_up(self) -> None:
         then, self.clock.by = self.clock.by, timedelta()  # the owner's token is older than the test, and the books know no time
@@ -88,10 +100,10 @@ class Shop:
         assert proof["GBP"]["entries"] > 0
 
 
-async def verified(house: House, world: World, name: str) -> Person:
-    """A person who has read the mail that a job of this house sent."""
+async def verified(work: Callable[[], Awaitable[None]], world: World, name: str) -> Person:
+    """A person who has read the mail that a job sent."""
     person = await world.person(name, verify=False)
-    await work(house)
+    await work()
     code = await world.code(person.email)
     answer = await world.client.post("/v1/auth/verify-email", json={"email": person.email, "code": code})
     assert answer.status_code == 204, answer.text
@@ -117,7 +129,7 @@ async def the_shop(server_url: str, valkey_url: str, tmp_path_factory: pytest.Te
     house = await place.open(clock)
     async with visitor(house) as client:
         world = World(client)
-        club = await world.club(owner=await verified(house, world, "Olive"))
+        club = await world.club(owner=await verified(lambda: work(house), world, "Olive"))
         yield Shop(place, admin_url, clock, house, world, club)
     await house.close()
     await drop(server_url, name)
@@ -128,14 +140,18 @@ async def the_shop(server_url: str, valkey_url: str, tmp_path_factory: pytest.Te
 
 @pytest.mark.parametrize("step", list(AT_DEATH))
 async def test_a_server_that_dies_is_survived_by_the_booking(shop: Shop, step: str) -> None:
+    await is_survived(shop, step, AT_DEATH[step])
+
+
+async def is_survived(shop: Shop, step: str, at_death: tuple[str | None, int]) -> None:
     guest = await shop.guest()
     order = await shop.order(guest)
-    await server_dies(shop.place, shop.clock, step, order)
-    assert await shop.stands(guest) == AT_DEATH[step]  # it died there and nowhere else
-    paid = AT_DEATH[step][1] < CREDITS
+    await shop.server_dies(step, order)
+    assert await shop.stands(guest) == at_death  # it died there and nowhere else
+    paid = at_death[1] < CREDITS
 
     await shop.settles_within_a_minute()
-    after = ("upcoming", CREDITS - PRICE) if paid else AT_DEATH[step]
+    after = ("upcoming", CREDITS - PRICE) if paid else at_death
     assert await shop.stands(guest) == after
     await shop.books_add_up()
 
@@ -153,13 +169,13 @@ async def test_a_server_that_dies_is_survived_by_the_booking(shop: Shop, step: s
 async def test_a_hold_whose_server_died_before_the_money_moved_runs_out(shop: Shop, step: str) -> None:
     guest, other = await shop.guest(), await shop.guest()
     order = await shop.order(guest)
-    await server_dies(shop.place, shop.clock, step, order)
+    await shop.server_dies(step, order)
     wanted = Order(other.token, str(uuid4()), order.body)
     taken = await wanted.send(shop.world.client)
     assert (taken.status_code, taken.json()["code"]) == (409, "slot_taken")  # the control: it was held
 
     await shop.time_passes(11 * MINUTE)
-    await work(shop.house)
+    await shop.work()
     await shop.settles_within_a_minute()
     assert await shop.stands(guest) == ("expired", CREDITS)
     free = await Order(other.token, str(uuid4()), order.body).send(shop.world.client)
@@ -188,7 +204,7 @@ async def test_a_server_that_dies_taking_a_request_leaves_it_whole_or_not_at_all
     shop: Shop, step: str, at_death: int, settled: tuple[str, int]
 ) -> None:
     guest = await shop.guest()
-    await server_dies(shop.place, shop.clock, step, await request(shop, guest))
+    await shop.server_dies(step, await request(shop, guest))
     assert await shop.stands(guest) == ("pending_approval", at_death)
     await shop.settles_within_a_minute()
     assert await shop.stands(guest) == settled
@@ -213,12 +229,16 @@ async def test_a_server_that_dies_taking_a_request_leaves_it_whole_or_not_at_all
 async def test_a_server_that_dies_answering_a_request_takes_its_money_once_or_gives_it_back_once(
     shop: Shop, step: str, answer: str, at_death: str, settled: tuple[str, int]
 ) -> None:
+    await is_answered(shop, step, answer, at_death, settled)
+
+
+async def is_answered(shop: Shop, step: str, answer: str, at_death: str, settled: tuple[str, int]) -> None:
     guest = await shop.guest()
     asked = await (await request(shop, guest)).send(shop.world.client)
     assert asked.status_code == 201, asked.text
     path = f"/v1/orgs/{shop.club.id}/bookings/{asked.json()['id']}/{answer}"
     said = Order(shop.club.owner.token, str(uuid4()), {"reason": "no cameras"} if answer == "decline" else {}, path)
-    await server_dies(shop.place, shop.clock, step, said)
+    await shop.server_dies(step, said)
     assert (await shop.stands(guest))[0] == at_death
     await shop.settles_within_a_minute()
     assert await shop.stands(guest) == settled
@@ -234,11 +254,15 @@ async def test_a_server_that_dies_answering_a_request_takes_its_money_once_or_gi
 
 @pytest.mark.parametrize("step", ["payment looked up", "confirmation written", "confirmation committed"])
 async def test_a_worker_that_dies_while_it_confirms_leaves_it_to_the_next(shop: Shop, step: str) -> None:
+    await is_left_to_the_next(shop, step)
+
+
+async def is_left_to_the_next(shop: Shop, step: str) -> None:
     guest = await shop.guest()
-    await server_dies(shop.place, shop.clock, "charge committed", await shop.order(guest))
-    await work(shop.house)  # the payment is heard of
+    await shop.server_dies("charge committed", await shop.order(guest))
+    await shop.work()  # the payment is heard of
     await shop.time_passes(MINUTE)
-    await worker_dies(shop.place, shop.clock, step)
+    await shop.worker_dies(step)
     confirmed = step == "confirmation committed"
     assert await shop.stands(guest) == ("upcoming" if confirmed else "payment_pending", CREDITS - PRICE)
 
@@ -262,15 +286,19 @@ async def test_a_worker_that_dies_while_it_confirms_leaves_it_to_the_next(shop: 
 async def test_a_worker_that_dies_while_money_goes_back_gives_it_back_once(
     shop: Shop, step: str, status: str, credits: int
 ) -> None:
+    await is_given_back_once(shop, step, status, credits)
+
+
+async def is_given_back_once(shop: Shop, step: str, status: str, credits: int) -> None:
     """The server died after the charge, nobody worked until the hold was over, and somebody else has the place by then."""
     guest, other = await shop.guest(), await shop.guest()
     order = await shop.order(guest)
-    await server_dies(shop.place, shop.clock, "charge committed", order)
+    await shop.server_dies("charge committed", order)
     await shop.time_passes(11 * MINUTE)
     second = await Order(other.token, str(uuid4()), order.body).send(shop.world.client)
     assert second.status_code == 201, second.text
 
-    await worker_dies(shop.place, shop.clock, step)
+    await shop.worker_dies(step)
     assert await shop.stands(guest) == (status, credits)
     await shop.settles_within_a_minute()
     assert await shop.stands(guest) == ("expired", CREDITS)
@@ -283,10 +311,10 @@ async def test_a_worker_that_dies_while_money_goes_back_gives_it_back_once(
 async def test_money_that_comes_after_the_hold_was_over_goes_back(shop: Shop) -> None:
     """A server asked for the charge in time, the answer took longer than the hold, and then the server was gone."""
     guest = await shop.guest()
-    await server_dies(shop.place, shop.clock, "hold committed", await shop.order(guest))
+    await shop.server_dies("hold committed", await shop.order(guest))
     booking = (await guest.get("/v1/bookings")).json()["items"][0]
     await shop.time_passes(11 * MINUTE)
-    await work(shop.house)
+    await shop.work()
     await shop.settles_within_a_minute()
     assert await shop.stands(guest) == ("expired", CREDITS)
 
@@ -309,9 +337,9 @@ async def test_money_that_comes_after_the_hold_was_over_goes_back(shop: Shop) ->
 async def test_without_a_worker_nothing_settles_itself(shop: Shop) -> None:
     """The control: what the tests above see is the worker's doing."""
     guest = await shop.guest()
-    await server_dies(shop.place, shop.clock, "charge committed", await shop.order(guest))
+    await shop.server_dies("charge committed", await shop.order(guest))
     await shop.time_passes(11 * MINUTE)
     assert await shop.stands(guest) == ("payment_pending", CREDITS - PRICE)
-    await work(shop.house)
+    await shop.work()
     await shop.settles_within_a_minute()
     assert await shop.stands(guest) == ("upcoming", CREDITS - PRICE)

@@ -11,6 +11,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+from tests.conftest import group_of
 
 HERE = Path(__file__).resolve().parent
 JOURNEYS = HERE.parent / "journeys"
@@ -23,8 +24,6 @@ ALONE = {
     "test_policies": "asks row security in the database, which does not know how many processes there are",
     "test_readme": "the README's tour is for one process with the demo world; its calls are those of test_split.py and of"
     " tests/realtime, and its commands start that process",
-    "test_recovery": "kills at single lines of booking and payments, in processes made for that; services that die on the way are"
-    " in test_hosts.py and test_split_killed.py",
     "test_stopping": "ends processes that it starts itself; in the split house they end in test_up_split.py, one after the other"
     " under load in test_hosts.py",
 }
@@ -79,7 +78,7 @@ def test_every_journey_has_a_twin_or_a_reason() -> None:
 def test_a_twin_makes_journeys(journey: str) -> None:
     file = twins()[journey]
     assert makes(file, journey), f"{file.name} takes no test of {journey}"
-    assert 'xdist_group("split")' in file.read_text(), "one worker starts the processes"
+    assert group_of(file).startswith("split"), "one worker starts the processes"
 
 
 def test_what_is_missing_gone_or_twice_is_told(tmp_path: Path) -> None:
