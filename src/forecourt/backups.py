@@ -51,8 +51,10 @@ def take(
         raise EngineError("--keep must be 1 or more: a copy that is not kept is none.", "Leave it out to keep 7.")
     url = open_house(data)
     with steps() as report:
-        made = backup.take(url, data.resolve(), archive.resolve(), report)
-        gone = backup.trim(archive.resolve(), keep)
+        place = archive.resolve()
+        gone = backup.trim(place, keep)  # a full disk is given room by a smaller --keep
+        made = backup.take(url, data.resolve(), place, report)
+        gone += backup.trim(place, keep)
         asyncio.run(note(url, made))
     out.print(
         f"A copy of {made.finished:%Y-%m-%d %H:%M:%S} UTC is in {made.path} ({made.size_bytes / 1e6:,.1f} MB).", soft_wrap=True

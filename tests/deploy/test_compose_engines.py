@@ -192,6 +192,11 @@ async def test_its_archive_is_one_that_restore_reads(engines: Engines, tmp_path:
         with running(program[0], COMPOSE / "backup", "stream", environ=environ, log=tmp_path / "log"):
             await until_streamed(link)
             await asyncio.to_thread(once)
+            with backup.alone(archive):  # one at a time, whoever makes it
+                (archive / "base" / "another.part").mkdir()
+                with pytest.raises(AssertionError, match="is being made already"):
+                    await asyncio.to_thread(once)
+                assert (archive / "base" / "another.part").is_dir()
             await link.execute("insert into public.proof values ('before the second copy')")
             assert "A whole copy is in" in await asyncio.to_thread(once)
             (made,) = backup.bases(archive)  # the first has made room

@@ -16,6 +16,8 @@ import pytest
 from tests.engines.conftest import RunProgram, eventually, processes_of
 
 from forecourt.engines import EngineError, backup, start_engines
+from forecourt.engines.archive import PROGRAM, story_in, story_of
+from forecourt.engines.process import living_in
 
 
 @pytest.fixture
@@ -247,6 +249,72 @@ def test_an_archive_that_belongs_to_somebody_else_is_restored_to_its_end(data: P
     assert subprocess.run(denied, check=False, capture_output=True, timeout=30).returncode == 255
     none = command.replace(base.first_wal, "0" * 24)
     assert subprocess.run(["sh", "-c", none], check=False, capture_output=True, timeout=30).returncode == 1
+
+
+def test_an_archive_takes_the_changes_of_one_house_only(data: Path, archive: Path) -> None:
+    """The files of every database have the same names: a second one writes over the first, and neither can be restored."""
+    place = data.with_name("restored")
+    with start_engines(data, archive=archive) as engines:
+        backup.take(engines.database_url, data, archive)
+        assert eventually(lambda: story_in(archive) == story_of(engines.database_url))
+        streaming = living_in(archive / "wal", PROGRAM)
+        with pytest.raises(EngineError, match="archive of another house"):
+            start_engines(data.with_name("second"), archive=archive)
+        assert living_in(archive / "wal", PROGRAM) == streaming != [], "the first one's stream goes on"
+    backup.restore(archive, place)
+    with pytest.raises(EngineError, match="before, or after, it was restored"):
+        start_engines(place, archive=archive)
+    with start_engines(place, archive=data.with_name("archive-2")) as engines:  # the control: one of its own
+        shutil.rmtree(archive / "wal")
+        with pytest.raises(EngineError, match="before, or after, it was restored"):  # whole copies tell whose they are, too
+            backup.take(engines.database_url, place, archive)
+
+
+def test_two_copies_at_once_do_not_clear_each_other_away_and_one_that_fails_leaves_nothing(data: Path, archive: Path) -> None:
+    with start_engines(data) as engines:
+        others = archive / "base" / "20200101T000000Z.part" / "copy"
+        with backup.alone(archive):
+            others.mkdir(parents=True)
+            with pytest.raises(EngineError, match="is being made"):
+                backup.take(engines.database_url, data, archive)
+            assert others.is_dir()
+        (data / "media").mkdir()
+        (data / "media" / "photo").touch()
+        (archive / "media").write_text("in the way")
+        with pytest.raises(EngineError, match="cannot be written"):
+            backup.take(engines.database_url, data, archive)
+        assert list((archive / "base").glob("*.part")) == [], "nothing takes the room that changes need"
+        (archive / "media").unlink()
+        made = backup.take(engines.database_url, data, archive)
+        shutil.copytree(made.path, made.path.with_name("20200101T000000Z"))
+        assert len(backup.trim(archive, 1)) == 1, "also where there are whole copies alone"
+        assert backup.bases(archive) == [made]
+
+
+def test_a_new_archive_gets_what_happens_after_the_old_one_was_given_up(data: Path, archive: Path) -> None:
+    """One that is away for too long: the server keeps no more than it may, and nothing closes the gap."""
+    new = data.with_name("archive-2")
+    small = {"max_slot_wal_keep_size": "16MB", "max_wal_size": "32MB", "min_wal_size": "32MB"}
+    state = "select wal_status from pg_replication_slots where slot_name = 'forecourt_archive'"
+    switch = ("insert into word (id) select coalesce(max(id), 0) + 1 from word", "select pg_switch_wal()::text")
+    with start_engines(data, archive=archive, postgres_settings=small) as engines:
+        run(engines.database_url, "create table word (id bigint primary key)", "select 1")
+        assert eventually(lambda: run(engines.database_url, state) == "reserved")
+        (stream,) = living_in(archive / "wal", PROGRAM)
+        os.kill(stream, signal.SIGKILL)
+        for _ in range(5):
+            run(engines.database_url, *switch)
+        run(engines.database_url, "checkpoint", "select 1")
+        assert eventually(lambda: run(engines.database_url, state) == "lost")
+    with start_engines(data, archive=archive, postgres_settings=small) as engines:  # the control: the old one has its gap
+        assert run(engines.database_url, state) == "lost"
+    with start_engines(data, archive=new, postgres_settings=small) as engines:
+        assert eventually(lambda: run(engines.database_url, state) == "reserved")
+        backup.take(engines.database_url, data, new)
+        run(engines.database_url, "insert into word (id) values (99)", "select 1")
+    shutil.rmtree(data)
+    with restored(new, data) as words:
+        assert words == {1, 2, 3, 4, 5, 99}
 
 
 def test_an_outside_server_is_not_archived_here(data: Path, archive: Path) -> None:

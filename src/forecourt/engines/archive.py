@@ -1,8 +1,18 @@
-"""The server's log of changes, streamed to another disk while the server runs: the last commit is there within milliseconds."""
+"""The server's log of changes, streamed to another disk while the server runs: the last commit is there within milliseconds.
 
+An archive tells one story: of one database, between two restores of it. The files of every database have the same names, so a
+second one would write over the first, and neither could be restored.
+"""
+
+import json
+import re
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from forecourt.engines import postgres as pg
 from forecourt.engines.process import EngineError, Nursery, Owner, clear_leftovers, open_log
@@ -11,6 +21,86 @@ NAME = "archive"
 PROGRAM = "pg_receivewal"
 SLOT = "forecourt_archive"
 STOP_STEPS = ((signal.SIGINT, 10.0), (signal.SIGKILL, 5.0))
+ASK_LIMIT_S = 30
+STORY = "select s.system_identifier, c.timeline_id from pg_control_system() s, pg_control_checkpoint() c"
+STREAM_LIMIT_S = 10.0
+STREAM_PAUSE_S = 0.02
+LOST = f"select 1 from pg_replication_slots where slot_name = '{SLOT}' and wal_status = 'lost' and not active"  # noqa: S608
+STREAMED = f"select 1 from pg_replication_slots where slot_name = '{SLOT}' and active"  # noqa: S608
+_SEGMENT = re.compile(r"(?P<timeline>[0-9A-F]{8})[0-9A-F]{16}(\.partial)?")
+_SYSTEM_AT = slice(24, 32)
+"""In the first page of each file of the log: the number of the database that wrote it (XLogLongPageHeaderData)."""
+
+
+class Story(NamedTuple):
+    """Whose changes they are."""
+
+    system: int
+    """The number that a database gets when it is made, and keeps in all its copies."""
+    timeline: int
+    """Begins with 1; each restore goes on with another."""
+
+
+def story_of(database_url: str) -> Story:
+    """That of a running server. Raises EngineError."""
+    system, timeline = ask(database_url, STORY).split("|")
+    return Story(int(system), int(timeline))
+
+
+def story_in(place: Path) -> Story | None:
+    """That of an archive; None while it has none. Raises EngineError."""
+    try:
+        return _story_of_log(place / "wal") or _story_of_copy(place / "base")
+    except (OSError, ValueError, LookupError) as error:
+        raise EngineError(
+            f"The archive {place} cannot be read: {error}.", "Is the disk there, and is it ours to read?"
+        ) from error
+
+
+def _story_of_log(wal: Path) -> Story | None:
+    for file in sorted(wal.glob("0*"), reverse=True):
+        named = _SEGMENT.fullmatch(file.name)
+        if named is not None:
+            with file.open("rb") as log:
+                system = int.from_bytes(log.read(_SYSTEM_AT.stop)[_SYSTEM_AT], sys.byteorder)
+            if system:  # none as yet: it was only just made
+                return Story(system, int(named["timeline"], 16))
+    return None
+
+
+def _story_of_copy(base: Path) -> Story | None:
+    for note in sorted(base.glob("*[!t]/note.json"), reverse=True):  # not in *.part
+        manifest = json.loads((note.parent / "copy" / "backup_manifest").read_bytes())
+        return Story(int(manifest["System-Identifier"]), max(int(part["Timeline"]) for part in manifest["WAL-Ranges"]))
+    return None
+
+
+def refuse_another(place: Path, database_url: str) -> None:
+    """Raises EngineError when an archive tells another story than the server."""
+    there = story_in(place)
+    if there is None or there == (here := story_of(database_url)):
+        return
+    whose = "another house" if there.system != here.system else "this house as it was before, or after, it was restored"
+    raise EngineError(f"{place} is the archive of {whose}: one of the two would be lost.", "Name an empty directory.")
+
+
+def ask(database_url: str, statement: str) -> str:
+    """What a running server answers to one statement, columns parted by `|`. Raises EngineError."""
+    command = [pg.binaries() / "psql", "--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only"]
+    try:
+        done = subprocess.run(  # noqa: S603
+            [*command, "--dbname", database_url, "--command", statement],
+            check=False,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=ASK_LIMIT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineError(f"The database did not answer within {ASK_LIMIT_S} s.", "Look at log/postgres.log.") from None
+    if done.returncode != 0:
+        raise EngineError("The database does not answer.", done.stderr.strip()[-2000:])
+    return done.stdout.strip()
 
 
 class Archiver:
@@ -36,22 +126,21 @@ class Archiver:
                 "Mount its disk, or name another place with --archive.",
             ) from error
         open_log(self.log, self.owner)
-        clear_leftovers(self.wal, PROGRAM, patience_s=5)
 
     def launch(self) -> None:
         """Nothing yet: the server has to be there first."""
 
     def await_ready(self, report: Callable[[str], None]) -> None:
         """Make the server keep what the archive has not got, and start the stream."""
+        refuse_another(self.place, self.database_url)
+        clear_leftovers(self.wal, PROGRAM, patience_s=5)
         common = [pg.binaries() / PROGRAM, "--dbname", self.database_url, "--directory", self.wal, "--slot", SLOT]
-        self.nursery.run(
-            "Preparing the archive",
-            [*common, "--create-slot", "--if-not-exists"],
-            self.owner,
-            cwd=self.wal,
-            log=self.log,
-            limit_s=60,
-        )
+        lost = bool(ask(self.database_url, LOST))
+        if lost and not any(self.wal.iterdir()):
+            # An archive that was away for too long, and this is the new one. In the old one nothing closes the gap.
+            self._run("Giving the old archive up", *common, "--drop-slot")
+            lost = False
+        self._run("Preparing the archive", *common, "--create-slot", "--if-not-exists")
         self.nursery.start(
             NAME,
             [*common, "--synchronous", "--no-password", "--status-interval=1"],
@@ -60,6 +149,18 @@ class Archiver:
             log=self.log,
             death_signal=signal.SIGINT,
         )
+        if not lost:
+            self._await_stream()
+
+    def _await_stream(self) -> None:
+        """Wait until the server knows of the stream: from then on it does not end without handing over its last words. One that
+        does not come keeps no house from opening; an alert tells of it."""
+        give_up = time.monotonic() + STREAM_LIMIT_S
+        while not (self.nursery.died(NAME) or time.monotonic() > give_up or ask(self.database_url, STREAMED)):
+            time.sleep(STREAM_PAUSE_S)
+
+    def _run(self, name: str, *command: str | Path) -> None:
+        self.nursery.run(name, command, self.owner, cwd=self.wal, log=self.log, limit_s=60)
 
     def stop(self) -> None:
         self.nursery.end(NAME, STOP_STEPS)

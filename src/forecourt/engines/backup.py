@@ -10,6 +10,7 @@ A restore takes the newest whole copy before the moment asked for and replays th
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shlex
@@ -24,6 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from forecourt.engines import machine
 from forecourt.engines import postgres as pg
+from forecourt.engines.archive import refuse_another
 from forecourt.engines.engines import locked, make_home, require_linux, socket_directory, unheard
 from forecourt.engines.process import EngineError, Nursery, Owner, remove_tree, tail
 
@@ -49,18 +51,29 @@ class Base:
 def take(database_url: str, data: Path, place: Path, say: Callable[[str], None] = unheard) -> Base:
     """Copy the whole database of a running server, and the files beside it, into `place`. Raises EngineError.
 
-    The copy is checked against its manifest before it gets its name: what is listed by `bases` is whole.
+    The copy is checked against its manifest before it gets its name: what is listed by `bases` is whole. One that fails leaves
+    nothing, for the changes need the room.
     """
+    refuse_another(place, database_url)
     base = place / "base"
-    with reasons(place):
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for unfinished in base.glob("*.part"):
-            shutil.rmtree(unfinished)
-    started = datetime.now(UTC)
-    part = base / f"{started:{NAME_FORMAT}}.part"
+    with alone(place):
+        with reasons(place):
+            for unfinished in base.glob("*.part"):
+                shutil.rmtree(unfinished)
+        started = datetime.now(UTC)
+        part = base / f"{started:{NAME_FORMAT}}.part"
+        if part.with_suffix("").exists():
+            raise EngineError(f"There is a copy of this very second: {part.with_suffix('')}.", "Try again.")
+        try:
+            return _take(database_url, data, place, started, part, say)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+def _take(database_url: str, data: Path, place: Path, started: datetime, part: Path, say: Callable[[str], None]) -> Base:
+    """A whole copy in `part`, which gets its name at the end."""
     final = part.with_suffix("")
-    if final.exists():
-        raise EngineError(f"There is a copy of this very second: {final}.", "Try again.")
     say("Copying the database")
     run(
         pg.binaries() / "pg_basebackup",
@@ -77,10 +90,27 @@ def take(database_url: str, data: Path, place: Path, say: Callable[[str], None] 
         size = sum(file.stat().st_size for file in (part / COPY).iterdir())
         finished = datetime.now(UTC)
         made = Base(final, started, finished, first_wal(part / COPY), size)
-        (part / "note.json").write_text(json.dumps(asdict(made), default=str))
+        note = part / "note.json"
+        note.write_text(json.dumps(asdict(made), default=str))
+        sync_file(note)
         part.rename(final)
-        pg.sync_directory(base)
+        pg.sync_directory(final.parent)
     return made
+
+
+@contextlib.contextmanager
+def alone(place: Path) -> Generator[None, None, None]:
+    """Hold the copies in `place`: a second run would clear away what the first is about to make. Raises EngineError."""
+    with reasons(place), contextlib.ExitStack() as held:
+        (place / "base").mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = held.enter_context((place / "base" / "lock").open("a"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EngineError(f"A copy is being made in {place} already.", "Wait until it is there.") from None
+        keep = held.pop_all()
+    with keep:
+        yield
 
 
 def bases(place: Path) -> list[Base]:
@@ -104,7 +134,8 @@ def trim(place: Path, keep: int) -> list[Base]:
     for base in gone:
         (base.path / "note.json").unlink()  # first: half a copy is not listed
         shutil.rmtree(base.path)
-    run(pg.binaries() / "pg_archivecleanup", place / "wal", min(base.first_wal for base in kept))
+    if (place / "wal").is_dir():  # whole copies may be all there is
+        run(pg.binaries() / "pg_archivecleanup", place / "wal", min(base.first_wal for base in kept))
     return gone
 
 
@@ -289,7 +320,14 @@ def copy_new(source: Path, target: Path) -> None:
             copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             part = copy.with_name(copy.name + ".part")
             shutil.copy2(file, part)
+            sync_file(part)  # once it has its name nobody copies it again
             part.rename(copy)
+
+
+def sync_file(path: Path) -> None:
+    """Make what is in a file survive a loss of power."""
+    with path.open("rb") as file:
+        os.fsync(file)
 
 
 def run(*command: str | Path) -> None:
