@@ -44,6 +44,7 @@ def identity(house: House) -> Part:
     from forecourt.modules.identity import jobs
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.identity.http import AccountsAdminApi, AuthApi, MeApi, StaffApi
+    from forecourt.modules.identity.passwords import Passwords, hasher_for
     from forecourt.modules.identity.service import IdentityService
     from forecourt.modules.identity.staff_web import StaffPages
     from forecourt.modules.identity.web import IdentityPages
@@ -56,6 +57,7 @@ def identity(house: House) -> Part:
         house.clock,
         secret=house.settings.secrets.secret_key.reveal(),
         public_url=house.settings.http.public_url,
+        passwords=Passwords(hasher_for(house.settings.env)),
     )
     house.identity = service
     house.board.provide(Identity, service)

@@ -25,7 +25,7 @@ def settings_for(data: Path, **more: str) -> Settings:
     return Settings.read(
         {
             "FORECOURT_SECRET_KEY": SECRET,
-            "FORECOURT_ENV": "dev",
+            "FORECOURT_ENV": "test",
             "FORECOURT_DATA": str(data),
             "FORECOURT_LOG_LEVEL": "warning",
             **more,
@@ -115,7 +115,7 @@ class Server:
 def environ_for(data: Path, database_url: str, admin_url: str, valkey_url: str) -> dict[str, str]:
     return {
         **os.environ,
-        "FORECOURT_ENV": "dev",
+        "FORECOURT_ENV": "test",
         "FORECOURT_DATA": str(data),
         "FORECOURT_LOG_LEVEL": "warning",
         "FORECOURT_SECRET_KEY": SECRET,

@@ -5,11 +5,13 @@ import asyncio
 import argon2
 import asyncpg
 import pytest
+from argon2.exceptions import VerifyMismatchError
 from tests.modules.identity.conftest import CHEAP, PASSWORD, STRANGER, World
 
 from forecourt.kernel.errors import Invalid, Problem
+from forecourt.kernel.settings import Env
 from forecourt.modules.identity.contract import AccountStatus, BadCredentials, EmailTaken
-from forecourt.modules.identity.passwords import Passwords
+from forecourt.modules.identity.passwords import FULL, Passwords, hasher_for, nobodys
 from forecourt.modules.identity.service.accounts import NewAccount
 
 
@@ -199,3 +201,19 @@ async def test_a_success_clears_the_count(world: World) -> None:
         for n in range(9):
             assert (await answer_of(world, tokens.account.email, f"wrong {n}"))[1] == 401
         assert await answer_of(world, tokens.account.email, PASSWORD) == ("in",)
+
+
+@pytest.mark.parametrize("env", Env)
+def test_passwords_are_hashed_in_full_but_in_a_house_under_test(env: Env) -> None:
+    hasher = hasher_for(env)
+    costs = (hasher.time_cost, hasher.memory_cost, hasher.parallelism)
+    assert (costs == (3, 65_536, 4)) is (env is not Env.TEST)
+
+
+@pytest.mark.parametrize("hasher", [FULL, CHEAP])
+def test_who_has_no_password_costs_as_much_as_who_has_one(hasher: argon2.PasswordHasher) -> None:
+    real, made_up = hasher.hash(PASSWORD), nobodys(hasher)
+    assert argon2.extract_parameters(made_up) == argon2.extract_parameters(real)
+    assert hasher.verify(real, PASSWORD)
+    with pytest.raises(VerifyMismatchError):  # it was computed and differs; a hash that cannot be read is another error
+        hasher.verify(made_up, PASSWORD)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from tests.journeys.conftest import environ_for
@@ -74,6 +75,14 @@ async def test_register_confirm_and_see_oneself(client: httpx.AsyncClient) -> No
     assert (me["email"], me["status"], me["roles"]) == (email, "active", [])
     sessions = (await client.get("/v1/me/sessions", headers=bearer(tokens))).json()["items"]
     assert [s["current"] for s in sessions] == [True]
+
+
+async def test_a_password_is_kept_hashed_in_full(client: httpx.AsyncClient, house_admin_url: str) -> None:
+    account = (await register(client))["account"]
+    connection = await asyncpg.connect(house_admin_url)
+    kept = await connection.fetchval("select password_hash from identity.account where id = $1", account["id"])  # type: ignore[index]
+    await connection.close()
+    assert kept.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
 async def test_wrong_password_and_unknown_account_look_the_same(client: httpx.AsyncClient) -> None:

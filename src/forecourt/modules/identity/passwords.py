@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from base64 import b64encode
 from typing import cast
 
 import argon2
@@ -10,6 +12,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
 
 from forecourt.kernel.errors import FieldError, Invalid
+from forecourt.kernel.settings import Env
 
 MIN_SCORE = 3
 MAX_CHARS = 128
@@ -18,14 +21,18 @@ JUDGED_CHARS = 72
 HASHES_AT_ONCE = 2
 """Each takes 64 MiB and a core for a moment: more at once only make each other late."""
 
+FULL = argon2.PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
+QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+"""For a house under test (`FORECOURT_ENV=test`), where thousands sign in and nobody has anything to lose."""
+
 
 class Passwords:
     """Hashes and checks, off the event loop and a few at a time."""
 
-    def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
-        self._hasher = hasher or argon2.PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
+    def __init__(self, hasher: argon2.PasswordHasher = FULL) -> None:
+        self._hasher = hasher
         self._turns = asyncio.Semaphore(HASHES_AT_ONCE)
-        self._dummy = self._hasher.hash("nobody has this password")
+        self._dummy = nobodys(hasher)
 
     async def hash(self, password: str) -> str:
         async with self._turns:
@@ -54,6 +61,22 @@ class Passwords:
         reasons = await asyncio.to_thread(_reasons, password, about)
         if reasons:
             raise Invalid(reasons[0], errors=[FieldError("password", reason) for reason in reasons])
+
+
+def hasher_for(env: Env) -> argon2.PasswordHasher:
+    """In full, whatever the house is for; quickly only in one that says it is under test."""
+    return QUICK if env is Env.TEST else FULL
+
+
+def nobodys(hasher: argon2.PasswordHasher) -> str:
+    """What looks like a hash of `hasher` and costs as much to check; no password is known for it. Made up, not computed: a
+    computed one costs each start of the program a tenth of a second."""
+
+    def made_up(size: int) -> str:
+        return b64encode(secrets.token_bytes(size)).rstrip(b"=").decode()
+
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v=19${costs}${made_up(hasher.salt_len)}${made_up(hasher.hash_len)}"
 
 
 def _reasons(password: str, about: tuple[str, ...]) -> list[str]:
