@@ -169,9 +169,12 @@ async def test_a_browser_sends_with_its_cookie_and_the_token_of_its_page(world: 
     token = page.text.split('name="csrf_token" value="', 1)[1].split('"', 1)[0]
     signed_in = await client.post("/sign-in", data={"email": ada.email, "password": PASSWORD, "csrf_token": token})
     assert signed_in.status_code == 303, signed_in.text
+    page = await client.get("/account")
+    former, token = token, page.text.split('name="csrf_token" value="', 1)[1].split('"', 1)[0]
     try:
         files = {"file": ("a.png", samples.picture(), "image/png")}
         assert (await client.post("/v1/uploads", files=files)).status_code == 403
+        assert (await client.post("/v1/uploads", files=files, headers={"X-CSRF-Token": former})).status_code == 403
         card = (await client.post("/v1/uploads", files=files, headers={"X-CSRF-Token": token})).json()
         # Whoever sent it sees it in a page without a signed address; nobody else does.
         assert (await client.get(f"/v1/media/{card['id']}")).status_code == 200

@@ -348,7 +348,17 @@ class Desk:
 
     @property
     def csrf(self) -> str:
-        return self.door.csrf_for(COOKIE)
+        """Of a browser in which nobody is signed in."""
+        return self.csrf_of("")
+
+    def csrf_of(self, session: str) -> str:
+        """Of the browser that is signed in by `session`."""
+        return self.door.csrf_for({VISIT_COOKIE: COOKIE, SESSION_COOKIE: session})
+
+    async def signed_in(self) -> dict[str, str]:
+        """Headers of a browser of somebody new, with the token of its pages."""
+        session = await self.browser()
+        return self.cookies(session) | {"X-CSRF-Token": self.csrf_of(session)}
 
     async def raw(
         self,

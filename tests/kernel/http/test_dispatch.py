@@ -104,10 +104,11 @@ async def test_administration_does_not_exist_for_anyone_else(desk: Desk) -> None
 
 
 async def test_a_session_cookie_reads_the_api_and_changes_only_with_the_token_of_its_page(desk: Desk) -> None:
-    headers = desk.cookies(await desk.browser())
+    session = await desk.browser()
+    headers = desk.cookies(session)
     assert (await desk.client.get("/v1/me", headers=headers)).status_code == 200
     assert code(await desk.client.post("/v1/me", headers=headers)) == (403, "csrf_refused")
-    assert (await desk.client.post("/v1/me", headers=headers | {"X-CSRF-Token": desk.csrf})).status_code == 200
+    assert (await desk.client.post("/v1/me", headers=headers | {"X-CSRF-Token": desk.csrf_of(session)})).status_code == 200
     assert (await desk.client.get("/v1/me", headers=desk.cookies("no-such-session"))).status_code == 401
 
 
@@ -125,8 +126,41 @@ async def test_a_session_cookie_reads_the_api_and_changes_only_with_the_token_of
     ],
 )
 async def test_a_change_by_cookie_comes_from_our_own_pages(desk: Desk, more: dict[str, str], status: int) -> None:
-    headers = desk.cookies(await desk.browser()) | {"X-CSRF-Token": desk.csrf}
+    headers = await desk.signed_in()
     assert (await desk.client.post("/v1/me", headers=headers | more)).status_code == status
+
+
+async def test_the_token_of_a_page_is_good_for_one_session_and_no_other(desk: Desk) -> None:
+    mine, hers = await desk.browser(), await desk.browser()
+    tokens = {session: desk.csrf_of(session) for session in ("", mine, hers)}
+    assert len(set(tokens.values())) == 3
+    for session, token in tokens.items():
+        headers = desk.cookies(mine) | {"X-CSRF-Token": token}
+        for answer in (await desk.client.post("/v1/me", headers=headers), await desk.client.post("/plain", headers=headers)):
+            assert (answer.status_code == 403) == (session != mine)
+    assert (await desk.client.post("/v1/me", headers=desk.cookies(mine) | {"X-CSRF-Token": tokens[mine]})).status_code == 200
+
+
+async def test_who_planted_the_cookie_of_a_visit_knows_no_token_once_its_owner_has_signed_in(desk: Desk) -> None:
+    planted = (await desk.client.get("/show", headers=desk.cookies())).json()["csrf"]
+    by_the_thief = desk.cookies() | {"X-CSRF-Token": planted}
+    assert (await desk.client.post("/plain", headers=by_the_thief)).status_code == 303, "a control: it is a token that works"
+    session = await desk.browser()
+    shown = (await desk.client.get("/show", headers=desk.cookies(session))).json()["csrf"]
+    assert shown != planted, "signing in changes it, and the visit keeps its cookie"
+    for path in ("/v1/me", "/plain"):
+        answer = await desk.client.post(path, headers=desk.cookies(session) | {"X-CSRF-Token": planted})
+        assert answer.status_code == 403
+        assert (await desk.client.post(path, headers=desk.cookies(session) | {"X-CSRF-Token": shown})).status_code < 400
+    assert (await desk.client.post("/plain", headers=desk.cookies() | {"X-CSRF-Token": shown})).status_code == 403, (
+        "and out again"
+    )
+
+
+async def test_two_cookies_cannot_be_told_apart_as_one(desk: Desk) -> None:
+    """What is signed is a pair: no value of one cookie makes the token of another pair."""
+    pairs = [("ab", "c"), ("a", "bc"), ("abc", ""), ('a","b', "c"), ("", "abc")]
+    assert len({desk.door.csrf_for({"fc_visit": visit, "fc_session": session}) for visit, session in pairs}) == len(pairs)
 
 
 @pytest.mark.parametrize(
@@ -590,7 +624,7 @@ async def test_a_redirect_never_leaves_the_site(desk: Desk, to: str, lands: str 
 
 
 async def test_a_form_needs_the_token_of_its_page(desk: Desk) -> None:
-    for token in ("", "0" * 40, desk.door.csrf_for("another-browser-altogether")):
+    for token in ("", "0" * 40, desk.door.csrf_for({"fc_visit": "another-browser-altogether"})):
         answer = await desk.client.post("/act", content=form(desk, "/", token), headers=FORM | desk.cookies())
         assert answer.status_code == 403
     unreadable = await desk.client.post("/act", content=b"csrf_token=\xff\xfe", headers=FORM | desk.cookies())
@@ -608,9 +642,9 @@ async def test_a_form_is_a_form(desk: Desk, production: Desk) -> None:
 
 
 async def test_a_form_has_its_share_per_account(desk: Desk) -> None:
-    headers = desk.cookies(await desk.browser()) | {"X-CSRF-Token": desk.csrf}
+    headers = await desk.signed_in()
     assert [(await desk.client.post("/mine", headers=headers)).status_code for _ in range(2)] == [303, 429]
-    other = desk.cookies(await desk.browser()) | {"X-CSRF-Token": desk.csrf}
+    other = await desk.signed_in()
     assert (await desk.client.post("/mine", headers=other)).status_code == 303
 
 

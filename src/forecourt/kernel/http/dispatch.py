@@ -126,9 +126,13 @@ class Door:
         self.problem_page = problem_page
         self.spool = spool or Spool()
 
-    def csrf_for(self, visit_id: str) -> str:
-        """The token that forms of this browser carry."""
-        return hmac.new(self.secret, b"csrf:" + visit_id.encode(), hashlib.sha256).hexdigest()[:40]
+    def csrf_for(self, cookies: Mapping[str, str]) -> str:
+        """The token that forms of this browser carry, as long as the same person is signed in there, or nobody.
+
+        Whoever planted a cookie in somebody's browser knows the token of the visit; signing in makes it worthless.
+        """
+        whose = _encode([cookies.get(VISIT_COOKIE, ""), cookies.get(SESSION_COOKIE, "")])
+        return hmac.new(self.secret, b"csrf:" + whose, hashlib.sha256).hexdigest()[:40]
 
     def cookie(self, name: str, value: str, max_age_s: int | None) -> str:
         """A Set-Cookie value; see `set_cookie`."""
@@ -360,7 +364,7 @@ class Dispatcher:
                 person=person,
                 locale=language,
                 theme=theme_of(cookies),
-                csrf=self.door.csrf_for(visit_id),
+                csrf=self.door.csrf_for(cookies),
                 path=scope["path"],
                 query=scope["query_string"].decode("latin-1"),
                 toast=toast,
@@ -422,7 +426,7 @@ class Dispatcher:
         host = request.header("host")
         if origin and origin != "null" and origin.split("://", 1)[-1] != host and origin != self.door.public_url:
             raise CsrfRefused
-        expected = self.door.csrf_for(request.cookies.get(VISIT_COOKIE, ""))
+        expected = self.door.csrf_for(request.cookies)
         if not same_site or not hmac.compare_digest(sent.encode(), expected.encode()):
             raise CsrfRefused("Open the page again and send it once more.")
 
