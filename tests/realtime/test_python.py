@@ -235,6 +235,27 @@ async def test_tries_go_on_after_pauses_with_one_key_until_the_house_answers() -
         assert server.header("idempotency-key")[0]
 
 
+@pytest.mark.parametrize("waiting", [True, False])
+async def test_a_try_with_a_renewed_token_has_the_key_of_those_before_it(waiting: bool) -> None:
+    """One of them may have been heard: with another key the house would do it twice."""
+    old = Grant("old", "refresh", datetime.now(UTC) + timedelta(hours=1))
+    refused = answer(401, {"status": 401, "code": "token_expired", "title": "…"})
+    renewed = answer(200, {"access_token": "new", "refresh_token": "next", "expires_in": 600})
+    gone = answer(404, {"status": 404, "code": "not_found", "title": "…"})
+    async with Scripted(HANG_UP, refused, renewed, gone) as server:
+        with pytest.raises(NotFound):
+            if waiting:
+                async with AsyncForecourt(server.url, grant=old, policy=BRISK) as house:
+                    await house.booking.cancel(uuid4())
+            else:
+                with Forecourt(server.url, grant=old, policy=BRISK) as house:
+                    await asyncio.to_thread(house.booking.cancel, uuid4())
+        first, second, refresh, third = server.header("idempotency-key")
+        assert first == second == third != ""
+        assert refresh == ""
+        assert server.header("authorization") == ["Bearer old", "Bearer old", "", "Bearer new"]
+
+
 async def test_what_may_not_be_repeated_is_repeated_only_when_it_was_refused_unheard() -> None:
     slow = answer(429, {"status": 429, "code": "rate_limited", "title": "…"}, Retry_After="0")
     away = answer(503, {"status": 503, "code": "unavailable", "title": "…"})

@@ -36,34 +36,32 @@ class Door:
 
     def unsigned(self, call: Call[T]) -> T:
         """A call that brings its own proof, such as a password."""
-        return read(call.answer, self._tries(call, {}))
+        with Attempts(call, self.policy) as attempts:
+            return read(call.answer, self._tries(attempts, {}))
 
     def _answer(self, call: Call[T]) -> httpx.Response:
         grant = self.current()
-        response = self._tries(call, self.keeper.headers(grant))
-        if response.status_code == 401 and grant is not None and call.rewindable:
-            # Refused before anything was done; the house may have ended the token early, or changed its keys.
-            fresh = self.current(refused=grant)
-            if fresh is not grant:
-                return self._tries(call, self.keeper.headers(fresh))
-        return response
+        with Attempts(call, self.policy) as attempts:
+            response = self._tries(attempts, self.keeper.headers(grant))
+            if response.status_code == 401 and grant is not None and call.rewindable:
+                # The house may have ended the token early, or changed its keys. An earlier try may have been heard all the same.
+                fresh = self.current(refused=grant)
+                if fresh is not grant:
+                    return self._tries(attempts, self.keeper.headers(fresh))
+            return response
 
-    def _tries(self, call: Call[T], signed: dict[str, str]) -> httpx.Response:
-        attempts = Attempts(call, self.policy)
-        try:
-            while True:
-                request = attempts.request(self.http, signed)
-                try:
-                    response = self.http.send(request)
-                except httpx.TransportError as e:
-                    pause: float | None = attempts.lost(e)
-                else:
-                    pause = attempts.judge(response)
-                    if pause is None:
-                        return response
-                time.sleep(pause or 0)
-        finally:
-            attempts.close()
+    def _tries(self, attempts: Attempts, signed: dict[str, str]) -> httpx.Response:
+        while True:
+            request = attempts.request(self.http, signed)
+            try:
+                response = self.http.send(request)
+            except httpx.TransportError as e:
+                pause: float | None = attempts.lost(e)
+            else:
+                pause = attempts.judge(response)
+                if pause is None:
+                    return response
+            time.sleep(pause or 0)
 
     def current(self, refused: Grant | None = None) -> Grant | None:
         """The grant to sign with. Of many callers that need a new one, one fetches it."""
@@ -111,33 +109,31 @@ class AsyncDoor:
 
     async def unsigned(self, call: Call[T]) -> T:
         """A call that brings its own proof, such as a password."""
-        return read(call.answer, await self._tries(call, {}))
+        with Attempts(call, self.policy) as attempts:
+            return read(call.answer, await self._tries(attempts, {}))
 
     async def _answer(self, call: Call[T]) -> httpx.Response:
         grant = await self.current()
-        response = await self._tries(call, self.keeper.headers(grant))
-        if response.status_code == 401 and grant is not None and call.rewindable:
-            fresh = await self.current(refused=grant)
-            if fresh is not grant:
-                return await self._tries(call, self.keeper.headers(fresh))
-        return response
+        with Attempts(call, self.policy) as attempts:
+            response = await self._tries(attempts, self.keeper.headers(grant))
+            if response.status_code == 401 and grant is not None and call.rewindable:
+                fresh = await self.current(refused=grant)
+                if fresh is not grant:
+                    return await self._tries(attempts, self.keeper.headers(fresh))
+            return response
 
-    async def _tries(self, call: Call[T], signed: dict[str, str]) -> httpx.Response:
-        attempts = Attempts(call, self.policy)
-        try:
-            while True:
-                request = attempts.request(self.http, signed)
-                try:
-                    response = await self.http.send(request)
-                except httpx.TransportError as e:
-                    pause: float | None = attempts.lost(e)
-                else:
-                    pause = attempts.judge(response)
-                    if pause is None:
-                        return response
-                await asyncio.sleep(pause or 0)
-        finally:
-            attempts.close()
+    async def _tries(self, attempts: Attempts, signed: dict[str, str]) -> httpx.Response:
+        while True:
+            request = attempts.request(self.http, signed)
+            try:
+                response = await self.http.send(request)
+            except httpx.TransportError as e:
+                pause: float | None = attempts.lost(e)
+            else:
+                pause = attempts.judge(response)
+                if pause is None:
+                    return response
+            await asyncio.sleep(pause or 0)
 
     async def current(self, refused: Grant | None = None) -> Grant | None:
         """The grant to sign with. Of many callers that need a new one, one fetches it."""

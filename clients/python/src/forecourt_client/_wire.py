@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import Enum
 from pathlib import Path
-from typing import IO, Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+from typing import IO, Any, Generic, Protocol, Self, TypeVar, cast, runtime_checkable
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
@@ -170,7 +170,10 @@ def version_tag(wanted: int | Versioned | None) -> str | None:
 
 
 class Attempts:
-    """The tries of one call: which request goes out, and whether another try follows. Pauses are made by the caller."""
+    """The tries of one call, with one key: which request goes out, and whether another try follows. The caller pauses.
+
+    Leaving it closes a file that was opened for this call; one that the caller opened stays open.
+    """
 
     def __init__(self, call: Call[Any], policy: Policy) -> None:
         self._call = call
@@ -179,6 +182,13 @@ class Attempts:
         self._tried = 0
         self._file = call.file.opened() if call.file is not None else b""
         self._until = time.monotonic() + policy.patience_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._call.file is not None and isinstance(self._call.file.content, Path) and not isinstance(self._file, bytes):
+            self._file.close()
 
     def request(self, http: httpx.Client | httpx.AsyncClient, signed: Mapping[str, str]) -> httpx.Request:
         """The next try."""
@@ -214,11 +224,6 @@ class Attempts:
             self._file.seek(0)
         data = {name: _plain(value) for name, value in self._call.form.items() if not _absent(value)}
         return {"data": data, "files": {"file": (file.shown, self._file, file.type)}}
-
-    def close(self) -> None:
-        """Closes a file that was opened for this call; one that the caller opened stays open."""
-        if self._call.file is not None and isinstance(self._call.file.content, Path) and not isinstance(self._file, bytes):
-            self._file.close()
 
     def lost(self, error: httpx.TransportError) -> float:
         """Seconds until the next try after no answer came. Raises ConnectionLost when there is none."""
