@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import quote
+
 import httpx
+import pytest
 from tests.journeys.reader import Reader
 from tests.journeys.world import PASSWORD, World
+
+CHOICE = "/venues/riverside-courts?date=2031-05-06&duration=90&resource=one&start=18:30#summary"
 
 
 async def test_letters_speak_the_browsers_language_until_the_person_has_chosen_one(
@@ -36,3 +42,46 @@ async def test_who_makes_an_account_on_a_page_in_urdu_gets_the_code_in_urdu(worl
         assert "آپ کا کوڈ ہے" in mail["subject"]
         code = await world.code(email)
         assert (await reader.send("/verify", code=code)).status_code == 303
+
+
+async def mailed(world: World, email: str, count: int = 1) -> str:
+    """The newest mail's link."""
+    text = (await world.mail(email, count))[0]["text"]
+    found = re.search(r"https?://[^\s/]+(/verify\?token=\S+)", text)
+    assert found, text
+    return found[1]
+
+
+async def test_the_link_of_the_first_mail_leads_back_to_what_the_visitor_had_chosen(
+    world: World, door: httpx.AsyncBaseTransport
+) -> None:
+    email = "ada.chosen@example.org"
+    async with Reader(door) as here, Reader(door) as phone:
+        await here.send("/sign-up", name="Ada", email=email, password=PASSWORD, next=CHOICE)
+        link = await mailed(world, email)
+        assert "riverside" not in (await world.mail(email))[0]["html"], "nobody has the house write words of theirs"
+        await here.look(link)
+        landed = await here.send("/verify", token=link.partition("token=")[2])
+        assert landed.headers["location"] == CHOICE, "the same browser: on with the booking"
+        other = "ada.elsewhere@example.org"
+        await here.http.aclose()
+        async with Reader(door) as again:
+            await again.send("/sign-up", name="Ada", email=other, password=PASSWORD, next=CHOICE)
+        await phone.send("/verify/resend", email=other)
+        second = await mailed(world, other, 2)
+        await phone.look(second)
+        elsewhere = await phone.send("/verify", token=second.partition("token=")[2])
+        assert elsewhere.headers["location"] == f"/sign-in?next={quote(CHOICE)}", "another browser signs in first"
+        await phone.look(elsewhere.headers["location"])
+        assert (await phone.sign_in(other, next=CHOICE)).headers["location"] == CHOICE
+
+
+@pytest.mark.parametrize(
+    "evil", ["https://evil.example/", "//evil.example", "/\\evil.example", "/a\nb", "javascript:alert(1)", ""]
+)
+async def test_what_is_not_of_this_site_is_not_gone_on_to(world: World, door: httpx.AsyncBaseTransport, evil: str) -> None:
+    email = f"ada.{abs(hash(evil))}@example.org"
+    async with Reader(door) as reader:
+        await reader.send("/sign-up", name="Ada", email=email, password=PASSWORD, next=evil)
+        token = (await mailed(world, email)).partition("token=")[2]
+        assert (await reader.send("/verify", token=token)).headers["location"] == "/discover"

@@ -7,6 +7,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from urllib.parse import urlencode
 
+MAX_INSIDE = 2_000
+
+
+def inside(path: str) -> str:
+    """`path` when it is one of this site, else nothing: where a visitor goes next is often said by a link, and anybody can write
+    one."""
+    plain = path.isprintable() and "\\" not in path and len(path) <= MAX_INSIDE
+    return path if plain and path.startswith("/") and not path.startswith("//") else ""
+
 
 def with_query(base: str, values: Mapping[str, object]) -> str:
     """`base` with the values that are not None; instants in UTC, truth as `true` and `false`."""

@@ -33,6 +33,8 @@ class Asked(Struct, frozen=True):
     email: str
     language: str = ""
     """Of whoever asked."""
+    onward: str = ""
+    """A path of this site, where they were on the way to."""
 
 
 class Tidy(Struct, frozen=True):
@@ -62,7 +64,7 @@ def handlers(service: IdentityService, mailer: Mailer, texter: Texter) -> list[J
         ctx = msgspec.structs.replace(ctx, language=asked.language)
         match asked.wish:
             case Wish.CONFIRM:
-                await service.persons.send_code(ctx, asked.email)
+                await service.persons.send_code(ctx, asked.email, asked.onward)
             case Wish.RESET:
                 await service.persons.send_reset(ctx, asked.email)
 

@@ -12,6 +12,7 @@ from msgspec import Meta
 from forecourt.kernel.errors import NotFound, Problem
 from forecourt.kernel.http.dispatch import LOCALE_COOKIE, SESSION_COOKIE, THEME_COOKIE, set_cookie
 from forecourt.kernel.http.operation import PERSON, PUBLIC, Api, By, Html, Limit, Redirect, Request, Visit, action, page
+from forecourt.kernel.web.addresses import inside
 from forecourt.kernel.web.forms import FORM, NO_FAULTS, Faults
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice
@@ -158,7 +159,8 @@ class IdentityPages(Api):
         if missing is not None:
             return self._sign_up(visit, form, missing)
         try:
-            token, _ = await self._persons.register_browser(visit.ctx, NewAccount(form.email, form.password, form.name))
+            new = NewAccount(form.email, form.password, form.name, form.next)
+            token, _ = await self._persons.register_browser(visit.ctx, new)
         except EmailTaken:
             return self._sign_up(visit, form, Faults(409, EmailTaken.code, {"email": self._say(visit, "identity.email_taken")}))
         except Problem as problem:
@@ -199,10 +201,10 @@ class IdentityPages(Api):
         """Proves the address by the link's token, or by the code."""
         try:
             if form.token:
-                await self._persons.confirm_by_link(visit.ctx, form.token)
+                kept = await self._persons.confirm_by_link(visit.ctx, form.token)
             else:
                 email = visit.person.email if visit.person else form.email
-                await self._persons.confirm_by_code(visit.ctx, email, "".join(form.code.split()))
+                kept = await self._persons.confirm_by_code(visit.ctx, email, "".join(form.code.split()))
         except Problem as problem:
             wrong = self._pages.faults(visit, problem)
             key = "identity.link_old" if form.token else "identity.code_wrong"
@@ -213,8 +215,9 @@ class IdentityPages(Api):
             )
             form.token = ""
             return self._verify(visit, form, Faults(wrong.status, wrong.code, at))
-        onward = form.next or ("/discover" if visit.person else "/sign-in")
-        return Redirect(onward, toast=self._say(visit, "identity.verified"))
+        onward = inside(form.next) or kept
+        there = (onward or "/discover") if visit.person else f"/sign-in{_onward(onward)}"
+        return Redirect(there, toast=self._say(visit, "identity.verified"))
 
     @action("/verify/resend", access=PUBLIC, limits=MAILS)
     async def resend(self, visit: Visit, form: Verify) -> Html | Redirect:
@@ -223,7 +226,7 @@ class IdentityPages(Api):
         if not email:
             missing = Faults(422, "invalid", {"email": self._say(visit, "identity.need_email")})
             return self._verify(visit, form, missing)
-        await self._persons.ask_for_code(visit.ctx, email)
+        await self._persons.ask_for_code(visit.ctx, email, form.next)
         known = "" if visit.person else f"email={quote(email)}&"
         onward = f"?{known}next={quote(form.next)}" if known or form.next else ""
         return Redirect(f"/verify{onward}", toast=self._say(visit, "identity.sent_again"))

@@ -341,12 +341,14 @@ class ChallengeRow(Struct, frozen=True):
 
 DROP_CHALLENGES = Statement("delete from identity.challenge where account_id = $1 and purpose = $2 and used_at is null")
 INSERT_CHALLENGE = Statement(
-    "insert into identity.challenge (id, account_id, purpose, token_hash, code_hash, expires_at) values ($1, $2, $3, $4, $5, $6)"
+    "insert into identity.challenge (id, account_id, purpose, token_hash, code_hash, expires_at, onward)"
+    " values ($1, $2, $3, $4, $5, $6, $7)"
 )
+ONWARD = Query(str, "select onward from identity.challenge where account_id = $1 and purpose = 'confirm' and used_at is null")
 USE_LINK = Query(
-    UUID,
+    str,
     "update identity.challenge set used_at = $3"
-    " where token_hash = $1 and purpose = $2 and used_at is null and expires_at > $3 returning account_id",
+    " where token_hash = $1 and purpose = $2 and used_at is null and expires_at > $3 returning onward",
 )
 LINK = Query(
     UUID,
@@ -358,15 +360,27 @@ TRY_CODE = Query(
     "update identity.challenge set tries = tries + 1 where account_id = $1 and purpose = 'confirm' and used_at is null"
     " and expires_at > $2 and tries < $3 returning id, account_id, code_hash",
 )
-USE_CHALLENGE = Statement("update identity.challenge set used_at = $2 where id = $1 and used_at is null")
+USE_CHALLENGE = Query(str, "update identity.challenge set used_at = $2 where id = $1 and used_at is null returning onward")
 
 
 async def replace_challenge(
-    tx: Tx, id: UUID, account_id: UUID, purpose: str, token_hash: bytes, code_hash: bytes | None, expires_at: datetime
+    tx: Tx,
+    id: UUID,
+    account_id: UUID,
+    purpose: str,
+    token_hash: bytes,
+    code_hash: bytes | None,
+    expires_at: datetime,
+    onward: str = "",
 ) -> None:
     """The newest replaces those before. Call with the account locked."""
     await tx.run(DROP_CHALLENGES, account_id, purpose)
-    await tx.run(INSERT_CHALLENGE, id, account_id, purpose, token_hash, code_hash, expires_at)
+    await tx.run(INSERT_CHALLENGE, id, account_id, purpose, token_hash, code_hash, expires_at, onward)
+
+
+async def onward(tx: Tx, account_id: UUID) -> str:
+    """Where the code that waits leads on to."""
+    return await tx.maybe(ONWARD, account_id) or ""
 
 
 async def drop_challenges(tx: Tx, account_id: UUID, purpose: str) -> None:
@@ -374,8 +388,8 @@ async def drop_challenges(tx: Tx, account_id: UUID, purpose: str) -> None:
     await tx.run(DROP_CHALLENGES, account_id, purpose)
 
 
-async def use_link(tx: Tx, hashed: bytes, purpose: str, now: datetime) -> UUID | None:
-    """Whose link it is; once."""
+async def use_link(tx: Tx, hashed: bytes, purpose: str, now: datetime) -> str | None:
+    """Where it leads on to; once, then None."""
     return await tx.maybe(USE_LINK, hashed, purpose, now)
 
 
@@ -389,8 +403,9 @@ async def try_code(tx: Tx, account_id: UUID, now: datetime, tries: int) -> Chall
     return await tx.maybe(TRY_CODE, account_id, now, tries)
 
 
-async def use_challenge(tx: Tx, id: UUID, at: datetime) -> bool:
-    return await tx.run(USE_CHALLENGE, id, at) == 1
+async def use_challenge(tx: Tx, id: UUID, at: datetime) -> str | None:
+    """As `use_link`."""
+    return await tx.maybe(USE_CHALLENGE, id, at)
 
 
 # --- counters --------------------------------------------------------------------------------------------------------

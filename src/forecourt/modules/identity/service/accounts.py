@@ -18,6 +18,7 @@ from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.names import tidy
 from forecourt.kernel.paging import Keyset, Page
+from forecourt.kernel.web.addresses import inside
 from forecourt.modules.identity import mails, rules
 from forecourt.modules.identity.addresses import fold, key_of, read_address
 from forecourt.modules.identity.contract import (
@@ -58,9 +59,12 @@ HOUR = timedelta(hours=1)
 
 
 class NewAccount(Struct, frozen=True):
+    """`onward` is a path of this site: where the person was on the way to."""
+
     email: str
     password: str
     name: str
+    onward: str = ""
 
 
 class Accounts:
@@ -107,7 +111,7 @@ class Accounts:
         begun: Begun | None = None
         async with self._db.tx(acting(ctx, account.id)) as tx:
             if await queries.insert_account(tx, account.id, address.email, address.key, name, hashed, now):
-                await self._send_code(tx, account, now)
+                await self._send_code(tx, account, now, new.onward)
                 begun = await self._sessions.begin(tx, account, kind)
                 await note(tx, account.id, SecurityKind.REGISTERED, now)
                 emit(tx, AccountRegistered(account_id=account.id))
@@ -213,8 +217,8 @@ class Accounts:
             if await queries.link(tx, digest(token), wish.value, self._clock.now()) is None:
                 raise LinkInvalid
 
-    async def confirm_by_link(self, ctx: Context, token: str) -> None:
-        """Raises LinkInvalid."""
+    async def confirm_by_link(self, ctx: Context, token: str) -> str:
+        """Where its reader was on the way to. Raises LinkInvalid."""
         now = self._clock.now()
         async with self._db.tx(ctx.within(None)) as tx:
             account_id = await queries.link(tx, digest(token), "confirm", now)
@@ -222,12 +226,15 @@ class Accounts:
             raise LinkInvalid
         async with self._db.tx(acting(ctx, account_id)) as tx:
             account = await queries.lock_account(tx, account_id)
-            if await queries.use_link(tx, digest(token), "confirm", now) is None:
+            onward = await queries.use_link(tx, digest(token), "confirm", now)
+            if onward is None:
                 raise LinkInvalid
             await self._confirm(tx, account, now)
+        return inside(onward)
 
-    async def confirm_by_code(self, ctx: Context, email: str, code: str) -> None:
-        """Raises CodeWrong: for a wrong code, an old one, one tried five times, and an address without an account."""
+    async def confirm_by_code(self, ctx: Context, email: str, code: str) -> str:
+        """As `confirm_by_link`. Raises CodeWrong: for a wrong code, an old one, one tried five times, and an address without an
+        account."""
         now = self._clock.now()
         async with self._db.tx(ctx.within(None)) as tx:
             account = await queries.account_by_key(tx, key_of(email))
@@ -236,9 +243,11 @@ class Accounts:
             raise CodeWrong
         async with self._db.tx(acting(ctx, tried.account_id)) as tx:
             held = await queries.lock_account(tx, tried.account_id)
-            if not await queries.use_challenge(tx, tried.id, now):
+            onward = await queries.use_challenge(tx, tried.id, now)
+            if onward is None:
                 raise CodeWrong
             await self._confirm(tx, held, now)
+        return inside(onward)
 
     async def _confirm(self, tx: Tx, account: AccountRow, now: datetime) -> None:
         status = rules.status_after_proof(account.status)
@@ -248,25 +257,25 @@ class Accounts:
         await note(tx, account.id, SecurityKind.EMAIL_CONFIRMED, now)
         emit(tx, AccountConfirmed(account_id=account.id))
 
-    async def ask_for_code(self, ctx: Context, email: str) -> None:
-        await self._ask(ctx, Wish.CONFIRM, email)
+    async def ask_for_code(self, ctx: Context, email: str, onward: str = "") -> None:
+        """`onward` as in NewAccount; without one, where the code before it led."""
+        await self._ask(ctx, Asked(Wish.CONFIRM, email, ctx.language, onward))
 
     async def ask_for_reset(self, ctx: Context, email: str) -> None:
-        await self._ask(ctx, Wish.RESET, email)
+        await self._ask(ctx, Asked(Wish.RESET, email, ctx.language))
 
-    async def _ask(self, ctx: Context, wish: Wish, email: str) -> None:
+    async def _ask(self, ctx: Context, asked: Asked) -> None:
         """Notes the wish. Whether the address has an account is looked up later, so that nobody can tell from the answer."""
-        key = fold(email)
+        key = fold(asked.email)
         async with self._db.tx(ctx.within(None)) as tx:
-            asked = Asked(wish, email, ctx.language)
-            enqueue(tx, ANSWER_WISH, asked, key=f"{wish} {self._vault.counter_key('wish', key).hex()}")
+            enqueue(tx, ANSWER_WISH, asked, key=f"{asked.wish} {self._vault.counter_key('wish', key).hex()}")
 
-    async def send_code(self, ctx: Context, email: str) -> None:
+    async def send_code(self, ctx: Context, email: str, onward: str = "") -> None:
         """A new code for an account that waits for one, at most five an hour; earlier codes are void."""
         async with self._db.tx(ctx.within(None)) as tx:
             account = await self._wished(tx, "code", email)
             if account is not None and account.status is AccountStatus.UNCONFIRMED:
-                await self._send_code(tx, account, self._clock.now())
+                await self._send_code(tx, account, self._clock.now(), onward or await queries.onward(tx, account.id))
 
     async def send_reset(self, ctx: Context, email: str) -> None:
         """A link to choose a new password, at most five an hour; earlier links are void."""
@@ -289,10 +298,11 @@ class Accounts:
         counted = await queries.count(tx, self._vault.counter_key(what, key), now, now + HOUR)
         return None if counted.count > rules.MAILS_PER_HOUR else await queries.lock_account(tx, found.id)
 
-    async def _send_code(self, tx: Tx, account: AccountRow, now: datetime) -> None:
+    async def _send_code(self, tx: Tx, account: AccountRow, now: datetime, onward: str) -> None:
         challenge, code, token = new_id(), new_code(), new_token()
         hashed = self._vault.code_digest(challenge, code)
-        await queries.replace_challenge(tx, challenge, account.id, "confirm", digest(token), hashed, now + rules.CODE_TTL)
+        ends = now + rules.CODE_TTL
+        await queries.replace_challenge(tx, challenge, account.id, "confirm", digest(token), hashed, ends, inside(onward))
         enqueue(tx, WRITE, mails.confirm_address(tx.context, account, code, self._url, token))
 
     # --- passwords ---
