@@ -48,6 +48,7 @@ from forecourt.kernel.web.assets import Assets
 from forecourt.kernel.web.language import LanguageApi
 from forecourt.kernel.web.render import Pages
 from forecourt.kernel.web.surroundings import Surroundings
+from forecourt.kernel.wire import Wire
 from forecourt.layout import template_folders
 from forecourt.system import SystemApi
 
@@ -305,11 +306,9 @@ class House:
 
 
 def peer_client() -> httpx.AsyncClient:
-    """For calls to other processes of the house: no proxies from the environment, no cookies kept, connections kept alive."""
-    limits = httpx.Limits(
-        max_connections=PEER_CONNECTIONS, max_keepalive_connections=PEER_CONNECTIONS, keepalive_expiry=PEER_IDLE_S
-    )
-    return httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False, event_hooks={"request": [mark]})
+    """For calls to other processes of the house: no proxies from the environment, no redirects, connections kept alive."""
+    transport = Wire(PEER_CONNECTIONS, PEER_IDLE_S)
+    return httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False, event_hooks={"request": [mark]})
 
 
 async def _ended(tasks: Collection[asyncio.Task[None]], within_s: float) -> Collection[asyncio.Task[None]]:

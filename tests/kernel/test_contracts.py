@@ -16,6 +16,7 @@ import msgspec
 import pytest
 import uvicorn
 
+from forecourt.app import peer_client
 from forecourt.kernel import contracts
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, ActorKind, Context
@@ -146,7 +147,7 @@ async def serving(server: Server) -> AsyncIterator[str]:
 @pytest.fixture
 async def served() -> AsyncIterator[tuple[Server, str, httpx.AsyncClient]]:
     server = Server()
-    async with serving(server) as url, httpx.AsyncClient() as client:
+    async with serving(server) as url, peer_client() as client:
         yield server, url, client
 
 
@@ -166,7 +167,7 @@ class Pair:
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
     one, other = Server(), Server()
-    async with serving(one) as a, serving(other) as b, httpx.AsyncClient() as client:
+    async with serving(one) as a, serving(other) as b, peer_client() as client:
         yield Pair((one, other), (a, b), client)
 
 
@@ -335,7 +336,7 @@ async def test_while_nobody_answers_the_last_answer_stands_where_the_contract_sa
     clock, server, ring = FixedClock(NOW), Server(), KeyRing([NEW])
     server.exchange = serve(Plates, Wall(), ring, clock)
     ada, bob = (msgspec.structs.replace(CTX, actor=Actor(ActorKind.PERSON, new_id())) for _ in "ab")
-    async with httpx.AsyncClient() as client:
+    async with peer_client() as client:
         async with serving(server) as url:
             plates = remote(Plates, url, ring, client, clock=clock, pause=no_pause, breaker=Breaker(failures=1000))
             await plates.shown(ada, 0)

@@ -1,0 +1,229 @@
+"""HTTP between processes of the house: a transport for httpx that costs a tenth of its own.
+
+A call between modules is a few hundred bytes on a connection that is open already. httpx's own transport serves every case there
+is, looks through all of its connections at each call, and takes longer with each that is in use (docs/performance.md). This one
+writes a head, feeds what comes to the parser that our servers use, and keeps the connection. HTTP/1.1 alone, whole answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Generator
+from typing import cast
+
+import httptools
+import httpx
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+CONNECT_S = 10.0
+"""For a connection to be made, where the request does not say."""
+
+_Where = tuple[str, int, bool]
+"""Host, port, and whether it speaks TLS."""
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """At most `most` connections at once, each kept until nobody wanted it for `idle_s`. The one used last is taken first.
+
+    Raises what httpx's own transport raises: ConnectError and ConnectTimeout before anything was sent, RemoteProtocolError for an
+    answer that is none, ReadTimeout, PoolTimeout.
+    """
+
+    def __init__(self, most: int, idle_s: float) -> None:
+        self._free = asyncio.Semaphore(most)
+        self._idle_s = idle_s
+        self._kept: dict[_Where, deque[_Line]] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    @property
+    def kept(self) -> int:
+        """Connections that are open and have nothing to do."""
+        return sum(not line.closed for lines in self._kept.values() for line in lines)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        where, wire = _where(request.url), _written(request, await request.aread())
+        limits = cast("dict[str, float | None]", request.extensions.get("timeout", {}))
+        with _as(httpx.PoolTimeout, "every connection is in use", request):
+            async with asyncio.timeout(limits.get("pool")):
+                await self._free.acquire()
+        try:
+            return await self._ask(where, wire, limits, request)
+        finally:
+            self._free.release()
+
+    async def _ask(self, where: _Where, wire: bytes, limits: dict[str, float | None], request: httpx.Request) -> httpx.Response:
+        line = self._open(where) or await self._dial(where, limits.get("connect"), request)
+        try:
+            with _as(httpx.ReadTimeout, "no answer in time", request):
+                async with asyncio.timeout(limits.get("read")):
+                    answer = await line.ask(wire)
+        except _Broken as e:
+            raise httpx.RemoteProtocolError(str(e), request=request) from e
+        finally:
+            if line.ready:
+                line.since = time.monotonic()
+                self._kept.setdefault(where, deque()).append(line)
+            else:
+                line.close()  # also when nobody waits any more: its answer would be taken for the next one's
+        return answer
+
+    def _open(self, where: _Where) -> _Line | None:
+        """A kept connection; those that have ended, or were idle for too long, are let go."""
+        lines = self._kept.get(where)
+        while lines:
+            line = lines.pop()
+            if line.ready and time.monotonic() - line.since < self._idle_s:
+                return line
+            line.close()
+        return None
+
+    async def _dial(self, where: _Where, limit_s: float | None, request: httpx.Request) -> _Line:
+        host, port, secure = where
+        if secure and self._tls is None:
+            self._tls = ssl.create_default_context()
+        try:
+            with _as(httpx.ConnectTimeout, "no connection in time", request):
+                async with asyncio.timeout(CONNECT_S if limit_s is None else limit_s):
+                    loop = asyncio.get_running_loop()
+                    _, line = await loop.create_connection(_Line, host, port, ssl=self._tls if secure else None)
+        except OSError as e:  # a name that is not known as well, and a certificate that is not theirs
+            raise httpx.ConnectError(str(e), request=request) from e
+        return line
+
+    async def aclose(self) -> None:
+        for lines in self._kept.values():
+            for line in lines:
+                line.close()
+        self._kept.clear()
+
+
+@contextlib.contextmanager
+def _as(kind: type[httpx.TimeoutException], text: str, request: httpx.Request) -> Generator[None]:
+    try:
+        yield
+    except TimeoutError as e:
+        raise kind(text, request=request) from e
+
+
+def _where(url: httpx.URL) -> _Where:
+    if url.scheme not in ("http", "https"):
+        raise httpx.UnsupportedProtocol(f"{url.scheme}:// is not spoken here")
+    secure = url.scheme == "https"
+    return url.host, url.port or (443 if secure else 80), secure
+
+
+def _written(request: httpx.Request, body: bytes) -> bytes:
+    """The request as it goes out. Raises LocalProtocolError for a header that would be two."""
+    if request.method in ("HEAD", "CONNECT"):
+        raise httpx.UnsupportedProtocol(f"{request.method} is not spoken here")
+    lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    lines += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
+        raise httpx.LocalProtocolError("a header has a line break in it", request=request)
+    return head + b"\r\n\r\n" + body
+
+
+class _Broken(Exception):
+    """The peer's answer is none."""
+
+
+class _Line(asyncio.Protocol):
+    """One connection. Asks one thing at a time."""
+
+    def __init__(self) -> None:
+        self.since = 0.0
+        """When it was last used."""
+        self.closed = False
+        self._transport: asyncio.Transport | None = None
+        self._waiting: asyncio.Future[httpx.Response] | None = None
+        self._parser: httptools.HttpResponseParser
+        self._headers: list[tuple[bytes, bytes]]
+        self._body: list[bytes]
+        self._size = 0
+        self._keeps = True
+
+    @property
+    def ready(self) -> bool:
+        """Whether something can be asked."""
+        return not self.closed and self._keeps and self._waiting is None
+
+    async def ask(self, wire: bytes) -> httpx.Response:
+        """Raises _Broken."""
+        assert self._transport is not None  # noqa: S101 - a connection that was made has one
+        self._parser = httptools.HttpResponseParser(self)
+        self._keeps = False  # until a whole answer says otherwise
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.write(wire)
+        return await self._waiting
+
+    def close(self) -> None:
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- what the loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiting is None:
+            self.close()  # nobody asked
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as e:
+            self._break(f"the answer cannot be read: {e}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._break("the peer ended the connection before its answer was there")
+
+    # --- what the parser calls
+
+    def on_message_begin(self) -> None:
+        if self._waiting is None:
+            self.close()  # a second answer to one question
+        self._headers, self._body, self._size = [], [], 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+        if name.lower() == b"content-length" and int(value) > MAX_ANSWER_BYTES:
+            self._break("the answer is too long")
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._size > MAX_ANSWER_BYTES:
+            self._break("the answer is too long")
+            return
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        status = self._parser.get_status_code()
+        waiting = self._waiting
+        if status < 200 or waiting is None:  # "go on", before the answer itself
+            return
+        self._waiting, self._keeps = None, self._parser.should_keep_alive()
+        if not waiting.done():
+            waiting.set_result(httpx.Response(status, headers=self._headers, stream=_Whole(b"".join(self._body))))
+
+    def _break(self, why: str) -> None:
+        waiting, self._waiting = self._waiting, None
+        self.close()
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(_Broken(why))
+
+
+class _Whole(httpx.AsyncByteStream):
+    """A body that is there already."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body
