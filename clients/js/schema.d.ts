@@ -484,6 +484,30 @@ export interface GrantBody {
   expires_at?: string | null;
 }
 
+/** An invitation as its guest sees it; times are the venue's. Nothing of price or payment, nor who else comes. */
+export interface GuestInvitation {
+  id: string;
+  booking_id: string;
+  status: InviteeStatus;
+  host: string;
+  organisation: string;
+  venue_id: string;
+  venue: string;
+  address: string;
+  resource_id: string;
+  place: string;
+  start: string;
+  end: string;
+  local_start: string;
+  timezone: string;
+  joined: boolean;
+}
+
+/** The earliest start first. */
+export interface GuestInvitations {
+  items: GuestInvitation[];
+}
+
 export interface Health {
   status: string;
 }
@@ -521,6 +545,29 @@ export interface Invited {
   email: string;
   role: string;
   expires_at: string;
+}
+
+/**
+ * Somebody who is invited, as those who look after the booking see it.
+ *
+ * Of who was invited by address the account is there once they have accepted with it: an address says nothing about accounts.
+ */
+export interface Invitee {
+  id: string;
+  status: InviteeStatus;
+  email: string | null;
+  account_id: string | null;
+  invited_at: string;
+  answered_at: string | null;
+}
+
+/** How an invitation stands. Whoever declined may think better of it; what is withdrawn is over for its link. */
+export type InviteeStatus = "accepted" | "declined" | "pending" | "withdrawn";
+
+/** The first to be invited first. `places` is how many more the party has room for. */
+export interface Invitees {
+  items: Invitee[];
+  places: number;
 }
 
 /** Public ES256 keys as a JWKS, each with its `kid`: the one that signs, the next one, and those whose tokens may live. */
@@ -2077,6 +2124,12 @@ export interface Operations {
    */
   audit_proof: { asks: { path: { org_id: string }; query?: { noted?: string } }; answers: Proof };
   /**
+   * Say yes. Signed in, the invitation becomes yours and you join the booking's room.
+   *
+   * Problems: `forbidden`, `invitation_taken`, `invitation_over`, `invalid`.
+   */
+  booking_accept_invitation: { asks: { path: { token: string } }; answers: GuestInvitation };
+  /**
    * Approve a booking that waits for it.
    *
    * For staff with `booking.approve`.
@@ -2164,6 +2217,12 @@ export interface Operations {
    */
   booking_decline: { asks: { path: { org_id: string; id: string }; body: Decline; idempotencyKey?: string }; answers: BookingOut };
   /**
+   * Say no, also after a yes.
+   *
+   * Problems: `forbidden`, `invitation_taken`, `invitation_over`, `invalid`.
+   */
+  booking_decline_invitation: { asks: { path: { token: string } }; answers: GuestInvitation };
+  /**
    * Change purpose, party or note; the price follows.
    *
    * Problems: `insufficient_credits`, `forbidden`, `organisation_inactive`, `booking_overtaken`, `invalid_transition`,
@@ -2232,6 +2291,32 @@ export interface Operations {
    */
   booking_history_of_any: { asks: { path: { org_id: string; id: string } }; answers: BookingHistory };
   /**
+   * An invitation by the token of its link, without an account; or one of your own by its id.
+   *
+   * Problems: `invitation_taken`, `invitation_over`, `invalid`.
+   */
+  booking_invitation: { asks: { path: { token: string } }; answers: GuestInvitation };
+  /**
+   * Invite one more, by account or by e-mail address. Whoever is invited already stays so.
+   *
+   * Problems: `email_unconfirmed`, `forbidden`, `invalid_transition`, `invitation_declined`, `invalid`.
+   */
+  booking_invite: { asks: { path: { id: string }; body?: NewInvitee }; answers: Invitee };
+  /**
+   * Who is invited to one of your bookings, and how each invitation stands.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  booking_invitees: { asks: { path: { id: string } }; answers: Invitees };
+  /**
+   * Who is invited to a booking, and how each invitation stands.
+   *
+   * For staff with `booking.read_any`.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  booking_invitees_of_any: { asks: { path: { org_id: string; id: string } }; answers: Invitees };
+  /**
    * Make the private address of your calendar. The one before stops working.
    *
    * Problems: `forbidden`, `invalid`.
@@ -2261,6 +2346,12 @@ export interface Operations {
    * `outside_horizon`.
    */
   booking_move_any: { asks: { path: { org_id: string; id: string }; body: Reschedule; idempotencyKey?: string; ifMatch?: number }; answers: BookingOut };
+  /**
+   * The bookings of others that you are invited to and have not declined, the earliest start first.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  booking_my_invitations: { asks: {}; answers: GuestInvitations };
   /**
    * Note that nobody came.
    *
@@ -2366,6 +2457,20 @@ export interface Operations {
    * Problems: `invalid`.
    */
   booking_resource_feed: { asks: { query: { token: string } }; answers: Response };
+  /**
+   * Take an invitation back. Whoever had heard of it hears of this, and leaves the booking's room.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  booking_withdraw: { asks: { path: { id: string; invitee_id: string } }; answers: void };
+  /**
+   * Take an invitation of a booking back.
+   *
+   * For staff with `booking.update_any`.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  booking_withdraw_any: { asks: { path: { org_id: string; id: string; invitee_id: string } }; answers: void };
   /**
    * Bring people into a room, or join a public one myself. Answers with those who were not there before.
    *
@@ -2693,7 +2798,9 @@ export interface Operations {
    */
   my_account_verify_phone: { asks: { body: PhoneCode }; answers: void };
   /**
-   * Asks whether mails of the link's topic, or digests, shall end, or says that they have. It changes nothing.
+   * Asks whether mails of the link's topic, digests, or all to an address without an account shall end, or says that they.
+   *
+   * have. It changes nothing.
    *
    * Problems: `unsubscribe_link_invalid`, `invalid`.
    */
@@ -2723,7 +2830,7 @@ export interface Operations {
    */
   notifications_inbox: { asks: { query?: { limit?: number; cursor?: string; archived?: boolean; unread?: boolean; topic?: Topic } }; answers: Page<Notification> };
   /**
-   * Ends mails of the link's topic, or digests (RFC 8058, one click).
+   * Ends mails of the link's topic, digests, or all to an address without an account (RFC 8058, one click).
    *
    * Problems: `forbidden`, `unsubscribe_link_invalid`, `invalid`.
    */

@@ -24,6 +24,7 @@ select create_distributed_table('audit.mention', 'organisation_id', colocate_wit
 select create_distributed_table('booking.block', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('booking.booking', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('booking.guest', 'account_id', colocate_with => 'none');
+select create_distributed_table('booking.invited_address', 'address', colocate_with => 'none');
 select create_distributed_table('booking.layout', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('booking.quote', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('chat.house_rule', 'organisation_id', colocate_with => 'audit.chain');
@@ -54,6 +55,7 @@ select create_distributed_table('payments.transfer', 'organisation_id', colocate
 select create_distributed_table('payments.wallet', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('booking.due', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('booking.errand', 'organisation_id', colocate_with => 'audit.chain');
+select create_distributed_table('booking.invitation', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('booking.occupancy', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('booking.transition', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('chat.ban', 'room_id', colocate_with => 'none');
@@ -111,6 +113,7 @@ select citus_add_local_table_to_metadata('kernel.migration');
 select citus_add_local_table_to_metadata('kernel.schedule');
 select citus_add_local_table_to_metadata('kernel.tally');
 select citus_add_local_table_to_metadata('notifications.outbox');
+select citus_add_local_table_to_metadata('notifications.unwanted');
 select citus_add_local_table_to_metadata('people.preferences');
 select citus_add_local_table_to_metadata('people.profile');
 select citus_add_local_table_to_metadata('venues.closure');

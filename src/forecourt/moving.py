@@ -47,6 +47,7 @@ STAYS = {
     "media.doomed": "files that go",
     "media.upload": "files on their way in",
     "media.part": "files on their way in",
+    "booking.invited_address": "digests under this installation's secret",
     "booking.guest": "follows from the bookings that come",
     "payments.customer": "follows from the wallets and payments that come",
     "chat.seat": "follows from the members of rooms who come",
@@ -55,7 +56,9 @@ STAYS = {
 
 WHEREABOUTS = (
     "insert into booking.guest (account_id, organisation_id) select distinct b.account_id, b.organisation_id"
-    " from booking.booking b where b.organisation_id = $1 and b.account_id is not null on conflict do nothing",
+    " from booking.booking b where b.organisation_id = $1 and b.account_id is not null"
+    " union select i.account_id, i.organisation_id from booking.invitation i where i.organisation_id = $1"
+    " and i.account_id is not null on conflict do nothing",
     "insert into payments.customer (account_id, organisation_id)"
     " select w.account_id, w.organisation_id from payments.wallet w where w.organisation_id = $1"
     " union select p.account_id, p.organisation_id from payments.payment p where p.organisation_id = $1"

@@ -23,6 +23,7 @@ BY_ANOTHER_COLUMN = {
     "payments.customer": ("account_id", "the same"),
     "chat.seat": ("account_id", "asked for by the person, to learn which rooms to ask"),
     "media.locator": ("id", "asked for by the file, before its holder is known"),
+    "booking.invited_address": ("address", "asked for by the address, to learn where it was invited"),
 }
 
 EVERYWHERE = {
@@ -42,6 +43,7 @@ AT_HOME = {
     "booking.feed": "opened by a token, before the person is known",
     "booking.resource_feed": "opened by a token, before the organisation is known",
     "notifications.outbox": "development's mailbox",
+    "notifications.unwanted": "asked for by an address that is no account's; a row for each that wants no mail",
 }
 """Schemas and tables that stay on the first server. Modules never join another's tables, so a schema may."""
 

@@ -143,7 +143,7 @@ def notifications(house: House) -> Part:
         ],
         # Every module's events are registered by now, as for audit below.
         subscriptions=reactions.subscriptions(house.clock, registered_events().values()),
-        handlers=jobs.handlers(service.sending, service.telling),
+        handlers=jobs.handlers(service.sending, service.telling, service.addresses),
         schedules=jobs.schedules(),
     )
 

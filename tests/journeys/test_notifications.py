@@ -127,8 +127,8 @@ async def test_who_is_invited_by_account_hears_of_it_and_of_what_becomes_of_it(w
     booking = (await ada.post("/v1/bookings", wish | {"invitees": [{"account_id": ben.id}, {"email": "x@example.org"}]})).json()
     (mail,) = await mails_about(world, ben, "You are invited: Court 1")
     assert "Ada wants you there" in mail["text"]
-    assert "/chat" in mail["text"]
-    assert booking["id"] not in mail["text"], "the booking's page is its owner's"
+    assert f"/invitations/{booking['id']}" in mail["text"]
+    assert f"/bookings/{booking['id']}" not in mail["text"], "the booking's page is its owner's"
     moved = await ada.post(f"/v1/bookings/{booking['id']}/reschedule", {"start": at(6, 18)})
     assert moved.status_code == 200, moved.text
     await mails_about(world, ben, "Moved: Court 1")

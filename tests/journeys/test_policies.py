@@ -71,6 +71,8 @@ OPEN_ON_PURPOSE = {
     "chat.position numbers_alone using": "where each room's numbering is, for the server that forwards; numbers alone",
     "audit.chain every_chain using": "who verifies every chain asks which there are; an end says nothing about what happened",
     "booking.feed presented using": "a token opens its calendar to who presents it: whoever reads knows the digest already",
+    "notifications.unwanted digests_alone using": "digests of addresses that want no mail: whose they are, nobody reads",
+    "notifications.unwanted digests_alone check": "whoever has a link that was sent to an address may end its mails",
     "booking.resource_feed presented using": "a token of staff opens its calendar to who presents it, knowing the digest",
     "payments.book known_to_all using": "which organisations keep books, for the sweeps; no tenant's data",
     "media.locator known_by_id using": "from an id to its holder, before that is known; ids are random",
@@ -89,6 +91,12 @@ MAY = {
     ("audit.chain", "*", "look"): OPEN_ON_PURPOSE["audit.chain every_chain using"],
     ("booking.due", NOBODY, "look"): "the keeper of time looks after everybody's bookings; ids and times alone",
     ("booking.feed", "*", "look"): OPEN_ON_PURPOSE["booking.feed presented using"],
+    ("booking.invited_address", NOBODY, "look"): "the house asks which invitations an address has; digests and ids alone",
+    ("booking.invited_address", NOBODY, "remove"): "the house lets those go whose bookings are over",
+    **{
+        ("notifications.unwanted", "*", deed): OPEN_ON_PURPOSE["notifications.unwanted digests_alone using"]
+        for deed in ("look", "remove", "add")
+    },
     ("booking.resource_feed", "*", "look"): OPEN_ON_PURPOSE["booking.resource_feed presented using"],
     ("payments.book", "*", "look"): OPEN_ON_PURPOSE["payments.book known_to_all using"],
     ("media.locator", "*", "look"): OPEN_ON_PURPOSE["media.locator known_by_id using"],
@@ -271,6 +279,8 @@ async def furnish(world: World, club: Club, guest: Person, word: str) -> None:
             "/v1/bookings", wish | {"start": at(3, 12), "pay_with": "credits", "promo_code": f"TEN{word}"}, Idempotency_Key=word
         )
     )
+    party = wish | {"start": at(3, 20), "pay_with": "credits", "team_size": 2}
+    await made(await guest.post("/v1/bookings", party | {"invitees": [{"email": f"guest.{word}@example.org"}]}))
     held = await made(await guest.post("/v1/bookings", wish | {"start": at(3, 14), "pay_with": "credits"}))
     await made(await guest.post(f"/v1/bookings/{held['id']}/cancel", {}))
     await made(await guest.post("/v1/bookings", wish | {"start": at(3, 18), "purpose": "content", "pay_with": "credits"}))

@@ -132,6 +132,15 @@ class Booking:
     def __init__(self, door: AsyncDoor) -> None:
         self._door = door
 
+    async def accept_invitation(self, token: str) -> m.GuestInvitation:
+        """Say yes. Signed in, the invitation becomes yours and you join the booking's room.
+
+        Raises InvitationOver, InvitationTaken.
+        """
+        return await self._door.call(
+            Call(Method("POST", "/v1/invitations/{token}/accept"), m.GuestInvitation, path={"token": token})
+        )
+
     async def approve(self, org_id: UUID | str, id: UUID | str, *, idempotency_key: str | None = None) -> m.BookingOut:
         """Approve a booking that waits for it.
 
@@ -265,7 +274,7 @@ class Booking:
 
         Raises AdminCannotBook, CapacityExceeded, EmailUnconfirmed, HoldExpired, InsufficientCredits, InvalidTransition,
         MeansNotSetUp, OrganisationInactive, OutsideHorizon, PromoRejected, QuoteExpired, QuoteMismatch, ResourceInactive,
-        SlotTaken, TooManyOpenBookings, VenueClosed.
+        SlotTaken, TooManyInvitations, TooManyOpenBookings, VenueClosed.
         """
         return await self._door.call(
             Call(Method("POST", "/v1/bookings", keyed=True), m.BookingOut, body=body, key=idempotency_key)
@@ -278,7 +287,7 @@ class Booking:
 
         Raises AdminCannotBook, CapacityExceeded, EmailUnconfirmed, HoldExpired, InsufficientCredits, InvalidTransition,
         MeansNotSetUp, OrganisationInactive, OutsideHorizon, PromoRejected, QuoteExpired, QuoteMismatch, ResourceInactive,
-        SlotTaken, TooManyOpenBookings, VenueClosed.
+        SlotTaken, TooManyInvitations, TooManyOpenBookings, VenueClosed.
         """
         return await self._door.call(
             Call(
@@ -359,6 +368,15 @@ class Booking:
                 body=body,
                 key=idempotency_key,
             )
+        )
+
+    async def decline_invitation(self, token: str) -> m.GuestInvitation:
+        """Say no, also after a yes.
+
+        Raises InvitationOver, InvitationTaken.
+        """
+        return await self._door.call(
+            Call(Method("POST", "/v1/invitations/{token}/decline"), m.GuestInvitation, path={"token": token})
         )
 
     async def edit(
@@ -479,6 +497,35 @@ class Booking:
             Call(Method("GET", "/v1/orgs/{org_id}/bookings/{id}/history"), m.BookingHistory, path={"org_id": org_id, "id": id})
         )
 
+    async def invitation(self, token: str) -> m.GuestInvitation:
+        """An invitation by the token of its link, without an account; or one of your own by its id.
+
+        Raises InvitationOver, InvitationTaken.
+        """
+        return await self._door.call(Call(Method("GET", "/v1/invitations/{token}"), m.GuestInvitation, path={"token": token}))
+
+    async def invite(self, id: UUID | str, body: m.NewInvitee | None = None) -> m.Invitee:
+        """Invite one more, by account or by e-mail address. Whoever is invited already stays so.
+
+        Raises EmailUnconfirmed, InvalidTransition, InvitationDeclined, TooManyInvitations.
+        """
+        return await self._door.call(
+            Call(Method("POST", "/v1/bookings/{id}/invitees"), m.Invitee, path={"id": id}, body=UNSET if body is None else body)
+        )
+
+    async def invitees(self, id: UUID | str) -> m.Invitees:
+        """Who is invited to one of your bookings, and how each invitation stands."""
+        return await self._door.call(Call(Method("GET", "/v1/bookings/{id}/invitees"), m.Invitees, path={"id": id}))
+
+    async def invitees_of_any(self, org_id: UUID | str, id: UUID | str) -> m.Invitees:
+        """Who is invited to a booking, and how each invitation stands.
+
+        For staff with `booking.read_any`.
+        """
+        return await self._door.call(
+            Call(Method("GET", "/v1/orgs/{org_id}/bookings/{id}/invitees"), m.Invitees, path={"org_id": org_id, "id": id})
+        )
+
     async def make_feed(self) -> m.Feed:
         """Make the private address of your calendar. The one before stops working."""
         return await self._door.call(Call(Method("POST", "/v1/me/calendar-feed"), m.Feed))
@@ -565,6 +612,10 @@ class Booking:
                 key=idempotency_key,
             )
         )
+
+    async def my_invitations(self) -> m.GuestInvitations:
+        """The bookings of others that you are invited to and have not declined, the earliest start first."""
+        return await self._door.call(Call(Method("GET", "/v1/me/invitations"), m.GuestInvitations))
 
     async def no_show(self, org_id: UUID | str, id: UUID | str, *, idempotency_key: str | None = None) -> m.BookingOut:
         """Note that nobody came.
@@ -781,6 +832,27 @@ class Booking:
     async def resource_feed(self, *, token: str) -> Content:
         """What occupies a court, a room or a table, behind a private address of staff, for calendar programs."""
         return await self._door.call(Call(Method("GET", "/v1/resources/calendar.ics"), Content, query={"token": token}))
+
+    async def withdraw(self, id: UUID | str, invitee_id: UUID | str) -> None:
+        """Take an invitation back. Whoever had heard of it hears of this, and leaves the booking's room."""
+        return await self._door.call(
+            Call(
+                Method("DELETE", "/v1/bookings/{id}/invitees/{invitee_id}"), type(None), path={"id": id, "invitee_id": invitee_id}
+            )
+        )
+
+    async def withdraw_any(self, org_id: UUID | str, id: UUID | str, invitee_id: UUID | str) -> None:
+        """Take an invitation of a booking back.
+
+        For staff with `booking.update_any`.
+        """
+        return await self._door.call(
+            Call(
+                Method("DELETE", "/v1/orgs/{org_id}/bookings/{id}/invitees/{invitee_id}"),
+                type(None),
+                path={"org_id": org_id, "id": id, "invitee_id": invitee_id},
+            )
+        )
 
 
 class Chat:
@@ -1285,7 +1357,10 @@ class Notifications:
         self._door = door
 
     async def ask_to_leave(self, token: str) -> Content:
-        """Asks whether mails of the link's topic, or digests, shall end, or says that they have. It changes nothing.
+        """Asks whether mails of the link's topic, digests, or all to an address without an account shall end, or says that
+        they.
+
+        have. It changes nothing.
 
         Raises UnsubscribeLinkInvalid.
         """
@@ -1352,7 +1427,7 @@ class Notifications:
         )
 
     async def leave(self, token: str) -> Content:
-        """Ends mails of the link's topic, or digests (RFC 8058, one click).
+        """Ends mails of the link's topic, digests, or all to an address without an account (RFC 8058, one click).
 
         Raises UnsubscribeLinkInvalid.
         """

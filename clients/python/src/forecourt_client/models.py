@@ -106,6 +106,15 @@ class Frequency(Word):
     WEEKLY = "weekly"
 
 
+class InviteeStatus(Word):
+    """How an invitation stands. Whoever declined may think better of it; what is withdrawn is over for its link."""
+
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    PENDING = "pending"
+    WITHDRAWN = "withdrawn"
+
+
 class LineKind(Word):
     """Parts of a price that the house itself names. A page words them for its reader; in `label` they are in English."""
 
@@ -811,6 +820,32 @@ class GrantBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """RFC 3339 with an offset"""
 
 
+class GuestInvitation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An invitation as its guest sees it; times are the venue's. Nothing of price or payment, nor who else comes."""
+
+    id: UUID
+    booking_id: UUID
+    status: InviteeStatus
+    host: str
+    organisation: str
+    venue_id: UUID
+    venue: str
+    address: str
+    resource_id: UUID
+    place: str
+    start: datetime
+    end: datetime
+    local_start: datetime
+    timezone: str
+    joined: bool = False
+
+
+class GuestInvitations(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The earliest start first."""
+
+    items: list[GuestInvitation]
+
+
 class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: str
 
@@ -852,6 +887,28 @@ class Invited(Struct, frozen=True, kw_only=True, omit_defaults=True):
     email: str
     role: str
     expires_at: datetime
+
+
+class Invitee(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody who is invited, as those who look after the booking see it.
+
+    Of who was invited by address the account is there once they have accepted with it: an address says nothing about
+    accounts.
+    """
+
+    id: UUID
+    status: InviteeStatus
+    email: str | None = None
+    account_id: UUID | None = None
+    invited_at: datetime
+    answered_at: datetime | None = None
+
+
+class Invitees(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The first to be invited first. `places` is how many more the party has room for."""
+
+    items: list[Invitee]
+    places: int
 
 
 class KeySet(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -93,6 +93,18 @@ class InvalidTransition(Conflict, code="invalid_transition"):
     """409 `invalid_transition`."""
 
 
+class InvitationDeclined(Conflict, code="invitation_declined"):
+    """409 `invitation_declined`."""
+
+
+class InvitationOver(Gone, code="invitation_over"):
+    """410 `invitation_over`."""
+
+
+class InvitationTaken(Conflict, code="invitation_taken"):
+    """409 `invitation_taken`."""
+
+
 class LastOwner(Conflict, code="last_owner"):
     """409 `last_owner`."""
 
@@ -239,6 +251,10 @@ class TokenReused(Unauthenticated, code="token_reused"):
 
 class TooMany(Conflict, code="too_many"):
     """409 `too_many`."""
+
+
+class TooManyInvitations(RateLimited, code="too_many_invitations"):
+    """429 `too_many_invitations`."""
 
 
 class TooManyOpenBookings(Conflict, code="too_many_open_bookings"):

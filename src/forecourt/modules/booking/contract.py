@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import idempotent
-from forecourt.kernel.errors import Conflict, Forbidden, Gone, Invalid
+from forecourt.kernel.errors import Conflict, Forbidden, Gone, Invalid, TooManyRequests
 from forecourt.kernel.events import Event
 from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
@@ -232,6 +232,76 @@ class NewInvitee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     email: Email | None = None
     account_id: UUID | None = None
+
+
+class InviteeStatus(StrEnum):
+    """How an invitation stands. Whoever declined may think better of it; what is withdrawn is over for its link."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    WITHDRAWN = "withdrawn"
+
+
+class Invitee(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody who is invited, as those who look after the booking see it.
+
+    Of who was invited by address the account is there once they have accepted with it: an address says nothing about accounts.
+    """
+
+    id: UUID
+    status: InviteeStatus
+    email: str | None = None
+    account_id: UUID | None = None
+    invited_at: datetime
+    answered_at: datetime | None = None
+
+
+class Invitees(msgspec.Struct, frozen=True):
+    """The first to be invited first. `places` is how many more the party has room for."""
+
+    items: list[Invitee]
+    places: int
+
+
+class GuestInvitation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An invitation as its guest sees it; times are the venue's. Nothing of price or payment, nor who else comes."""
+
+    id: UUID
+    booking_id: UUID
+    status: InviteeStatus
+    host: str
+    """Who invites, by name; empty for who has none here."""
+    organisation: str
+    venue_id: UUID
+    venue: str
+    address: str
+    resource_id: UUID
+    place: str
+    start: datetime
+    end: datetime
+    local_start: datetime
+    timezone: str
+    joined: bool = False
+    """Whether it is an account's: then it is in that account's list, and accepting seats it in the booking's room."""
+
+
+class GuestInvitations(msgspec.Struct, frozen=True):
+    """The earliest start first."""
+
+    items: list[GuestInvitation]
+
+
+class Addressee(msgspec.Struct, frozen=True):
+    """What is needed to write to who was invited by address: to their account when the address is one's, else to the address.
+
+    `token` opens the invitation; it is kept nowhere and must not be.
+    """
+
+    email: str
+    token: str
+    account_id: UUID | None
+    invited_by: UUID | None
 
 
 class NewBooking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -470,6 +540,30 @@ class AdminCannotBook(Forbidden):
     title = "Platform administrators cannot book for themselves"
 
 
+class InvitationOver(Gone):
+    """Taken back, or its booking is cancelled or over."""
+
+    code = "invitation_over"
+    title = "This invitation is over"
+
+
+class InvitationTaken(Conflict):
+    code = "invitation_taken"
+    title = "Somebody else has joined with this invitation"
+
+
+class InvitationDeclined(Conflict):
+    """Nobody is asked twice; the link they have still lets them say yes."""
+
+    code = "invitation_declined"
+    title = "They have said no; only they can take that back"
+
+
+class TooManyInvitations(TooManyRequests):
+    code = "too_many_invitations"
+    title = "You have invited as many people as one may in a day"
+
+
 # --------------------------------------------------------------------------------------------------------------- events
 
 
@@ -634,6 +728,36 @@ class BookingNoShow(Event, name="booking.no_show", version=1, frozen=True, kw_on
     price: Money
 
 
+class GuestInvited(Event, name="booking.guest_invited", version=1, frozen=True, kw_only=True):
+    """Somebody was invited to a booking that stands, or an invitation turned out to be an account's. By address alone there is
+    no `account_id`."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    booking_id: UUID
+    invitation_id: UUID
+    account_id: UUID | None
+
+
+class InvitationAnswered(Event, name="booking.invitation_answered", version=1, frozen=True, kw_only=True):
+    organisation_id: UUID
+    venue_id: UUID
+    booking_id: UUID
+    invitation_id: UUID
+    account_id: UUID | None
+    status: InviteeStatus
+
+
+class InvitationWithdrawn(Event, name="booking.invitation_withdrawn", version=1, frozen=True, kw_only=True):
+    """Taken back. By address alone there is no `account_id`."""
+
+    organisation_id: UUID
+    venue_id: UUID
+    booking_id: UUID
+    invitation_id: UUID
+    account_id: UUID | None
+
+
 class BlockPlaced(Event, name="block.placed", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
     venue_id: UUID
@@ -671,7 +795,25 @@ class Bookings(Protocol):
         ...
 
     async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
-        """The accounts of a booking, for the house alone: whose it is, then who is invited by account. Raises NotFound."""
+        """The accounts of a booking, for the house alone: whose it is, then who is invited and has not declined; of those invited
+        by address who has accepted. Raises NotFound."""
+        ...
+
+    @idempotent
+    async def invited_by_address(self, ctx: Context, booking_id: UUID) -> list[UUID]:
+        """The invitations of a booking, for the house alone, that are told by address: not declined, not withdrawn, and not of
+        who is of the `party`. Raises NotFound."""
+        ...
+
+    @idempotent
+    async def first_letter(self, ctx: Context, invitation_id: UUID) -> Addressee | None:
+        """For the house alone: to whom the invitation itself is sent. None when it is over, answered, or its booking does not
+        stand. Notes that it was told, and whose account the address is."""
+        ...
+
+    @idempotent
+    async def letter(self, ctx: Context, invitation_id: UUID) -> Addressee | None:
+        """For the house alone: to whom news of it is sent. None when the invitation itself never was."""
         ...
 
     async def busy(self, ctx: Context, venue_id: UUID, resource_ids: list[UUID], period: Period) -> dict[UUID, list[Period]]:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Invalid, PreconditionFailed
-from forecourt.kernel.http.operation import PUBLIC, Api, Keyed, Raw, Request, delete, get, patch, post, staff
+from forecourt.kernel.http.operation import PUBLIC, Api, By, Keyed, Limit, Raw, Request, delete, get, patch, post, staff
 from forecourt.kernel.paging import Page
 from forecourt.modules.booking.calendar import CONTENT_TYPE
 from forecourt.modules.booking.contract import (
@@ -26,10 +26,18 @@ from forecourt.modules.booking.contract import (
     DaySheet,
     Decline,
     Extend,
+    GuestInvitation,
+    GuestInvitations,
     HoldExpired,
     InvalidTransition,
+    InvitationDeclined,
+    InvitationOver,
+    InvitationTaken,
+    Invitee,
+    Invitees,
     NewBlock,
     NewBooking,
+    NewInvitee,
     NewQuote,
     OutsideHorizon,
     Overtaken,
@@ -42,6 +50,7 @@ from forecourt.modules.booking.contract import (
     Reschedule,
     SlotTaken,
     StaffBooking,
+    TooManyInvitations,
     TooManyOpenBookings,
 )
 from forecourt.modules.booking.queries import TransitionRow
@@ -67,9 +76,13 @@ from forecourt.modules.venues.contract import (
 
 _ASKING = (OutsideHorizon, CapacityExceeded, VenueClosed, ResourceInactive, OrganisationInactive)
 _PAYING = (InsufficientCredits, MeansNotSetUp, PromoRejected, EmailUnconfirmed, HoldExpired, InvalidTransition)
-_BOOKING = (SlotTaken, TooManyOpenBookings, AdminCannotBook, QuoteExpired, QuoteMismatch, *_ASKING, *_PAYING)
+_INVITING = (InvalidTransition, InvitationDeclined, TooManyInvitations, EmailUnconfirmed)
+_ANSWERING = (InvitationOver, InvitationTaken)
+_BOOKING = (SlotTaken, TooManyInvitations, TooManyOpenBookings, AdminCannotBook, QuoteExpired, QuoteMismatch, *_ASKING, *_PAYING)
 _MOVING = (SlotTaken, InvalidTransition, InsufficientCredits, PreconditionFailed, Overtaken, *_ASKING)
 
+INVITING = (Limit("60/hour", By.ACCOUNT),)
+GUESSES = (Limit("60/minute", By.ADDRESS),)
 
 NEAR_KM = 25
 MAX_RADIUS_KM = 500
@@ -243,6 +256,43 @@ class BookingApi(Api):
         """Give it another length; `duration_min` is the whole."""
         return await self.service.extend(ctx, id, body, if_match)
 
+    # --- guests
+
+    @get("/v1/bookings/{id}/invitees")
+    async def invitees(self, ctx: Context, id: UUID) -> Invitees:
+        """Who is invited to one of your bookings, and how each invitation stands."""
+        return await self.service.invitees(ctx, id)
+
+    @post("/v1/bookings/{id}/invitees", status=201, limits=INVITING, problems=_INVITING)
+    async def invite(self, ctx: Context, id: UUID, body: NewInvitee) -> Invitee:
+        """Invite one more, by account or by e-mail address. Whoever is invited already stays so."""
+        return await self.service.invite(ctx, id, body)
+
+    @delete("/v1/bookings/{id}/invitees/{invitee_id}", status=204)
+    async def withdraw(self, ctx: Context, id: UUID, invitee_id: UUID) -> None:
+        """Take an invitation back. Whoever had heard of it hears of this, and leaves the booking's room."""
+        await self.service.withdraw(ctx, id, invitee_id)
+
+    @get("/v1/me/invitations")
+    async def my_invitations(self, ctx: Context) -> GuestInvitations:
+        """The bookings of others that you are invited to and have not declined, the earliest start first."""
+        return GuestInvitations(await self.service.my_invitations(ctx))
+
+    @get("/v1/invitations/{token}", access=PUBLIC, limits=GUESSES, problems=_ANSWERING)
+    async def invitation(self, ctx: Context, token: str) -> GuestInvitation:
+        """An invitation by the token of its link, without an account; or one of your own by its id."""
+        return await self.service.invitation(ctx, token)
+
+    @post("/v1/invitations/{token}/accept", access=PUBLIC, limits=GUESSES, problems=_ANSWERING)
+    async def accept_invitation(self, ctx: Context, token: str) -> GuestInvitation:
+        """Say yes. Signed in, the invitation becomes yours and you join the booking's room."""
+        return await self.service.accept_invitation(ctx, token)
+
+    @post("/v1/invitations/{token}/decline", access=PUBLIC, limits=GUESSES, problems=_ANSWERING)
+    async def decline_invitation(self, ctx: Context, token: str) -> GuestInvitation:
+        """Say no, also after a yes."""
+        return await self.service.decline_invitation(ctx, token)
+
     # --- calendars
 
     @get("/v1/bookings/{id}/calendar.ics", content_type=CONTENT_TYPE)
@@ -304,6 +354,16 @@ class BookingApi(Api):
     async def history_of_any(self, ctx: Context, org_id: UUID, id: UUID) -> History:
         """What happened to a booking, the oldest first."""
         return History(await self.service.history(ctx, id))
+
+    @get("/v1/orgs/{org_id}/bookings/{id}/invitees", access=staff(READ_ANY))
+    async def invitees_of_any(self, ctx: Context, org_id: UUID, id: UUID) -> Invitees:
+        """Who is invited to a booking, and how each invitation stands."""
+        return await self.service.invitees(ctx, id)
+
+    @delete("/v1/orgs/{org_id}/bookings/{id}/invitees/{invitee_id}", status=204, access=staff(CHANGE_ANY))
+    async def withdraw_any(self, ctx: Context, org_id: UUID, id: UUID, invitee_id: UUID) -> None:
+        """Take an invitation of a booking back."""
+        await self.service.withdraw(ctx, id, invitee_id)
 
     @patch("/v1/orgs/{org_id}/bookings/{id}", access=staff(CHANGE_ANY), problems=_MOVING)
     async def edit_any(self, ctx: Context, org_id: UUID, id: UUID, body: BookingPatch, if_match: int | None = None) -> BookingOut:

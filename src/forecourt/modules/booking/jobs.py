@@ -1,6 +1,9 @@
-"""What booking does by itself: one job keeps time for every booking of every organisation."""
+"""What booking does by itself: one job keeps time for every booking of every organisation; two look after guests' addresses."""
 
 from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -13,16 +16,42 @@ class KeepTime(msgspec.Struct, frozen=True):
     """All organisations."""
 
 
+class GiveOver(msgspec.Struct, frozen=True):
+    """Somebody showed that their address is theirs: what was sent to it is theirs too."""
+
+    account_id: UUID
+
+
+class ForgetAddresses(msgspec.Struct, frozen=True):
+    """Those of bookings that are over."""
+
+
 KEEP_TIME = JobKind("booking.keep_time", KeepTime, timeout_s=300, attempts=3)
 
+GIVE_OVER = JobKind("booking.give_over", GiveOver, timeout_s=60, attempts=8)
+FORGET_ADDRESSES = JobKind("booking.forget_addresses", ForgetAddresses, timeout_s=60, attempts=3)
 
-def handlers(service: BookingService) -> list[JobHandler[KeepTime]]:
+
+def handlers(service: BookingService) -> list[JobHandler[Any]]:
     async def keep_time(ctx: Context, _: KeepTime) -> None:
         await service.keep_time(ctx)
 
-    return [JobHandler(KEEP_TIME, keep_time)]
+    async def give_over(ctx: Context, wish: GiveOver) -> None:
+        await service.give_over(ctx, wish.account_id)
+
+    async def forget_addresses(ctx: Context, _: ForgetAddresses) -> None:
+        await service.forget_addresses(ctx)
+
+    return [
+        JobHandler(KEEP_TIME, keep_time),
+        JobHandler(GIVE_OVER, give_over),
+        JobHandler(FORGET_ADDRESSES, forget_addresses),
+    ]
 
 
 def schedules(_: BookingService) -> list[Schedule]:
     # With SETTLE_AFTER this keeps "settled within a minute" true.
-    return [Schedule("booking.keep_time", every(seconds=10), KEEP_TIME, KeepTime())]
+    return [
+        Schedule("booking.keep_time", every(seconds=10), KEEP_TIME, KeepTime()),
+        Schedule("booking.forget_addresses", every(hours=1), FORGET_ADDRESSES, ForgetAddresses()),
+    ]

@@ -80,13 +80,6 @@ class BookingRow(msgspec.Struct, frozen=True):
         return Period(self.claim_starts_at, self.claim_ends_at)
 
 
-class PartyRow(msgspec.Struct, frozen=True):
-    """Whose a booking is, and who is invited."""
-
-    account_id: UUID | None
-    invitees: list[NewInvitee]
-
-
 _COLUMNS = (
     "b.organisation_id, b.id, b.venue_id, b.resource_id, b.account_id, b.guest_name, b.status, b.starts_at, b.ends_at,"
     " b.timezone, b.purpose, b.team_size, b.currency, b.list_minor, b.price_minor, b.paid_minor, b.due_minor, b.refunded_minor,"
@@ -100,7 +93,6 @@ GUEST_OF = Query(
     UUID, "select g.organisation_id from booking.guest g where g.account_id = $1 order by g.organisation_id limit $2"
 )
 BOOKING_AMONG = Query(BookingRow, _SELECT + " where b.organisation_id = any($1::uuid[]) and b.id = $2")
-PARTY = Query(PartyRow, "select b.account_id, b.invitees from booking.booking b where b.organisation_id = $1 and b.id = $2")
 BOOKINGS_AMONG = Query(BookingRow, _SELECT + " where b.organisation_id = any($1::uuid[]) and b.id = any($2::uuid[]) limit 100")
 BOOKING_OF = Query(BookingRow, _SELECT + " where b.organisation_id = $1 and b.id = $2")
 LOCK_BOOKING = Query(BookingRow, _SELECT + " where b.organisation_id = $1 and b.id = $2 for update of b")
@@ -157,11 +149,6 @@ async def bookings_among(tx: Tx, organisation_ids: Sequence[UUID], booking_ids: 
 async def booking_of(tx: Tx, organisation_id: UUID, booking_id: UUID) -> BookingRow:
     """Raises NotFound."""
     return await tx.one(BOOKING_OF, organisation_id, booking_id)
-
-
-async def party(tx: Tx, organisation_id: UUID, booking_id: UUID) -> PartyRow:
-    """Raises NotFound."""
-    return await tx.one(PARTY, organisation_id, booking_id)
 
 
 async def lock_booking(tx: Tx, organisation_id: UUID, booking_id: UUID) -> BookingRow:

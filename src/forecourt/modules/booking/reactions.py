@@ -7,6 +7,7 @@ from uuid import UUID
 
 from forecourt.kernel.db import Tx
 from forecourt.kernel.events import Envelope, Subscription
+from forecourt.kernel.jobs import enqueue
 from forecourt.modules.booking import queries
 from forecourt.modules.booking.announcements import booking_topic, told
 from forecourt.modules.booking.contract import (
@@ -20,9 +21,14 @@ from forecourt.modules.booking.contract import (
     BookingNoShow,
     BookingRescheduled,
     BookingStarted,
+    GuestInvited,
+    InvitationAnswered,
+    InvitationWithdrawn,
 )
+from forecourt.modules.booking.jobs import GIVE_OVER, GiveOver
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.booking.service.holding import is_own_refund
+from forecourt.modules.identity.contract import AccountConfirmed
 from forecourt.modules.payments.contract import PaymentCaptured, PaymentDue, PaymentRefunded, PayWith
 from forecourt.modules.venues.contract import VenueChanged
 
@@ -37,6 +43,9 @@ TOLD = (
     BookingStarted,
     BookingCompleted,
     BookingNoShow,
+    GuestInvited,
+    InvitationAnswered,
+    InvitationWithdrawn,
 )
 """What those hear who look at a booking."""
 
@@ -88,7 +97,13 @@ def subscriptions(service: BookingService) -> list[Subscription]:
 
         tx.after_commit(announce)
 
+    async def confirmed(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        """Invitations that were sent to a verified address are its owner's."""
+        for envelope in envelopes:
+            enqueue(tx, GIVE_OVER, GiveOver(envelope.event.account_id))
+
     return [
+        Subscription("booking.addresses", "booking", (AccountConfirmed,), confirmed),
         Subscription("booking.live", "booking", TOLD, tell),
         Subscription("booking.books", "booking", (VenueChanged,), forget_books),
         Subscription("booking.payments", "booking", (PaymentCaptured, PaymentDue), hurry),

@@ -12,6 +12,9 @@ from forecourt.modules.booking.contract import (
     BookingDeclined,
     BookingNoShow,
     BookingRescheduled,
+    GuestInvited,
+    InvitationAnswered,
+    InvitationWithdrawn,
 )
 from forecourt.modules.chat.service import ChatService
 
@@ -21,5 +24,6 @@ def subscriptions(service: ChatService) -> list[Subscription]:
         for envelope in envelopes:
             service.seat_later(tx, envelope.event.booking_id)
 
-    events = (BookingConfirmed, BookingRescheduled, BookingCancelled, BookingDeclined, BookingNoShow)
+    stands = (BookingConfirmed, BookingRescheduled, BookingCancelled, BookingDeclined, BookingNoShow)
+    events = (*stands, GuestInvited, InvitationAnswered, InvitationWithdrawn)
     return [Subscription("chat.parties", "chat", events, seat)]

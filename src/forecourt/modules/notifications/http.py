@@ -205,12 +205,13 @@ class NotificationsApi(Api):
 
     @get("/v1/unsubscribe/{token}", access=PUBLIC, problems=(LinkSpent,), content_type="text/html")
     async def ask_to_leave(self, ctx: Context, request: Request, token: str) -> Html:
-        """Asks whether mails of the link's topic, or digests, shall end, or says that they have. It changes nothing."""
+        """Asks whether mails of the link's topic, digests, or all to an address without an account shall end, or says that they
+        have. It changes nothing."""
         return self._leaving(request, token, await self._choices.link(token), asked=False)
 
     @post("/v1/unsubscribe/{token}", access=PUBLIC, problems=(LinkSpent,), content_type="text/html")
     async def leave(self, ctx: Context, request: Request, token: str) -> Html:
-        """Ends mails of the link's topic, or digests (RFC 8058, one click)."""
+        """Ends mails of the link's topic, digests, or all to an address without an account (RFC 8058, one click)."""
         return self._leaving(request, token, await self._choices.leave(token), asked=True)
 
     @post("/v1/unsubscribe/{token}/undo", access=PUBLIC, problems=(LinkSpent,), content_type="text/html")
@@ -221,13 +222,13 @@ class NotificationsApi(Api):
     def _leaving(self, request: Request, token: str, link: MailLink, *, asked: bool) -> Html:
         """In the language of the mail's reader; of one who never chose, in the browser's."""
         language = wording.locale_for(link.locale, preferred_language(request.header("accept-language")))
-        digest = isinstance(link.what, Digest)
+        about = "address" if link.what is None else "digest" if isinstance(link.what, Digest) else "topic"
         return self._pages.plain(
             "notifications/unsubscribe.html",
             language=language,
             token=token,
-            what=link.what.value,
-            digest=digest,
+            what="" if link.what is None else link.what.value,
+            about=about,
             ended=link.ended,
             back=asked and not link.ended,
         )

@@ -39,6 +39,27 @@ class TellParty(msgspec.Struct, frozen=True):
     besides: UUID | None = None
 
 
+class TellAddresses(msgspec.Struct, frozen=True):
+    """Something happened to a booking that concerns those who are invited to it by address alone."""
+
+    event_id: UUID
+    organisation_id: UUID
+    kind: str
+    booking_id: UUID
+    facts: dict[str, str]
+
+
+class WriteTo(msgspec.Struct, frozen=True):
+    """The same, for one of them."""
+
+    event_id: UUID
+    organisation_id: UUID
+    kind: str
+    booking_id: UUID
+    facts: dict[str, str]
+    invitation_id: UUID
+
+
 class Forget(msgspec.Struct, frozen=True):
     """How many days the words of a message are kept."""
 
@@ -56,11 +77,22 @@ TELL_STAFF = JobKind("notifications.tell_staff", TellStaff, timeout_s=30, attemp
 TELL_PARTY = JobKind("notifications.tell_party", TellParty, timeout_s=30, attempts=5)
 """The same for those who are invited to a booking."""
 
+TELL_ADDRESSES = JobKind("notifications.tell_addresses", TellAddresses, timeout_s=30, attempts=5)
+"""The same for those who are invited by address: who they are is asked, then each is written to by a job of its own."""
+WRITE = JobKind("notifications.write_to_address", WriteTo, timeout_s=60, attempts=8)
+"""A mail that is not kept: the link in it is a secret of its reader's. So nothing else sends it again."""
+
 
 class Tells(Protocol):
     async def tell_staff(self, wish: TellStaff) -> None: ...
 
     async def tell_party(self, wish: TellParty) -> None: ...
+
+
+class Writes(Protocol):
+    async def tell(self, wish: TellAddresses) -> None: ...
+
+    async def write(self, wish: WriteTo) -> None: ...
 
 
 class Drains(Protocol):
@@ -69,7 +101,7 @@ class Drains(Protocol):
     async def forget(self, days: int) -> int: ...
 
 
-def handlers(sending: Drains, telling: Tells) -> list[JobHandler[Any]]:
+def handlers(sending: Drains, telling: Tells, addresses: Writes) -> list[JobHandler[Any]]:
     async def drain(_: Context, __: Drain) -> None:
         await sending.drain()
 
@@ -82,7 +114,15 @@ def handlers(sending: Drains, telling: Tells) -> list[JobHandler[Any]]:
     async def tell_party(_: Context, wish: TellParty) -> None:
         await telling.tell_party(wish)
 
+    async def tell_addresses(_: Context, wish: TellAddresses) -> None:
+        await addresses.tell(wish)
+
+    async def write(_: Context, wish: WriteTo) -> None:
+        await addresses.write(wish)
+
     return [
+        JobHandler(TELL_ADDRESSES, tell_addresses),
+        JobHandler(WRITE, write),
         JobHandler(TELL_STAFF, tell_staff),
         JobHandler(TELL_PARTY, tell_party),
         JobHandler(DRAIN, drain),

@@ -22,14 +22,27 @@ from forecourt.modules.booking.contract import (
     BookingExpired,
     BookingHeld,
     BookingRescheduled,
+    GuestInvited,
+    InvitationWithdrawn,
 )
 from forecourt.modules.chat.contract import MessageSent
 from forecourt.modules.identity.contract import SecurityKind, SecurityNoted, SessionEnded, StaffJoined
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
-from forecourt.modules.notifications.jobs import DRAIN, TELL_PARTY, TELL_STAFF, Drain, TellParty, TellStaff
+from forecourt.modules.notifications.jobs import (
+    DRAIN,
+    TELL_ADDRESSES,
+    TELL_PARTY,
+    TELL_STAFF,
+    WRITE,
+    Drain,
+    TellAddresses,
+    TellParty,
+    TellStaff,
+    WriteTo,
+)
 from forecourt.modules.notifications.queries import choices, queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice
-from forecourt.modules.notifications.rules import INVITED
+from forecourt.modules.notifications.rules import INVITED, UNINVITED
 from forecourt.modules.payments.contract import PaymentDue, PaymentRefunded
 
 REMINDERS = {"booking.in_24_hours": timedelta(hours=24), "booking.in_2_hours": timedelta(hours=2)}
@@ -51,6 +64,8 @@ Told = (
     | BookingExpired
     | BookingHeld
     | BookingRescheduled
+    | GuestInvited
+    | InvitationWithdrawn
     | MessageSent
     | PaymentDue
     | PaymentRefunded
@@ -65,6 +80,8 @@ _EVENTS: tuple[type[Event], ...] = (
     BookingExpired,
     BookingHeld,
     BookingRescheduled,
+    GuestInvited,
+    InvitationWithdrawn,
     MessageSent,
     PaymentDue,
     PaymentRefunded,
@@ -123,6 +140,12 @@ class Reactions:
             kind, facts = _for_the_party(event)
             party = TellParty(envelope.id, organisation_id, kind, event.booking_id, facts, event.account_id)
             enqueue(tx, TELL_PARTY, party, key=f"tell party {envelope.id}")
+            enqueue(tx, TELL_ADDRESSES, TellAddresses(envelope.id, organisation_id, kind, event.booking_id, facts))
+        if isinstance(event, GuestInvited | InvitationWithdrawn) and event.account_id is None:
+            kind = INVITED if isinstance(event, GuestInvited) else UNINVITED
+            enqueue(tx, WRITE, WriteTo(envelope.id, organisation_id, kind, event.booking_id, {}, event.invitation_id))
+        if isinstance(event, InvitationWithdrawn) and not await queue.was_told(tx, organisation_id, event.booking_id, INVITED):
+            return
         notices = [*self._news(envelope, now), *self._reminders(envelope, now)]
         who = event.account_id
         # A hold that follows a question is staff's yes.
@@ -132,7 +155,7 @@ class Reactions:
         if notices:
             await queue.insert_notices(tx, organisation_id, notices, now)
 
-    def _news(self, envelope: Envelope[Told], now: datetime) -> list[NewNotice]:  # noqa: PLR0911 - one return per event
+    def _news(self, envelope: Envelope[Told], now: datetime) -> list[NewNotice]:  # noqa: PLR0911, PLR0912 - one return per event
         """What the person it happened to hears of it. Who did it themselves in the app need not be told, but wants the mail."""
         event = envelope.event
         if isinstance(event, MessageSent) or event.account_id is None:
@@ -163,6 +186,10 @@ class Reactions:
             case SecurityNoted():
                 told = event.kind in TOLD_OF
                 return [_notice(envelope, who, "security.noted", None, {"what": event.kind.value}, now)] if told else []
+            case GuestInvited():
+                return [_notice(envelope, who, INVITED, event.booking_id, {"party": True}, now)]
+            case InvitationWithdrawn():
+                return [_notice(envelope, who, UNINVITED, event.booking_id, {"party": True}, now)]
             case BookingExpired() | BookingHeld():
                 return []
 

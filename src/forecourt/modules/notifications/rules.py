@@ -14,6 +14,9 @@ from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Di
 
 INVITED = "booking.invited"
 """Of those who are in the party of a booking and not its owner."""
+INVITED_BY_ADDRESS = "booking.invited_by_address"
+"""The same, as it is worded for an address that has no account."""
+UNINVITED = "booking.uninvited"
 TRIES = 5
 FIRST_PAUSE_S = 10.0
 PAUSE_FACTOR = 6.0
@@ -63,6 +66,8 @@ _ALL = (
     Kind("booking.cancelled", Topic.BOOKINGS, _TIMELY, _HIGH, calendar=True),
     Kind("booking.moved", Topic.BOOKINGS, _TIMELY, _HIGH, calendar=True),
     Kind("booking.invited", Topic.BOOKINGS, _TIMELY, calendar=True),
+    Kind("booking.invited_by_address", Topic.BOOKINGS, _TIMELY, calendar=True, channels=(Channel.EMAIL,)),
+    Kind("booking.uninvited", Topic.BOOKINGS, _TIMELY, _HIGH),
     Kind("booking.approval_asked", Topic.BOOKINGS, _TIMELY),
     Kind("booking.approved", Topic.BOOKINGS, _TIMELY, _HIGH),
     Kind("booking.declined", Topic.BOOKINGS, _TIMELY, _HIGH),

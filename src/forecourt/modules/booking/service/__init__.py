@@ -1,13 +1,13 @@
 """Use cases of booking. Each file adds its own to the one before; `BookingService` is all of them together.
 
 `base` who acts and what is told · `holding` hold, pay, confirm · `changing` cancel, move, edit · `reading` questions and
-quotes · `desk` what staff do · `blocking` blocks · `keeping` what time does · `feeds` calendars.
+quotes · `desk` what staff do · `blocking` blocks · `keeping` what time does · `feeds` calendars · `inviting` guests.
 """
 
-from forecourt.modules.booking.service.feeds import Feeds
+from forecourt.modules.booking.service.inviting import Inviting
 
 
-class BookingService(Feeds):
+class BookingService(Inviting):
     """Booking as other modules and the door see it; satisfies `Bookings`."""
 
 

@@ -15,23 +15,25 @@ from forecourt.kernel.errors import Forbidden, NotFound, PreconditionFailed, Una
 from forecourt.kernel.live import Announcer
 from forecourt.kernel.money import Money
 from forecourt.kernel.whereabouts import Whereabouts
-from forecourt.modules.booking import queries
+from forecourt.modules.booking import invited, queries
 from forecourt.modules.booking.announcements import AVAILABILITY_CHANGED, availability_changed, availability_topic
 from forecourt.modules.booking.contract import (
     BookingActor,
     BookingOut,
     BookingStatus,
+    NewInvitee,
     Overtaken,
     Payment,
     PayWith,
     Purpose,
+    TooManyInvitations,
 )
 from forecourt.modules.booking.queries import BookingRow
 from forecourt.modules.booking.rules import Standing, needs_approval
 from forecourt.modules.booking.service.alternatives import Alternatives
 from forecourt.modules.booking.service.books import Books, Terms
 from forecourt.modules.booking.service.till import Till
-from forecourt.modules.identity.contract import Identity
+from forecourt.modules.identity.contract import EmailUnconfirmed, Identity
 from forecourt.modules.payments.contract import Payments
 from forecourt.modules.venues.contract import Resource, VenueBook, Venues
 
@@ -42,6 +44,8 @@ CANCEL_ANY = "booking.cancel_any"
 APPROVE = "booking.approve"
 BLOCK = "booking.block"
 
+MOST_ADDRESSES_A_DAY = 60
+"""Whom one person may have the house write to for one organisation."""
 DECISIONS = 6
 """A change that others overtake is decided again at most so often."""
 SETTLE_AFTER = timedelta(seconds=45)
@@ -134,6 +138,17 @@ class Base:
         self.books.drop(venue_id)
         return Overtaken("The place is being rearranged at this moment; look again.")
 
+    # --- guests
+
+    async def refuse_too_many(self, tx: Tx, organisation_id: UUID, inviter: UUID | None, wishes: Sequence[NewInvitee]) -> None:
+        """Raises TooManyInvitations when these addresses are more than one person may have written to in a day."""
+        count = sum(wish.email is not None for wish in wishes)
+        if not count or inviter is None:
+            return
+        day = timedelta(days=1)
+        if await invited.sent_since(tx, organisation_id, inviter, self.clock.now() - day) + count > MOST_ADDRESSES_A_DAY:
+            raise TooManyInvitations(retry_after_s=int(day.total_seconds()))
+
     # --- what others see
 
     def announce(self, tx: Tx, venue_id: UUID, timezone: str, *claims: tuple[datetime, datetime]) -> None:
@@ -159,6 +174,12 @@ def person(ctx: Context) -> UUID:
     if ctx.actor.kind is ActorKind.API_KEY:
         raise Forbidden("An API key has no bookings of its own; use the organisation's address.")
     raise Unauthenticated
+
+
+def refuse_unconfirmed(ctx: Context, actor: BookingActor, wishes: Sequence[NewInvitee]) -> None:
+    """Whose own address is not verified invites nobody (ID-1). Raises EmailUnconfirmed."""
+    if wishes and actor is BookingActor.CUSTOMER and not ctx.actor.confirmed:
+        raise EmailUnconfirmed
 
 
 def claiming(venue_id: UUID) -> Lock:

@@ -29,11 +29,11 @@ import msgspec
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import Lock, Plans, Tx
-from forecourt.kernel.errors import Invalid, Problem
+from forecourt.kernel.errors import Problem
 from forecourt.kernel.events import Event, emit
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
-from forecourt.modules.booking import queries, rules
+from forecourt.modules.booking import guests, queries, rules
 from forecourt.modules.booking.contract import (
     AdminCannotBook,
     Alternative,
@@ -50,7 +50,6 @@ from forecourt.modules.booking.contract import (
     InvalidTransition,
     LineKind,
     NewBooking,
-    NewInvitee,
     Overtaken,
     Pay,
     QuoteExpired,
@@ -71,6 +70,7 @@ from forecourt.modules.booking.service.base import (
     paid_of,
     person,
     present,
+    refuse_unconfirmed,
 )
 from forecourt.modules.booking.service.pricing import Bill, Plan, plan, rebill
 from forecourt.modules.booking.service.till import Returned, derived, settled
@@ -151,7 +151,7 @@ class Holding(Base):
         planned = plan(book, resource, wish.start, wish.duration_min, wish.purpose, wish.team_size)
         now = self.clock.now()
         rules.check_request(book, resource, planned.period, wish.purpose, planned.team_size, now, 0)
-        check_invitees(wish.invitees, planned.team_size)
+        wish = await self._with_guests(ctx, planned, account_id, wish)
         list_minor, bill, promo = await self._bill(ctx, planned, account_id, wish, now)
         return await self._hold(
             ctx,
@@ -165,6 +165,17 @@ class Holding(Base):
             wish=wish,
             actor=_W.CUSTOMER,
         )
+
+    async def _with_guests(self, ctx: Context, planned: Plan, account_id: UUID, wish: NewBooking) -> NewBooking:
+        """The wish with its guests' addresses as they are kept. Raises Invalid, EmailUnconfirmed, TooManyInvitations."""
+        if not wish.invitees:
+            return wish
+        refuse_unconfirmed(ctx, _W.CUSTOMER, wish.invitees)
+        invitees = guests.checked_invitees(wish.invitees, planned.team_size)
+        organisation_id = planned.book.venue.organisation_id
+        async with self.db.read(ctx.within(organisation_id)) as tx:
+            await self.refuse_too_many(tx, organisation_id, account_id, invitees)
+        return msgspec.structs.replace(wish, invitees=invitees)
 
     async def _bill(
         self, ctx: Context, planned: Plan, account_id: UUID, wish: NewBooking, now: datetime
@@ -728,12 +739,3 @@ def release_errand(row: BookingRow) -> Errand:
 
 def emit_cancelled(tx: Tx, row: BookingRow, refund: Money, by: BookingActor, reason: str) -> None:
     emit(tx, BookingCancelled(**facts(row), refund=refund, by=by, reason=reason))
-
-
-def check_invitees(invitees: list[NewInvitee], team_size: int) -> None:
-    """Each by account or by e-mail, and no more than there are places beside the booker's. Raises Invalid."""
-    for i, invitee in enumerate(invitees):
-        if (invitee.email is None) == (invitee.account_id is None):
-            raise Invalid.field(f"invitees[{i}]", "name an account or an e-mail address, one of the two")
-    if len(invitees) >= max(team_size, 1) and invitees:
-        raise Invalid.field("invitees", f"a party of {team_size} has room for {team_size - 1} guests")

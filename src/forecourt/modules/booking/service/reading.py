@@ -104,14 +104,6 @@ class Reading(Changing):
         rows = {row.id: row for row in found}
         return [present(rows[i]) for i in wanted if i in rows]
 
-    async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
-        if self.find_actor(ctx, READ_ANY) is not BookingActor.HOUSE:
-            raise NotFound
-        async with self.db.read(ctx) as tx:
-            row = await queries.party(tx, organisation(ctx), booking_id)
-        accounts = [row.account_id, *(invitee.account_id for invitee in row.invitees)]
-        return list(dict.fromkeys(a for a in accounts if a is not None))
-
     async def history(self, ctx: Context, booking_id: UUID) -> list[TransitionRow]:
         """Every step of a booking, the oldest first. Raises NotFound."""
         row, _ = await self.find(ctx, booking_id, READ_ANY)

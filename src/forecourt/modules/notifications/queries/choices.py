@@ -254,3 +254,23 @@ async def add_version(tx: Tx, organisation_id: UUID, t: TemplateRow, by: UUID | 
 async def edit_template(tx: Tx, organisation_id: UUID, t: TemplateRow, by: UUID | None) -> None:
     await add_version(tx, organisation_id, t, by)
     await tx.run(EDIT_TEMPLATE, organisation_id, t.id, t.version, t.enabled)
+
+
+# --- addresses without an account ---------------------------------------------------------------------------------------------
+
+UNWANTED = Query(bool, "select exists (select from notifications.unwanted u where u.address = $1)")
+REFUSE_MAIL = Statement("insert into notifications.unwanted (address, since) values ($1, $2) on conflict do nothing")
+TAKE_MAIL = Statement("delete from notifications.unwanted where address = $1")
+
+
+async def is_unwanted(tx: Tx, address: bytes) -> bool:
+    """Whether the owner of the address, given by its digest, wants no mail."""
+    return await tx.one(UNWANTED, address)
+
+
+async def refuse_mail(tx: Tx, address: bytes, at: datetime) -> None:
+    await tx.run(REFUSE_MAIL, address, at)
+
+
+async def take_mail(tx: Tx, address: bytes) -> None:
+    await tx.run(TAKE_MAIL, address)

@@ -17,6 +17,7 @@ from forecourt.modules.notifications.channels.gateways import Gateway, LogChanne
 from forecourt.modules.notifications.channels.webpush import Vapid, WebPush
 from forecourt.modules.notifications.contract import Channel
 from forecourt.modules.notifications.sealing import Links, Vault
+from forecourt.modules.notifications.service.addresses import Addresses
 from forecourt.modules.notifications.service.carriers import Carriers
 from forecourt.modules.notifications.service.choices import ChoicesService
 from forecourt.modules.notifications.service.house import HouseService
@@ -56,6 +57,7 @@ class Notifications:
         carriers = Carriers(self.vault, self.egress, clock, sender, house, WebPush(self.vapid, self.egress, clock))
         self.inbox = InboxService(db, clock, announcer)
         self.telling = Telling(db, clock, sources, self.inbox, self.links, public_url)
+        self.addresses = Addresses(db, clock, sources, self.telling, carriers, self.links, public_url)
         self.sending = Sending(db, clock, self.telling, carriers, self.links, public_url, metrics)
         self.house = HouseService(db, clock, self.vault, self.egress, self.telling, public_url)
 

@@ -20,7 +20,7 @@ from forecourt.modules.notifications.channels.webpush import Vapid, point, unb64
 from forecourt.modules.notifications.contract import Channel, Digest, Topic
 from forecourt.modules.notifications.queries import choices as queries
 from forecourt.modules.notifications.queries.choices import Browser, Chosen
-from forecourt.modules.notifications.sealing import Leave, Links
+from forecourt.modules.notifications.sealing import Leave, LeaveAddress, Links
 from forecourt.modules.notifications.service.inbox import person
 from forecourt.modules.people.contract import People, QuietHours
 
@@ -74,9 +74,10 @@ class PushKeyOut(Struct, frozen=True):
 
 
 class MailLink(Struct, frozen=True):
-    """Where the link in a mail leads. `locale` is the language of its reader, when they chose one."""
+    """Where the link in a mail leads. `locale` is the language of its reader, when they chose one. `what` is None for all mails
+    to an address that has no account."""
 
-    what: Topic | Digest
+    what: Topic | Digest | None
     ended: bool
     locale: str | None
 
@@ -162,6 +163,9 @@ class ChoicesService:
         """What a link ends, and whether it is ended. Raises LinkSpent. Nothing changes: programs that look at mails open every
         link."""
         leave = self._links.read(token)
+        if isinstance(leave, LeaveAddress):
+            async with self._db.read(service_context("notifications.unsubscribe")) as tx:
+                return MailLink(None, await queries.is_unwanted(tx, leave.address), None)
         async with self._theirs(leave) as (_, chosen):
             ended = comes_by_mail(chosen, leave.what)
         return await self._shown(leave, ended=not ended)
@@ -169,6 +173,10 @@ class ChoicesService:
     async def leave(self, token: str) -> MailLink:
         """Ends, for the person whom the mail was sent to, what its link is about. Raises LinkSpent."""
         leave = self._links.read(token)
+        if isinstance(leave, LeaveAddress):
+            async with self._db.tx(service_context("notifications.unsubscribe")) as tx:
+                await queries.refuse_mail(tx, leave.address, self._clock.now())
+            return MailLink(None, True, None)
         async with self._theirs(leave) as (tx, chosen):
             await queries.choose(tx, leave.account_id, without_mail(chosen, leave.what), self._clock.now())
         return await self._shown(leave, ended=True)
@@ -176,6 +184,10 @@ class ChoicesService:
     async def stay(self, token: str) -> MailLink:
         """Takes that back. Raises LinkSpent."""
         leave = self._links.read(token)
+        if isinstance(leave, LeaveAddress):
+            async with self._db.tx(service_context("notifications.unsubscribe")) as tx:
+                await queries.take_mail(tx, leave.address)
+            return MailLink(None, False, None)
         async with self._theirs(leave) as (tx, chosen):
             await queries.choose(tx, leave.account_id, with_mail(chosen, leave.what), self._clock.now())
         return await self._shown(leave, ended=False)

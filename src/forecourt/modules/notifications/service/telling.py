@@ -40,7 +40,7 @@ from forecourt.modules.notifications.queries import choices, inbox, queue
 from forecourt.modules.notifications.queries.choices import Browser, TemplateRow
 from forecourt.modules.notifications.queries.inbox import DigestItem, Entry
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
-from forecourt.modules.notifications.rules import INVITED, KINDS, Kind, Quiet
+from forecourt.modules.notifications.rules import INVITED, KINDS, UNINVITED, Kind, Quiet
 from forecourt.modules.notifications.sealing import Leave, Links
 from forecourt.modules.notifications.service.inbox import InboxService
 from forecourt.modules.notifications.wording import Surround, Words
@@ -53,6 +53,7 @@ REMINDERS = (TOMORROW, SOON)
 DIGEST = "digest"
 """Of deliveries that are digests; their topic says of which kind."""
 APPROVAL_WAITS = "booking.approval_waits"
+OVER_FOR_GUESTS = ("booking.cancelled", UNINVITED)
 PHONES = (Channel.SMS, Channel.WHATSAPP)
 
 log = structlog.get_logger("forecourt.notifications")
@@ -311,8 +312,8 @@ class Telling:
         match notice.kind.split(".")[0]:
             case "booking" if notice.kind == APPROVAL_WAITS:
                 path = f"/orgs/{notice.organisation_id}/bookings?show=asks"
-            case "booking" if notice.facts.get("party"):
-                path = "/chat"  # the booking is its owner's, its room is everybody's
+            case "booking" if notice.facts.get("party"):  # the booking is its owner's; an invitation is its guest's
+                path = "/bookings" if notice.kind in OVER_FOR_GUESTS else f"/invitations/{notice.about_id}"
             case "booking":
                 path = f"/bookings/{notice.about_id}"
             case "payment":

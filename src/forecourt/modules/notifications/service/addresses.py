@@ -1,0 +1,175 @@
+"""Mails about a booking to who was invited by address alone: the invitation, and what becomes of it.
+
+Where the address turns out to be an account's, the account is told as any other. Else the mail is made when it leaves and is kept
+nowhere, because its link opens the invitation for whoever has it; the delivery log gets its words without the link. The mail
+goes by the organisation's own servers and then the house's, as all its mails do.
+"""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID, uuid5
+
+import msgspec
+import structlog
+
+from forecourt.kernel.clock import Clock
+from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.errors import Unavailable
+from forecourt.kernel.jobs import enqueue
+from forecourt.modules.booking.contract import Addressee
+from forecourt.modules.notifications import wording
+from forecourt.modules.notifications.calendar import calendar_of
+from forecourt.modules.notifications.channels import Message, NotTaken, Refused
+from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
+from forecourt.modules.notifications.jobs import DRAIN, WRITE, Drain, TellAddresses, WriteTo
+from forecourt.modules.notifications.queries import choices, queue
+from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
+from forecourt.modules.notifications.rules import INVITED, INVITED_BY_ADDRESS, KINDS
+from forecourt.modules.notifications.sealing import LeaveAddress, Links
+from forecourt.modules.notifications.service.carriers import Carriers
+from forecourt.modules.notifications.service.telling import Sources, Telling
+from forecourt.modules.notifications.wording import Surround, Words
+
+NO_NAME = re.compile(r"[/\\@<>:]|\bwww\b|\w\.\w", re.IGNORECASE)
+"""What no name has and an advertisement does: whoever types an address has the house write their name to it."""
+MOST_NAME = 60
+STILL_OPEN = (INVITED, "booking.moved")
+"""What is told of an invitation that can be answered."""
+
+log = structlog.get_logger("forecourt.notifications")
+
+
+class Addresses:
+    def __init__(
+        self,
+        db: ModuleDatabase,
+        clock: Clock,
+        sources: Sources,
+        telling: Telling,
+        carriers: Carriers,
+        links: Links,
+        public_url: str,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._ask = sources
+        self._telling = telling
+        self._carriers = carriers
+        self._links = links
+        self._url = public_url
+
+    async def tell(self, wish: TellAddresses) -> None:
+        """A job for each of them."""
+        ctx = service_context("notifications", wish.organisation_id)
+        ids = await self._ask.bookings.invited_by_address(ctx, wish.booking_id)
+        async with self._db.tx(ctx) as tx:
+            for id in ids:
+                one = WriteTo(wish.event_id, wish.organisation_id, wish.kind, wish.booking_id, wish.facts, id)
+                enqueue(tx, WRITE, one, key=f"{wish.event_id} {id}")
+
+    async def write(self, wish: WriteTo) -> None:
+        """Raises Unavailable when no mail server takes it now."""
+        ctx = service_context("notifications", wish.organisation_id)
+        ask = self._ask.bookings.first_letter if wish.kind == INVITED else self._ask.bookings.letter
+        found = await ask(ctx, wish.invitation_id)
+        if found is None:
+            return
+        if found.account_id is not None:
+            await self._tell_account(ctx, wish, found.account_id)
+            return
+        address = self._links.digest(found.email)
+        async with self._db.read(ctx) as tx:
+            if await choices.is_unwanted(tx, address):
+                return
+        leave = f"{self._url}/v1/unsubscribe/{self._links.token(LeaveAddress(address))}"
+        locale, content = await self._content(ctx, wish, found, leave)
+        await self._send(ctx, wish, found.email, locale, content, leave)
+
+    async def _tell_account(self, ctx: Context, wish: WriteTo, account_id: UUID) -> None:
+        now = self._clock.now()
+        id = uuid5(wish.event_id, f"{wish.kind} {account_id}")
+        facts: dict[str, object] = {"party": True, **wish.facts}
+        notice = NewNotice(id, account_id, wish.kind, f"{wish.kind} {wish.event_id}", wish.booking_id, facts, now)
+        async with self._db.tx(ctx) as tx:
+            await queue.insert_notices(tx, wish.organisation_id, [notice], now)
+            enqueue(tx, DRAIN, Drain())
+
+    async def _content(self, ctx: Context, wish: WriteTo, found: Addressee, leave: str) -> tuple[str, Content]:
+        """The mail, in the language of who invites or else the organisation's."""
+        [booking] = await self._ask.bookings.bookings(ctx, [wish.booking_id])
+        [book] = await self._ask.venues.books(ctx, [booking.venue_id])
+        organisation = await self._ask.venues.organisation(ctx, wish.organisation_id)
+        host, chosen = await self._host(ctx, found.invited_by or booking.account_id)
+        locale = wording.locale_for(chosen, organisation.locale)
+        name = INVITED_BY_ADDRESS if wish.kind == INVITED else wish.kind
+        notice = Notice(wish.organisation_id, wish.event_id, wish.invitation_id, name, "", wish.booking_id, dict(wish.facts))
+        link = f"{self._url}/invitations/{found.token}" if wish.kind in STILL_OPEN else ""
+        values = self._telling.values(notice, found.email, locale, organisation, booking, book)
+        values |= {"host": host or organisation.name, "link": link}
+        foot = wording.word(locale, "footer_address")
+        around = Surround(locale, organisation.name, link, leave, foot=foot)
+        content = wording.compose(Channel.EMAIL, await self._words(ctx, name, locale), values, around)
+        return locale, msgspec.structs.replace(content, calendar=calendar_of(booking, book, content.subject, self._clock.now()))
+
+    async def _host(self, ctx: Context, account_id: UUID | None) -> tuple[str, str | None]:
+        """Name and language of who invites; no name where it is none."""
+        if account_id is None:
+            return "", None
+        cards = await self._ask.people.cards(ctx, [account_id])
+        prefers = await self._ask.people.preferences(ctx, [account_id])
+        name = cards[0].name if cards else ""
+        return "" if NO_NAME.search(name) else name[:MOST_NAME], prefers[0].locale if prefers else None
+
+    async def _words(self, ctx: Context, name: str, locale: str) -> Words:
+        """The organisation's own where it has some that fit, else those that ship."""
+        async with self._db.read(ctx) as tx:
+            templates = await choices.templates(tx, ctx.organisation_id or NOBODYS)
+        own = next((t for t in templates if t.enabled and (t.event, t.channel, t.locale) == (name, Channel.EMAIL, locale)), None)
+        if own is None:
+            return wording.shipped(name, Channel.EMAIL, locale)
+        return Words(own.subject, own.body, own.html)
+
+    async def _send(self, ctx: Context, wish: WriteTo, to: str, locale: str, content: Content, leave_url: str) -> None:
+        id = uuid5(wish.event_id, f"{wish.kind} {wish.invitation_id}")
+        headers = {"List-Unsubscribe": f"<{leave_url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+        message = Message(id, wish.kind, to, content, locale, sender=content.sender, headers=headers)
+        async with self._db.read(ctx) as tx:
+            carriers = (await self._carriers.of(tx, wish.organisation_id))[Channel.EMAIL]
+        for carrier in carriers:
+            try:
+                async with carrier.place:
+                    await carrier.carry(message)
+            except (NotTaken, Refused) as e:
+                log.warning("mail_not_taken", delivery=str(id), provider=carrier.name, error=str(e))
+            else:
+                await self._log(ctx, wish, id, to, locale, content.subject)
+                return
+        raise Unavailable("no mail server took the mail")
+
+    async def _log(self, ctx: Context, wish: WriteTo, id: UUID, to: str, locale: str, subject: str) -> None:
+        """For the delivery log: what was sent to whom, without its words."""
+        now = self._clock.now()
+        kind = KINDS[INVITED_BY_ADDRESS if wish.kind == INVITED else wish.kind]
+        done = Delivery(
+            wish.organisation_id,
+            id,
+            None,
+            None,
+            kind.name,
+            kind.topic.value,
+            Channel.EMAIL,
+            to,
+            locale,
+            Content(subject=subject),
+            DeliveryStatus.SENT,
+            1,
+            "",
+            "",
+            now,
+            now,
+            now,
+        )
+        async with self._db.tx(ctx) as tx:
+            await queue.insert_deliveries(tx, wish.organisation_id, [done], now)
