@@ -19,8 +19,6 @@ JOURNEYS = HERE.parent / "journeys"
 ALONE = {
     "test_backups": "one database is copied and brought back by the command line; the house is the same one behind any door",
     "test_command_line": "starts each command as a process of its own and reads what it says; `up --split`: test_up_split.py",
-    "test_engines_die": "engines of its own, killed under a crowd: what a process does then is its own affair, and every service"
-    " is such a process; that the gateway leaves out who is not ready, and takes it in again, is in tests/gateway",
     "test_policies": "asks row security in the database, which does not know how many processes there are",
     "test_readme": "the README's tour is for one process with the demo world; its calls are those of test_split.py and of"
     " tests/realtime, and its commands start that process",
