@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -19,10 +20,10 @@ from msgspec import UNSET
 from forecourt.kernel.errors import NotFound, Problem, Unavailable
 from forecourt.kernel.live import frame_of
 from forecourt.kernel.topics import Position, Subscription, TopicEvent, TopicSource
+from forecourt.realtime.client import Client, write_all
 from forecourt.realtime.frames import Reset, Subscribed, Unsubscribed, framed, say
 
 if TYPE_CHECKING:
-    from forecourt.realtime.client import Client
     from forecourt.realtime.server import Realtime
 
 log = structlog.get_logger("forecourt.realtime")
@@ -185,30 +186,38 @@ class Channel:
 
     def flush(self) -> None:
         """Hands this turn's frames, joined once, to everybody's queue."""
+        self._share_out(self._queue)
+
+    def speak(self) -> None:
+        """Writes them at once, for a turn in which nobody else speaks: there is nothing that they could be joined with."""
+        self._share_out(write_all)
+
+    def _share_out(self, hand: Callable[[bytes, set[Client]], None]) -> None:
         frames, self._now = self._now, []
         fewer, self._now_discreet = self._now_discreet, None
         if not frames:
             return
         self._spoken_at = time.monotonic()
         if fewer is None or not self.discreet:
-            self._hand(frames, self.clients)
+            self._hand(frames, self.clients, hand)
         else:
-            self._hand(frames, self.clients - self.discreet)
-            self._hand(fewer, self.discreet)
+            self._hand(frames, self.clients - self.discreet, hand)
+            self._hand(fewer, self.discreet, hand)
 
-    def _hand(self, frames: list[bytes], clients: set[Client]) -> None:
-        if not frames:
-            return
-        joined = frames[0] if len(frames) == 1 else b"".join(frames)
+    def _hand(self, frames: list[bytes], clients: set[Client], hand: Callable[[bytes, set[Client]], None]) -> None:
+        if frames:
+            hand(frames[0] if len(frames) == 1 else b"".join(frames), clients)
+            self._server.delivered(len(frames) * len(clients))
+
+    def _queue(self, frames: bytes, clients: set[Client]) -> None:
         dirty = self._server.dirty_clients
         for client in clients:
             if not client.closing:
                 if client.out:
-                    client.out += joined
+                    client.out += frames
                 else:
                     dirty.append(client)
-                    client.out = joined
-        self._server.delivered(len(frames) * len(clients))
+                    client.out = frames
 
     def rest(self, now: float) -> None:
         """A channel in which nothing happens keeps nothing."""

@@ -450,11 +450,14 @@ class Realtime:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
-        speaking, self._speaking = self._speaking, []
-        for channel in speaking:
-            channel.flush()
-        dirty, self.dirty_clients = self.dirty_clients, []
         self._flush_planned = False
+        speaking, self._speaking = self._speaking, []
+        if len(speaking) == 1:
+            speaking[0].speak()
+        else:
+            for channel in speaking:
+                channel.flush()
+        dirty, self.dirty_clients = self.dirty_clients, []
         for client in dirty:
             client.flush()
 
