@@ -11,6 +11,7 @@ from unittest.mock import patch
 from forecourt.kernel.db import Tx
 
 _sent: ContextVar[list[str] | None] = ContextVar("sent", default=None)
+_begun: ContextVar[list[Tx] | None] = ContextVar("begun", default=None)
 
 
 @contextmanager
@@ -23,6 +24,24 @@ def counted() -> Iterator[list[str]]:
             patched.enter_context(patch.object(Tx, name, _heard(getattr(Tx, name))))
         yield found
     _sent.reset(token)
+
+
+@contextmanager
+def transactions() -> Iterator[list[Tx]]:
+    """The transactions that this block and the tasks it starts have begun."""
+    found: list[Tx] = []
+    token = _begun.set(found)
+    begin = Tx.__aenter__
+
+    async def hear(self: Tx) -> Tx:
+        begun = _begun.get()
+        if begun is not None:
+            begun.append(self)
+        return await begin(self)
+
+    with patch.object(Tx, "__aenter__", hear):
+        yield found
+    _begun.reset(token)
 
 
 def _heard(original: Any) -> Any:

@@ -60,7 +60,7 @@ from forecourt.modules.identity.queries.staff import ApiKeyRow, RoleRow, StaffRo
 from forecourt.modules.identity.rules import ROLE_PERMISSIONS, BuiltInRole
 from forecourt.modules.identity.service import IdentityService
 from forecourt.modules.identity.service.accounts import NewAccount
-from forecourt.modules.identity.service.sessions import SessionKind, Tokens, person_of
+from forecourt.modules.identity.service.sessions import SessionKind, Tokens
 from forecourt.modules.identity.service.staff import Invited, Place, permissions_of, role_label
 
 Token = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -367,16 +367,15 @@ class MeApi(Api):
     @get("/v1/me")
     async def me(self, ctx: Context) -> Me:
         """The account, and its roles per organisation."""
-        card = await self._service.persons.card(ctx, person_of(ctx))
-        roles = await self._service.staff.places(ctx)
-        phone = await self._service.phones.mine(ctx)
+        mine = await self._service.oneself(ctx)
+        card, phone = mine.card, mine.numbers
         return Me(
             card.id,
             card.email,
             card.name,
             card.status,
             ctx.actor.platform_admin,
-            roles,
+            mine.places,
             phone.verified or phone.waiting,
             phone.verified is not None,
             phone.waiting,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from msgspec import Struct
+
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import ModuleDatabase
@@ -20,12 +22,22 @@ from forecourt.modules.identity.contract import (
 )
 from forecourt.modules.identity.passwords import Passwords
 from forecourt.modules.identity.queries import accounts as queries
+from forecourt.modules.identity.queries.phones import NumberRow
+from forecourt.modules.identity.queries.phones import numbers as phone_numbers
 from forecourt.modules.identity.secrecy import Vault
 from forecourt.modules.identity.service.accounts import Accounts
 from forecourt.modules.identity.service.phones import Phones
-from forecourt.modules.identity.service.sessions import Sessions
+from forecourt.modules.identity.service.sessions import Sessions, person_of
 from forecourt.modules.identity.service.signing import Signing
-from forecourt.modules.identity.service.staff import Staff
+from forecourt.modules.identity.service.staff import Place, Staff
+
+
+class Oneself(Struct, frozen=True):
+    """All that a person is told about their own account."""
+
+    card: AccountCard
+    places: list[Place]
+    numbers: NumberRow
 
 
 class IdentityService:
@@ -48,6 +60,15 @@ class IdentityService:
         self.persons = Accounts(db, clock, vault, self.sessions, passwords or Passwords(), public_url)
         self.phones = Phones(db, clock, vault)
         self.staff = Staff(db, clock, public_url)
+
+    async def oneself(self, ctx: Context) -> Oneself:
+        """Raises Unauthenticated without a person, NotFound for one whose account is gone. Every page and app asks for it: one
+        transaction answers."""
+        me = person_of(ctx)
+        async with self._db.read(ctx.within(None)) as tx:
+            card = (await queries.account(tx, me)).card
+            numbers = await phone_numbers(tx, me, self._clock.now())
+            return Oneself(card, await self.staff.places_of(tx, me), numbers)
 
     # --- the contract ---
 

@@ -154,13 +154,17 @@ class Staff:
     async def places(self, ctx: Context) -> list[Place]:
         """Where the person of `ctx` works; at most 100 organisations."""
         me = person_of(ctx)
-        found: list[Place] = []
         async with self._db.read(ctx.within(None)) as tx:
-            for organisation_id in await queries.places(tx, me):
-                await tx.become(self._db.role, organisation_id, me)
-                row = await queries.member(tx, organisation_id, me)
-                if row is not None:
-                    found.append(Place(organisation_id, role_label(row), sorted(permissions_of(row))))
+            return await self.places_of(tx, me)
+
+    async def places_of(self, tx: Tx, me: UUID) -> list[Place]:
+        """The same, last in a transaction: it looks under each organisation in turn."""
+        found: list[Place] = []
+        for organisation_id in await queries.places(tx, me):
+            await tx.become(self._db.role, organisation_id, me)
+            row = await queries.member(tx, organisation_id, me)
+            if row is not None:
+                found.append(Place(organisation_id, role_label(row), sorted(permissions_of(row))))
         return found
 
     async def holders(self, ctx: Context, permission: str) -> list[UUID]:
