@@ -1,4 +1,4 @@
-"""`python -m bench http|availability|search|events|notifications|contention|growth|live|gateway|pages|start|all [--quick]`"""
+"""`python -m bench PROGRAM|all [--quick]`: the programs are below."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ PROGRAMS = {
     "growth": "what ten times the bookings does to reads",
     "live": "fan-out in one room, beside Socket.IO and python-socketio; idle sockets; a storm of reconnections",
     "gateway": "what a gateway adds to a request, and how many a core of it takes, beside Express + http-proxy-middleware",
+    "split": "the divided house: every kind of request at 32 clients, what each costs, and a thousand people at once",
     "pages": "what pages of the demo world take",
     "start": "`forecourt up`, fresh and again",
 }

@@ -61,9 +61,12 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def installation() -> Generator[Installation]:
-    """Engines in a temporary directory, on the cores that the server under test does not have. This process moves there too."""
-    cores = split_cores()
+def installation(cores: Cores | None = None) -> Generator[Installation]:
+    """Engines in a temporary directory, on the cores that the server under test does not have. This process moves there too.
+
+    `cores`: who has which, when it is not one server that is tested.
+    """
+    cores = cores or split_cores()
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores.others)
     try:

@@ -27,7 +27,7 @@ ANSWER_LIMIT_S = 30.0
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One request. `token`: an access token, or none."""
+    """One request. `token`: an access token, or none. `address`: whose request it is, as a proxy in front would say it."""
 
     path: str
     token: str = ""
@@ -35,6 +35,7 @@ class Call(msgspec.Struct, frozen=True):
     method: str = "GET"
     cookie: str = ""
     accept: str = "application/json"
+    address: str = ""
 
     def wire(self) -> bytes:
         lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: {HOST}", f"Accept: {self.accept}"]
@@ -42,6 +43,8 @@ class Call(msgspec.Struct, frozen=True):
             lines.append(f"Authorization: Bearer {self.token}")
         if self.cookie:
             lines.append(f"Cookie: {self.cookie}")
+        if self.address:
+            lines.append(f"X-Forwarded-For: {self.address}")
         if self.body or self.method == "POST":
             lines += ["Content-Type: application/json", f"Content-Length: {len(self.body)}"]
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + self.body
@@ -76,7 +79,7 @@ class Outcome(msgspec.Struct):
         return self
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """Sends one request at a time and hands back status and body."""
 
     def __init__(self) -> None:
@@ -143,7 +146,7 @@ class Client:
 
     async def _run(self, source: Iterator[bytes], seconds: float | None, keep_bodies: int) -> Outcome:
         loop = asyncio.get_running_loop()
-        made = [await loop.create_connection(_Connection, HOST, self._port) for _ in range(self._size)]
+        made = [await loop.create_connection(Connection, HOST, self._port) for _ in range(self._size)]
         outcome = Outcome(0.0, [], Counter(), 0, [])
         began = time.perf_counter()
         until = None if seconds is None else began + seconds
@@ -154,7 +157,7 @@ class Client:
         return outcome
 
     async def _drive(
-        self, connection: _Connection, source: Iterator[bytes], until: float | None, outcome: Outcome, keep_bodies: int
+        self, connection: Connection, source: Iterator[bytes], until: float | None, outcome: Outcome, keep_bodies: int
     ) -> None:
         for wire in source:
             began = time.perf_counter()

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,12 @@ def split_cores() -> Cores:
     """With a single core there is nothing to split, and figures per core mean little."""
     mine = sorted(os.sched_getaffinity(0))
     return Cores({mine[0]}, set(mine[1:])) if len(mine) > 1 else Cores(set(mine), set(mine))
+
+
+def all_cores() -> Cores:
+    """Everybody shares all of them, as on a machine that runs the whole house."""
+    mine = set(os.sched_getaffinity(0))
+    return Cores(mine, mine)
 
 
 class Used(msgspec.Struct, frozen=True):
@@ -57,14 +64,28 @@ def tree_of(pid: int) -> list[int]:
     return found
 
 
-def postgres_cpu_us() -> dict[int, float]:
-    """What each of this process's PostgreSQL processes has used since it began."""
-    found: dict[int, float] = {}
+def called(name: str) -> list[int]:
+    """This process's descendants of that name, the eldest first."""
+    found: list[int] = []
     for pid in tree_of(os.getpid()):
         with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/comm").read_text().strip() == "postgres":
-                found[pid] = Used.by(pid).cpu_us
+            if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                found.append(pid)
     return found
+
+
+def cpu_us(pids: Iterable[int]) -> dict[int, float]:
+    """What each of these processes has used since it began; those that have ended are left out."""
+    found: dict[int, float] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            found[pid] = Used.by(pid).cpu_us
+    return found
+
+
+def postgres_cpu_us() -> dict[int, float]:
+    """What each of this process's PostgreSQL processes has used since it began."""
+    return cpu_us(called("postgres"))
 
 
 class Busy:
