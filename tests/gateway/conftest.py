@@ -25,6 +25,7 @@ from forecourt.kernel.settings import Secret
 
 PER_ADDRESS, PER_ACCOUNT = 60, 20
 MAX_BODY = 50_000
+CONNECTIONS = 40
 TRUSTED = "127.7.7.7"
 APP = "https://app.example.org"
 _addresses = itertools.count(2)
@@ -199,12 +200,13 @@ class House:
             limits=Limits(
                 window_s=60,
                 requests_per_address=PER_ADDRESS,
+                connections_per_address=CONNECTIONS,
                 requests_per_account=PER_ACCOUNT,
                 max_body_bytes=MAX_BODY,
                 header_s=2,
                 answer_s=3,
             ),
-            health=Health(every_ms=200, errors_in_a_row=5),
+            health=Health(every_ms=200, errors_in_a_row=5, withdrawn_after=3),
         ).checked()
 
 

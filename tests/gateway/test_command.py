@@ -22,11 +22,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 from tests.gateway.conftest import Backend, free_port, until
 from tests.gateway.figures import OF_THE_CERTIFICATE
 
 from forecourt.engines import EngineError
 from forecourt.gateway import command
+from forecourt.gateway.haproxy import Gateway
 from forecourt.gateway.plan import Plan, Service
 from forecourt.gateway.runtime import Runtime
 from forecourt.kernel.settings import Settings, SettingsError
@@ -191,7 +193,7 @@ async def test_a_plan_that_is_wrong_is_refused_with_words(started: Started, tmp_
     assert "version v1 has no addresses" in refused.stderr and "Traceback" not in refused.stderr
 
 
-async def test_sighup_takes_up_a_new_certificate_and_nothing_from_a_plan_that_is_wrong(started: Started) -> None:
+async def test_sighup_takes_up_a_plan_and_nothing_from_one_that_is_wrong(started: Started) -> None:
     pid = await started.runtime.pid()
     good = started.file.read_text()
     started.file.write_text("listen = [")
@@ -199,18 +201,47 @@ async def test_sighup_takes_up_a_new_certificate_and_nothing_from_a_plan_that_is
     await until(lambda: "gateway_not_reloaded" in started.log.read_text(), LIMIT_S)
     assert await started.runtime.pid() == pid
     started.file.write_text(good)
-    fresh = certify(started.data / "cert.pem", "second", days=90)
     started.process.send_signal(signal.SIGHUP)
     await until(lambda: "gateway_reloaded" in started.log.read_text(), LIMIT_S)
-    async with httpx.AsyncClient(verify=trusting(fresh)) as client:
-        assert (await client.get(f"https://localhost:{started.tls}/v1/me")).status_code == 200
-    started.certificate = fresh
-    assert await certificate_ends(started) == int(fresh.not_valid_after_utc.timestamp())
+    assert await started.runtime.pid() != pid
 
 
-async def certificate_ends(started: Started) -> float:
+async def test_a_certificate_that_was_renewed_is_shown_and_one_that_is_none_changes_nothing(
+    services: list[Backend], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to remember a signal, in the night every sixty days."""
+    monkeypatch.setattr("forecourt.gateway.haproxy.KEYS_EVERY_S", 0.05)
+    monkeypatch.setattr("forecourt.gateway.haproxy.PAUSE_S", 0.05)
+    file, port, inside = tmp_path / "cert.pem", free_port(), free_port()
+    first = certify(file, "first")
+    house = Service("house", (), {"v1": (services[0].url,)})
+    at = {"listen": (f"127.0.0.1:{port}",), "internal": f"127.0.0.1:{inside}", "certificate": file}
+
+    async def shown(certificate: x509.Certificate) -> int:
+        async with httpx.AsyncClient(verify=trusting(certificate)) as client:
+            return (await client.get(f"https://localhost:{port}/v1/me")).status_code
+
+    def told(event: str) -> int:
+        return sum(log["event"] == event for log in logs)
+
+    with capture_logs() as logs:
+        async with Gateway(Plan(services=(house,), **at).checked(), tmp_path / "gateway", output=tmp_path / "log"):
+            assert await shown(first) == 200
+            file.write_text("half of a cert")
+            await until(lambda: told("gateway_trouble"), LIMIT_S)
+            assert await shown(first) == 200
+            fresh = certify(file, "second", days=90)
+            await until(lambda: told("gateway_certificate_changed"), LIMIT_S)
+            assert await shown(fresh) == 200
+            with pytest.raises(httpx.ConnectError):
+                await shown(first)
+            assert await certificate_ends(inside) == int(fresh.not_valid_after_utc.timestamp())
+    assert told("gateway_trouble") == 1, "said once"
+
+
+async def certificate_ends(internal: int) -> float:
     async with httpx.AsyncClient() as client:
-        answer = await client.get(f"http://127.0.0.1:{started.internal}/metrics/certificate")
+        answer = await client.get(f"http://127.0.0.1:{internal}/metrics/certificate")
     assert answer.status_code == 200 and answer.headers["content-type"] == "text/plain; version=0.0.4"
     ((found,),) = [family.samples for family in text_string_to_metric_families(answer.text)]
     assert found.name == OF_THE_CERTIFICATE and not found.labels
@@ -218,7 +249,7 @@ async def certificate_ends(started: Started) -> float:
 
 
 async def test_it_tells_when_its_certificate_ends_and_only_inside(started: Started) -> None:
-    assert await certificate_ends(started) == int(started.certificate.not_valid_after_utc.timestamp())
+    assert await certificate_ends(started.internal) == int(started.certificate.not_valid_after_utc.timestamp())
     async with httpx.AsyncClient(verify=trusting(started.certificate)) as client:
         assert OF_THE_CERTIFICATE not in (await client.get(f"https://localhost:{started.tls}/metrics/certificate")).text
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hmac
 import json
 import os
 import re
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 from tests.gateway.conftest import (
     APP,
+    CONNECTIONS,
     MAX_BODY,
     PER_ACCOUNT,
     PER_ADDRESS,
@@ -287,6 +290,36 @@ async def test_an_api_key_has_a_limit_like_an_account(house: House, call: Call) 
     assert (await client.get("/v1/orgs/1/bookings", headers={"x-api-key": "two"})).status_code == 200
 
 
+async def test_whoever_asks_nothing_holds_only_so_many_connections(house: House, anyone: httpx.AsyncClient) -> None:
+    """They are in no count of requests, and each takes the place of somebody who would ask."""
+    idle = contextlib.ExitStack()
+
+    def hold(address: str) -> tuple[int, list[socket.socket]]:
+        """One too many at once: how many were refused, and the others."""
+        found = [idle.enter_context(socket.socket()) for _ in range(CONNECTIONS + 1)]
+        for one in found:
+            one.bind((address, 0))
+            with contextlib.suppress(ConnectionResetError):
+                one.connect(("127.0.0.1", house.port))
+        asks = b"GET /v1/me HTTP/1.1\r\nHost: x\r\n\r\n"
+        answered: list[socket.socket] = []
+        for one in found:
+            one.settimeout(10)
+            with contextlib.suppress(ConnectionError):
+                one.sendall(asks)
+                if one.recv(9):
+                    answered.append(one)
+        return len(found) - len(answered), answered
+
+    with idle:
+        refused, held = await asyncio.to_thread(hold, "127.0.9.1")
+        assert refused == 1
+        assert (await anyone.get("/v1/me")).status_code == 200
+        assert (await asyncio.to_thread(hold, TRUSTED))[0] == 0, "our own proxy speaks for many"
+        held[0].close()
+    assert (await anyone.get("/v1/me")).status_code == 200
+
+
 async def test_a_body_that_is_too_large_is_refused_by_its_length(house: House, anyone: httpx.AsyncClient) -> None:
     assert problem(await anyone.post("/v1/me", content=b"x" * (MAX_BODY + 1))) == (413, "too_large")
     assert house.seen == []
@@ -490,6 +523,31 @@ async def test_a_version_gets_its_share_as_soon_as_it_is_told_and_keeps_it(house
         await runtime.weigh("courts", ["v2=100%"])
         assert await share_of_v2() == 50
     finally:
+        await runtime.weigh("courts", ["v1=100%"])
+
+
+async def test_a_version_that_fails_more_than_the_one_beside_it_is_withdrawn(house: House, call: Call) -> None:
+    new, runtime = house.courts[1], house.gateway.runtime
+    try:
+        await runtime.weigh("courts", ["v2=30%"])
+        await house.gateway.withdraw_failing()  # counts begin here
+        new.refuses = True
+        async with asyncio.timeout(20):
+            while runtime.weights()["courts"]["v2"]:
+                client = call()
+                assert {(await client.get("/v1/bookings/1")).status_code for _ in range(20)} <= {200, 500}
+                await house.gateway.withdraw_failing()
+        assert [share.percent for share in await runtime.shares("courts")] == [100, 0]
+        new.refuses = False
+        await until_state(house, "courts", ["UP", "UP"])
+        client = call()
+        assert {(await client.get("/v1/bookings/1")).json()["from"] for _ in range(6)} == {"courts v1"}, "until somebody says so"
+        # The control: it is judged by what it does from then on.
+        await runtime.weigh("courts", ["v2=50%"])
+        assert await house.gateway.withdraw_failing() == []
+        assert {(await client.get("/v1/bookings/1")).json()["from"] for _ in range(40)} == {"courts v1", "courts v2"}
+    finally:
+        new.refuses = False
         await runtime.weigh("courts", ["v1=100%"])
 
 

@@ -10,12 +10,13 @@ import msgspec
 import pytest
 from joserfc.jwk import ECKey, OctKey
 
+from forecourt.gateway.canary import Watch
 from forecourt.gateway.command import read_plan
 from forecourt.gateway.config import public_pem, render
 from forecourt.gateway.keys import checked
-from forecourt.gateway.plan import Plan, Service
+from forecourt.gateway.plan import Health, Plan, Service
 from forecourt.gateway.routes import Route, Table, routing_table, shortened
-from forecourt.gateway.runtime import MAX_SOCKET_PATH, socket_of
+from forecourt.gateway.runtime import MAX_SOCKET_PATH, ServerState, Share, socket_of
 from forecourt.gateway.weights import GREATEST, WeightsWrong, spread, wished
 from forecourt.kernel.settings import SettingsError
 
@@ -266,3 +267,53 @@ def test_the_plan_in_the_manual_is_one(tmp_path: Path) -> None:
     read = Plan.read(file)
     assert (read.sockets.name, read.rest.name, read.home_of("chat").name) == ("realtime", "rest", "rest")
     assert read.home_of("booking").shares == {"v1": 100, "v2": 0}
+
+
+# --- a version that fails ------------------------------------------------------------------------------------------------
+
+
+def looked(*looks: dict[str, tuple[float, int, int]], health: Health | None = None) -> list[str]:
+    """The versions that are withdrawn when `booking` was seen like this one look after the other: percent, answers, failures."""
+    watch = Watch()
+    found: list[str] = []
+    for look in looks:
+        shares = [
+            Share(version, percent, (ServerState(f"{version}.1", "UP", 1, answers, 0, answers, failures),))
+            for version, (percent, answers, failures) in look.items()
+        ]
+        found += [failing.version for failing in watch.look({"booking": shares}, health or Health())]
+    return found
+
+
+BEGUN = {"v1": (90.0, 1000, 500), "v2": (10.0, 1000, 500)}
+"""What was before nobody looked counts for nothing."""
+
+
+def test_a_version_that_raises_the_rate_of_errors_is_withdrawn() -> None:
+    assert looked(BEGUN, {"v1": (90.0, 1900, 500), "v2": (10.0, 1100, 510)}) == ["v2"]
+    rare = [{"v1": (90.0, 1000 + 90 * n, 500), "v2": (10.0, 1000 + 10 * n, 500 + n)} for n in range(1, 13)]
+    assert looked(BEGUN, *rare) == ["v2"], "one failure a look, ten within a minute"
+    assert looked(BEGUN, {"v1": (90.0, 1000, 500), "v2": (10.0, 1010, 510)}) == ["v2"], "also while nobody asks the other"
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        {"v1": (90.0, 1900, 950), "v2": (10.0, 1100, 550)},  # both fail: a database, say
+        {"v1": (90.0, 1900, 530), "v2": (10.0, 1100, 509)},  # too few
+        {"v1": (90.0, 10_000, 500), "v2": (10.0, 2000, 540)},  # 4 %
+        {"v1": (90.0, 1100, 600), "v2": (10.0, 1100, 500)},  # the main one stays whatever it does
+        {"v1": (50.0, 1100, 600), "v2": (50.0, 1100, 500)},  # the first of several alike is the main one
+        {"v1": (100.0, 1900, 500), "v2": (0.0, 1100, 600)},  # has no requests any more
+        {"v1": (90.0, 50, 0), "v2": (10.0, 20, 20)},  # another process counts from nought
+    ],
+)
+def test_a_version_stays_when_it_does_no_worse_or_nobody_can_tell(now: dict[str, tuple[float, int, int]]) -> None:
+    assert looked(BEGUN, now) == []
+
+
+def test_failures_of_long_ago_are_forgotten_and_a_house_says_what_is_many() -> None:
+    bad, later = {"v1": (90.0, 1900, 500), "v2": (10.0, 1100, 505)}, {"v1": (90.0, 9000, 500), "v2": (10.0, 1900, 510)}
+    assert looked(BEGUN, bad, *[{**bad}] * 12, later) == []
+    assert looked(BEGUN, bad, health=Health(withdrawn_after=5, withdrawn_percent=4)) == ["v2"]
+    assert looked(BEGUN, bad, health=Health(withdrawn_after=5)) == [], "5 % is not more than 5 %"

@@ -235,6 +235,7 @@ def _tables(limits: Limits) -> str:
         "per_address": f"type ipv6 size 100k {counted}",
         "per_account": f"type string len 64 size 100k {counted}",
         "signatures": "type binary len 32 size 50k expire 60s store gpt0",
+        "connections": "type ipv6 size 100k expire 60s store conn_cur",
     }
     return "\n\n".join(_section(f"backend {name}", [f"stick-table {text}"]) for name, text in tables.items())
 
@@ -242,6 +243,7 @@ def _tables(limits: Limits) -> str:
 def _public(plan: Plan, folder: str, kids: Sequence[str] | None) -> str:
     lines = [
         *_binds(plan),
+        *_connections(plan),
         *_where_from(plan),
         *_traces(plan),
         *_rates(plan.limits),
@@ -267,6 +269,17 @@ def _binds(plan: Plan) -> list[str]:
         host = "%[req.hdr(host),regsub(:[0-9]+$,)]"
         lines.append(f"http-request redirect location https://{host}{port}%[pathq] code 308 unless {{ ssl_fc }}")
     return lines
+
+
+def _connections(plan: Plan) -> list[str]:
+    """How many connections an address has at once. Whoever asks nothing is in no count of requests, and keeps all others out."""
+    strangers = f" !{{ src {' '.join(plan.networks)} }}" if plan.trusted_proxies else ""
+    return [
+        # Which addresses are one is said in `_rates`.
+        f"tcp-request connection track-sc2 src table connections if {{ src ::ffff:0:0/96 }}{strangers}",
+        f"tcp-request connection track-sc2 src,ipmask(32,64) table connections{' if' + strangers if strangers else ''}",
+        f"tcp-request connection reject if {{ sc_conn_cur(2) gt {plan.limits.connections_per_address} }}",
+    ]
 
 
 def _bindable(address: str) -> str:

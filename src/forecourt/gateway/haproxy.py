@@ -7,13 +7,15 @@
         await gateway.reload(another_plan)
 
 While it runs it asks identity for the public keys of access tokens every few seconds, and reloads when they have changed.
-The next key is published a day before it signs, so no token is refused on the way. What it shows to services is read as often.
+The next key is published a day before it signs, so no token is refused on the way. What it shows to services, and the certificate
+that it shows to people, are read as often. A version that fails more than the one beside it gets no more requests (`canary.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -25,6 +27,7 @@ import structlog
 
 from forecourt.engines import EngineError
 from forecourt.engines.process import Owner, guarded
+from forecourt.gateway.canary import Watch
 from forecourt.gateway.config import PROOF, Rendered, render
 from forecourt.gateway.keys import Keys, KeySource
 from forecourt.gateway.names import LookUp, Names, look_up
@@ -107,6 +110,9 @@ class Gateway:
         self._keys: Keys | None = None
         self._ask_proof = proof
         self._proof: Secret | None = None
+        self._shown = self._refused = ""
+        """Prints of certificates: of the one that people are shown, and of the last that HAProxy did not take."""
+        self._watch = Watch()
         self._process: Process | None = None
         self._leaving: set[Process] = set()
         self._tending: asyncio.Task[None] | None = None
@@ -127,7 +133,7 @@ class Gateway:
         source = self._source()
         self._keys = await source.ask() or source.last()
         async with self._changing:
-            await self._begin(await self._written())
+            await self._go()
         await self._names.follow(self.plan)
         self._tending = asyncio.create_task(self._tend(), name="gateway")
 
@@ -149,7 +155,7 @@ class Gateway:
             proof = self._ask_proof(plan or self.plan)
             self.plan, self._proof = plan or self.plan, proof
             try:
-                await self._begin(await self._written())
+                await self._go()
             except EngineError:
                 self.plan, self._proof = before
                 raise
@@ -161,6 +167,36 @@ class Gateway:
         await self.reload()
         log.info("gateway_proof_changed")
         return True
+
+    async def refresh_certificate(self) -> bool:
+        """Whether the certificate is another than people were shown, and is shown now. Raises EngineError, once, for one that
+        HAProxy does not take."""
+        there = self._print()
+        if there in ("", self._shown, self._refused):
+            return False
+        try:
+            await self.reload()
+        except EngineError:
+            self._refused = there
+            raise
+        log.info("gateway_certificate_changed")
+        return True
+
+    async def withdraw_failing(self) -> list[str]:
+        """Gives no more requests to versions that do worse than the one beside them; which. Raises EngineError."""
+        found = self._watch.look(await self.runtime.services(), self.plan.health)
+        for failing in found:
+            await self.runtime.weigh(failing.service, [f"{failing.version}=0%"])
+            log.error(
+                "gateway_version_withdrawn",
+                service=failing.service,
+                version=failing.version,
+                answers=failing.count.answers,
+                failures=failing.count.failures,
+                main_answers=failing.main.answers,
+                main_failures=failing.main.failures,
+            )
+        return [f"{failing.service} {failing.version}" for failing in found]
 
     async def refresh_keys(self) -> bool:
         """Asks for the keys now; whether they had changed, and are in use. Raises EngineError."""
@@ -187,6 +223,19 @@ class Gateway:
 
     def _source(self) -> KeySource:
         return KeySource(self.plan, self.folder / KEPT_KEYS, self._proof)
+
+    async def _go(self) -> None:
+        """On with the plan as it is, and what lies beside it."""
+        shown = self._print()
+        await self._begin(await self._written())
+        self._shown = shown
+
+    def _print(self) -> str:
+        """Of the certificate's file; empty without one, or while it is being exchanged."""
+        try:
+            return "" if self.plan.certificate is None else hashlib.sha256(self.plan.certificate.read_bytes()).hexdigest()
+        except OSError:
+            return ""
 
     async def _written(self) -> Path:
         made = render(self.plan, self.folder, keys=self._keys, weights=self.runtime.weights(), runtime=socket_of(self.folder))
@@ -263,7 +312,9 @@ class Gateway:
                     await self.reload()
                 else:
                     await self._names.follow(self.plan)
+                    await self.withdraw_failing()
                     await self.refresh_proof()
+                    await self.refresh_certificate()
                     await self.refresh_keys()
             except (EngineError, SettingsError, Problem, OSError) as e:
                 log.error("gateway_trouble", error=str(e))

@@ -65,6 +65,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window_s: int = 10
     requests_per_address: int = 1000
     """In a window. Many people may share an address."""
+    connections_per_address: int = 2000
+    """At once, of any kind; not of `trusted_proxies`. One that asks nothing takes the place of one that would."""
     requests_per_account: int = 300
     """In a window, by access token's account or by API key."""
     max_body_bytes: int = 128 * MIB
@@ -89,6 +91,11 @@ class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Failed questions in a row."""
     errors_in_a_row: int = 20
     """So many answers of 500 and above (or none) in a row end a server's turn at once, until /readyz answers."""
+    withdrawn_after: int = 10
+    """So many failures (500 and above, or no answer) within a minute end a version's turn, when they are more than
+    `withdrawn_percent` and more than three times the rate of its service's main version."""
+    withdrawn_percent: int = 5
+    """Of a version's answers."""
     retries: int = 2
     """Of a connection that could not be made, and of a read (GET, HEAD, OPTIONS) that got no answer."""
 

@@ -21,6 +21,7 @@ ANSWER_LIMIT_S = 5.0
 MAX_SOCKET_PATH = 85
 """Of 107 bytes; HAProxy adds its process id while it makes the socket."""
 WEIGHTS = "weights.json"
+_KINDS = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
 
 
 class ServerState(msgspec.Struct, frozen=True):
@@ -35,6 +36,10 @@ class ServerState(msgspec.Struct, frozen=True):
     requests: int
     """Served since HAProxy's start."""
     under_way: int
+    answers: int = 0
+    """Since HAProxy's start, with those that broke off or never came."""
+    failures: int = 0
+    """Among `answers`: 500 and above, and those that broke off or never came."""
 
     @property
     def version(self) -> str:
@@ -88,8 +93,15 @@ class Runtime:
         found: dict[str, dict[str, list[ServerState]]] = {}
         for row in csv.DictReader(lines):
             if row["pxname"].startswith(BACKEND):
+                lost = int(row["eresp"] or 0)
                 state = ServerState(
-                    row["svname"], row["status"], int(row["uweight"] or 0), int(row["stot"] or 0), int(row["scur"] or 0)
+                    name=row["svname"],
+                    status=row["status"],
+                    weight=int(row["uweight"] or 0),
+                    requests=int(row["stot"] or 0),
+                    under_way=int(row["scur"] or 0),
+                    answers=lost + sum(int(row[f"hrsp_{kind}"] or 0) for kind in _KINDS),
+                    failures=lost + int(row["hrsp_5xx"] or 0),
                 )
                 service = found.setdefault(row["pxname"].removeprefix(BACKEND), {})
                 service.setdefault(state.version, []).append(state)
