@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import sys
+import threading
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import argon2
@@ -20,6 +24,9 @@ JUDGED_CHARS = 72
 """The estimate of strength looks at no more, to bound its work; the hash takes all of them."""
 HASHES_AT_ONCE = 2
 """Each takes 64 MiB and a core for a moment: more at once only make each other late."""
+STANDS_BACK = 10
+"""How much less urgent hashing is than all else (nice). A log-in keeps eight threads busy for a tenth of a second; without this,
+whoever asks who somebody is waits until the loop's one thread has its turn among them."""
 
 FULL = argon2.PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
 QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
@@ -32,16 +39,18 @@ class Passwords:
     def __init__(self, hasher: argon2.PasswordHasher = FULL) -> None:
         self._hasher = hasher
         self._turns = asyncio.Semaphore(HASHES_AT_ONCE)
+        self._hands = ThreadPoolExecutor(HASHES_AT_ONCE, "passwords", _stand_back)
         self._dummy = nobodys(hasher)
 
     async def hash(self, password: str) -> str:
         async with self._turns:
-            return await asyncio.to_thread(self._hasher.hash, password)
+            return await asyncio.get_running_loop().run_in_executor(self._hands, self._hasher.hash, password)
 
     async def fits(self, stored: str | None, password: str) -> bool:
         """Whether `password` is the one that was hashed. Without a hash it costs the same and is False."""
         async with self._turns:
-            fits = await asyncio.to_thread(self._verify, stored or self._dummy, password)
+            loop, kept = asyncio.get_running_loop(), stored or self._dummy
+            fits = await loop.run_in_executor(self._hands, self._verify, kept, password)
         return fits and stored is not None
 
     def outdated(self, stored: str) -> bool:
@@ -61,6 +70,13 @@ class Passwords:
         reasons = await asyncio.to_thread(_reasons, password, about)
         if reasons:
             raise Invalid(reasons[0], errors=[FieldError("password", reason) for reason in reasons])
+
+
+def _stand_back() -> None:
+    """For this thread and those that it starts. Where threads have no priority of their own, nothing happens."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + STANDS_BACK)
 
 
 def hasher_for(env: Env) -> argon2.PasswordHasher:
