@@ -40,14 +40,13 @@ class Reader:
         self, path: str, *, headers: dict[str, str] | None = None, forged: str | None = None, **form: Any
     ) -> httpx.Response:
         """Sends a form; a list is sent as repeated names."""
-        if not self.csrf:
-            await self.look("/sign-in")
+        if not self.csrf:  # asked for as a part of a page, which leaves what was done to be said
+            self._learn(await self.http.get("/forgot", headers={"HX-Request": "true"}))
         form["csrf_token"] = self.csrf if forged is None else forged
         answer = await self.http.post(path, data=form, headers=headers)
         self._learn(answer)
         if any(cookie.startswith("fc_session=") for cookie in answer.headers.get_list("set-cookie")):
-            # Who signs in or out has other forms. Asked for as a part of a page, which leaves what was done to be said.
-            self._learn(await self.http.get("/forgot", headers={"HX-Request": "true"}))
+            self.csrf = ""  # who signs in or out has other forms
         return answer
 
     async def follow(self, answer: httpx.Response) -> httpx.Response:

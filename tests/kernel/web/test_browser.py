@@ -357,3 +357,28 @@ async def test_the_summary_on_a_phone_is_one_line_until_it_is_opened(site: Site)
     assert await full.is_visible() is False
     await tab.locator("#summary .summary__peek button").click()
     assert await full.is_visible()
+
+
+async def test_a_password_is_shown_and_hidden_by_keys_and_leaves_hidden(site: Site) -> None:
+    tab = await site.open("/dev/ui", width=390)
+    field = tab.locator("#f-password-l")
+    await field.fill("several words together")
+    button = tab.get_by_role("button", name="Show: Password").first
+    await field.press("Tab")
+    assert await button.evaluate("b => b === document.activeElement"), "it follows its field"
+    box = await button.bounding_box()
+    assert box["width"] >= 44 and box["height"] >= 44
+    await tab.keyboard.press("Space")
+    assert await field.get_attribute("type") == "text"
+    await tab.get_by_role("button", name="Hide: Password").first.press("Enter")
+    assert await field.get_attribute("type") == "password" and await field.input_value() == "several words together"
+    await button.click()
+    await tab.evaluate("document.querySelector('#f-password-l').form.dispatchEvent(new Event('submit', {bubbles: true}))")
+    assert await field.get_attribute("type") == "password", "no browser keeps it in the clear"
+    assert site.complaints == []
+
+
+async def test_without_scripts_nothing_offers_to_show_a_password(site: Site) -> None:
+    tab = await site.open("/dev/ui", scripts=False)
+    assert await tab.locator("#f-password-l").is_visible()
+    assert not await tab.locator(".reveal__b").first.is_visible()

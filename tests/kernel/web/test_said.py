@@ -6,16 +6,20 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from datetime import date
 from importlib import import_module
 from pathlib import Path
+from typing import Annotated, Literal
 
+import msgspec
 import pytest
+from msgspec import Meta
 from zxcvbn import zxcvbn
 
 import forecourt
 from forecourt.kernel.errors import FieldError, Invalid, Problem
 from forecourt.kernel.web.catalogue import LANGUAGES, OWN, SAID, Catalogue
-from forecourt.kernel.web.forms import faults, sentence
+from forecourt.kernel.web.forms import faults, read, sentence
 from forecourt.modules.booking.contract import BookingAction, LineKind
 from forecourt.modules.booking.service.holding import LATE
 from forecourt.modules.identity.addresses import read_address
@@ -217,3 +221,22 @@ def test_only_the_catalogues_own_keys_begin_with_said(messages: Catalogue) -> No
         values = dict.fromkeys(PLACEHOLDER.findall(english), "7")
         said = messages.say("en", key, values)
         assert messages.said("en", said) == said, key
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    people: Annotated[int, Meta(ge=1, le=4)]
+    day: date
+    name: Annotated[str, Meta(max_length=5)]
+    kind: Literal["a", "b"] = "a"
+    tags: Annotated[list[Annotated[str, Meta(max_length=3)]], Meta(max_length=2)] = []
+
+
+def test_a_form_that_is_read_names_every_field_that_is_wrong() -> None:
+    with pytest.raises(Invalid) as e:
+        read(Asked, {"people": "9", "day": "", "name": "too long a name", "kind": "c", "tags": ["ok", "long"]})
+    assert [error.path for error in e.value.errors] == ["people", "day", "name", "kind", "tags[1]"]
+    assert e.value.errors[1].message == "is needed" and e.value.errors[0].message == "at most 4"
+    with pytest.raises(Invalid) as e:
+        read(Asked, {"people": "4", "day": "2031-01-01", "name": "Ada", "other": "x"})
+    assert [error.path for error in e.value.errors] == ["other"], "what no field has is said, too"
+    assert read(Asked, {"people": "4", "day": "2031-01-01", "name": "Ada"}) == Asked(4, date(2031, 1, 1), "Ada")

@@ -19,7 +19,7 @@ from forecourt.kernel.web.assets import Assets
 from forecourt.kernel.web.catalogue import Catalogue
 from forecourt.kernel.web.gallery import HOSTILE, gallery
 from forecourt.kernel.web.nav import STANDARD
-from forecourt.kernel.web.render import OrgNav, PageContext, Pages
+from forecourt.kernel.web.render import Language, OrgNav, PageContext, Pages
 
 TEMPLATES = render.OWN_TEMPLATES
 INLINE = re.compile(
@@ -103,6 +103,20 @@ def test_a_form_opens_at_a_field_with_a_fault_and_at_no_other(pages: Pages, macr
 def test_a_field_that_has_the_focus_anyway_is_told_once(pages: Pages) -> None:
     wrong = pages.macro("ui.html", "field", "en", "city", "City", error="Is needed.", attrs={"autofocus": ""})
     assert wrong.count("autofocus") == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "show", "hide"), [("en", "Show", "Hide"), ("pt", "Mostrar", "Esconder"), ("ur", "دکھائیں", "چھپائیں")]
+)
+def test_a_password_can_be_shown_by_a_button_that_says_of_which_field(
+    pages: Pages, language: Language, show: str, hide: str
+) -> None:
+    html = pages.macro("ui.html", "field", language, "pw", "Password", type="password")
+    button = re.search(r"(?s)<button.*?</button>", html)
+    assert button is not None and 'type="button"' in button[0] and 'aria-controls="f-pw"' in button[0]
+    assert f"{show}: Password" in button[0] and f"{hide}: Password" in button[0]
+    assert "js-only" in button[0], "without scripts there is none"
+    assert "<button" not in pages.macro("ui.html", "field", language, "pw", "City")
 
 
 def test_no_template_carries_an_inline_style_script_or_handler() -> None:

@@ -39,6 +39,34 @@ async def test_a_weak_password_is_refused_at_its_field_with_reasons_and_what_was
     assert "HttpOnly" in strong.headers["set-cookie"]
 
 
+async def test_a_form_names_everything_that_is_wrong_at_once_and_opens_at_the_first(reader: Reader) -> None:
+    wrong = await reader.send("/sign-up", name=" ", email="ada at example", password="password1")
+    assert wrong.status_code == 422
+    assert "Enter your name" in said_at(wrong, "name")
+    assert "@-sign" in said_at(wrong, "email") and "common" in said_at(wrong, "password")
+    assert focused(wrong)[0] == "name"
+    later = await reader.send("/sign-up", name="Ada", email="ada at example", password="")
+    assert (said_at(later, "name"), focused(later)[0]) == ("", "email")
+    assert "@-sign" in said_at(later, "email") and "Choose a password" in said_at(later, "password")
+    empty = await reader.send("/sign-in", email="", password="")
+    assert said_at(empty, "email") and said_at(empty, "password") and focused(empty)[0] == "email"
+    half = await reader.send("/sign-in", email="ada@example.org", password="")
+    assert focused(half)[0] == "password" and not said_at(half, "email")
+    assert focused(await reader.look("/sign-up")) == ["name"], "a control: a fresh form opens at its beginning"
+
+
+async def test_changing_a_password_says_what_is_wrong_with_both(reader: Reader, world: World) -> None:  # noqa: F811
+    await reader.sign_in(await world.person("Ada"))
+    wrong = await reader.send("/account/password", current_password="not-it", password="password1")
+    assert "is not your password" in said_at(wrong, "current_password").lower() and "common" in said_at(wrong, "password")
+
+
+def focused(answer: httpx.Response) -> list[str]:
+    """Names of the fields that ask for the focus, in their order: a browser gives it to the first."""
+    controls = [control for control in re.findall(r"<input[^>]*>", answer.text) if " autofocus" in control]
+    return [found[1] for control in controls if (found := re.search(r'name="([^"]+)"', control))]
+
+
 async def test_the_code_proves_the_address_and_a_wrong_one_says_so_at_the_field(
     reader: Reader,
     world: World,  # noqa: F811

@@ -65,11 +65,21 @@ class Passwords:
 
     async def refuse_weak(self, password: str, *about: str) -> None:
         """Raises Invalid at `password`, with reasons. `about`: name and address, which make poor passwords."""
+        refuse(await self.faults(password, *about))
+
+    async def faults(self, password: str, *about: str) -> list[FieldError]:
+        """Why a password will not do, at `password`; nothing for a good one."""
         if len(password) > MAX_CHARS:
-            raise Invalid.field("password", f"at most {MAX_CHARS} characters")
-        reasons = await asyncio.to_thread(_reasons, password, about)
-        if reasons:
-            raise Invalid(reasons[0], errors=[FieldError("password", reason) for reason in reasons])
+            return [FieldError("password", f"at most {MAX_CHARS} characters")]
+        if not password:
+            return [FieldError("password", "must not be empty")]
+        return [FieldError("password", reason) for reason in await asyncio.to_thread(_reasons, password, about)]
+
+
+def refuse(faults: list[FieldError]) -> None:
+    """Raises Invalid with all of them, when there are any."""
+    if faults:
+        raise Invalid(faults[0].message, errors=faults)
 
 
 def _stand_back() -> None:

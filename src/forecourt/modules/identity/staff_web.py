@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from forecourt.kernel.errors import Invalid, Problem
+from forecourt.kernel.errors import FieldError, Invalid, Problem
 from forecourt.kernel.http.operation import (
     ANY_STAFF,
     CONFIRMED,
@@ -32,6 +32,7 @@ from forecourt.kernel.web.views import Choice, Link
 from forecourt.modules.identity.contract import LinkInvalid
 from forecourt.modules.identity.http import MemberView, member_view
 from forecourt.modules.identity.limits import hours_by_day, read_limits
+from forecourt.modules.identity.passwords import refuse
 from forecourt.modules.identity.rules import PERMISSIONS, ROLE_PERMISSIONS, BuiltInRole, may_grant
 from forecourt.modules.identity.service import IdentityService
 from forecourt.modules.venues.contract import OrganisationCard, OrganisationStatus, Venues
@@ -285,10 +286,9 @@ class StaffPages(Api):
     async def make_key(self, visit: Visit, org_id: UUID, form: KeyForm) -> Html:
         """Makes a key and shows it, this once."""
         try:
-            if not form.name.strip():
-                raise Invalid.field("name", "is needed")
-            if not form.permissions:
-                raise Invalid.field("permissions", "tick at least one")
+            faults = [] if form.name.strip() else [FieldError("name", "is needed")]
+            faults += [] if form.permissions else [FieldError("permissions", "tick at least one")]
+            refuse(faults)
             _, key = await self._staff.make_key(visit.ctx, form.name, form.permissions, _end_of(form.expires))
         except Problem as problem:
             return await self._keys(visit, org_id, form, self._pages.faults(visit, problem, {"expires_at": "expires"}), "")

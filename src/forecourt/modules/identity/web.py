@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from forecourt.kernel.errors import NotFound, Problem
+from forecourt.kernel.errors import Invalid, NotFound, Problem
 from forecourt.kernel.http.dispatch import LOCALE_COOKIE, SESSION_COOKIE, THEME_COOKIE, set_cookie
 from forecourt.kernel.http.operation import PERSON, PUBLIC, Api, By, Html, Limit, Redirect, Request, Visit, action, page
 from forecourt.kernel.web.addresses import inside
@@ -156,10 +156,11 @@ class IdentityPages(Api):
         """Makes an account and signs it in; the address is proven next."""
         needs = {"name": "identity.need_name", "email": "identity.need_email", "password": "identity.need_new_password"}
         missing = _missing(form, needs, self._said(visit))
+        new = NewAccount(form.email, form.password, form.name, form.next)
         if missing is not None:
-            return self._sign_up(visit, form, missing)
+            others = self._pages.faults(visit, Invalid(errors=await self._persons.faults(new)))
+            return self._sign_up(visit, form, Faults(missing.status, missing.code, {**others.at, **missing.at}))
         try:
-            new = NewAccount(form.email, form.password, form.name, form.next)
             token, _ = await self._persons.register_browser(visit.ctx, new)
         except EmailTaken:
             return self._sign_up(visit, form, Faults(409, EmailTaken.code, {"email": self._say(visit, "identity.email_taken")}))

@@ -107,18 +107,19 @@ class ProfileForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         faults += [FieldError(f"see_{f}", "is none of the choices") for f, who in audiences.items() if who not in set(Visibility)]
         if not self.name.strip():
             faults.append(FieldError("name", "is needed"))
+        given = {
+            "name": self.name,
+            "handle": self.handle.strip().removeprefix("@"),
+            "bio": self.bio.replace("\r\n", "\n").strip(),
+            "city": self.city.strip(),
+            "visibility": {field: who for field, who in audiences.items() if who in set(Visibility)},
+        }
+        try:
+            patch = read(ProfilePatch, given)
+        except Invalid as e:
+            raise Invalid(errors=[*faults, *e.errors]) from None
         if faults:
             raise Invalid(errors=faults)
-        patch = read(
-            ProfilePatch,
-            {
-                "name": self.name,
-                "handle": self.handle.strip().removeprefix("@"),
-                "bio": self.bio.replace("\r\n", "\n").strip(),
-                "city": self.city.strip(),
-                "visibility": audiences,
-            },
-        )
         return msgspec.structs.replace(
             patch,
             # What was emptied counts as absent where text is read.

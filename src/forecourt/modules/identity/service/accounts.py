@@ -12,7 +12,7 @@ from msgspec import Struct
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import ModuleDatabase, Tx
-from forecourt.kernel.errors import Invalid, NotFound
+from forecourt.kernel.errors import FieldError, Invalid, NotFound
 from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
@@ -38,7 +38,7 @@ from forecourt.modules.identity.contract import (
     SecurityKind,
 )
 from forecourt.modules.identity.jobs import ANSWER_WISH, WRITE, Asked, Wish
-from forecourt.modules.identity.passwords import HASHES_AT_ONCE, Passwords
+from forecourt.modules.identity.passwords import HASHES_AT_ONCE, Passwords, refuse
 from forecourt.modules.identity.queries import accounts as queries
 from forecourt.modules.identity.queries import phones
 from forecourt.modules.identity.queries.accounts import AccountRow, AdminRow
@@ -99,12 +99,19 @@ class Accounts:
         account, begun = await self._register(ctx, new, SessionKind.BROWSER)
         return begun.token, known_session(account, begun)
 
-    async def _register(self, ctx: Context, new: NewAccount, kind: SessionKind) -> tuple[AccountRow, Begun]:
-        address = read_address(new.email)
+    async def faults(self, new: NewAccount) -> list[FieldError]:
+        """Everything that is wrong with a new account, field by field. Whether the address has one already is not among it."""
         name = tidy(new.name)
-        if not name:
-            raise Invalid.field("name", "must not be empty")
-        await self._passwords.refuse_weak(new.password, address.email, name)
+        found = [] if name else [FieldError("name", "must not be empty")]
+        try:
+            read_address(new.email)
+        except Invalid as e:
+            found += e.errors
+        return found + await self._passwords.faults(new.password, new.email, name)
+
+    async def _register(self, ctx: Context, new: NewAccount, kind: SessionKind) -> tuple[AccountRow, Begun]:
+        refuse(await self.faults(new))
+        address, name = read_address(new.email), tidy(new.name)
         hashed = await self._passwords.hash(new.password)
         account = AccountRow(new_id(), address.email, name, AccountStatus.UNCONFIRMED, False, hashed)
         now = self._clock.now()
@@ -345,7 +352,8 @@ class Accounts:
             async with self._turns:
                 await self._authenticate(ctx, key, self._vault.counter_key("login", key), current)
         except BadCredentials:
-            raise Invalid.field("current_password", "is not your password") from None
+            faults = await self._passwords.faults(password, account.email, account.name)
+            refuse([FieldError("current_password", "is not your password"), *faults])
         await self._passwords.refuse_weak(password, account.email, account.name)
         hashed = await self._passwords.hash(password)
         now = self._clock.now()

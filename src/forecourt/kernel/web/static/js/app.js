@@ -94,6 +94,7 @@ const actions = {
     const words = el.querySelector("span"), other = el.dataset.other;
     if (other) { el.dataset.other = words.textContent; words.textContent = other; }
   },
+  reveal,
   dismiss(el) { el.closest("[data-dismiss]")?.remove(); },
   print() { print(); },
   locate(el) {
@@ -129,6 +130,16 @@ function closeOnBackdrop(e) {
   const inside = e.clientX >= r.x && e.clientX <= r.x + r.width && e.clientY >= r.y && e.clientY <= r.y + r.height;
   if (!inside) e.target.close();
 }
+
+/** What a password field hides, in the clear until it is pressed again or the form leaves: browsers keep what stands in the clear. */
+function reveal(button) {
+  const input = document.getElementById(button.getAttribute("aria-controls"));
+  input.type = input.type === "password" ? "text" : "password";
+  for (const word of button.querySelectorAll("[data-when]")) word.hidden = word.dataset.when !== input.type;
+}
+document.addEventListener("submit", (e) => {
+  for (const button of e.target.querySelectorAll('.reveal > input[type="text"] + [data-do="reveal"]')) reveal(button);
+}, true);
 
 function stepCounter(button) {
   const input = button.closest("[data-counter]").querySelector("input");
