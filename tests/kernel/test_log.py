@@ -5,9 +5,11 @@ import json
 import logging
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 import structlog
 
+from forecourt.kernel.faults import describe
 from forecourt.kernel.log import HIDDEN, bound, configure, get_logger, is_secret, redact
 
 
@@ -55,6 +57,40 @@ def test_values_that_look_like_credentials_are_hidden() -> None:
         {"a": "Bearer abcdef123456", "b": "got eyJhbGciOi.eyJzdWIi.sig", "c": "postgresql://u:pw@h/d", "d": "a plain text"},
     )
     assert event == {"a": HIDDEN, "b": f"got {HIDDEN}", "c": f"postgresql://{HIDDEN}@h/d", "d": "a plain text"}
+
+
+def test_mail_addresses_are_hidden_and_what_only_looks_like_one_stays() -> None:
+    told = {
+        "a": "550 <ida.b+c@post.example.org>: no such user",
+        "b": "http://ida@host.example/x",
+        "c": "weigh v1@50 and v2 @ noon",
+    }
+    assert redact(None, "info", dict(told)) == told | {"a": f"550 <{HIDDEN}>: no such user"}
+
+
+async def test_a_row_that_the_database_did_not_take_is_in_no_log_and_no_record(database_url: str, lines: io.StringIO) -> None:
+    """Behind its error PostgreSQL quotes the key, or the whole row: a mail address, a health answer."""
+    link = await asyncpg.connect(database_url)
+    try:
+        await link.execute("create temp table form (id text primary key, answer text check (answer <> 'on\ninsulin'))")
+        await link.execute("insert into form values ('ida', 'well')")
+        for row, word in (("'ida', 'well'", "ida"), ("'mo', E'on\\ninsulin'", "insulin")):
+            try:
+                try:
+                    await link.execute(f"insert into form values ({row})")
+                except asyncpg.IntegrityConstraintViolationError as e:
+                    assert word in str(e), "the control: it is told to us"
+                    assert word not in describe(e) and "form" in describe(e)
+                    get_logger("a").error("failed", exc_info=e, error=str(e))
+                    raise RuntimeError("afterwards") from e
+            except RuntimeError:
+                get_logger("a").exception("failed")
+    finally:
+        await link.close()
+    told = lines.getvalue()
+    assert "insulin" not in told and "(ida)" not in told
+    for violated in ("form_pkey", "form_answer_check", "afterwards"):
+        assert violated in told
 
 
 def test_both_kinds_of_logging_come_out_as_json_with_the_trace(lines: io.StringIO) -> None:

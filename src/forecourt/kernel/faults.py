@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from forecourt.kernel.errors import DeadlineExceeded, Internal, Problem, Unavailable
+from forecourt.kernel.log import without_rows
 from forecourt.kernel.pool import SESSION_LOST
 
 
@@ -18,5 +19,5 @@ def as_problem(error: Exception) -> Problem:
 
 
 def describe(error: BaseException) -> str:
-    """An error for the record: its kind and text, bounded, of characters that PostgreSQL keeps."""
-    return f"{type(error).__name__}: {error}"[:500].encode(errors="replace").decode().replace("\0", "")
+    """An error for the record: its kind and text without rows, bounded, of characters that PostgreSQL keeps."""
+    return without_rows(f"{type(error).__name__}: {error}")[:500].encode(errors="replace").decode().replace("\0", "")

@@ -1,4 +1,4 @@
-"""Logs: events with fields, one JSON object a line; a console in development. No secret and no health answer gets through.
+"""Logs: events with fields, one JSON object a line; a console in development. No secret, health answer or mail address gets in.
 
 log = get_logger("forecourt.booking")
 log.info("booking_confirmed", booking_id=booking.id)
@@ -34,9 +34,12 @@ _VALUE = re.compile(
     r"eyJ[\w-]{5,}\.[\w-]+\.[\w-]*"  # a JWT
     r"|\b(?:Bearer|Basic)\s+[\w\-.~+/=]{6,}"
     r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"  # user:password in an address
-    r"|\b(?:\d[ -]?){13,19}\b(?<=\d)",  # a card number
+    r"|\b(?:\d[ -]?){13,19}\b(?<=\d)"  # a card number
+    r"|(?<![\w.+%/-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+",  # a mail address
     re.IGNORECASE,
 )
+_ROW = re.compile(r"(?<=\n)([\s|]*DETAIL:).*?(?=\n[\s|]*\n[\s|]*(?:The above|During handling)|\Z)", re.DOTALL)
+"""What a database says behind its error: the key, or the whole row, that it did not take."""
 TRACE: ContextVar[str] = ContextVar("trace", default="")
 """The trace of what is being done: every event logged meanwhile carries it as `trace_id`."""
 _encoder = msgspec.json.Encoder(enc_hook=str)
@@ -61,6 +64,11 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
     return event
 
 
+def without_rows(text: str) -> str:
+    """An error's text without what it quotes of a table."""
+    return _ROW.sub(rf"\1 {HIDDEN}", text)
+
+
 def is_secret(key: str) -> bool:
     """True for names whose values are never logged."""
     words = _CAMEL.sub("_", key)
@@ -69,7 +77,7 @@ def is_secret(key: str) -> bool:
 
 def _clean(value: object, depth: int) -> object:  # noqa: PLR0911 - one return per kind of value
     if isinstance(value, str):
-        text = _VALUE.sub(HIDDEN, value)
+        text = _VALUE.sub(HIDDEN, without_rows(value))
         return text if len(text) <= MAX_VALUE_CHARS else text[:MAX_VALUE_CHARS] + "…"
     if value is None or isinstance(value, bool | float):
         return value
