@@ -226,16 +226,10 @@ def _light(house: Divided, questions: Questions, kinds: Sequence[Kind], length: 
 
 
 def _control(house: Divided, questions: Questions, kinds: Sequence[Kind], length: Length) -> Tally:
-    """What was heard of the route that is slow and faulty. Raises AssertionError when it does not show, or shows elsewhere."""
+    """What was heard of the route that is slow and faulty."""
     slow = questions.slowed(SLOWED, 5)
-    heard = _fit(closed(house.port, [*kinds, slow], CLIENTS, length.control, random.Random(7)), [*kinds, slow])
-    tally = heard.tallies[slow.name]
-    seen = tally.ms(0) >= SLOW_MS and abs(tally.failed - tally.asked / FAULTY) <= 1 and heard.failed == tally.failed
-    if not seen:
-        raise AssertionError(
-            f"the route that was made slow and faulty was not seen, or others were: {tally.ms(0):.0f} ms, {heard.failed}"
-        )
-    return tally
+    mix = [*kinds, slow]
+    return _fit(closed(house.port, mix, CLIENTS, length.control, random.Random(7)), mix).tallies[slow.name]
 
 
 # --- telling --------------------------------------------------------------------------------------------------------------
@@ -324,14 +318,9 @@ def _tell_rest(report: Report, found: Found, control: Tally, hash_ms: float) -> 
         None,
         f"{said:.2f} by the sum of kinds; all cores {simulation.busy_pct:.0f} % busy",
     )
-    failed_pct = 100 * control.failed / control.asked
-    report.add(
-        "control: a route made slow",
-        control.ms(95),
-        "ms p95",
-        at_least(SLOW_MS),
-        f"each {FAULTY}th faulty: {failed_pct:.1f} % failed",
-    )
+    quickest, seen = control.ms(0), 100 * control.failed / max(1, control.asked // FAULTY)
+    report.add("control: a route made slow, its quickest answer", quickest, "ms", at_least(SLOW_MS), f"{control.asked} asked")
+    report.add(f"control: its faults, each {FAULTY}th answer, that were counted", seen, "%", at_least(100))
 
 
 class Times(msgspec.Struct, frozen=True):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from tests.statements import counted
 
 from forecourt.kernel.context import ActorKind, service_context
 from forecourt.kernel.errors import Forbidden, Invalid, NotFound, PreconditionFailed, Unauthenticated
+from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
+from forecourt.modules.booking import queries as quotes
 from forecourt.modules.booking.contract import (
     AdminCannotBook,
     Availability,
@@ -157,6 +160,41 @@ async def test_a_quote_runs_out_after_a_quarter_of_an_hour(world: Any, words: An
     world.clock.set(quote.expires_at)
     with pytest.raises(QuoteExpired):
         await world.book(guest, quote_id=quote.id)
+
+
+async def test_a_quote_is_one_statement_and_asked_for_again_under_its_key_it_is_the_same(world: Any, words: Any) -> None:
+    guest, wish = msgspec.structs.replace(await world.rich(), idempotency_id=new_id()), NewQuote(world.court.id, words.TEN, 60)
+    await world.service.quote(await world.rich("First"), wish)  # the venue's book is known from then on
+    with counted() as asked:
+        quote = await world.service.quote(guest, wish)
+    assert len(asked) == 1 and quote.total.amount == 2_000
+    await world.price(9_000)
+    assert await world.service.quote(guest, wish) == quote
+    with pytest.raises(NotFound):
+        await world.service.quote(msgspec.structs.replace(await world.rich("Other"), idempotency_id=guest.idempotency_id), wish)
+    fresh = await world.service.quote(msgspec.structs.replace(guest, idempotency_id=None), wish)
+    assert (fresh.total.amount, fresh.id == quote.id) == (9_000, False), "the control: without the key it is another"
+
+
+async def test_a_quote_takes_those_with_it_that_ran_out_a_day_ago(world: Any, words: Any) -> None:
+    guest = await world.rich()
+    old = await world.service.quote(guest, NewQuote(world.court.id, words.TEN, 60))
+    kept = {"of": world.organisation_id, "who": guest.account_id}
+
+    async def there(id: UUID) -> bool:
+        async with world.service.db.tx(guest.within(kept["of"])) as tx:
+            try:
+                await quotes.quote(tx, kept["of"], id, kept["who"])
+            except NotFound:
+                return False
+        return True
+
+    world.clock.set(old.expires_at + timedelta(hours=23))
+    middle = await world.service.quote(guest, NewQuote(world.court.id, words.TEN + timedelta(days=2), 60))
+    assert await there(old.id) and await there(middle.id)
+    world.clock.set(old.expires_at + timedelta(days=1))
+    newest = await world.service.quote(guest, NewQuote(world.court.id, words.TEN + timedelta(days=2), 60))
+    assert [await there(q.id) for q in (old, middle, newest)] == [False, True, True]
 
 
 async def test_a_code_lowers_the_price_and_what_is_charged(world: Any) -> None:

@@ -1017,10 +1017,16 @@ class QuoteRow(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
-ADD_QUOTE = Statement(
-    "insert into booking.quote (organisation_id, id, account_id, resource_id, starts_at, duration_min, purpose, team_size,"
+QUOTE_KEPT = timedelta(days=1)
+# Those of the organisation that ran out long ago go with it.
+ADD_QUOTE = Query(
+    QuoteRow,
+    "with gone as (delete from booking.quote o where o.organisation_id = $1 and o.expires_at < $16)"
+    " insert into booking.quote as q (organisation_id, id, account_id, resource_id, starts_at, duration_min, purpose, team_size,"
     " promo_code, currency, list_minor, total_minor, lines, tax, expires_at)"
     " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::text::jsonb, $14::text::jsonb, $15) on conflict do nothing"
+    " returning q.id, q.account_id, q.resource_id, q.starts_at, q.duration_min, q.purpose, q.team_size, q.promo_code, q.currency,"
+    " q.list_minor, q.total_minor, q.lines, q.tax, q.expires_at",
 )
 QUOTE = Query(
     QuoteRow,
@@ -1028,30 +1034,30 @@ QUOTE = Query(
     " q.list_minor, q.total_minor, q.lines, q.tax, q.expires_at from booking.quote q"
     " where q.organisation_id = $1 and q.id = $2 and q.account_id = $3",
 )
-FORGET_QUOTES = Statement("delete from booking.quote where organisation_id = $1 and expires_at < $2")
 
 
-async def add_quote(tx: Tx, organisation_id: UUID, quote: QuoteRow) -> None:
-    """Old quotes of the organisation go with it."""
-    await tx.run(FORGET_QUOTES, organisation_id, quote.expires_at - timedelta(days=1))
-    await tx.run(
+async def add_quote(tx: Tx, organisation_id: UUID, made: QuoteRow) -> QuoteRow:
+    """The quote; what was said before, when it was made under the same id. Raises NotFound when that was somebody else's."""
+    kept = await tx.maybe(
         ADD_QUOTE,
         organisation_id,
-        quote.id,
-        quote.account_id,
-        quote.resource_id,
-        quote.starts_at,
-        quote.duration_min,
-        quote.purpose.value,
-        quote.team_size,
-        quote.promo_code,
-        quote.currency,
-        quote.list_minor,
-        quote.total_minor,
-        to_json(quote.lines),
-        to_json(quote.tax),
-        quote.expires_at,
+        made.id,
+        made.account_id,
+        made.resource_id,
+        made.starts_at,
+        made.duration_min,
+        made.purpose.value,
+        made.team_size,
+        made.promo_code,
+        made.currency,
+        made.list_minor,
+        made.total_minor,
+        to_json(made.lines),
+        to_json(made.tax),
+        made.expires_at,
+        made.expires_at - QUOTE_KEPT,
     )
+    return kept or await quote(tx, organisation_id, made.id, made.account_id)
 
 
 async def quote(tx: Tx, organisation_id: UUID, quote_id: UUID, account_id: UUID) -> QuoteRow:

@@ -247,8 +247,7 @@ class Reading(Changing):
             expires_at=now + QUOTE_LIVES,
         )
         async with self.db.tx(ctx.within(book.venue.organisation_id)) as tx:
-            await queries.add_quote(tx, book.venue.organisation_id, row)
-            kept = await queries.quote(tx, book.venue.organisation_id, row.id, account_id)
+            kept = await queries.add_quote(tx, book.venue.organisation_id, row)
         return Quote(kept.id, kept.lines, kept.tax, Money(kept.total_minor, kept.currency), kept.expires_at)
 
 
