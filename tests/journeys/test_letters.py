@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from tests.journeys.reader import Reader
-from tests.journeys.world import PASSWORD, World
+from tests.journeys.world import PASSWORD, World, at
 
 CHOICE = "/venues/riverside-courts?date=2031-05-06&duration=90&resource=one&start=18:30#summary"
 
@@ -85,3 +85,25 @@ async def test_what_is_not_of_this_site_is_not_gone_on_to(world: World, door: ht
         await reader.send("/sign-up", name="Ada", email=email, password=PASSWORD, next=evil)
         token = (await mailed(world, email)).partition("token=")[2]
         assert (await reader.send("/verify", token=token)).headers["location"] == "/discover"
+
+
+async def test_what_the_house_noted_is_told_in_the_readers_language_and_what_staff_wrote_as_they_wrote_it(world: World) -> None:
+    club, ada = await world.club(), await world.person("Ada")
+    await world.credits(club, ada)
+    assert (await ada.send("PUT", "/v1/me/preferences", {"locale": "pt"})).status_code == 200
+    for court, reason, told in ((0, "not_possible", "O espaço não pode aceitar esta reserva"), (1, "Rain", "Rain")):
+        wish = {"resource_id": club.courts[court], "start": at(3), "duration_min": 60, "pay_with": "credits"}
+        booking = (await ada.post("/v1/bookings", wish)).json()["id"]
+        where = f"/v1/orgs/{club.id}/bookings/{booking}/cancel"
+        assert (await club.owner.post(where, {"reason": reason})).status_code == 200
+        mail = await about(world, ada.email, f"Cancelado: Court {court + 1}")
+        assert f"Motivo: {told}\n" in mail["text"]
+
+
+async def about(world: World, email: str, subject: str) -> dict[str, str]:
+    """The mail whose subject begins so, as soon as it is there."""
+    for count in range(1, 12):
+        found = [mail for mail in await world.mail(email, count) if mail["subject"].startswith(subject)]
+        if found:
+            return found[0]
+    raise AssertionError(subject)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from forecourt.modules.booking.contract import Why
 from forecourt.modules.notifications import wording
 from forecourt.modules.notifications.contract import Channel, TemplateInvalid
 from forecourt.modules.notifications.wording import SAMPLES, Surround, Words
@@ -76,3 +77,12 @@ def test_the_nearest_language_there_is() -> None:
     assert wording.locale_for("pt-BR", "en") == "pt"
     assert wording.locale_for("fr", "ur-PK") == "ur"
     assert wording.locale_for(None, None) == "en"
+
+
+@pytest.mark.parametrize("why", Why)
+def test_what_the_house_notes_is_worded_in_each_language_and_nothing_else_is(why: Why) -> None:
+    said = [wording.reason(locale, why.value) for locale in wording.LOCALES]
+    assert len({*said, why.value}) == 4, "three languages, none of them the kind itself"
+    for locale in wording.LOCALES:
+        assert wording.reason(locale, "Rain") == "Rain", "what people wrote stays"
+        assert wording.reason(locale, "") == ""

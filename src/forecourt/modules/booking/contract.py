@@ -89,6 +89,23 @@ class BookingActor(StrEnum):
     HOUSE = "house"
 
 
+class Why(StrEnum):
+    """Why a booking ended of which nobody wrote a reason. It stands in `reason` as it is and is worded when it is told; what
+    people wrote stays as they wrote it."""
+
+    UNDECIDED = "undecided"
+    """Nobody answered the request before it was to begin."""
+    NOT_POSSIBLE = "not_possible"
+    """Staff said no, and nothing more."""
+    UNPAID = "unpaid"
+    REST_UNPAID = "rest_unpaid"
+    """A part was paid; it goes back."""
+    NOT_SET_ASIDE = "not_set_aside"
+    """What the request costs was not set aside."""
+    NOT_KEPT = "not_kept"
+    """What was set aside for a request goes back."""
+
+
 class PayWith(StrEnum):
     CREDITS = "credits"
     CARD = "card"
@@ -628,6 +645,7 @@ class BookingDeclined(Event, name="booking.declined", version=1, frozen=True, kw
     team_size: int
     price: Money
     reason: str
+    """What somebody wrote, or a Why."""
 
 
 class BookingCancelled(Event, name="booking.cancelled", version=1, frozen=True, kw_only=True):
@@ -646,6 +664,7 @@ class BookingCancelled(Event, name="booking.cancelled", version=1, frozen=True, 
     refund: Money
     by: BookingActor
     reason: str = ""
+    """What somebody wrote, or a Why."""
 
 
 class BookingRescheduled(Event, name="booking.rescheduled", version=1, frozen=True, kw_only=True):

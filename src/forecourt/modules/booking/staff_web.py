@@ -39,6 +39,7 @@ from forecourt.modules.booking.contract import (
     Reschedule,
     SlotTaken,
     StaffBooking,
+    Why,
 )
 from forecourt.modules.booking.day_views import Seen, booked_pct, day_view, needs, neighbour, takings
 from forecourt.modules.booking.guest_views import Speaker
@@ -587,7 +588,7 @@ class StaffBookingPages(Api):
     @action("/orgs/{org_id}/day/{booking_id}/decline", access=APPROVE)
     async def decline(self, visit: Visit, org_id: UUID, booking_id: UUID, form: DeclineForm) -> Html | Redirect:
         """Says no, and why."""
-        reason = form.reason.strip() or self._say(visit, "sheet.decline_reason")
+        reason = form.reason.strip() or Why.NOT_POSSIBLE
         declined = await self._service.decline(visit.ctx, booking_id, reason)
         return await self._decided(visit, org_id, declined, "sheet.toast.declined")
 

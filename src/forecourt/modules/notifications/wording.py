@@ -262,6 +262,11 @@ def role(locale: str, name: str) -> str:
     return _shipped(locale)["roles"].get(name, name)
 
 
+def reason(locale: str, text: str) -> str:
+    """Why a booking ended: what the house noted in words, what somebody wrote as they wrote it."""
+    return _shipped(locale)["reasons"].get(text, text)
+
+
 # --- samples -------------------------------------------------------------------------------------------------------------
 
 _BOOKING = {

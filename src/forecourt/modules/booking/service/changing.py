@@ -47,6 +47,7 @@ from forecourt.modules.booking.contract import (
     RefundPreview,
     Reschedule,
     SlotTaken,
+    Why,
 )
 from forecourt.modules.booking.queries import BookingRow, Errand, Move, Receipt
 from forecourt.modules.booking.rules import Agreed, Repricing
@@ -170,7 +171,9 @@ class Changing(Holding):
         if is_authorised_first(row):
             owed, errand = True, release_errand(row)
         elif owed:
-            errand = Errand(derived(row.id, action.value), row.id, "refund", refund.amount, row.currency, reason or action.value)
+            # Why money goes back has kinds of its own (payments.Cause); what somebody wrote they read there too.
+            why = action.value if not reason or reason in list(Why) else reason
+            errand = Errand(derived(row.id, action.value), row.id, "refund", refund.amount, row.currency, why)
         step = self.step(ctx, row, action, actor, detail=reason, due_at=self.soon() if owed else None)
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
             after = await queries.leave(tx, step)

@@ -56,6 +56,7 @@ from forecourt.modules.booking.contract import (
     QuoteMismatch,
     SlotTaken,
     TooManyOpenBookings,
+    Why,
 )
 from forecourt.modules.booking.queries import BookingRow, Errand, NewRow, Receipt, Step
 from forecourt.modules.booking.service.base import (
@@ -330,7 +331,7 @@ class Holding(Base):
         try:
             receipt = await self.till.collect(ctx, row, pay)
         except Returned as e:
-            await self._release_unpaid(ctx, row, "the rest could not be paid", refund=True)
+            await self._release_unpaid(ctx, row, Why.REST_UNPAID, refund=True)
             raise e.why from e
         return present(await self.confirm_paid(ctx, row, receipt))
 
@@ -341,17 +342,17 @@ class Holding(Base):
             raise
         except Problem as problem:
             if problem.status < UNSURE:
-                await self._release_unpaid(ctx, row, problem.code, refund=False)
+                await self._release_unpaid(ctx, row, Why.UNPAID, problem.code, refund=False)
             raise
 
-    async def _release_unpaid(self, ctx: Context, row: BookingRow, why: str, *, refund: bool) -> None:
-        """Gives a held place back because it was not paid for; `refund` when a part was."""
+    async def _release_unpaid(self, ctx: Context, row: BookingRow, why: Why, code: str = "", *, refund: bool) -> None:
+        """Gives a held place back because it was not paid for; `refund` when a part was. The history says a problem's `code`."""
         for _ in range(DECISIONS):
             if row.status not in (_S.PAYMENT_PENDING, _S.PENDING_APPROVAL):
                 return
             release = release_errand(row) if is_authorised_first(row) else None
             owed = refund or release is not None
-            step = self.step(ctx, row, _A.CANCEL, _W.HOUSE, detail=why, due_at=self.soon() if owed else None)
+            step = self.step(ctx, row, _A.CANCEL, _W.HOUSE, detail=code or why, due_at=self.soon() if owed else None)
             async with self.db.tx(ctx.within(row.organisation_id)) as tx:
                 after = await queries.leave(tx, step)
                 if after is not None:
@@ -378,7 +379,7 @@ class Holding(Base):
             return await self._answered(ctx, row)
         except Problem as problem:
             if problem.status < UNSURE:
-                await self._release_unpaid(ctx, row, problem.code, refund=False)
+                await self._release_unpaid(ctx, row, Why.UNPAID, problem.code, refund=False)
             raise
         return await self.note_authorised(ctx, row, held)
 
@@ -410,7 +411,7 @@ class Holding(Base):
         if is_authorised_first(row):
             held = await self.till.authorised(ctx, row)
             if held is None:
-                await self._release_unpaid(ctx, row, "nothing was set aside for it", refund=False)
+                await self._release_unpaid(ctx, row, Why.NOT_SET_ASIDE, refund=False)
                 return
             if held.status is AuthorisationStatus.CAPTURED:
                 receipt = await self.till.capture(ctx, row)
@@ -734,7 +735,7 @@ def is_own_refund(booking_id: UUID, refund_id: UUID) -> bool:
 
 def release_errand(row: BookingRow) -> Errand:
     """What is set aside for a request, or is about to be, goes back."""
-    return Errand(derived(row.id, "release"), row.id, "release", row.authorised_minor, row.currency, "The request was not kept")
+    return Errand(derived(row.id, "release"), row.id, "release", row.authorised_minor, row.currency, Why.NOT_KEPT)
 
 
 def emit_cancelled(tx: Tx, row: BookingRow, refund: Money, by: BookingActor, reason: str) -> None:

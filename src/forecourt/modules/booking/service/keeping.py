@@ -10,7 +10,7 @@ import structlog
 from forecourt.kernel.context import Context
 from forecourt.kernel.events import emit
 from forecourt.modules.booking import queries
-from forecourt.modules.booking.contract import BookingActor, BookingCompleted, BookingStarted, BookingStatus
+from forecourt.modules.booking.contract import BookingActor, BookingCompleted, BookingStarted, BookingStatus, Why
 from forecourt.modules.booking.queries import MAX_DUE
 from forecourt.modules.booking.service.base import SETTLE_AFTER, facts
 from forecourt.modules.booking.service.blocking import Blocking
@@ -71,7 +71,7 @@ class Keeping(Blocking):
             case _S.PAYMENT_PENDING:
                 await self.settle_payment(ctx, row)
             case _S.PENDING_APPROVAL if row.starts_at <= self.clock.now():
-                await self.decline_row(ctx, row, BookingActor.HOUSE, "Nobody decided in time")
+                await self.decline_row(ctx, row, BookingActor.HOUSE, Why.UNDECIDED)
             case _S.PENDING_APPROVAL:
                 await self.settle_request(ctx, row)
             case _:

@@ -295,7 +295,8 @@ class Telling:
         found = {"person": name, "organisation": organisation.name if organisation else wording.HOUSE}
         if booking is not None and book is not None:
             found |= _booking_values(locale, booking, book)
-            found |= {"reason": _text(facts.get("reason")), "refund": _amount(locale, facts.get("refund"))}
+            found["reason"] = wording.reason(locale, _text(facts.get("reason")))
+            found["refund"] = _amount(locale, facts.get("refund"))
             if "from_start" in facts:
                 found["was"] = _was(locale, facts, book)
         for field in ("amount", "paid"):
