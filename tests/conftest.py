@@ -16,11 +16,13 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from tests.browser import chromium
 from tests.strict import pytest_runtest_makereport  # noqa: F401 - a hook
 
 from forecourt.engines import Engines, start_engines
@@ -243,6 +245,13 @@ class FreshDatabase:
     async def admin(self) -> asyncpg.Connection:
         """A superuser's connection. The caller closes it."""
         return await asyncpg.connect(self.admin_url)
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Any]:
+    """This worker's Chromium. A test closes the contexts that it opened."""
+    async with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from tests.browser import CHROMIUM, chromium
 from tests.journeys.conftest import Server, environ_for
 from tests.journeys.test_chat import group, say
 from tests.journeys.world import PASSWORD, Person, World
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 pytestmark = [
     pytest.mark.browser,
@@ -32,22 +31,19 @@ def other(server: Server, house_database_url: str, house_admin_url: str, valkey_
     other.stop()
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Any]:
-    from playwright.async_api import async_playwright
+@pytest.fixture(scope="module")
+async def beeping() -> AsyncIterator[Any]:
+    """A browser with a microphone that beeps, given without asking; what plays needs no press."""
+    microphone = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    async with chromium(*microphone, "--autoplay-policy=no-user-gesture-required") as browser:
+        yield browser
 
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=str(CHROMIUM),
-            args=[
-                *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-                # A microphone that beeps, given without asking; what plays needs no press.
-                *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-                "--autoplay-policy=no-user-gesture-required",
-            ],
-        )
-        yield chromium
-        await chromium.close()
+
+@pytest.fixture
+async def browser(beeping: Any) -> AsyncIterator[Any]:
+    yield beeping
+    for context in beeping.contexts:
+        await context.close()
 
 
 class Tab:

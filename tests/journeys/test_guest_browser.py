@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.browser import CHROMIUM
 from tests.journeys.conftest import Server
 from tests.journeys.world import PASSWORD, Club, Person, World
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 pytestmark = [
     pytest.mark.browser,
@@ -56,18 +54,6 @@ class Guests:
         await tab.fill('[name="password"]', PASSWORD)
         async with tab.expect_navigation():
             await tab.press('[name="password"]', "Enter")
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Any]:
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield chromium
-        await chromium.close()
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.browser import CHROMIUM, chromium
 from tests.journeys.conftest import Server
 from tests.journeys.world import PASSWORD, World
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 pytestmark = [
     pytest.mark.browser,
@@ -79,16 +77,11 @@ DRAW = (
 @pytest.fixture
 async def tab(server: Server) -> AsyncIterator[Any]:
     """A page of somebody who is signed in, in a browser whose microphone is made up."""
-    from playwright.async_api import async_playwright
-
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         ada = await World(client).person("Ada")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    made_up = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     complaints: list[str] = []
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*arguments, *made_up])
-        tab = await (await chromium.new_context(base_url=server.url)).new_page()
+    async with chromium("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream") as browser:
+        tab = await (await browser.new_context(base_url=server.url)).new_page()
         tab.on("console", lambda m: complaints.append(m.text) if "Policy" in m.text else None)
         await tab.goto("/sign-in?next=/account")
         await tab.fill('[name="email"]', ada.email)
@@ -96,7 +89,6 @@ async def tab(server: Server) -> AsyncIterator[Any]:
         async with tab.expect_navigation():
             await tab.press('[name="password"]', "Enter")
         yield tab
-        await chromium.close()
     assert complaints == []
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
+from tests.browser import CHROMIUM
 from tests.journeys.conftest import Server
-from tests.journeys.test_guest_browser import CHROMIUM, Guests
+from tests.journeys.test_guest_browser import Guests
 from tests.journeys.world import World, at
 
 pytestmark = [
@@ -17,15 +19,12 @@ pytestmark = [
 
 
 @pytest.fixture
-async def guests(server: Server) -> AsyncIterator[Guests]:
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        guests = Guests(browser, server.url)
-        yield guests
-        await browser.close()
-        assert not guests.complaints
+async def guests(browser: Any, server: Server) -> AsyncIterator[Guests]:
+    guests = Guests(browser, server.url)
+    yield guests
+    for context in browser.contexts:
+        await context.close()
+    assert not guests.complaints
 
 
 async def test_a_booking_rings_the_bell_of_an_open_page_and_is_read_in_the_inbox(guests: Guests, server: Server) -> None:

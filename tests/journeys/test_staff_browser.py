@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.browser import CHROMIUM
 from tests.journeys.conftest import Server
 from tests.journeys.world import PASSWORD, Club, World
 
-CHROMIUM = Path("/usr/bin/chromium")
 DAY = (datetime.now(UTC) + timedelta(days=1)).date()
 
 pytestmark = [
@@ -63,18 +63,6 @@ class Desk:
 
 def block(tab: Any, who: str) -> Any:
     return tab.locator(f'.bk:has-text("{who}")')
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Any]:
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield chromium
-        await chromium.close()
 
 
 @pytest.fixture

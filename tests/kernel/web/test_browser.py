@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import msgspec
 import pytest
+from tests.browser import CHROMIUM
 
 from forecourt.kernel.web.assets import PREFIX, Assets
 from forecourt.kernel.web.gallery import gallery
 from forecourt.kernel.web.render import PageContext, Pages, Toast, page_direction
 
-CHROMIUM = Path("/usr/bin/chromium")
 SITE = "http://forecourt.test"
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -79,18 +78,6 @@ class Site:
             await route.fulfill(body=self.html[url.path], content_type="text/html; charset=utf-8", headers=headers)
         else:
             await route.fulfill(status=404, content_type="text/plain", body="")
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Any]:
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield chromium
-        await chromium.close()
 
 
 @pytest.fixture
