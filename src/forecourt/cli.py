@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import msgspec
+from asyncpg import PostgresError
 from cyclopts import App, Parameter
 from rich.table import Table
 
@@ -43,6 +44,7 @@ from forecourt.terminal import (
     refuse,
     steps,
     supervise,
+    trouble,
 )
 
 if TYPE_CHECKING:
@@ -85,6 +87,11 @@ def main() -> None:
         refuse(str(e))
     except Problem as e:
         refuse("\n".join([f"{e.title}. {e.detail}".strip(), *(f"  - {fault.path}: {fault.message}" for fault in e.errors)]))
+    except (OSError, PostgresError) as e:
+        words = trouble(e)
+        if words is None:
+            raise
+        refuse(words)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
+import asyncpg
 from cyclopts import Parameter
 from rich.console import Console
 
@@ -35,10 +38,33 @@ LOOKING_S = 10
 """For a database to let us in for a look; whoever goes on without one hears what is wrong with it later."""
 
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+NO_DATABASE = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+"""What a server says that does not let us in, or no longer."""
+
+
 def refuse(text: str, status: int = 1) -> NoReturn:
     """Says why not, and ends."""
     err.print(text, style="bold red", markup=False, soft_wrap=True)
     sys.exit(status)
+
+
+def trouble(error: Exception) -> str | None:
+    """What an error of the machines around us means, and what to do; None for one of our own, whose traceback is wanted."""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"{error.filename or 'A disk'} cannot be written: {error.strerror}.\nMake room, or name another place."
+    asked = (str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__))
+    unheard = isinstance(error, OSError) and any(name.startswith("asyncpg.") for name in asked)
+    if unheard or isinstance(error, NO_DATABASE):
+        cure = "Does PostgreSQL run where DATABASE_URL and DATABASE_ADMIN_URL say? `forecourt doctor` looks for the cause."
+        return f"The database cannot be used: {str(error) or 'nobody answers'}.\n{cure}"
+    return None
 
 
 def read_settings(data: Path | None = None, host: str | None = None, port: int | None = None, modules: str = "") -> Settings:
@@ -127,8 +153,6 @@ def outside(settings: Settings):
 
 async def prepared(database_url: str) -> None:
     """Raises EngineError when nobody has prepared the database. One that does not answer is for whoever opens it to tell."""
-    import asyncpg
-
     try:
         link = await asyncpg.connect(database_url, timeout=LOOKING_S)
     except (asyncpg.PostgresError, OSError, TimeoutError):

@@ -22,6 +22,7 @@ from forecourt.gateway.routes import routing_table
 from forecourt.kernel.migrate import APP_ROLE
 from forecourt.layout import migration_folders
 from forecourt.process import SET_UP_WRONGLY
+from forecourt.terminal import trouble
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +72,30 @@ def test_a_database_that_nobody_prepared_is_named_with_what_to_do(
     waiting = r"PostgreSQL tables \d+ migrations wait, from kernel 0001 on\. → Run `forecourt migrate`\."
     assert re.search(waiting, empty.result()[1]), empty.result()
     assert "ok PostgreSQL tables Up to date." in prepared.result()[1], prepared.result()
+
+
+def test_a_database_that_is_away_or_does_not_let_us_in_is_said_in_words(bare: dict[str, str], here: dict[str, str]) -> None:
+    """What an operator sees in the night: no answer here may be a traceback."""
+    nobody = "postgresql://forecourt_app:secret-word@127.0.0.1:1/forecourt"
+    away = bare | {"DATABASE_URL": nobody, "DATABASE_ADMIN_URL": nobody, "VALKEY_URL": here["VALKEY_URL"]}
+    stranger = here | {"DATABASE_URL": as_user(here["DATABASE_URL"], "nobody_at_all")}
+    with ThreadPoolExecutor(3) as side_by_side:
+        told = [side_by_side.submit(forecourt, away, *command) for command in (["serve", "--port", "1024"], ["migrate"])]
+        kept_out = side_by_side.submit(forecourt, stranger, "worker")
+    for status, words in (*(done.result() for done in told), kept_out.result()):
+        assert status == 1 and "The database cannot be used" in words and "forecourt doctor" in words, words
+        assert "secret-word" not in words
+    assert "nobody_at_all" in kept_out.result()[1]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_full_disk_is_said_in_words_and_a_fault_of_our_own_is_not_hidden() -> None:
+    with pytest.raises(OSError) as full, Path("/dev/full").open("wb", buffering=0) as file:
+        file.write(b"x")
+    assert "No space left on device" in (trouble(full.value) or "")
+    with pytest.raises(FileNotFoundError) as ours:
+        Path("/nowhere/at/all").read_bytes()
+    assert trouble(ours.value) is None
 
 
 @pytest.mark.parametrize("duty", ["serve", "worker"])
