@@ -33,8 +33,9 @@ def slowed(app: App, path: str, late_ms: float, every: int) -> App:
             await app(scope, receive, send)
             return
         count += 1
+        faulty = bool(every) and count % every == 0
         await asyncio.sleep(late_ms / 1000)
-        if every and count % every == 0:
+        if faulty:
             await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
             return

@@ -24,7 +24,7 @@ from bench.installation import installation
 from bench.machine import Busy, all_cores
 from bench.mixed import Heard, Kind, Tally, alone, closed, open_load, shares
 from bench.questions import LOG_IN, PASSWORD, Questions, Sort
-from bench.report import Options, Report, at_least, below, median, out, rows
+from bench.report import Options, Report, at_least, below, median, out, rows, say
 from bench.sockets import Audience
 from forecourt.modules.identity.passwords import FULL
 from forecourt.split import GATEWAY
@@ -137,7 +137,8 @@ def measure(options: Options) -> None:
     _tell_rest(report, found, control, hash_ms)
     report.details = _details(found, light, control)
     report.finish()
-    out.print(pasted(found), style="dim", soft_wrap=True)
+    out.print("docs/performance.md:\n" + page(sorts, found, light), style="dim", soft_wrap=True)
+    out.print("\ntools/scale.py:\n" + pasted(found), style="dim", soft_wrap=True)
 
 
 # --- the product as it is -------------------------------------------------------------------------------------------------
@@ -360,6 +361,18 @@ def expected_cores(found: Found) -> float:
     """What the simulation should have used, by what kinds cost and what stands: what sums for more people rest upon."""
     a_request = sum(c.share * sum(c.us.values()) for c in found.costs)
     return a_request * PER_MINUTE / 60 / 1e6 + sum(found.standing.values())
+
+
+def page(sorts: Sequence[Sort], found: Found, light: Tally) -> str:
+    """The table of `docs/performance.md`."""
+    lines = ["| `split`, 32 clients, all kinds at once | p50 ms | p95 ms | target p95 | alone, p95 ms | µs of all processes |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for sort, cost in zip(sorts, found.costs, strict=True):
+        t, held = found.full.heard.tallies[sort.kind.name], "–" if sort.target == LOG_IN else f"< {sort.bound_ms:g}"
+        figures = f"{say(t.ms(50))} | {say(t.ms(95))} | {held} | {say(cost.tally.ms(95))} | {sum(cost.us.values()):,.0f}"
+        lines.append(f"| {sort.target}: {sort.kind.name} | {figures} |")
+    lines.append(f"| log in, argon2 apart | {say(light.ms(50))} | {say(light.ms(95))} | < 100 | | |")
+    return "\n".join(lines)
 
 
 def pasted(found: Found) -> str:

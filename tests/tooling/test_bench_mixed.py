@@ -7,9 +7,11 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from bench import mixed
+from bench.altered import slowed
 from bench.load import Call
 from bench.mixed import LANES, LOST, Heard, Kind, Tally, _closed, _open, shares
 
@@ -148,3 +150,21 @@ async def test_kinds_come_as_often_as_their_shares_say() -> None:
 def test_nothing_asked_is_nothing_failed() -> None:
     heard = Heard(1.0, 0.0, {"any": Tally()})
     assert (heard.asked, heard.available_pct, heard.tallies["any"].ms(95)) == (0, 100, 0)
+
+
+async def test_a_route_that_is_made_faulty_fails_each_so_manieth_time_however_many_ask_at_once() -> None:
+    async def well(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    app = slowed(well, "/slow", 1, 20)
+    heard = dict[str, list[int]](slow=[], other=[])
+
+    async def ask(path: str) -> None:
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                heard[path].append(message["status"])
+
+        await app({"type": "http", "path": f"/{path}"}, None, send)  # type: ignore[arg-type]
+
+    await asyncio.gather(*(ask(path) for path in ("slow", "other") for _ in range(50)))
+    assert Counter(heard["slow"]) == {200: 48, 500: 2} and Counter(heard["other"]) == {200: 50}

@@ -24,9 +24,10 @@ JUDGED_CHARS = 72
 """The estimate of strength looks at no more, to bound its work; the hash takes all of them."""
 HASHES_AT_ONCE = 2
 """Each takes 64 MiB and a core for a moment: more at once only make each other late."""
-STANDS_BACK = 10
-"""How much less urgent hashing is than all else (nice). A log-in keeps eight threads busy for a tenth of a second; without this,
-whoever asks who somebody is waits until the loop's one thread has its turn among them."""
+STANDS_BACK = 5
+"""How much less urgent hashing is than all else (nice): a third of the weight. A log-in keeps four threads busy for a tenth of a
+second; without this, whoever asks who somebody is waits until the loop's one thread has its turn among them. With much more, a
+machine that is full would let nobody in."""
 
 FULL = argon2.PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
 QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
