@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -208,6 +209,30 @@ async def test_its_archive_is_one_that_restore_reads(engines: Engines, tmp_path:
         await link.execute("select pg_drop_replication_slot('forecourt_archive')")
         await link.close()
     assert [path.name for path in (archive / "media").iterdir()] == ["photo"]
+
+    for beside in ("wal", "base"):  # each tells alone whose archive it is, as a server on an empty volume finds out
+        another = tmp_path / f"{beside} of another"
+        (another / beside).mkdir(parents=True)
+        if beside == "wal":
+            newest = max(path for path in (archive / "wal").iterdir() if path.stat().st_size)
+            with newest.open("rb") as segment:
+                head = bytearray(segment.read(40))
+            head[24] ^= 1
+            (another / "wal" / "000000010000000000000009").write_bytes(head)
+        else:
+            shutil.copytree(made.path, another / "base" / made.path.name)
+            manifest = another / "base" / made.path.name / "copy" / "backup_manifest"
+            manifest.write_text(re.sub(r'("System-Identifier": )(\d)', r"\g<1>1\2", manifest.read_text()))
+        for what in ("stream", "once"):
+            told = subprocess.run(
+                [program[0], COMPOSE / "backup", what],
+                env=environ | {"ARCHIVE": str(another)},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            assert (told.returncode, "archive of another house" in told.stderr) == (1, True), told.stdout + told.stderr
 
     await asyncio.to_thread(backup.restore, archive, tmp_path / "restored")
     with start_engines(tmp_path / "restored", valkey_url=engines.valkey_url) as restored:
