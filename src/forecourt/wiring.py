@@ -192,6 +192,7 @@ def booking(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.booking import jobs, reactions
     from forecourt.modules.booking.contract import Bookings, BookingTopics, BookingTotals, FreeAt, FreeTimes
+    from forecourt.modules.booking.guest_web import InvitationPages
     from forecourt.modules.booking.http import BookingApi
     from forecourt.modules.booking.live import Topics
     from forecourt.modules.booking.service import BookingService
@@ -225,11 +226,18 @@ def booking(house: House) -> Part:
     guests = BookingPages(
         service, showing, house.board.call(Payments), house.surroundings, house.hub, house.settings.http.public_url
     )
+    invitations = InvitationPages(service, house.surroundings)
     console = StaffBookingPages(service, house.board.call(Venues), house.board.call(Identity), house.surroundings, house.hub)
     calendars = StaffCalendarPages(service, house.surroundings, house.settings.http.public_url)
     return Part(
         "booking",
-        operations=[*BookingApi(service).operations(), *guests.operations(), *console.operations(), *calendars.operations()],
+        operations=[
+            *BookingApi(service).operations(),
+            *guests.operations(),
+            *invitations.operations(),
+            *console.operations(),
+            *calendars.operations(),
+        ],
         subscriptions=reactions.subscriptions(service),
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(service),

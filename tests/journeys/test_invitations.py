@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import icalendar
+import pytest
+from tests.journeys.reader import Reader, text
 from tests.journeys.world import Club, Person, World, at
 
 REF = re.compile(r"/invitations/([A-Za-z0-9_-]+)")
 LEAVE = re.compile(r"/v1/unsubscribe/([A-Za-z0-9_-]+)")
+
+
+@pytest.fixture
+async def reader(door: httpx.AsyncBaseTransport) -> AsyncIterator[Reader]:
+    async with Reader(door) as reader:
+        yield reader
 
 
 def stranger() -> str:
@@ -257,3 +266,54 @@ async def test_an_account_that_is_not_confirmed_invites_nobody(world: World) -> 
     assert held.status_code == 201, "holding alone is allowed"
     refused = await cleo.post(f"/v1/bookings/{held.json()['id']}/invitees", {"email": stranger()})
     assert (refused.status_code, refused.json()["code"]) == (403, "email_unconfirmed")
+
+
+# --- pages ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_guest_answers_on_the_page_of_the_link_without_an_account_and_in_their_language(
+    world: World, reader: Reader
+) -> None:
+    club, ada, to = await world.club(courts=1), await world.person("Ada"), stranger()
+    booking = await booked(world, club, ada, {"email": to})
+    path = f"/invitations/{await link_of(world, to)}"
+    page = await reader.look(path)
+    assert "Ada invites you" in text(page) and "Riverside Courts" in text(page) and "£" not in text(page)
+    assert f"/bookings/{booking['id']}" not in page.text
+    page = await reader.follow(await reader.send(f"{path}/accept"))
+    assert 'data-status="accepted"' in page.text and f"/sign-in?next={path}" in page.text
+    page = await reader.follow(await reader.send(f"{path}/decline"))
+    assert 'data-status="declined"' in page.text
+    reader.http.headers["Accept-Language"] = "ur"
+    urdu = await reader.look(path)
+    assert 'dir="rtl"' in urdu.text and "آپ نہیں آ رہے" in text(urdu)
+    assert (await reader.look(f"{path[:-2]}")).status_code == 404
+    await ada.post(f"/v1/bookings/{booking['id']}/cancel", {})
+    assert (await reader.look(path)).status_code == 410
+
+
+async def test_the_owner_sees_invites_and_takes_back_on_the_page_of_the_booking(
+    world: World, reader: Reader, door: httpx.AsyncBaseTransport
+) -> None:
+    club, ada, ben, to = await world.club(courts=1), await world.person("Ada"), await world.person("Ben"), stranger()
+    booking = await booked(world, club, ada, {"account_id": ben.id})
+    await reader.sign_in(ada)
+    path = f"/bookings/{booking['id']}"
+    page = await reader.look(path)
+    assert "Who comes" in text(page) and "Ben" in text(page) and "Room for 2 more" in text(page)
+    wrong = await reader.send(f"{path}/invitees", email="nobody")
+    assert wrong.status_code == 422 and "nobody" in wrong.text
+    page = await reader.follow(await reader.send(f"{path}/invitees", email=to))
+    assert to in text(page) and "Has not answered" in text(page)
+    (_, mine) = await listed(ada, booking)
+    page = await reader.follow(await reader.send(f"{path}/invitees/{mine['id']}/withdraw"))
+    assert "Taken back" in text(page)
+    async with Reader(door) as other:
+        await other.sign_in(ben)
+        mine_page = await other.look("/bookings")
+        assert "Invitations" in text(mine_page) and "from Ada" in text(mine_page)
+        assert (await other.look(path)).status_code == 404, "the booking's own page stays its owner's"
+        found = REF.search(mine_page.text)
+        assert found
+        page = await other.follow(await other.send(f"/invitations/{found[1]}/accept"))
+        assert 'data-status="accepted"' in page.text

@@ -169,7 +169,7 @@ def _booking(b: Booked, s: Settled | None) -> Row:
         _tax(currency, *b.tax),
         None if b.pay_with is None else b.pay_with.value,
         b.note,
-        "[]" if not b.invited else to_json([NewInvitee(account_id=id) for id in b.invited]),
+        "[]" if not b.invited and not b.addresses else to_json(_invitees(b)),
         b.hold_expires_at,
         b.claimed,
         *b.claim,
@@ -198,6 +198,10 @@ def _due(b: Booked) -> datetime | None:
             return b.ends_at
         case _:
             return b.starts_at
+
+
+def _invitees(b: Booked) -> list[NewInvitee]:
+    return [*(NewInvitee(account_id=id) for id in b.invited), *(NewInvitee(email=email) for email in b.addresses)]
 
 
 @lru_cache(maxsize=20_000)

@@ -41,6 +41,8 @@ class Scene:
     note: str | None = None
     pay_with: PayWith | None = None
     invited: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    """Of guests without an account."""
     booked_h_before: int = 46
 
 
@@ -115,7 +117,14 @@ ASKED = {
     "alfama": Scene("Padel 1", _at(15), 60, "duarte@example.org", None, _CONTENT, 2, Ending.ASKING, "Hotel film, morning light"),
 }
 MAHNOOR_TOMORROW = Scene(
-    "Court 1", _at(19), 90, "mahnoor@example.org", note="Every week until it is too cold", booked_h_before=70
+    "Court 1",
+    _at(19),
+    90,
+    "mahnoor@example.org",
+    note="Every week until it is too cold",
+    booked_h_before=70,
+    invited=("ayesha@example.org",),
+    addresses=("sana.qureshi@example.net",),
 )
 
 

@@ -122,6 +122,8 @@ class Booked:
     claimed: list[UUID]
     note: str | None = None
     invited: list[UUID] = field(default_factory=list[UUID])
+    addresses: tuple[str, ...] = ()
+    """Of guests without an account."""
     status: BookingStatus = _S.DRAFT
     steps: list[Step] = field(default_factory=list[Step])
     hold_expires_at: datetime | None = None
@@ -550,6 +552,7 @@ class Chronicle:
             )
             booked.note = scene.note
             booked.invited = [self.world.person(email).id for email in scene.invited]
+            booked.addresses = scene.addresses
             if scene.pay_with is not None:
                 booked.pay_with = scene.pay_with
             lived = self._live(booked, scene.ending)

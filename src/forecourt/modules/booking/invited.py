@@ -97,6 +97,7 @@ ADD = Statement(
     " from unnest($3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[]) as n (id, account_id, email, address, salt)"
     " on conflict do nothing"
 )
+NOTE_GUEST = Statement("insert into booking.guest (account_id, organisation_id) values ($1, $2) on conflict do nothing")
 ANSWER = Statement(
     "update booking.invitation set status = $3, account_id = $4, answered_at = $5 where organisation_id = $1 and id = $2"
 )
@@ -163,7 +164,7 @@ async def sent_since(tx: Tx, organisation_id: UUID, inviter: UUID, since: dateti
 async def add(
     tx: Tx, organisation_id: UUID, booking_id: UUID, new: Sequence[NewInvitation], inviter: UUID | None, at: datetime
 ) -> None:
-    """Those who are there already stay as they are."""
+    """Those who are there already stay as they are. Accounts find what they are invited to where they have something."""
     await tx.run(
         ADD,
         organisation_id,
@@ -176,6 +177,8 @@ async def add(
         inviter,
         at,
     )
+    for account_id in sorted(n.account_id for n in new if n.account_id is not None):
+        await tx.run(NOTE_GUEST, account_id, organisation_id)
 
 
 async def answer(tx: Tx, row: InvitationRow, status: InviteeStatus, account_id: UUID | None, at: datetime) -> None:

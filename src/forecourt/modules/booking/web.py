@@ -13,8 +13,8 @@ import segno
 from markupsafe import Markup
 from msgspec import Meta
 
-from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PaymentRequired, Problem
-from forecourt.kernel.http.operation import PERSON, Api, EventStream, Html, Redirect, Visit, action, page
+from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PaymentRequired, Problem, TooManyRequests
+from forecourt.kernel.http.operation import PERSON, Api, By, EventStream, Html, Limit, Redirect, Visit, action, page
 from forecourt.kernel.live import Hub, server_sent
 from forecourt.kernel.money import Money
 from forecourt.kernel.paging import Paged
@@ -35,6 +35,7 @@ from forecourt.modules.booking.contract import (
     Instant,
     InvalidTransition,
     NewBooking,
+    NewInvitee,
     Note,
     Pay,
     PayWith,
@@ -66,6 +67,7 @@ from forecourt.modules.booking.guest_views import (
     venue_facts,
     what_of,
 )
+from forecourt.modules.booking.guest_web import Guests, GuestsView, NewGuest
 from forecourt.modules.booking.picking import Picked, Picker, Target
 from forecourt.modules.booking.rules import Repricing, needs_approval, permitted
 from forecourt.modules.booking.service import BookingService
@@ -89,6 +91,8 @@ PAST = (BookingStatus.COMPLETED, BookingStatus.NO_SHOW)
 CHANGEABLE = (BookingStatus.UPCOMING, BookingStatus.PENDING_APPROVAL)
 MENDABLE = (Invalid, Conflict, PaymentRequired, Forbidden)
 """Problems of a form that its reader can do something about on the same page."""
+INVITED_IN_VAIN = (*MENDABLE, TooManyRequests)
+INVITING = (Limit("60/hour", By.ACCOUNT),)
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,6 +156,7 @@ class BookingPages(Api):
         self.public_url = public_url
         self.clock = service.clock
         self.picker = Picker(showing, service.clock)
+        self.guests = Guests(service, pages)
 
     # ------------------------------------------------------------------------------------------------------------- looking
 
@@ -370,7 +375,7 @@ class BookingPages(Api):
             case BookingStatus.PAYMENT_PENDING | BookingStatus.EXPIRED:
                 return self._over_page(visit, found)
             case _:
-                return self._ticket_page(visit, found, problem)
+                return self._ticket_page(visit, found, problem, await self.guests.of(visit, found.say, found.booking))
 
     async def _pay_page(self, visit: Visit, found: Found, problem: Problem | None) -> Html:
         person = visit.person
@@ -434,7 +439,7 @@ class BookingPages(Api):
             venue_href=f"/venues/{found.book.venue.id}",
         )
 
-    def _ticket_page(self, visit: Visit, found: Found, problem: Problem | None) -> Html:
+    def _ticket_page(self, visit: Visit, found: Found, problem: Problem | None, guests: GuestsView | None) -> Html:
         booking, say, now = found.booking, found.say, self.clock.now()
         headline, text = ticket_words(say, booking)
         valid = booking.status in (BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS)
@@ -446,6 +451,7 @@ class BookingPages(Api):
             status=200 if problem is None else problem.status,
             booking=booking,
             what=found.what,
+            guests=guests,
             headline=headline,
             text=text,
             problem="" if problem is None else self.pages.words(visit, problem),
@@ -666,8 +672,22 @@ class BookingPages(Api):
         try:
             longer = await self.service.extend(visit.ctx, id, form)
         except MENDABLE as problem:
-            return self._ticket_page(visit, found, problem)
+            return await self._booking_page(visit, found, problem)
         return Redirect(f"/bookings/{id}", toast=found.say.t("ticket.extended", until=found.say.time(longer.end)))
+
+    # -------------------------------------------------------------------------------------------------------------- guests
+
+    @action("/bookings/{id}/invitees", limits=INVITING)
+    async def invite(self, visit: Visit, id: UUID, form: NewGuest) -> Html | Redirect:
+        """Invites one more by address; what is wrong with it is said at the field."""
+        found = await self._found(visit, id)
+        try:
+            await self.service.invite(visit.ctx, id, NewInvitee(email=form.email.strip()))
+        except INVITED_IN_VAIN as problem:
+            guests = await self.guests.of(visit, found.say, found.booking, problem, form.email)
+            html = self._ticket_page(visit, found, None, guests)
+            return msgspec.structs.replace(html, status=problem.status)
+        return Redirect(f"/bookings/{id}#guests", toast=found.say.t("guests.invited", email=form.email.strip()))
 
     # ---------------------------------------------------------------------------------------------------------- my bookings
 
@@ -701,6 +721,7 @@ class BookingPages(Api):
         return self.pages.page(
             "booking/mine.html",
             visit,
+            invitations=await self.guests.invitations(visit, say) if query.show == "coming" and query.cursor is None else [],
             tabs=[
                 Choice(
                     label=say.t(f"mine.{show}"),

@@ -75,8 +75,7 @@ class Inviting(Feeds):
         refuse_unconfirmed(ctx, actor, [wish])
         new = self._new(booking_id, guests.checked_invitee(wish, ""))
         now = self.clock.now()
-        note = self.guests.note(new.account_id, found.organisation_id)
-        async with self.db.tx(ctx.within(found.organisation_id), note=note) as tx:
+        async with self.db.tx(ctx.within(found.organisation_id)) as tx:
             row = await queries.lock_booking(tx, found.organisation_id, booking_id)
             if row.status not in OPEN or row.ends_at <= now:
                 raise InvalidTransition("Nobody can be invited to this booking any more.")
