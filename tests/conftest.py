@@ -30,6 +30,9 @@ from forecourt.kernel.db import Database
 from forecourt.kernel.migrate import APP_ROLE, migrate
 from forecourt.layout import migration_folders
 
+OUTSIDE = os.environ.get("TESTS_DATABASE_URL")
+"""A superuser's URL of a migrated database, on whatever it runs (docs/scale.md): every test that asks for a database gets this
+one, which stays. For journeys, a file at a time; tests that count everything, migrate or break something need their own."""
 TEMPLATE = "forecourt_template"
 FAST = {
     # A test run keeps nothing; tests about crashes start engines of their own with the settings of production.
@@ -59,8 +62,9 @@ def addresses(config: pytest.Config) -> tuple[str, str]:
     """The superuser's database URL and Valkey's. The first who asks, in the controller, starts the engines."""
     if ADDRESSES not in config.stash:
         stack = config.stash[ENGINES] = contextlib.ExitStack()
-        engines: Engines = stack.enter_context(start_engines(quick_place(stack), postgres_settings=FAST))
-        asyncio.run(make_template(engines.database_url))
+        engines: Engines = stack.enter_context(start_engines(quick_place(stack), database_url=OUTSIDE, postgres_settings=FAST))
+        if OUTSIDE is None:
+            asyncio.run(make_template(engines.database_url))
         config.stash[ADDRESSES] = (engines.database_url, engines.valkey_url)
     return config.stash[ADDRESSES]
 
@@ -154,6 +158,8 @@ def as_user(url: str, user: str) -> str:
 
 async def clone(admin_url: str, name: str) -> str:
     """A new database like the template; returns the superuser's URL of it."""
+    if OUTSIDE is not None:
+        return OUTSIDE
     connection = await asyncpg.connect(admin_url)
     try:
         await connection.execute(f"create database {name} template {TEMPLATE} strategy file_copy")
@@ -173,6 +179,8 @@ async def make_empty(admin_url: str, name: str) -> str:
 
 
 async def drop(admin_url: str, name: str) -> None:
+    if OUTSIDE is not None:
+        return
     connection = await asyncpg.connect(admin_url)
     try:
         await connection.execute(f"drop database if exists {name} with (force)")

@@ -10,7 +10,7 @@ So two tables that are tied to each other alone are not tied, nor is one that is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pglast import ast, enums, parse_sql
@@ -243,6 +243,16 @@ def _names_a_table(node: Any) -> bool:
     if isinstance(node, tuple | list):
         return any(_names_a_table(part) for part in node)  # pyright: ignore[reportUnknownVariableType]
     return isinstance(node, ast.RangeVar) or (isinstance(node, ast.Node) and _names_a_table(_inside(node)))
+
+
+def nodes(tree: Any) -> Iterator[Any]:
+    """Every part of a statement."""
+    if isinstance(tree, tuple | list):
+        for part in tree:  # pyright: ignore[reportUnknownVariableType]
+            yield from nodes(part)
+    elif isinstance(tree, ast.Node):
+        yield tree
+        yield from nodes(_inside(tree))
 
 
 def _inside(node: Any, *but: str) -> list[Any]:

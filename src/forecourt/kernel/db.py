@@ -17,7 +17,7 @@ import inspect
 import re
 import time
 import types
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from enum import Enum
 from typing import (
@@ -56,6 +56,7 @@ SLOW_S = 1.0
 """A statement that takes longer is written down (without its values) and counted."""
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("forecourt.db")
 
+_CONSTRAINT_OF_A_PART = re.compile(r'constraint "(\w+?)_\d{6,}"')
 _ROLE = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
 _open_transactions: ContextVar[int] = ContextVar("open_transactions", default=0)
 
@@ -129,6 +130,11 @@ class Sweep(Query[Row]):
     which organisations there are. For jobs and operators; a transaction that serves a request refuses it (`AskedEverywhere`)."""
 
     for_the_house_alone = True
+
+
+class LockingSweep(Sweep[Row]):
+    """One that locks what it finds, which it can on one server alone: where several have the rows, its caller asks in another way
+    (`Tx.spread`)."""
 
 
 class AskedEverywhere(Exception):
@@ -328,7 +334,18 @@ class Tx:
 
     async def become(self, role: str, organisation_id: UUID | None, account_id: UUID | None = None) -> None:
         """Changes role and tenant inside the transaction. For the event dispatcher, which serves many tenants in one batch."""
-        await self._connection.execute(settings_sql(role, organisation_id, account_id))
+        await self._connection.execute(begin_as(self._pool, role, organisation_id, account_id))
+
+    @property
+    def spread(self) -> bool:
+        """Whether other servers have a part of the rows, and have to be told what row security goes by."""
+        return self._pool.spread
+
+    async def pass_on(self, setting: LiteralString, ids: Iterable[UUID]) -> None:
+        """Makes a setting of the transaction known on every server that it reaches. On a single one nothing is asked: there the
+        setting was made by the statement that found it, or nobody goes by it."""
+        if self._pool.spread:
+            await self._connection.execute(f"set local {setting} = '{','.join(str(id) for id in ids)}'")
 
     def buffer(self, kind: type[B]) -> B:
         """The transaction's one collector of `kind`, flushed before the commit."""
@@ -482,6 +499,8 @@ class Lock(msgspec.Struct, frozen=True):
 class Note(msgspec.Struct, frozen=True):
     """That a person has something at an organisation, written with a transaction's `begin`: see `kernel/whereabouts.py`."""
 
+    said: str
+    """That whoever writes does it, for the triggers that would do it otherwise; many servers do not have them."""
     sql: str
     committed: Callable[[], None]
 
@@ -493,6 +512,22 @@ def settings_sql(role: str, organisation_id: UUID | None, account_id: UUID | Non
         f"set local forecourt.org = '{organisation_id or ''}'; "
         f"set local forecourt.account = '{account_id or ''}'"
     )
+
+
+def passed_on_sql(role: str, organisation_id: UUID | None, account_id: UUID | None) -> str:
+    """The same where other servers have a part of the rows. Citus sends them the whole message that a `set local` stands in,
+    whatever else is in it; in a block each statement is a message of its own. The role stays here: sessions on other servers are
+    logged in as the role that asks, which may become no other."""
+    return (
+        f"do $settings$ begin perform set_config('role', '{role}', true);"
+        f" set local forecourt.org = '{organisation_id or ''}';"
+        f" set local forecourt.account = '{account_id or ''}'; end $settings$"
+    )
+
+
+def begin_as(pool: Pool, role: str, organisation_id: UUID | None, account_id: UUID | None) -> str:
+    """What gives a transaction of `pool` its role and tenant."""
+    return (passed_on_sql if pool.spread else settings_sql)(role, organisation_id, account_id)
 
 
 # --- pools -----------------------------------------------------------------------------------------------------------
@@ -541,28 +576,34 @@ class ModuleDatabase:
 
     def tx(self, ctx: Context, *, lock: Lock | None = None, plans: Plans = Plans.BY_COST, note: Note | None = None) -> Tx:
         """A read-write transaction on the primary, about `ctx`'s organisation and person. All of its beginning is one message."""
-        begin = "begin; " + settings_sql(self.role, ctx.organisation_id, ctx.actor.account_id) + plans.value
+        primary = self.database.primary
+        begin = "begin; " + begin_as(primary, self.role, ctx.organisation_id, ctx.actor.account_id)
+        if not primary.spread:  # there every statement is planned for the server that it goes to
+            begin += plans.value
         if lock is not None:
             begin += lock.sql
         if note is not None:
-            begin += note.sql
+            begin += note.sql if primary.spread else note.said + note.sql
         replica = self.database.replica
         kind = TracedTx if telemetry.enabled() else Tx
         writer = None if replica is None else writer_of(ctx)
         writes = None if replica is None or writer is None else lambda: replica.wrote(writer)
-        tx = kind(self.database.primary, ctx, begin, writes)
+        tx = kind(primary, ctx, begin, writes)
         if note is not None:
             tx.after_commit(note.committed)
         return tx
 
     def read(self, ctx: Context, *, plans: Plans = Plans.BY_COST) -> Tx:
         """A read-only transaction; on a replica when there is one and it holds what `ctx` has to see (`kernel/replica.py`)."""
-        begin = "begin read only; " + settings_sql(self.role, ctx.organisation_id, ctx.actor.account_id) + plans.value
+        primary = self.database.primary
+        begin = "begin read only; " + begin_as(primary, self.role, ctx.organisation_id, ctx.actor.account_id)
+        if not primary.spread:
+            begin += plans.value
         replica = self.database.replica
         if replica is None:
             kind = TracedTx if telemetry.enabled() else Tx
-            return kind(self.database.primary, ctx, begin)
-        return ReplicaTx(self.database.primary, replica, ctx, begin)
+            return kind(primary, ctx, begin)
+        return ReplicaTx(primary, replica, ctx, begin)
 
 
 def module_role(name: str) -> str:
@@ -571,8 +612,12 @@ def module_role(name: str) -> str:
 
 
 def constraint_of(error: asyncpg.PostgresError) -> str:
-    """The name of the constraint that refused a row, or an empty string."""
-    return getattr(error, "constraint_name", None) or ""
+    """The name of the constraint that refused a row, or an empty string. Other servers name it in words alone, and as their part
+    of the table has it: with a number behind."""
+    name = getattr(error, "constraint_name", None)
+    if name is None and (said := _CONSTRAINT_OF_A_PART.search(str(error))):
+        name = said[1]
+    return name or ""
 
 
 def describe_url(url: str) -> str:
@@ -585,6 +630,7 @@ __all__ = [
     "AskedEverywhere",
     "Database",
     "Lock",
+    "LockingSweep",
     "ModuleDatabase",
     "Note",
     "Pending",

@@ -26,6 +26,7 @@ CLOSE_TIMEOUT_S = 5.0
 BEGIN_TRIES = 4
 KEPT_OPEN = 2
 """So many connections stay open however quiet it is."""
+IS_SPREAD = "select exists (select from pg_catalog.pg_extension where extname = 'citus')"
 IDLE_S = 300.0
 """Beyond those, a connection that nobody wanted for so long is closed."""
 SESSION_LOST = (
@@ -66,6 +67,8 @@ class Pool:
         self.refusals = 0
         """… and how often in vain."""
         self.slow_statements = 0
+        self.spread = False
+        """Whether other servers have a part of the rows (docs/scale.md)."""
 
     @classmethod
     async def connect(cls, url: str, size: int, application: str) -> Pool:
@@ -73,6 +76,8 @@ class Pool:
         pool = cls(url, size, application)
         for connection in await asyncio.gather(*(pool._open() for _ in range(min(KEPT_OPEN, size)))):
             pool._give(connection)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            pool.spread = await pool._idle[-1][0].fetchval(IS_SPREAD)
         return pool
 
     # --- lending

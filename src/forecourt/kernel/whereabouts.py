@@ -44,10 +44,11 @@ class Whereabouts:
             return None
         # Whoever notes a person says so; for everybody else a trigger of the table does.
         said = f"; set local forecourt.noted = '{account_id}'"
+        sql = ""
         if not is_there and organisation_id not in self._known.get(account_id, ()):
-            said += f"; insert into {self._table} (account_id, organisation_id)"
-            said += f" values ('{account_id}', '{organisation_id}') on conflict do nothing"
-        return Note(said, lambda: self._remember(account_id, {organisation_id}))
+            sql = f"; insert into {self._table} (account_id, organisation_id)"
+            sql += f" values ('{account_id}', '{organisation_id}') on conflict do nothing"
+        return Note(said, sql, lambda: self._remember(account_id, {organisation_id}))
 
     async def read(self, tx: Tx, account_id: UUID) -> list[UUID]:
         """Every organisation, as the database has it now. For lists: one that is missing would be missed by nobody."""

@@ -43,7 +43,7 @@ INSERT = Statement(
     " from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::text[], $6::smallint[], $7::text[], $8::uuid[],"
     " $9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::bytea[])"
     " as n (organisation_id, seq, at, event_id, name, version, actor_kind, account_id, key_id, service, address, trace_id,"
-    " object_kind, object_id, details, hash)"
+    " object_kind, object_id, details, hash) returning 1"
 )
 MENTION = Statement(
     "insert into audit.mention (organisation_id, object_id, seq, object_kind, at)"

@@ -399,9 +399,9 @@ HOLD = Query(
     ), told as (
         insert into booking.transition
             (organisation_id, booking_id, version, at, action, from_status, to_status, actor, account_id)
-        select $1, $2, 1, $23, $30, 'draft', $7, $31, $29 from booked
+        select $1, $2, 1, $23, $30, 'draft', $7, $31, $29 from booked returning 1
     ), timed as (
-        insert into booking.due (organisation_id, booking_id, at) select $1, $2, $32 from booked
+        insert into booking.due (organisation_id, booking_id, at) select $1, $2, $32 from booked returning 1
     )"""
     + SAID_WITH_HOLD
     + """
@@ -501,6 +501,7 @@ _TOLD = """
         insert into booking.transition
             (organisation_id, booking_id, version, at, action, from_status, to_status, actor, account_id, detail)
         select b.organisation_id, b.id, b.version, $5, $6, $7, b.status, $8, $9, $10 from changed b
+        returning 1
     ), timed as (
         insert into booking.due (organisation_id, booking_id, at)
         select b.organisation_id, b.id, $12 from changed b where $12::timestamptz is not null
@@ -964,11 +965,12 @@ PASS_TIME = Query(
            and o.ends_at = b.claim_ends_at and o.starts_at = b.claim_starts_at and o.booking_id = b.id
     ), told as (
         insert into booking.transition (organisation_id, booking_id, version, at, action, from_status, to_status, actor)
-        select b.organisation_id, b.id, b.version, $3, case b.status when 'completed' then 'complete' else 'begin' end,
+        select b.organisation_id, b.id, b.version, $3, case when b.status = 'completed' then 'complete' else 'begin' end,
                c.before, b.status, 'house'
           from changed b join chosen c on c.id = b.id
+        returning 1
     ), timed as (
-        update booking.due d set at = case b.status when 'completed' then b.claim_ends_at else b.ends_at end from changed b
+        update booking.due d set at = case when b.status = 'completed' then b.claim_ends_at else b.ends_at end from changed b
          where d.organisation_id = $1 and d.booking_id = b.id and (b.status = 'in_progress' or b.claim_ends_at > $3)
     ), untimed as (
         delete from booking.due d using changed b
@@ -1089,9 +1091,10 @@ CLAIM_BLOCK = Query(
     int,
     """
     with gone as (
-        delete from booking.occupancy o using unnest($4::timestamptz[], $5::timestamptz[]) as p (starts_at, ends_at)
+        delete from booking.occupancy o
+         using unnest($4::timestamptz[], $5::timestamptz[], $7::timestamptz[]) as p (starts_at, ends_at, until)
          where o.organisation_id = $1 and o.resource_id = any($2::uuid[]) and o.ends_at > p.starts_at
-           and o.ends_at <= p.ends_at + interval '31 days' and o.starts_at < p.ends_at and o.expires_at <= $6
+           and o.ends_at <= p.until and o.starts_at < p.ends_at and o.expires_at <= $6
         returning 1
     ), claims as (
         insert into booking.occupancy (organisation_id, resource_id, during, block_id)
@@ -1154,7 +1157,8 @@ async def add_block(tx: Tx, block: BlockRow, made_by: UUID | None, now: datetime
 async def claim_block(tx: Tx, block: BlockRow, claimed: Sequence[UUID], times: Sequence[Period], now: datetime) -> int:
     """Claims every time on every resource; returns how many claims were won. Fewer than asked: roll back."""
     starts, ends = [p.start for p in times], [p.end for p in times]
-    return await tx.one(CLAIM_BLOCK, block.organisation_id, list(claimed), block.id, starts, ends, now)
+    untils = [end + MAX_CLAIM for end in ends]
+    return await tx.one(CLAIM_BLOCK, block.organisation_id, list(claimed), block.id, starts, ends, now, untils)
 
 
 async def block(tx: Tx, organisation_id: UUID, block_id: UUID) -> BlockRow:

@@ -298,12 +298,16 @@ PART = Query(
 
 async def open_room(tx: Tx, room_id: UUID) -> None:
     """Raises NotFound for a room that `tx`'s person cannot see."""
+    if tx.spread and (account_id := tx.context.actor.account_id) is not None:
+        await _seat_in(tx, account_id, room_id)
     await tx.one(OPEN, room_id)
+    await tx.pass_on("forecourt.room", [room_id])
 
 
 async def open_as_the_house(tx: Tx, room_id: UUID) -> None:
     """Whether there is such a room or not: for what the house does of itself, and for making one."""
     await tx.one(OPEN_AS_THE_HOUSE, room_id)
+    await tx.pass_on("forecourt.room", [room_id])
 
 
 async def lock(tx: Tx, room_id: UUID) -> PositionRow:
@@ -353,6 +357,7 @@ TAKE_SEATS = Statement(
 )
 LEAVE_SEAT = Statement("delete from chat.seat where account_id = $1 and room_id = $2")
 SEATS = Query(UUID, "select s.room_id from chat.seat s where s.account_id = $1 order by s.room_id limit $2")
+SEAT_IN = Query(UUID, "select s.room_id from chat.seat s where s.account_id = $1 and s.room_id = $2")
 MEMBERS = Query(
     MemberRow,
     "select m.account_id, m.role, m.joined_at, m.muted_until, m.read_seq, m.notify from chat.member m"
@@ -478,8 +483,16 @@ async def delete_member(tx: Tx, room_id: UUID, account_id: UUID) -> bool:
 
 
 async def seats(tx: Tx, account_id: UUID) -> list[UUID]:
-    """The rooms that somebody is in; of the transaction's own person alone."""
-    return await tx.all(SEATS, account_id, MAX_SEATS)
+    """The rooms that somebody is in; of the transaction's own person alone. Where other servers have a part of them, row security
+    goes by what is named here: a policy cannot ask `chat.member` there."""
+    rooms = await tx.all(SEATS, account_id, MAX_SEATS)
+    await tx.pass_on("forecourt.rooms", rooms)
+    return rooms
+
+
+async def _seat_in(tx: Tx, account_id: UUID, room_id: UUID) -> None:
+    """The same for one room: nothing is named when they are not in it."""
+    await tx.pass_on("forecourt.rooms", await tx.all(SEAT_IN, account_id, room_id))
 
 
 async def members(tx: Tx, room_id: UUID, after: UUID | None, limit: int) -> list[MemberRow]:
@@ -538,12 +551,19 @@ async def save_setting(tx: Tx, row: SettingRow, at: datetime) -> None:
 
 async def discreet(tx: Tx, room_id: UUID, account_ids: list[UUID]) -> list[UUID]:
     """Those of these members who show no receipts."""
+    if tx.spread:
+        await tx.pass_on("forecourt.people", await those_who_are_members(tx, room_id, account_ids))
     return await tx.all(DISCREET, room_id, account_ids)
 
 
 async def read_as_far(tx: Tx, room_id: UUID, limit: int) -> list[ReaderRow]:
     """Of the members who show it."""
-    return await tx.all(READ_AS_FAR, room_id, limit)
+    if not tx.spread:
+        return await tx.all(READ_AS_FAR, room_id, limit)
+    # What somebody who is not named chose is not seen, and would be taken for nothing chosen.
+    named = {m.account_id for m in await members(tx, room_id, None, limit)}
+    await tx.pass_on("forecourt.people", named)
+    return [reader for reader in await tx.all(READ_AS_FAR, room_id, limit) if reader.account_id in named]
 
 
 async def unread_by(tx: Tx, room_id: UUID, account_ids: list[UUID], seq: int) -> list[UUID]:
@@ -581,7 +601,7 @@ WRITE_EVENTS = Statement(
     "with moved as (update chat.position set last_seq = $2, kept_since = coalesce(kept_since, $3) where room_id = $1)"
     " insert into chat.event (room_id, seq, type, data, message_id, at)"
     " select $1, e.seq, e.type, e.data, e.message_id, $3"
-    " from unnest($4::bigint[], $5::text[], $6::text[], $7::uuid[]) as e (seq, type, data, message_id)"
+    " from unnest($4::bigint[], $5::text[], $6::text[], $7::uuid[]) as e (seq, type, data, message_id) returning 1"
 )
 TRIM_EVENTS = Statement("delete from chat.event where room_id = $1 and seq <= $2")
 TRIM_EVENTS_BEFORE = Statement("delete from chat.event where room_id = $1 and at < $2")
@@ -590,7 +610,7 @@ KEPT_SINCE = Statement(
     " where room_id = $1"
 )
 REWRITE_EVENTS = Statement(
-    "update chat.event set data = case type when 'message.created' then $3 when 'message.edited' then $4 else $5 end"
+    "update chat.event set data = case when type = 'message.created' then $3 when type = 'message.edited' then $4 else $5 end"
     " where room_id = $1 and message_id = $2 and type in ('message.created', 'message.edited', 'message.previewed')"
 )
 EVENTS = Query(
@@ -837,6 +857,11 @@ async def wants_previews(tx: Tx, organisation_id: UUID) -> bool:
     return chosen is None or chosen
 
 
+async def name_house(tx: Tx, organisation_id: UUID) -> None:
+    """The organisation of the room that is open, before its rule is asked for."""
+    await tx.pass_on("forecourt.house", [organisation_id])
+
+
 async def save_house_rule(tx: Tx, organisation_id: UUID, previews: bool, at: datetime) -> None:
     await tx.run(SAVE_HOUSE_RULE, organisation_id, previews, at)
 
@@ -877,9 +902,10 @@ READ = Statement("update chat.member set read_seq = $3 where room_id = $1 and ac
 MINE = Query(
     ListedRow,
     "with mine as ("
-    " select r.id, r.organisation_id, r.kind, r.name, r.public, r.subject_id, r.archived_at is not null as archived, m.role,"
-    " m.notify, p.epoch, p.last_seq, m.read_seq, coalesce(l.created_at, m.joined_at) as moved_at, l.id as last_id,"
-    " l.seq as message_seq, l.sender_id, left(l.body, 500) as body, l.attachments, l.created_at,"
+    " select m.room_id as id, r.organisation_id, r.kind, r.name, r.public, r.subject_id,"
+    " r.archived_at is not null as archived, m.role, m.notify, p.epoch, p.last_seq, m.read_seq,"
+    " coalesce(l.created_at, m.joined_at) as moved_at,"
+    " l.id as last_id, l.seq as message_seq, l.sender_id, left(l.body, 500) as body, l.attachments, l.created_at,"
     " l.deleted_at is not null as deleted,"
     " case when pr.one_id = $1 then pr.other_id else pr.one_id end as other_id"
     " from chat.member m join chat.room r on r.id = m.room_id join chat.position p on p.room_id = m.room_id"
@@ -955,7 +981,11 @@ async def mine(
 
 async def _among(tx: Tx, account_id: UUID, only: UUID | None) -> list[UUID]:
     """The rooms to ask for what is the person's: a room that is named lies where it lies, whoever is in it."""
-    return await seats(tx, account_id) if only is None else [only]
+    if only is None:
+        return await seats(tx, account_id)
+    if tx.spread:
+        await _seat_in(tx, account_id, only)
+    return [only]
 
 
 async def unread(tx: Tx, account_id: UUID) -> UnreadRow:

@@ -114,7 +114,7 @@ LOCK_FILES = Query(
 SAME_CONTENT = Query(UUID, "select id from media.content where holder_id = $1 and sent_digest = $2 for key share")
 HELD = Query(int, "select bytes from media.holding where holder_id = $1")
 HOLD = Statement(
-    "insert into media.holding as h (holder_id, bytes) select $1, $2 where $2 <= $3::bigint"
+    "insert into media.holding as h (holder_id, bytes) values ($1, $2)"
     " on conflict (holder_id) do update set bytes = h.bytes + excluded.bytes where h.bytes + excluded.bytes <= $3::bigint"
 )
 HOLD_LESS = Statement("update media.holding set bytes = bytes - $2 where holder_id = $1")
@@ -215,7 +215,7 @@ async def held(tx: Tx, holder_id: UUID) -> int:
 
 async def hold(tx: Tx, holder_id: UUID, more: int, limit: int) -> bool:
     """Counts `more` bytes; False when that would be above `limit`."""
-    return await tx.run(HOLD, holder_id, more, limit) == 1
+    return more <= limit and await tx.run(HOLD, holder_id, more, limit) == 1
 
 
 async def add_content(tx: Tx, row: ContentRow, at: datetime) -> bool:

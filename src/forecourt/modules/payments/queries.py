@@ -404,6 +404,7 @@ TRANSFER = Statement(
     select $1, $2, e.seq::smallint, e.account, e.account_id, e.lot_id, $4, e.amount, $9
     from unnest($10::text[], $11::bigint[], $12::uuid[], $13::uuid[])
         with ordinality as e (account, amount, account_id, lot_id, seq)
+    returning 1
     """
 )
 OPEN_BOOK = Statement("insert into payments.book (organisation_id, opened_at) values ($1, $2) on conflict do nothing")
@@ -706,7 +707,7 @@ FAULTS = Query(
         select h.currency, 'authorisation ' || h.id || ' has set aside ' || h.amount
             || ', the ledger says ' || coalesce(s.amount, 0)
         from (
-            select a.id, a.currency, case a.state when 'held' then a.price - a.discount else 0 end as amount
+            select a.id, a.currency, case when a.state = 'held' then a.price - a.discount else 0 end as amount
             from payments.authorisation a where a.organisation_id = $1
         ) h left join (
             select t.charge_id, sum(e.amount) as amount from payments.transfer t join entry e on e.transfer_id = t.id
@@ -816,8 +817,8 @@ USED_BY_PERSON = Query(
 )
 HAS_PAID_BEFORE = Query(
     bool,
-    "select exists (select from payments.charge c where c.organisation_id = $1 and c.account_id = $2 and c.payment_id <> $3"
-    " and (c.price - c.discount > c.refunded or exists (select from payments.promo_redemption r"
+    "select exists (select 1 from payments.charge c where c.organisation_id = $1 and c.account_id = $2 and c.payment_id <> $3"
+    " and (c.price - c.discount > c.refunded or exists (select 1 from payments.promo_redemption r"
     " where r.organisation_id = c.organisation_id and r.charge_id = c.id and r.released_at is null)))",
 )
 OTHER_CODES_STACK = Query(

@@ -101,4 +101,7 @@ class Previewing(Attaching):
 
 
 async def _wanted(tx: Tx, room: RoomRow) -> bool:
-    return room.organisation_id is None or await queries.wants_previews(tx, room.organisation_id)
+    if room.organisation_id is None:
+        return True
+    await queries.name_house(tx, room.organisation_id)
+    return await queries.wants_previews(tx, room.organisation_id)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from forecourt.kernel.db import Query, Statement, Sweep, Tx, to_json
+from forecourt.kernel.db import LockingSweep, Query, Statement, Sweep, Tx, to_json
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus
 
 
@@ -20,6 +20,13 @@ class Notice(Struct, frozen=True):
     key: str
     about_id: UUID | None
     facts: dict[str, object]
+
+
+class DueId(Struct, frozen=True):
+    """Something that is due, and may be claimed by somebody else yet."""
+
+    organisation_id: UUID
+    id: UUID
 
 
 class Due(Struct, frozen=True):
@@ -113,11 +120,22 @@ VOID_QUEUED = Statement(
     " and m.organisation_id = n.organisation_id and m.notice_id = n.id and m.status = 'queued' returning m.id)"
     " delete from notifications.due d using gone where d.organisation_id = $1 and d.id = gone.id"
 )
-CLAIM = Sweep(
+CLAIM = LockingSweep(
     Due,
     "update notifications.due d set due_at = $2, lease = $3, claims = d.claims + 1 from ("
     " select q.organisation_id, q.id from notifications.due q where q.due_at <= $1 order by q.due_at, q.id limit $4"
     " for update skip locked) c where d.organisation_id = c.organisation_id and d.id = c.id"
+    " returning d.organisation_id, d.id, d.what, d.claims",
+)
+# Where several servers have the rows, none can be locked before they are chosen: they are looked for first, and whoever comes
+# second finds them taken.
+DUE = Sweep(
+    DueId, "select q.organisation_id, q.id from notifications.due q where q.due_at <= $1 order by q.due_at, q.id limit $2"
+)
+CLAIM_THESE = Query(
+    Due,
+    "update notifications.due d set due_at = $2, lease = $3, claims = d.claims + 1"
+    " where d.organisation_id = any($4::uuid[]) and d.id = any($5::uuid[]) and d.due_at <= $1"
     " returning d.organisation_id, d.id, d.what, d.claims",
 )
 NEXT = Sweep(datetime, "select q.due_at from notifications.due q order by q.due_at, q.id limit 1")
@@ -189,7 +207,7 @@ ATTEMPTED = Statement(
     "insert into notifications.attempt (organisation_id, delivery_id, id, at, provider, taken, error)"
     " select $1, a.delivery_id, a.id, a.at, a.provider, a.taken, a.error"
     " from unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::boolean[], $7::text[])"
-    " as a (delivery_id, id, at, provider, taken, error)"
+    " as a (delivery_id, id, at, provider, taken, error) returning 1"
 )
 LEASED_DONE = Statement("delete from notifications.due where organisation_id = $1 and id = any($2::uuid[]) and lease = $3")
 LEASED_LATER = Statement(
@@ -236,7 +254,7 @@ SAY = Statement(
 )
 OPENED = Statement(
     "update notifications.delivery set status = 'opened', changed_at = $3"
-    " where account_id = $1 and (organisation_id, id) in (select o.org, o.id from unnest($2::uuid[], $4::uuid[]) as o (org, id))"
+    " where account_id = $1 and organisation_id = any($2::uuid[]) and id = any($4::uuid[])"
     " and status <> 'opened'"
 )
 CALLBACK = Statement(
@@ -283,7 +301,13 @@ async def void(tx: Tx, organisation_id: UUID, about_ids: Sequence[UUID], kinds: 
 
 
 async def claim(tx: Tx, now: datetime, until: datetime, lease: UUID, limit: int) -> list[Due]:
-    return await tx.all(CLAIM, now, until, lease, limit)
+    """At most `limit` of what is due, and nobody else's until then."""
+    if not tx.spread:
+        return await tx.all(CLAIM, now, until, lease, limit)
+    due = await tx.all(DUE, now, limit)
+    if not due:
+        return []
+    return await tx.all(CLAIM_THESE, now, until, lease, list({d.organisation_id for d in due}), [d.id for d in due])
 
 
 async def next_due(tx: Tx) -> datetime | None:
