@@ -1,5 +1,7 @@
 """The sums of docs/scale.md: `python -m tools.scale` prints its tables from the figures and assumptions below.
 
+The first two tables are of a day in the life of all who have an account; the last two of the divided house under a given load.
+
 Change a figure when it was measured again, an assumption when you know better, and paste what this prints into the document;
 tests/tooling/test_scale.py holds the two together.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 
 SIZES = {"10 k": 10_000, "100 k": 100_000, "10 M": 10_000_000}
 
@@ -99,6 +102,126 @@ def sums(people: int) -> Sums:
     )
 
 
+# --- the divided house: so many people at once, so many requests a minute -------------------------------------------------
+
+PEOPLE, PER_MINUTE = 10_000, 100_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A kind of request: how many of a hundred are of it, and what one costs each part of the house, in µs of a core."""
+
+    kind: str
+    of_100: float
+    us: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process of the divided house. `standing_m`: thousandths of a core when nobody asks; `mib`: its share of the memory."""
+
+    name: str
+    standing_m: float
+    mib: float
+    socket_kib: float
+
+
+ENGINES = ("gateway", "PostgreSQL", "Valkey")
+"""One of each, however many cores it takes. The others are processes of a core each, as many as are needed."""
+# bench/split.py, which prints these two.
+ASKED = (
+    Asked("a booking", 12.1, {"identity": 9, "booking": 451, "gateway": 173, "PostgreSQL": 159}),
+    Asked("my bookings", 10.1, {"identity": 21, "booking": 619, "payments": 19, "audit": 19, "gateway": 232, "PostgreSQL": 268}),
+    Asked(
+        "a court's day",
+        20.1,
+        {
+            "identity": 67,
+            "venues": 65,
+            "booking": 1330,
+            "payments": 63,
+            "audit": 63,
+            "worker": 130,
+            "gateway": 429,
+            "PostgreSQL": 670,
+        },
+    ),
+    Asked("a venue", 14.1, {"venues": 316, "payments": 12, "audit": 12, "worker": 26, "gateway": 155, "PostgreSQL": 25}),
+    Asked(
+        "book with credits",
+        3.02,
+        {"venues": 1381, "booking": 3881, "payments": 1385, "audit": 552, "worker": 9151, "gateway": 1655, "PostgreSQL": 11933},
+    ),
+    Asked(
+        "say something",
+        3.02,
+        {
+            "identity": 454,
+            "people": 488,
+            "booking": 210,
+            "payments": 244,
+            "chat": 3510,
+            "audit": 244,
+            "worker": 4031,
+            "gateway": 1287,
+            "PostgreSQL": 5176,
+            "Valkey": 210,
+        },
+    ),
+    Asked("search by words", 5.03, {"venues": 763, "payments": 22, "audit": 22, "gateway": 313, "PostgreSQL": 642}),
+    Asked(
+        "search near a point",
+        3.02,
+        {"identity": 21, "venues": 651, "payments": 34, "audit": 34, "gateway": 199, "PostgreSQL": 701},
+    ),
+    Asked("my account", 12.1, {"identity": 724, "payments": 16, "audit": 16, "gateway": 220, "PostgreSQL": 364}),
+    Asked("an account, for a service", 2.01, {"identity": 361, "audit": 12, "gateway": 14, "PostgreSQL": 171}),
+    Asked("my wallets", 8.04, {"payments": 830, "audit": 21, "gateway": 396, "PostgreSQL": 603}),
+    Asked("a price", 7.04, {"venues": 656, "booking": 1631, "payments": 206, "audit": 206, "gateway": 1593, "PostgreSQL": 862}),
+    Asked("log in", 0.503, {"identity": 42325, "payments": 1921, "audit": 1921, "worker": 2371, "PostgreSQL": 5763}),
+)
+PARTS = (
+    Part("identity", standing_m=7.5, mib=163, socket_kib=0.1),
+    Part("people", standing_m=5.0, mib=67, socket_kib=0.2),
+    Part("notifications", standing_m=5.0, mib=73, socket_kib=0.2),
+    Part("venues", standing_m=5.0, mib=73, socket_kib=0.1),
+    Part("booking", standing_m=5.0, mib=87, socket_kib=0.1),
+    Part("payments", standing_m=2.5, mib=70, socket_kib=0.1),
+    Part("media", standing_m=7.5, mib=69, socket_kib=0.1),
+    Part("chat", standing_m=7.5, mib=73, socket_kib=0.2),
+    Part("audit", standing_m=2.5, mib=66, socket_kib=0.2),
+    Part("realtime", standing_m=12.5, mib=115, socket_kib=16.5),
+    Part("worker", standing_m=10.0, mib=109, socket_kib=0.0),
+    Part("gateway", standing_m=7.5, mib=130, socket_kib=9.3),
+    Part("PostgreSQL", standing_m=7.5, mib=321, socket_kib=12.2),
+    Part("Valkey", standing_m=5.0, mib=5, socket_kib=0.9),
+)
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What a part needs for the load, its cores planned to be as full as `FULL` says."""
+
+    part: Part
+    us: float
+    """Of one request of the mix."""
+    processes: int
+    cores: float
+    mib: float
+
+
+def needed() -> list[Needed]:
+    return [_needed(part) for part in PARTS]
+
+
+def _needed(part: Part) -> Needed:
+    us = sum(asked.of_100 / 100 * asked.us.get(part.name, 0) for asked in ASKED)
+    busy = us * PER_MINUTE / 60 / 1e6
+    processes = 1 if part.name in ENGINES else max(1, ceil(busy / FULL))
+    cores = (busy + processes * part.standing_m / 1000) / FULL
+    return Needed(part, us, processes, cores, processes * part.mib + PEOPLE * part.socket_kib / 1024)
+
+
 def number(value: float) -> str:
     """Two figures that count: no more was measured."""
     if value < 0.1:
@@ -141,6 +264,36 @@ def costs() -> str:
     return "\n".join(lines) + "\n"
 
 
+def asked_table() -> str:
+    """What each kind of request costs the services together, and the engines."""
+    lines = [
+        "| a request | of 100 | services' µs | gateway's | PostgreSQL's | Valkey's |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for asked in ASKED:
+        services = sum(us for part, us in asked.us.items() if part not in ENGINES)
+        engines = " | ".join(f"{asked.us.get(part, 0):,.0f}" for part in ENGINES)
+        lines.append(f"| {asked.kind} | {asked.of_100:g} | {services:,.0f} | {engines} |")
+    return "\n".join(lines) + "\n"
+
+
+def needed_table() -> str:
+    """What each part needs for the load, and all of them."""
+    found = needed()
+    lines = ["| part | µs of a request | MiB of one | KiB a socket | → processes | cores | GiB |", "| --- |" + " --- |" * 6]
+    for n in found:
+        measured = f"{n.us:,.0f} | {n.part.mib:,.0f} | {n.part.socket_kib:.1f}"
+        lines.append(f"| {n.part.name} | {measured} | {n.processes} | {number(n.cores)} | {number(n.mib / 1024)} |")
+    us, kib = sum(n.us for n in found), sum(n.part.socket_kib for n in found)
+    cores, mib = sum(n.cores for n in found), sum(n.mib for n in found)
+    lines.append(
+        f"| all | {us:,.0f} | | {kib:.1f} | {sum(n.processes for n in found)} | {number(cores)} | {number(mib / 1024)} |"
+    )
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
     print(costs())
     print(table())
+    print(asked_table())
+    print(needed_table())
