@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,8 +20,9 @@ import httpx
 import msgspec
 import pytest
 from tests.conftest import FreshDatabase, as_user, clone, drop
+from tests.journeys.books import Books
 from tests.journeys.conftest import Server, environ_for, settings_for
-from tests.journeys.world import PASSWORD, World
+from tests.journeys.world import PASSWORD
 
 from forecourt import app, process
 from forecourt.app import Addresses, House, Part
@@ -29,7 +31,7 @@ from forecourt.kernel.jobs import JobHandler, JobKind, enqueue
 from forecourt.kernel.migrate import APP_ROLE
 from forecourt.process import QUICK_DEATHS, SET_UP_WRONGLY, Child, Crew, CrewLost
 
-IN_FLIGHT = 8
+IN_FLIGHT = 4
 PATIENCE_S = 60
 
 
@@ -41,32 +43,58 @@ def own_server(house_database_url: str, house_admin_url: str, valkey_url: str, t
     server.stop()
 
 
-async def log_ins(server: Server, email: str, number: signal.Signals) -> list[httpx.Response | BaseException]:
-    """So many log-ins, which take their time, and a signal while they run; what became of each."""
-    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
-        body = {"email": email, "password": PASSWORD}
-        asked = [asyncio.create_task(client.post("/v1/auth/login", json=body)) for _ in range(IN_FLIGHT)]
-        # The server has read them all once it has answered one that was sent after them.
-        await asyncio.sleep(0.05)
-        await client.get("/livez")
-        await client.get("/livez")
-        assert not all(task.done() for task in asked), "they were too quick: nothing is in flight"
-        server.processes["serve"].send_signal(number)
-        return await asyncio.gather(*asked, return_exceptions=True)
+@dataclass
+class Leaver:
+    """A server that has requests in hand when it is told to end: so many that write to one table, and wait there.
+
+    In the split house (tests/topology) it is one of several, and is asked through the gateway.
+    """
+
+    server: Server
+    url: str
+    books: Books
+    table: str
+    requests: list[httpx.Request]
+
+    async def afterwards(self, first: httpx.Response) -> None:
+        """What who comes then finds. `first` is what the first of them was answered."""
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{self.url}/livez")
+
+    async def told(self, number: signal.Signals) -> list[httpx.Response | BaseException]:
+        """It is told while it has all of them in hand, and does not listen any more when they go on; what became of each."""
+        async with httpx.AsyncClient(timeout=60) as client, asyncio.timeout(PATIENCE_S):
+            async with self.books.held_up(self.table):
+                asked = [asyncio.create_task(client.send(request)) for request in self.requests]
+                while await self.books.waiting(self.table) < len(asked):
+                    await asyncio.sleep(0.02)
+                self.server.processes["serve"].send_signal(number)
+                while self._listens():
+                    await asyncio.sleep(0.02)
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+    def _listens(self) -> bool:
+        with socket.socket() as caller:
+            return caller.connect_ex(("127.0.0.1", self.server.port)) == 0
+
+
+def sign_ups(url: str) -> list[httpx.Request]:
+    people = [{"email": f"in.{uuid4().hex}@example.org", "password": PASSWORD, "name": "Ada"} for _ in range(IN_FLIGHT)]
+    return [httpx.Request("POST", f"{url}/v1/auth/register", json=person) for person in people]
 
 
 @pytest.fixture
-async def email(client: httpx.AsyncClient) -> str:
-    return (await World(client).person("Ada", verify=False)).email
-
-
-async def test_a_server_that_is_told_to_stop_answers_what_it_was_asked(own_server: Server, email: str) -> None:
+async def leaver(own_server: Server, house_admin_url: str) -> Leaver:
     await asyncio.to_thread(own_server.start, "serve")
-    answers = await log_ins(own_server, email, signal.SIGTERM)
-    assert [a.status_code for a in answers if isinstance(a, httpx.Response)] == [200] * IN_FLIGHT, answers
-    assert await asyncio.to_thread(own_server.processes["serve"].wait, PATIENCE_S) == 0
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{own_server.url}/livez")
+    return Leaver(own_server, own_server.url, Books(house_admin_url), "identity.account", sign_ups(own_server.url))
+
+
+async def test_a_server_that_is_told_to_stop_answers_what_it_was_asked(leaver: Leaver) -> None:
+    answers = await leaver.told(signal.SIGTERM)
+    answered = [a for a in answers if isinstance(a, httpx.Response)]
+    assert [a.status_code for a in answered] == [201] * len(leaver.requests), answers
+    assert await asyncio.to_thread(leaver.server.processes["serve"].wait, PATIENCE_S) == 0
+    await leaver.afterwards(answered[0])
 
 
 async def test_a_server_that_leaves_slowly_says_so_first_and_hurries_when_told_again(own_server: Server) -> None:
@@ -86,11 +114,10 @@ async def test_a_server_that_leaves_slowly_says_so_first_and_hurries_when_told_a
     assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0
 
 
-async def test_one_that_is_killed_does_not(own_server: Server, email: str) -> None:
+async def test_one_that_is_killed_does_not(leaver: Leaver) -> None:
     """The control."""
-    await asyncio.to_thread(own_server.start, "serve")
-    answers = await log_ins(own_server, email, signal.SIGKILL)
-    assert any(isinstance(a, httpx.TransportError) for a in answers)
+    answers = await leaver.told(signal.SIGKILL)
+    assert all(isinstance(a, httpx.TransportError) for a in answers), answers
 
 
 # --- work that is under way ---------------------------------------------------------------------------------------------
@@ -118,7 +145,7 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def at_work(data: Path, fresh: FreshDatabase, valkey_url: str, bench: Bench) -> AsyncIterator[House]:
+async def at_work(data: Path, fresh: FreshDatabase, valkey_url: str, bench: Bench) -> AsyncGenerator[House]:
     """A house whose workers do such pieces."""
     house = await House.open(settings_for(data), Addresses(fresh.url, valkey_url))
     try:

@@ -6,15 +6,14 @@ Somebody new comes, books and pays, opens a room with a friend and says so there
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-import asyncpg
 import httpx
 import pytest
+from tests.journeys.books import Books
 from tests.journeys.world import PASSWORD, Club, Person, World, at
 from tests.topology.conftest import Entrance, SplitHouse
 
@@ -71,7 +70,7 @@ async def way(world: World, asker: Patient, club: Club, friend: Person) -> Way:
     made = (await asker.ask("/v1/auth/register", {"email": email, "password": PASSWORD, "name": "Gil"})).json()
     guest = Person(made["account"]["id"], email, made["access_token"], made["refresh_token"], world.client)
     await asker.of(guest).ask("/v1/auth/verify-email", {"email": email, "code": await world.code(email)})
-    grant = {"account_id": guest.id, "amount": {"amount": CREDITS, "currency": "GBP"}, "reason": "a welcome"}
+    grant: dict[str, object] = {"account_id": guest.id, "amount": {"amount": CREDITS, "currency": "GBP"}, "reason": "a welcome"}
     await Patient(world.client).of(club.owner).ask(f"/v1/orgs/{club.id}/credits/grant", grant)
     wish: dict[str, object] = {"resource_id": club.courts[0], "start": at(3, 12), "duration_min": 60, "pay_with": "credits"}
     booking = (await asker.ask("/v1/bookings", wish)).json()
@@ -79,43 +78,6 @@ async def way(world: World, asker: Patient, club: Club, friend: Person) -> Way:
     words: dict[str, object] = {"client_id": str(uuid4()), "text": "Booked, at noon"}
     message = (await asker.ask(f"/v1/rooms/{room['id']}/messages", words)).json()
     return Way(guest, booking["id"], room["id"], message["id"])
-
-
-class Books:
-    """The house's database, as its superuser."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncGenerator[asyncpg.Connection]:
-        connection = await asyncpg.connect(self._url)
-        try:
-            yield connection
-        finally:
-            await connection.close()
-
-    async def number(self, statement: str, *values: object) -> int:
-        async with self.opened() as connection:
-            return int(await connection.fetchval(statement, *values))
-
-    @contextlib.asynccontextmanager
-    async def held_up(self, table: str) -> AsyncGenerator[None]:
-        """Whoever writes a row of it waits meanwhile, in the middle of what it does."""
-        async with self.opened() as connection, connection.transaction():
-            await connection.execute(f"lock table {table} in share mode")
-            yield
-
-    async def somebody_waits(self, table: str) -> bool:
-        """To add a row: whoever looks after those that are there may wait too."""
-        waiting = """select count(*) from pg_locks l join pg_stat_activity a using (pid)
-            where l.relation = $1::text::regclass and not l.granted and a.query !~ ('update ' || $1)"""
-        return await self.number(waiting, table) > 0
-
-    async def a_minute_goes_by(self) -> None:
-        """For the keys of requests that were cut off: who died with them has had its time."""
-        async with self.opened() as connection:
-            await connection.execute("update kernel.idempotency set locked_until = now() where state = 'working'")
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
@@ -146,7 +108,7 @@ async def test_a_service_that_is_killed_while_it_writes_delays_who_asked_and_not
         try:
             async with books.held_up(table):
                 journey = going.create_task(way(world, asker, club, friend))
-                await eventually(lambda: books.somebody_waits(table))
+                await eventually(lambda: _waits(books, table))
                 struck.kill()
             # The control: without it nothing comes of the journey.
             await eventually(lambda: _refused(asker))
@@ -177,6 +139,10 @@ async def test_a_service_that_is_killed_while_it_writes_delays_who_asked_and_not
     await once(books, record, UUID(club.id))
     subjects = [mail["subject"] for mail in await world.mail(guest.email, 2)]
     assert len(set(subjects)) == len(subjects), "a mail came twice"
+
+
+async def _waits(books: Books, table: str) -> bool:
+    return await books.waiting(table) > 0
 
 
 async def _refused(asker: Patient) -> bool:

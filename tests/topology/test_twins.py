@@ -22,8 +22,6 @@ ALONE = {
     "test_policies": "asks row security in the database, which does not know how many processes there are",
     "test_readme": "the README's tour is for one process with the demo world; its calls are those of test_split.py and of"
     " tests/realtime, and its commands start that process",
-    "test_stopping": "ends processes that it starts itself; in the split house they end in test_up_split.py, one after the other"
-    " under load in test_hosts.py",
 }
 """Journeys without a twin, and why."""
 
