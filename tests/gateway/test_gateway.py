@@ -416,6 +416,19 @@ async def test_a_server_that_keeps_failing_has_its_turn_ended_until_it_is_well(h
     assert {(await anyone.get("/v1/venues/1")).json()["from"] for _ in range(6)} == {"first", "second"}
 
 
+async def test_the_only_server_of_a_service_keeps_its_turn_while_some_of_its_answers_fail(
+    house: House, anyone: httpx.AsyncClient
+) -> None:
+    """There is nobody to go to, and others may ask for what it can answer: only its health takes it out."""
+    house.rest.refuses = True
+    try:
+        found = Counter([(await anyone.get("/v1/rooms")).status_code for _ in range(30)])
+    finally:
+        house.rest.refuses = False
+    assert found == {500: 30}, "each is the service's own, and none is the gateway's"
+    assert (await anyone.get("/v1/rooms")).json()["from"] == "rest"
+
+
 async def test_a_service_without_a_server_is_unavailable_and_the_others_are_not(house: House, anyone: httpx.AsyncClient) -> None:
     house.rest.ready = False
     try:

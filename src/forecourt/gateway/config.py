@@ -458,6 +458,14 @@ def _answers(plan: Plan) -> list[str]:
     return lines
 
 
+def _ends_a_turn(plan: Plan, service: Service) -> str:
+    """What takes a server out beside its health. Not the only one of a service: nobody would be left to ask, also for what it can
+    answer while something behind it is away, and a fault of one service would become an outage of all that call it."""
+    if sum(len(urls) for urls in service.versions.values()) == 1:
+        return ""
+    return f" observe layer7 error-limit {plan.health.errors_in_a_row} on-error mark-down"
+
+
 def _backend(plan: Plan, service: Service, weights: Mapping[str, int] | None) -> str:
     health = plan.health
     shares = weights if weights is not None and set(weights) == set(service.versions) else service.shares
@@ -471,7 +479,7 @@ def _backend(plan: Plan, service: Service, weights: Mapping[str, int] | None) ->
         "http-check expect status 200",
         # pool-purge-delay: our servers drop a connection that was idle for 30 s; ours are gone before.
         f"default-server check inter {health.every_ms} fastinter {max(100, health.every_ms // 4)} fall {health.down_after} rise 1"
-        f" observe layer7 error-limit {health.errors_in_a_row} on-error mark-down pool-purge-delay 1s",
+        f"{_ends_a_turn(plan, service)} pool-purge-delay 1s",
     ]
     for version, urls in service.versions.items():
         for place, url in enumerate(urls, 1):

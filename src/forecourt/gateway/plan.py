@@ -90,7 +90,8 @@ class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     down_after: int = 2
     """Failed questions in a row."""
     errors_in_a_row: int = 20
-    """So many answers of 500 and above (or none) in a row end a server's turn at once, until /readyz answers."""
+    """So many answers of 500 and above (or none) in a row end a server's turn at once, until /readyz answers. Not the turn of the
+    only server of its service."""
     withdrawn_after: int = 10
     """So many failures (500 and above, or no answer) within a minute end a version's turn, when they are more than
     `withdrawn_percent` and more than three times the rate of its service's main version."""
