@@ -22,10 +22,10 @@ from forecourt.figures import Figures
 from forecourt.kernel import telemetry
 from forecourt.kernel.cache import Cache
 from forecourt.kernel.clock import Clock, SystemClock
-from forecourt.kernel.contracts import KeyRing, Switchboard
+from forecourt.kernel.contracts import SIGNATURE_WINDOW_S, CallRefused, KeyRing, Switchboard
 from forecourt.kernel.db import Database
 from forecourt.kernel.doorbell import Doorbell, install
-from forecourt.kernel.errors import Internal, Misconfigured, Problem
+from forecourt.kernel.errors import Internal, Misconfigured, Problem, Unavailable
 from forecourt.kernel.events import Dispatcher as EventDispatcher
 from forecourt.kernel.events import Subscription
 from forecourt.kernel.http.dispatch import Door
@@ -205,8 +205,11 @@ class House:
         try:
             await self.gate.start()
         except Internal as e:
-            if not self.settings.topology.called:
+            if not isinstance(e.__cause__, CallRefused):
                 raise
+            if e.__cause__.by_clock:  # that mends itself, or is mended elsewhere: starting again helps
+                apart = f"the clock of the process that keeps accounts is {e.__cause__.clocks_apart_s:.0f} s from ours"
+                raise Unavailable(f"{apart}: calls are good for {SIGNATURE_WINDOW_S:.0f} s, so keep clocks in step (NTP)") from e
             words = "the process that keeps accounts does not take our calls: give all processes the same FORECOURT_CONTRACT_KEYS"
             raise Misconfigured(words) from e
 

@@ -15,6 +15,7 @@ import httpx
 import msgspec
 import pytest
 import uvicorn
+from structlog.testing import capture_logs
 
 from forecourt.app import peer_client
 from forecourt.kernel import contracts
@@ -280,6 +281,22 @@ async def test_only_whole_fresh_and_signed_calls_reach_the_implementation() -> N
     clock.set(NOW)
     assert (await exchange.handle(path, headers, body))[0] == 200  # the control, with a rotated key
     assert house.calls == 1
+
+
+@pytest.mark.parametrize(("apart_s", "said"), [(45.0, 45), (-400.0, 400), (0.0, None)])
+async def test_of_what_is_not_taken_it_is_said_whether_clocks_or_keys_differ(served, apart_s: float, said: int | None) -> None:
+    """Both are answered alike, and an operator who looks for keys does not find a clock."""
+    server, url, client = served
+    clock = FixedClock(datetime.now(UTC) + timedelta(seconds=apart_s))
+    keys = KeyRing([NEW if said else ("new", b"not theirs" * 4)])
+    with capture_logs() as logs, pytest.raises(Internal) as refused:
+        await remote(Courts, url, keys, client, clock=clock).cards(CTX, [])
+    assert server.house.calls == 0
+    cause = refused.value.__cause__
+    assert isinstance(cause, contracts.CallRefused) and cause.by_clock == (said is not None)
+    (line,) = [line for line in logs if line["event"] == "contract_refused"]
+    assert line["status"] == 401
+    assert line.get("clocks_apart_s") is None if said is None else abs(line["clocks_apart_s"] - said) < 20
 
 
 async def test_a_deadline_ends_a_call(served) -> None:

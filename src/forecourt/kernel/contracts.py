@@ -22,6 +22,7 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Generic, Protocol, TypeVar, cast, get_type_hints
 
 import httpx
@@ -604,9 +605,31 @@ class _Remote:
         except msgspec.MsgspecError as e:
             _log.error("contract_answer_unreadable", contract=method.contract, method=method.name, error=str(e))
             raise Internal from e
-        # Among them 401: our key is not theirs. The person who asked has nothing to do with it.
-        _log.error("contract_refused", contract=method.contract, method=method.name, status=answer.status_code)
-        raise Internal
+        # Among them 401: our key is not theirs, or our clock. The person who asked has nothing to do with it.
+        refused = CallRefused(answer.status_code, self._clocks_apart_s(answer))
+        apart = {"clocks_apart_s": round(refused.clocks_apart_s)} if refused.by_clock else {}
+        _log.error("contract_refused", contract=method.contract, method=method.name, status=answer.status_code, **apart)
+        raise Internal from refused
+
+    def _clocks_apart_s(self, answer: httpx.Response) -> float:
+        """As far as the answer tells; 0 when it does not."""
+        try:
+            return abs((self._clock.now() - parsedate_to_datetime(answer.headers.get("date", ""))).total_seconds())
+        except (ValueError, TypeError):  # no time, or one without an offset
+            return 0.0
+
+
+class CallRefused(Exception):
+    """Another process of the house does not take what we signed. Behind the Internal that the caller gets."""
+
+    def __init__(self, status: int, clocks_apart_s: float) -> None:
+        super().__init__(f"answered with {status}")
+        self.clocks_apart_s = clocks_apart_s
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether our clocks differ by more than a signature lasts; else our keys do."""
+        return self.clocks_apart_s > SIGNATURE_WINDOW_S
 
 
 class _NoAnswer(Exception):
