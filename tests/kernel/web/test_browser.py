@@ -369,3 +369,26 @@ async def test_without_scripts_nothing_offers_to_show_a_password(site: Site) -> 
     tab = await site.open("/dev/ui", scripts=False)
     assert await tab.locator("#f-password-l").is_visible()
     assert not await tab.locator(".reveal__b").first.is_visible()
+
+
+async def test_what_was_done_is_said_where_it_covers_no_button(site: Site, page: PageContext) -> None:
+    quiet = {"status": 404, "title": "", "detail": "", "code": "not_found", "trace_id": "", "actions": ()}
+    site.html["/quiet"] = site.pages.render("errors/problem.html", page, **quiet)
+    tab = await site.open("/quiet", width=390)
+    say = """async (wanted) => {
+        const app = await import(document.querySelector('script[type="module"]').src);
+        document.getElementById("toasts").replaceChildren();
+        if (wanted) {
+            const save = Object.assign(document.createElement("button"), {id: "save", textContent: "Save", className: "btn"});
+            Object.assign(save.style, {position: "fixed", inset: "auto 1rem 4.5rem 1rem"});
+            document.querySelector("main").append(save);
+        }
+        app.toast("Saved");
+        const box = (what) => { const r = document.querySelector(what)?.getBoundingClientRect(); return r && [r.top, r.bottom]; };
+        return [box(".toast"), box("#save"), innerHeight];
+    }"""
+    toast, nothing, height = await tab.evaluate(say, False)
+    assert nothing is None and toast[0] > height / 2, "a control: at the foot where nothing is in the way"
+    toast, save, _ = await tab.evaluate(say, True)
+    assert toast[1] <= save[0] and toast[0] > 0
+    assert site.complaints == []

@@ -303,6 +303,23 @@ def test_the_grid_by_time_first_holds_the_same_places_cheapest_first() -> None:
     assert [s.start for s in starts if s.mine] == ["19:30"]
 
 
+@pytest.mark.parametrize(
+    ("language", "currency", "shown"), [("en", "PKR", "Rs 10,500"), ("en", "GBP", "£105"), ("pt", "GBP", "£ 105")]
+)
+def test_a_price_in_the_grid_says_in_which_money_it_is(
+    pages: Pages, page: PageContext, language: Language, currency: str, shown: str
+) -> None:
+    cell = views.GridCell(
+        at=0,
+        start="19:30",
+        end="21:00",
+        state=views.SlotState.FREE,
+        price=Money(1050000 if currency == "PKR" else 10500, currency),
+    )
+    grid = msgspec.structs.replace(gallery(page.now)["grid"], rows=(views.GridRow("r", "Court 1", "", (cell,)),))  # type: ignore[arg-type]
+    assert f"<bdi>{shown}</bdi></a>" in pages.macro("ui.html", "availability", language, grid)
+
+
 def test_cells_say_the_place_the_time_the_price_and_whether_it_is_free(pages: Pages, page: PageContext) -> None:
     html = pages.macro("ui.html", "availability", "en", gallery(page.now)["grid"])
     assert 'aria-label="Court 3, 19:30 to 21:00, Rs\u00a010,500, your choice"' in html

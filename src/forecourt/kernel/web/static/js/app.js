@@ -27,6 +27,20 @@ function watchToast(el) {
   go();
 }
 
+/** What was done is said where it covers fewer of the controls in view: at the foot, or under the head. */
+function dodge(box) {
+  const controls = [...document.querySelectorAll("a[href], button, input, select, textarea")].filter((el) => !box.contains(el) && el.checkVisibility?.() !== false);
+  const covered = () => {
+    const r = box.getBoundingClientRect();
+    return controls.filter((el) => { const c = el.getBoundingClientRect(); return c.width && c.top < r.bottom && c.bottom > r.top && c.left < r.right && c.right > r.left; }).length;
+  };
+  delete box.dataset.above;
+  const below = covered();
+  if (!below) return;
+  box.dataset.above = "";
+  if (covered() >= below) delete box.dataset.above;
+}
+
 /** Show what happened. `undo` is an address that takes a POST, or a function. */
 export function toast(text, undo) {
   const box = document.getElementById("toasts");
@@ -47,6 +61,7 @@ export function toast(text, undo) {
   }
   box.append(el);
   watchToast(el);
+  dodge(box);
 }
 
 /** POST a form's values; fragments that come back replace their twins by id. Returns {ok, problem}. */
@@ -256,7 +271,7 @@ const wanted = [
 ];
 function enliven(scope) {
   scope.querySelectorAll("[data-guess-zone]").forEach((el) => { el.value ||= Intl.DateTimeFormat().resolvedOptions().timeZone ?? ""; });
-  scope.querySelectorAll("[data-toast]:not([data-watched])").forEach((el) => { el.dataset.watched = ""; watchToast(el); });
+  scope.querySelectorAll("[data-toast]:not([data-watched])").forEach((el) => { el.dataset.watched = ""; watchToast(el); dodge(el.parentElement); });
   for (const [what, where] of wanted) {
     if (scope.querySelector(what) || scope.matches?.(what)) import(where).then((m) => m.start?.(scope));
   }
