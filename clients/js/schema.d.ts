@@ -1049,6 +1049,10 @@ export interface OnboardingStep {
   done: boolean;
 }
 
+export interface OpenInvitations {
+  items: Invited[];
+}
+
 /** A public channel, for who looks for one. */
 export interface OpenRoom {
   id: string;
@@ -3294,6 +3298,14 @@ export interface Operations {
    */
   staff_and_keys_edit_role: { asks: { path: { org_id: string; id: string }; body?: RolePatch; ifMatch?: number }; answers: RoleView };
   /**
+   * The invitations that somebody may still accept, the newest first.
+   *
+   * For staff with `staff.manage`.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  staff_and_keys_invitations: { asks: { path: { org_id: string } }; answers: OpenInvitations };
+  /**
    * Invite somebody by e-mail. The link works for seven days, for that address.
    *
    * For staff with `staff.manage`.
@@ -3301,6 +3313,14 @@ export interface Operations {
    * Problems: `email_unconfirmed`, `forbidden`, `invalid`.
    */
   staff_and_keys_invite: { asks: { path: { org_id: string }; body: Invitation }; answers: Invited };
+  /**
+   * Send an open invitation anew. It has another id and another link, for seven days; the link of before opens nothing.
+   *
+   * For staff with `staff.manage`.
+   *
+   * Problems: `email_unconfirmed`, `forbidden`, `invalid`.
+   */
+  staff_and_keys_invite_again: { asks: { path: { org_id: string; invitation_id: string } }; answers: Invited };
   /**
    * Make a key. It is shown once, and may at most what its maker may; outside its limits it is refused with 401.
    *
@@ -3349,6 +3369,14 @@ export interface Operations {
    * Problems: `forbidden`, `invalid`.
    */
   staff_and_keys_roles: { asks: { path: { org_id: string }; query?: { limit?: number; cursor?: string } }; answers: Page<RoleView> };
+  /**
+   * Take an open invitation back: its link opens nothing any more.
+   *
+   * For staff with `staff.manage`.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  staff_and_keys_uninvite: { asks: { path: { org_id: string; invitation_id: string } }; answers: void };
   /**
    * The process runs.
    *

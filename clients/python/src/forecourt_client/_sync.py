@@ -2275,6 +2275,15 @@ class StaffAndKeys:
             )
         )
 
+    def invitations(self, org_id: UUID | str) -> m.OpenInvitations:
+        """The invitations that somebody may still accept, the newest first.
+
+        For staff with `staff.manage`.
+        """
+        return self._door.call(
+            Call(Method("GET", "/v1/orgs/{org_id}/staff/invitations"), m.OpenInvitations, path={"org_id": org_id})
+        )
+
     def invite(self, org_id: UUID | str, body: m.Invitation) -> m.Invited:
         """Invite somebody by e-mail. The link works for seven days, for that address.
 
@@ -2284,6 +2293,21 @@ class StaffAndKeys:
         """
         return self._door.call(
             Call(Method("POST", "/v1/orgs/{org_id}/staff/invitations"), m.Invited, path={"org_id": org_id}, body=body)
+        )
+
+    def invite_again(self, org_id: UUID | str, invitation_id: UUID | str) -> m.Invited:
+        """Send an open invitation anew. It has another id and another link, for seven days; the link of before opens nothing.
+
+        For staff with `staff.manage`.
+
+        Raises EmailUnconfirmed.
+        """
+        return self._door.call(
+            Call(
+                Method("POST", "/v1/orgs/{org_id}/staff/invitations/{invitation_id}/resend"),
+                m.Invited,
+                path={"org_id": org_id, "invitation_id": invitation_id},
+            )
         )
 
     def make_key(self, org_id: UUID | str, body: m.NewKey) -> m.NewKeyView:
@@ -2374,6 +2398,19 @@ class StaffAndKeys:
         """
         return self._door.pages(
             Call(Method("GET", "/v1/orgs/{org_id}/roles"), Page[m.RoleView], path={"org_id": org_id}), limit, page_size
+        )
+
+    def uninvite(self, org_id: UUID | str, invitation_id: UUID | str) -> None:
+        """Take an open invitation back: its link opens nothing any more.
+
+        For staff with `staff.manage`.
+        """
+        return self._door.call(
+            Call(
+                Method("DELETE", "/v1/orgs/{org_id}/staff/invitations/{invitation_id}"),
+                type(None),
+                path={"org_id": org_id, "invitation_id": invitation_id},
+            )
         )
 
 

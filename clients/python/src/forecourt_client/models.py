@@ -1401,6 +1401,10 @@ class OnboardingStep(Struct, frozen=True, kw_only=True, omit_defaults=True):
     done: bool
 
 
+class OpenInvitations(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    items: list[Invited]
+
+
 class OpenRoom(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A public channel, for who looks for one."""
 

@@ -308,6 +308,12 @@ class StaffInvited(Event, frozen=True, name="staff.invited"):
     role: str
 
 
+class StaffUninvited(Event, frozen=True, name="staff.uninvited"):
+    organisation_id: UUID
+    invitation_id: UUID
+    role: str
+
+
 class RoleChanged(Event, frozen=True, name="role.changed"):
     """One of the organisation's own roles was made, edited or removed."""
 
@@ -446,6 +452,7 @@ __all__ = [
     "StaffLeft",
     "StaffLimited",
     "StaffRoleChanged",
+    "StaffUninvited",
     "Standing",
     "TokenInvalid",
     "TokenReused",

@@ -129,6 +129,10 @@ class NewMember(Struct, frozen=True, forbid_unknown_fields=True):
     limited_to: Reach = ANYWHERE
 
 
+class OpenInvitations(Struct, frozen=True):
+    items: list[Invited]
+
+
 class Invitation(Struct, frozen=True, forbid_unknown_fields=True):
     email: Email
     role: RoleName
@@ -452,6 +456,31 @@ class StaffApi(Api):
     async def invite(self, ctx: Context, org_id: UUID, body: Invitation) -> Invited:
         """Invite somebody by e-mail. The link works for seven days, for that address."""
         return await self._staff.invite(ctx, body.email, body.role, body.limited_to)
+
+    @get("/v1/orgs/{org_id}/staff/invitations", access=staff("staff.manage"))
+    async def invitations(self, ctx: Context, org_id: UUID) -> OpenInvitations:
+        """The invitations that somebody may still accept, the newest first."""
+        return OpenInvitations(list(await self._staff.open_invitations(ctx)))
+
+    @post(
+        "/v1/orgs/{org_id}/staff/invitations/{invitation_id}/resend",
+        access=staff("staff.manage"),
+        limits=(Limit("60/hour", By.ACCOUNT),),
+        problems=(Forbidden, NotFound, EmailUnconfirmed),
+    )
+    async def invite_again(self, ctx: Context, org_id: UUID, invitation_id: UUID) -> Invited:
+        """Send an open invitation anew. It has another id and another link, for seven days; the link of before opens nothing."""
+        return await self._staff.invite_again(ctx, invitation_id)
+
+    @delete(
+        "/v1/orgs/{org_id}/staff/invitations/{invitation_id}",
+        status=204,
+        access=staff("staff.manage"),
+        problems=(Forbidden, NotFound),
+    )
+    async def uninvite(self, ctx: Context, org_id: UUID, invitation_id: UUID) -> None:
+        """Take an open invitation back: its link opens nothing any more."""
+        await self._staff.uninvite(ctx, invitation_id)
 
     @post("/v1/staff-invitations/{token}/accept", access=CONFIRMED, problems=(LinkInvalid, NotInvited))
     async def accept(self, ctx: Context, token: str) -> Place:

@@ -35,6 +35,7 @@ from forecourt.modules.identity.limits import hours_by_day, read_limits
 from forecourt.modules.identity.passwords import refuse
 from forecourt.modules.identity.rules import PERMISSIONS, ROLE_PERMISSIONS, BuiltInRole, may_grant
 from forecourt.modules.identity.service import IdentityService
+from forecourt.modules.identity.service.staff import Invited
 from forecourt.modules.venues.contract import OrganisationCard, OrganisationStatus, Venues
 
 Typed = Annotated[str, Meta(max_length=254)]
@@ -121,6 +122,14 @@ class StaffRow(msgspec.Struct, frozen=True):
     may_give: bool
 
 
+class InvitedRow(msgspec.Struct, frozen=True):
+    """Somebody who has not answered; `role` in words. `may_give`: whether the visitor may give and take this role."""
+
+    invitation: Invited
+    role: str
+    may_give: bool
+
+
 class PermissionGroup(msgspec.Struct, frozen=True):
     label: str
     items: list[Choice]
@@ -194,6 +203,28 @@ class StaffPages(Api):
             return await self._people(visit, org_id, form, self._pages.faults(visit, problem))
         return Redirect(f"/orgs/{org_id}/people", toast=self._say(visit, "identity.people.invited", email=invited.email))
 
+    @action(
+        "/orgs/{org_id}/people/invitations/{invitation_id}/resend",
+        access=staff("staff.manage"),
+        limits=(Limit("60/hour", By.ACCOUNT),),
+    )
+    async def invite_again(self, visit: Visit, org_id: UUID, invitation_id: UUID) -> Html | Redirect:
+        """Sends an open invitation anew."""
+        try:
+            invited = await self._staff.invite_again(visit.ctx, invitation_id)
+        except Problem as problem:
+            return await self._people(visit, org_id, Invite(), self._pages.faults(visit, problem, {"role": FORM}))
+        return Redirect(f"/orgs/{org_id}/people", toast=self._say(visit, "identity.people.invited", email=invited.email))
+
+    @action("/orgs/{org_id}/people/invitations/{invitation_id}/withdraw", access=staff("staff.manage"))
+    async def uninvite(self, visit: Visit, org_id: UUID, invitation_id: UUID) -> Html | Redirect:
+        """Takes an open invitation back."""
+        try:
+            await self._staff.uninvite(visit.ctx, invitation_id)
+        except Problem as problem:
+            return await self._people(visit, org_id, Invite(), self._pages.faults(visit, problem, {"role": FORM}))
+        return Redirect(f"/orgs/{org_id}/people", toast=self._say(visit, "identity.people.uninvited"))
+
     @action("/orgs/{org_id}/people/{account_id}/role", access=staff("staff.manage"))
     async def change_role(self, visit: Visit, org_id: UUID, account_id: UUID, form: GiveRole) -> Html | Redirect:
         """Gives another role."""
@@ -259,20 +290,21 @@ class StaffPages(Api):
             if may_grant(visit.ctx.permissions, ROLE_PERMISSIONS[role])
         ]
         offered += [Choice(label=row.name, value=row.name) for row in own if may_grant(visit.ctx.permissions, row.permissions)]
+        given, may_manage = {r.value for r in offered}, visit.ctx.may("staff.manage")
+        open = await self._staff.open_invitations(visit.ctx) if may_manage else []
         return self._pages.page(
             "identity/people.html",
             visit,
             org=staff_bar(organisation, visit.ctx),
             status=wrong.status,
-            rows=[
-                StaffRow(m, self._role(visit, m.role), m.role in {r.value for r in offered})
-                for m in sorted(members, key=_standing)
-            ],
+            rows=[StaffRow(m, self._role(visit, m.role), m.role in given) for m in sorted(members, key=_standing)],
             roles=offered,
             form=form,
             wrong=wrong,
             me=visit.ctx.account_id,
-            may_manage=visit.ctx.may("staff.manage"),
+            may_manage=may_manage,
+            tz=organisation.timezone,
+            invited=[InvitedRow(i, self._role(visit, i.role), i.role in given) for i in open],
         )
 
     # --- keys

@@ -209,6 +209,17 @@ class InvitationRow(Struct, frozen=True):
     invited_by: UUID | None
 
 
+class OpenInvitation(Struct, frozen=True):
+    """One that somebody may still accept; `role` as it is named."""
+
+    id: UUID
+    email: str
+    email_key: str
+    role: str
+    expires_at: datetime
+    limited_to: Reach
+
+
 INSERT_INVITATION = Statement(
     "insert into identity.staff_invitation"
     " (organisation_id, id, email, email_key, role, role_id, token_hash, invited_by, created_at, expires_at, limited_to)"
@@ -227,6 +238,17 @@ OPEN_INVITATION = Query(
     "select exists (select 1 from identity.staff_invitation"
     " where organisation_id = $1 and token_hash = $2 and accepted_at is null and expires_at > $3)",
 )
+# Not those of whoever is on the staff: by theirs they agree, and until they do their address is not the organisation's to see.
+_OPEN = (
+    " where i.organisation_id = $1 and i.accepted_at is null and i.expires_at > $2 and not exists (select from identity.account a"
+    " join identity.staff s on s.organisation_id = $1 and s.account_id = a.id where a.email_key = i.email_key)"
+)
+_OPEN_INVITATION = (
+    "select i.id, i.email, i.email_key, coalesce(i.role, r.name), i.expires_at, i.limited_to from identity.staff_invitation i"
+    " left join identity.role r on r.organisation_id = i.organisation_id and r.id = i.role_id"
+)
+OPEN_INVITATIONS = Query(OpenInvitation, _OPEN_INVITATION + _OPEN + " order by i.created_at desc, i.id limit $3")
+INVITATION_STILL_OPEN = Query(OpenInvitation, _OPEN_INVITATION + _OPEN + " and i.id = $3")
 ACCEPT_INVITATION = Statement("update identity.staff_invitation set accepted_at = $3 where organisation_id = $1 and id = $2")
 
 
@@ -253,6 +275,16 @@ async def replace_invitation(
 async def drop_invitations(tx: Tx, organisation_id: UUID, email_key: str) -> None:
     """Open ones only."""
     await tx.run(DROP_INVITATIONS, organisation_id, email_key)
+
+
+async def open_invitations(tx: Tx, organisation_id: UUID, now: datetime, limit: int) -> list[OpenInvitation]:
+    """The newest first."""
+    return await tx.all(OPEN_INVITATIONS, organisation_id, now, limit)
+
+
+async def invitation_still_open(tx: Tx, organisation_id: UUID, now: datetime, id: UUID) -> OpenInvitation:
+    """Raises NotFound."""
+    return await tx.one(INVITATION_STILL_OPEN, organisation_id, now, id)
 
 
 async def lock_invitation(tx: Tx, organisation_id: UUID, token_hash: bytes) -> InvitationRow | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -39,6 +40,7 @@ from forecourt.modules.identity.contract import (
     StaffLeft,
     StaffLimited,
     StaffRoleChanged,
+    StaffUninvited,
     Standing,
 )
 from forecourt.modules.identity.jobs import WRITE
@@ -135,6 +137,7 @@ def refuse_more_than_own(ctx: Context, permissions: frozenset[str] | list[str]) 
 
 STAFF_AT_ONCE = 200
 MOST_TOLD = 200
+MOST_INVITED = 200
 
 
 class Staff:
@@ -257,6 +260,30 @@ class Staff:
             emit(tx, StaffJoined(organisation_id=organisation, account_id=account_id, role=chosen.label))
             enqueue(tx, WRITE, mails.added_to_staff(ctx, account, chosen.label, self._url, token, organisation))
             return await self._member(tx, organisation, account_id)
+
+    async def open_invitations(self, ctx: Context) -> Sequence[Invited]:
+        """Those that somebody may still accept, the newest first; at most MOST_INVITED."""
+        async with self._db.read(ctx) as tx:
+            rows = await queries.open_invitations(tx, organisation_of(ctx), self._clock.now(), MOST_INVITED)
+        return [Invited(row.id, row.email, row.role, row.expires_at) for row in rows]
+
+    async def invite_again(self, ctx: Context, invitation_id: UUID) -> Invited:
+        """Sends an open invitation anew, for as long as at first; the link of before opens nothing.
+
+        Raises NotFound, Forbidden, EmailUnconfirmed.
+        """
+        async with self._db.read(ctx) as tx:
+            row = await queries.invitation_still_open(tx, organisation_of(ctx), self._clock.now(), invitation_id)
+        return await self.invite(ctx, row.email, row.role, row.limited_to)
+
+    async def uninvite(self, ctx: Context, invitation_id: UUID) -> None:
+        """Takes an open invitation back: its link opens nothing. Raises NotFound; Forbidden for a role beyond the actor's."""
+        organisation = organisation_of(ctx)
+        async with self._db.tx(ctx) as tx:
+            row = await queries.invitation_still_open(tx, organisation, self._clock.now(), invitation_id)
+            await self._choose(tx, ctx, row.role)
+            await queries.drop_invitations(tx, organisation, row.email_key)
+            emit(tx, StaffUninvited(organisation_id=organisation, invitation_id=row.id, role=row.role))
 
     async def look_at_invitation(self, ctx: Context, token: str) -> None:
         """Raises LinkInvalid for an invitation that nobody can accept any more. Looking uses nothing."""
