@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import msgspec
 import pytest
+from tests.conftest import FreshDatabase
 from tests.kernel.conftest import Scratch
 
 from forecourt.kernel.context import Actor, ActorKind, Context, service_context
-from forecourt.kernel.db import AskedEverywhere, Database, Query, Statement, TransactionLost, Tx, module_role
+from forecourt.kernel.db import AskedEverywhere, Database, Query, Statement, TransactionLost, Tx, constraint_of, module_role
 from forecourt.kernel.ids import new_id
 from forecourt.layout import ROOT
 from forecourt.modules.payments import queries as payments
@@ -350,3 +351,27 @@ def test_a_query_takes_a_struct_with_positions_and_defaults() -> None:
     Query.registered.remove(query)
     assert query.fields == ("name", "lanes")
     assert query.make(("Centre", 2)) == Court("Centre", 2)  # type: ignore[arg-type]
+
+
+async def test_where_others_have_a_part_of_the_rows_a_block_sets_the_tenant(fresh_database: FreshDatabase) -> None:
+    database = await fresh_database.connect(2)
+    ctx = Context(Actor(ActorKind.PERSON, account_id=uuid4()), organisation_id=uuid4())
+    said = "select current_user::text || ' ' || current_setting('forecourt.org') || ' ' || current_setting('forecourt.account')"
+    rooms = "select coalesce(current_setting('forecourt.rooms', true), '')"
+    ids = [uuid4(), uuid4()]
+    for spread in (False, True):
+        database.primary.spread = spread
+        async with database.module("booking").tx(ctx) as tx:
+            assert await tx.connection.fetchval(said) == f"fc_booking {ctx.organisation_id} {ctx.actor.account_id}"
+            await tx.pass_on("forecourt.rooms", ids)
+            assert await tx.connection.fetchval(rooms) == (f"{ids[0]},{ids[1]}" if spread else "")
+            await tx.become("fc_chat", None, ids[0])
+            assert await tx.connection.fetchval(said) == f"fc_chat  {ids[0]}"
+
+
+def test_a_constraint_that_another_server_names_in_words_alone_is_known() -> None:
+    refused = asyncpg.UniqueViolationError('duplicate key value violates unique constraint "template_once_102345"')
+    assert constraint_of(refused) == "template_once"
+    refused.constraint_name = "template_once"
+    assert constraint_of(refused) == "template_once"
+    assert constraint_of(asyncpg.UniqueViolationError("something else")) == ""
