@@ -20,6 +20,7 @@ import httpx
 import pytest
 from tests.deploy.building import Builder, CannotBuild, Image, ignored, steps_of
 from tests.journeys.conftest import SECRET
+from tests.ports import free_port
 
 from forecourt.gateway.plan import module_names
 
@@ -151,12 +152,6 @@ def engines(house_database_url: str, valkey_url: str) -> Iterator[dict[str, str]
         line.close()
 
 
-def free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
 @contextlib.contextmanager
 def started(builder: Builder, image: Image, log: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
     """A container's process, once it says that it is ready."""
@@ -179,7 +174,7 @@ def started(builder: Builder, image: Image, log: Path, *command: str) -> Iterato
 
 
 def in_production(image: Image, engines: dict[str, str]) -> Image:
-    told = {"FORECOURT_PUBLIC_URL": "https://book.example.org", "FORECOURT_DRAIN_S": "0", "FORECOURT_PORT": free_port()}
+    told = {"FORECOURT_PUBLIC_URL": "https://book.example.org", "FORECOURT_DRAIN_S": "0", "FORECOURT_PORT": str(free_port())}
     return replace(image, environ={**image.environ, **engines, **told, "FORECOURT_SECRET_KEY": SECRET})
 
 
@@ -194,7 +189,7 @@ def test_it_serves_behind_its_gateway_is_found_healthy_and_ends_in_good_order(
 
         # No secret, and its plan is in the environment. What listens at FORECOURT_PORT is now the gateway.
         at, peers = free_port(), f"http://127.0.0.1:{house.environ['FORECOURT_PORT']}"
-        told = {"FORECOURT_PEERS": ",".join(f"{name}={peers}" for name in module_names()), "FORECOURT_PORT": at}
+        told = {"FORECOURT_PEERS": ",".join(f"{name}={peers}" for name in module_names()), "FORECOURT_PORT": str(at)}
         gateway = replace(image, environ={**image.environ, **told})
         with started(builder, gateway, tmp_path / "gateway.log", "gateway", "run") as door:
             front = httpx.get(f"http://127.0.0.1:{at}/openapi.json", timeout=30)

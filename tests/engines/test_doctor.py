@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 from tests.engines.conftest import processes_of
+from tests.ports import free_port
 
 from forecourt.engines import start_engines
 from forecourt.engines.doctor import Finding, examine, program
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture(name="free_port")
+def a_free_port() -> int:
+    return free_port()
 
 
 @pytest.fixture

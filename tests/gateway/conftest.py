@@ -7,7 +7,6 @@ import base64
 import hashlib
 import itertools
 import json
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from tests.ports import free_port
 
 from forecourt.gateway.haproxy import Gateway
 from forecourt.gateway.plan import Health, Limits, Plan, Service
@@ -135,12 +135,6 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key:
         text = bytes(byte ^ mask[place % 4] for place, byte in enumerate(await reader.readexactly(length & 0x7F)))
         writer.write(bytes([kind, len(text)]) + text)
         await writer.drain()
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Signer:

@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
-from tests.gateway.conftest import Backend, free_port, until
+from tests.gateway.conftest import Backend, until
 from tests.gateway.figures import OF_THE_CERTIFICATE
+from tests.ports import free_port
 
 from forecourt.engines import EngineError
 from forecourt.gateway import command

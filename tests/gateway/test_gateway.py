@@ -33,10 +33,10 @@ from tests.gateway.conftest import (
     Backend,
     House,
     Signer,
-    free_port,
     until,
 )
 from tests.gateway.figures import FIGURES
+from tests.ports import free_port
 
 from forecourt.engines import EngineError
 from forecourt.gateway.config import public_pem

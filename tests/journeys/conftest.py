@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.journeys.world import World
+from tests.ports import free_port
 
 from forecourt.app import Addresses, House
 from forecourt.kernel.settings import Settings
@@ -66,9 +66,7 @@ class Server:
     def __init__(self, environ: dict[str, str], log: Path) -> None:
         self.environ = environ
         self.log = log
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
