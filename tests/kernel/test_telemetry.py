@@ -25,7 +25,7 @@ assert telemetry.enabled()
 with telemetry.span("POST /v1/bookings", "00-{TRACE}-{PARENT}-01", more={{"courts": 2}}):
     with telemetry.span("booking.hold", telemetry.traceparent("")):
         pass
-telemetry.stop()
+telemetry.stop(patience_s=60)
 assert not telemetry.enabled()
 """
 
@@ -35,10 +35,14 @@ class Collector:
 
     def __init__(self) -> None:
         taken = self.taken = []
+        answers = self.answers = threading.Event()
+        """Unset, it takes what comes and does not say so."""
+        answers.set()
 
         class Door(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                answers.wait(60)
                 taken.append((self.path, ExportTraceServiceRequest.FromString(body)))
                 self.send_response(200)
                 self.end_headers()
@@ -81,6 +85,22 @@ def test_one_trace_runs_from_the_callers_header_through_a_call_to_the_collector(
     assert (inner[0], inner[2]) == (TRACE, outer[1])
     names = {a.value.string_value for _, r in collector.taken for rs in r.resource_spans for a in rs.resource.attributes}
     assert "forecourt" in names
+
+
+def test_a_collector_that_does_not_answer_keeps_no_process_from_ending(collector: Collector) -> None:
+    collector.answers.clear()
+    try:
+        telemetry.start("forecourt", collector.url)
+        with telemetry.span("booking.hold"):
+            pass
+        telemetry.stop(patience_s=0.01)
+        assert not telemetry.enabled()
+        (sending,) = [thread for thread in threading.enumerate() if thread.name == telemetry.SENDING]
+        assert sending.daemon and collector.taken == []
+    finally:
+        collector.answers.set()
+    sending.join(60)  # the control: while somebody waits, all of it arrives
+    assert not sending.is_alive() and "booking.hold" in collector.spans()
 
 
 def test_without_a_collector_a_span_is_nothing() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span, SpanContext, Tracer
 
+STOP_S = 3.0
+SENDING = "last-spans"
+"""The thread that sends them."""
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")
 _MARK = re.compile(r"^([0-9a-f]{32})-([0-9a-f]{16})$")
 _TABLE = re.compile(r"\b(?:from|into|update|join)\s+([a-z_]+\.[a-z_]+)")
@@ -72,12 +76,15 @@ def start(service: str, endpoint: str | None, **about: str) -> None:
     _tracer = _provider.get_tracer("forecourt")
 
 
-def stop() -> None:
-    """Sends what is still waiting and ends the exporter."""
+def stop(patience_s: float = STOP_S) -> None:
+    """Sends what is still waiting and ends the exporter. A collector that takes longer than `patience_s` keeps no process from
+    ending."""
     global _provider, _tracer
     provider, _provider, _tracer = _provider, None, None
     if provider is not None:
-        provider.shutdown()
+        sending = threading.Thread(target=provider.shutdown, name=SENDING, daemon=True)
+        sending.start()
+        sending.join(patience_s)
 
 
 def enabled() -> bool:
