@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
@@ -15,15 +15,15 @@ from forecourt.kernel.errors import Problem
 from forecourt.modules.chat import rules
 from forecourt.modules.chat.contract import LinkPreview, Notify, RoomRole
 from forecourt.modules.chat.service.membership import NewMembers, RoleChange
-from forecourt.modules.chat.service.messages import HistoryQuery, MessageEdit
+from forecourt.modules.chat.service.messages import HistoryQuery, MessageEdit, NewMessage
 from forecourt.modules.chat.service.moderation import Moderation, ModerationAction
 from forecourt.modules.chat.service.previewing import LookBehind
-from forecourt.modules.chat.service.rooms import RoomPatch
+from forecourt.modules.chat.service.rooms import NewChannel, RoomPatch
 
 COMMANDS = (
     "say", "reply", "edit", "delete", "react", "unreact", "pin", "unpin", "add", "remove", "leave", "role", "mute", "unmute",
     "slow", "ban", "unban", "rename", "archive", "retain", "read", "notify",
-    "link", "look", "unlook",
+    "link", "look", "unlook", "attach", "join",
 )  # fmt: skip
 EMOJI = ("👍", "🎾", "❤️")
 
@@ -76,21 +76,34 @@ async def do(town: Town, room: UUID, command: str, dice: random.Random) -> None:
             await chat.look_behind(service_context("chat"), LookBehind(room, one, list(town.links.found)))
         case "unlook":
             await chat.take_previews_away(who, one)
+        case "attach":
+            files = [town.media.send(dice.choice([who, who, town.dan])) for _ in range(dice.randint(1, 2))]
+            await chat.send(who, room, NewMessage(uuid4().hex, dice.choice(["", "The draw"]), attachment_ids=files))
+        case "join":
+            await chat.add(who, room, NewMembers([]))
         case "slow":
             await chat.moderate(who, room, Moderation(ModerationAction.SLOW_MODE, seconds=dice.choice([0, 5])))
         case _:
             await chat.moderate(who, room, Moderation(ModerationAction(command), other, minutes=dice.choice([None, 5])))
 
 
-@given(commands=st.lists(st.sampled_from(COMMANDS), min_size=4, max_size=14), seed=st.integers(0, 2**32))
+async def channel(town: Town) -> UUID:
+    """A public one of Ada's, with Ben and Cleo in it: Dan may look and join."""
+    new = NewChannel("News", member_ids=[id_of(town.ben), id_of(town.cleo)])
+    return (await town.chat.create_channel(town.ada, uuid4(), new)).id
+
+
+@given(commands=st.lists(st.sampled_from(COMMANDS), min_size=4, max_size=14), seed=st.integers(0, 2**32), public=st.booleans())
 @settings(
     max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-async def test_an_older_picture_and_what_happened_since_make_the_present_one(town: Town, commands: list[str], seed: int) -> None:
+async def test_an_older_picture_and_what_happened_since_make_the_present_one(
+    town: Town, commands: list[str], seed: int, public: bool
+) -> None:
     dice = random.Random(seed)
     for url in ("https://club.example/1", "https://club.example/2"):
         town.links.found[url] = LinkPreview(url, "The club", "", "club.example")
-    room = await town.group(town.ben, town.cleo)
+    room = await (channel(town) if public else town.group(town.ben, town.cleo))
     for text in ("Who brings balls?", "I do, from https://club.example/1"):
         await town.say(town.ben, room, text)
     stale, since = await town.scene(town.ada, room)
@@ -113,6 +126,26 @@ async def test_an_older_picture_and_what_happened_since_make_the_present_one(tow
     told = [e for e in town.wire.numbered(room) if e.seq is not None and e.seq > since.seq]
     assert [e.seq for e in told] == list(range(since.seq + 1, position.seq + 1))
     assert told or first == fresh
+
+
+async def test_who_joins_a_public_channel_and_what_they_attach_there_is_in_what_happened(town: Town) -> None:
+    room = await channel(town)
+    stale, since = await town.scene(town.ada, room)
+    outside = await town.scene(town.dan, room)
+    assert id_of(town.dan) not in stale.members, "the control: Dan is not there yet"
+    await town.chat.add(town.dan, room, NewMembers([]))
+    file_id = town.media.send(town.dan)
+    sent = await town.chat.send(town.dan, room, NewMessage(uuid4().hex, "", attachment_ids=[file_id]))
+    shown = await town.caught_up(town.ada, room, stale, since)
+    assert id_of(town.dan) in shown.members
+    assert [a.id for a in shown.messages[sent.id].attachments] == [file_id]
+    assert shown == (await town.scene(town.ada, room))[0]
+    assert await town.caught_up(town.dan, room, *outside) == shown, "whoever looked from outside sees the same"
+    since = (await town.scene(town.ada, room))[1]
+    await town.chat.delete(town.dan, sent.id)
+    gone = await town.caught_up(town.ada, room, shown, since)
+    assert gone.messages[sent.id].deleted and not gone.messages[sent.id].attachments
+    assert gone == (await town.scene(town.ada, room))[0]
 
 
 async def test_deleted_words_are_in_no_event_that_is_still_told(town: Town) -> None:
