@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from forecourt.kernel.web.catalogue import LANGUAGES, OWN, Catalogue
+from forecourt.modules import notifications
 from forecourt.modules.booking.contract import Why
 from forecourt.modules.notifications import wording
 from forecourt.modules.notifications.contract import Channel, TemplateInvalid
+from forecourt.modules.notifications.rules import KINDS
 from forecourt.modules.notifications.wording import SAMPLES, Surround, Words
 
 BOOKING = SAMPLES["booking.confirmed"]
@@ -86,3 +91,10 @@ def test_what_the_house_notes_is_worded_in_each_language_and_nothing_else_is(why
     for locale in wording.LOCALES:
         assert wording.reason(locale, "Rain") == "Rain", "what people wrote stays"
         assert wording.reason(locale, "") == ""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_kind_of_message_has_a_name_for_who_rewords_it(language: str) -> None:
+    """The page of an organisation's own words lists them all."""
+    named = Catalogue((OWN, Path(notifications.__file__).parent / "messages")).keys(language)
+    assert [kind for kind in KINDS if f"notif.kind.{kind}" not in named] == []
