@@ -20,8 +20,6 @@ ALONE = {
     "test_backups": "one database is copied and brought back by the command line; the house is the same one behind any door",
     "test_command_line": "starts each command as a process of its own and reads what it says; `up --split`: test_up_split.py",
     "test_policies": "asks row security in the database, which does not know how many processes there are",
-    "test_readme": "the README's tour is for one process with the demo world; its calls are those of test_split.py and of"
-    " tests/realtime, and its commands start that process",
 }
 """Journeys without a twin, and why."""
 

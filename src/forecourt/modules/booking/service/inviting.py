@@ -311,6 +311,8 @@ class Inviting(Feeds):
         missing = [n for n in named if not any(_same(r, n) for r in rows)]
         if not missing:
             return rows
+        # The booking comes before its invitations, for everybody, so that nobody waits in a circle: a new row locks it too.
+        await queries.lock_booking(tx, organisation_id, booking_id)
         await invited.add(tx, organisation_id, booking_id, missing, wished.account_id, self.clock.now())
         return await invited.of_booking(tx, organisation_id, booking_id)
 
