@@ -14,6 +14,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Arguments handed on by `up`, `test`, `demo`, `bench` and `lock`, for example: make test ARGS='tests/kernel -k money'
 ARGS ?=
+# Tests run by so many processes. They wait a tenth of their time: one more than there are processors may be quicker.
+WORKERS ?= 2
 # What `coverage` adds to `test`.
 MEASURED ?=
 
@@ -61,7 +63,7 @@ $(TOOLS): requirements-dev.lock requirements.lock pyproject.toml | $(BIN)/python
 test: $(TOOLS) ## Run the tests on the real engines (ARGS='tests/kernel -k money')
 	@$(COMPILE)
 	@without="$$(tools/system-packages)"; \
-	$(BIN)/pytest -n 2 --dist loadgroup $(MEASURED) $${without:+-m "$$without"} $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(MEASURED) $${without:+-m "$$without"} $(ARGS)
 
 .PHONY: check
 check: lint test ## Everything CI runs: lint and tests
