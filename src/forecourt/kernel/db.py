@@ -552,6 +552,7 @@ class Database:
         if not replica_url:
             return cls(primary)
         replica = Replica(url, replica_url, size, application, valkey_url)
+        replica.pool.spread = primary.spread
         await replica.start()
         return cls(primary, replica)
 
