@@ -10,6 +10,7 @@ from forecourt.modules.booking.contract import Why
 from forecourt.modules.notifications import wording
 from forecourt.modules.notifications.contract import Channel, TemplateInvalid
 from forecourt.modules.notifications.rules import KINDS
+from forecourt.modules.notifications.service.addresses import NO_NAME
 from forecourt.modules.notifications.wording import SAMPLES, Surround, Words
 
 BOOKING = SAMPLES["booking.confirmed"]
@@ -98,3 +99,20 @@ def test_every_kind_of_message_has_a_name_for_who_rewords_it(language: str) -> N
     """The page of an organisation's own words lists them all."""
     named = Catalogue((OWN, Path(notifications.__file__).parent / "messages")).keys(language)
     assert [kind for kind in KINDS if f"notif.kind.{kind}" not in named] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("Ada Lind", True),
+        ("J. R. Núñez-O'Brien", True),
+        ("مہ نور", True),
+        ("Win at spam.example", False),
+        ("https: spam", False),
+        ("www spam", False),
+        ("ada@spam.example", False),
+        ("spam/now", False),
+    ],
+)
+def test_a_name_that_leads_somewhere_is_not_written_to_strangers(name: str, written: bool) -> None:
+    assert (NO_NAME.search(name) is None) is written
