@@ -17,8 +17,8 @@ HERE = Path(__file__).resolve().parent
 JOURNEYS = HERE.parent / "journeys"
 
 ALONE = {
-    "test_backups": "one database is copied and brought back by the command line; the house is the same one behind any door",
-    "test_command_line": "starts each command as a process of its own and reads what it says; `up --split`: test_up_split.py",
+    "test_command_line": "starts each command as its own process and reads what it says: no house answers it, divided or not;"
+    " `up --split`, whose words are others, is in test_up_split.py",
     "test_policies": "asks row security in the database, which does not know how many processes there are",
 }
 """Journeys without a twin, and why."""
