@@ -88,6 +88,10 @@ class Accounts:
         return AccountStatus.ACTIVE
 
 
+async def _never_quiet(account_id: UUID) -> None:
+    return None
+
+
 async def _ready(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
@@ -98,7 +102,7 @@ async def main(port: int, valkey_url: str, keys: Path) -> None:
     gate = Gate(Accounts(msgspec.json.decode(keys.read_bytes())), clock)  # type: ignore[arg-type]
     await hub.start()
     await gate.start()
-    realtime = Realtime(hub, gate, {"room": Room(hub)}, valkey_url, metrics, clock)
+    realtime = Realtime(hub, gate, {"room": Room(hub)}, _never_quiet, valkey_url, metrics, clock)
     await realtime.start()
     door = socket_door(realtime, f"http://127.0.0.1:{port}", [], [])
     config = uvicorn.Config(

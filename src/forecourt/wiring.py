@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from forecourt.kernel.context import Actor, ActorKind, Context
 from forecourt.kernel.events import registered_events
 from forecourt.kernel.http.gate import Gate
 from forecourt.kernel.topics import TopicSource
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from forecourt.app import House, Part
     from forecourt.kernel.clock import Clock
-    from forecourt.kernel.context import Actor
     from forecourt.kernel.db import Database
     from forecourt.kernel.settings import Settings
     from forecourt.modules.media.contract import Media
@@ -392,6 +394,28 @@ def topics(house: House) -> dict[str, TopicSource]:
             house.board.carrier(contract)
             found[prefix] = cast("TopicSource", house.board.call(contract))
     return found
+
+
+def quiet_hours(house: House) -> Callable[[UUID], Awaitable[Callable[[datetime], bool] | None]]:
+    """Tells of an account when its person is not to be disturbed: whether at a moment, or None for never."""
+    from forecourt.modules.chat.contract import Chat
+    from forecourt.modules.chat.rules import quiet_at
+
+    try:
+        house.board.carrier(Chat)
+    except LookupError:  # nobody keeps such hours where nobody talks
+        return _never
+    chat = house.board.call(Chat)
+
+    async def of(account_id: UUID) -> Callable[[datetime], bool] | None:
+        hours = await chat.quiet_hours(Context(actor=Actor(kind=ActorKind.PERSON, account_id=account_id)))
+        return None if hours is None else partial(quiet_at, hours)
+
+    return of
+
+
+async def _never(account_id: UUID) -> None:
+    return None
 
 
 MODULES: dict[str, Callable[[House], Part]] = {

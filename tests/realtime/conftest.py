@@ -22,6 +22,7 @@ from forecourt.kernel.contracts import local
 from forecourt.kernel.http.gate import Gate
 from forecourt.kernel.live import Hub
 from forecourt.kernel.metrics import Metrics
+from forecourt.realtime.people import Quiet
 from forecourt.realtime.protocol import Http, socket_door
 from forecourt.realtime.server import Realtime
 
@@ -42,8 +43,13 @@ class Node:
         self.metrics = Metrics()
         self.diary = Diary(pool, self.hub)
         sources = {"diary": local(Diaries, self.diary)}  # type: ignore[type-abstract]
-        self.realtime = Realtime(self.hub, gate, sources, valkey_url, self.metrics, SystemClock())
+        self.realtime = Realtime(self.hub, gate, sources, self.hours_of, valkey_url, self.metrics, SystemClock())
         self.port = 0
+        self.quiet: dict[UUID, Quiet] = {}
+        """Who is not to be disturbed, and when."""
+
+    async def hours_of(self, account_id: UUID) -> Quiet | None:
+        return self.quiet.get(account_id)
 
     async def start(self) -> None:
         await self.hub.start()

@@ -11,6 +11,7 @@ from tests.journeys.world import Person, World
 from tests.realtime.conftest import Node
 from valkey.asyncio import Valkey
 
+from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.presence import Presences, State, here_key
 from forecourt.realtime import people
 
@@ -82,6 +83,47 @@ async def test_followers_hear_who_comes_changes_and_goes_at_another_server(
     assert found[UUID(ben.id)].state is State.OFFLINE
     assert found[UUID(ben.id)].last_seen is not None
     assert found[UUID(ada.id)].state is State.ONLINE
+
+
+async def test_in_their_quiet_hours_somebody_is_shown_so_whatever_their_client_says(
+    nodes: Nodes, presences: Presences, ada: Person, ben: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "REWRITE_S", 0.1)
+    node, quiet = await nodes(presence=True), [True]
+    node.quiet[UUID(ben.id)] = lambda moment: quiet[0] and moment.tzinfo is not None
+    topic = await node.diary.make(UUID(ada.id), UUID(ben.id))
+    watching = await node.open(ada)
+    await watching.ask({"op": "subscribe", "topic": topic})
+    assert (await watching.recv())["data"]["state"] == "online"
+    coming = await node.open(ben)
+    await coming.ask({"op": "subscribe", "topic": topic})
+    while (heard := (await watching.recv())["data"])["state"] == "offline":
+        """What was known of Ben before he came may be told first."""
+    assert heard == {"account_id": ben.id, "state": "dnd", "last_seen": None}
+    coming.send({"op": "presence", "state": "away"})
+    coming.send({"op": "ping"})
+    await coming.until("pong")
+    quiet[0] = False  # the hours end while nobody does anything
+    assert (await watching.recv())["data"]["state"] == "away"
+    await becomes(presences, ben, State.AWAY)
+    quiet[0] = True
+    assert (await watching.recv())["data"]["state"] == "dnd"
+    coming.send({"op": "presence", "state": "offline"})  # who wants to be unseen is unseen at night too
+    assert (await watching.recv())["data"]["state"] == "offline"
+
+
+async def test_who_is_here_is_known_while_nobody_can_tell_their_quiet_hours(
+    nodes: Nodes, presences: Presences, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await nodes()
+
+    async def away(account_id: UUID) -> people.Quiet | None:
+        raise Unavailable("chat is away")
+
+    monkeypatch.setattr(node.realtime.people, "_quiet_hours", away)
+    ws = await node.open(ada)
+    await becomes(presences, ada, State.ONLINE)
+    assert await ws.ask({"op": "ping"}) == {"op": "pong"}
 
 
 async def test_who_follows_nothing_in_common_hears_nothing(nodes: Nodes, presences: Presences, ada: Person, ben: Person) -> None:

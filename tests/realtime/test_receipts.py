@@ -228,6 +228,15 @@ async def test_members_read_who_is_here_and_when_others_last_were_and_strangers_
     page.send({"op": "presence", "state": "dnd"})
     await hears("dnd")
     assert await here(ben) == ("dnd", False)
+    page.send({"op": "presence", "state": "online"})
+    await hears("online")
+    # Hours that are the whole day; a page opens a socket of its own, as after saving them.
+    hours = {"start": "00:00", "end": "00:00", "timezone": "Asia/Karachi"}
+    assert (await ben.send("PUT", "/v1/me/chat", {"receipts": True, "quiet": hours})).status_code == 200
+    another = await Socket.open(port, ben.token)
+    await hears("dnd")
+    assert await here(ben) == ("dnd", False)
+    await another.leave()
     await page.leave()
     left = await hears("offline")
     assert await here(ben) == ("offline", True)

@@ -1,5 +1,6 @@
 """Who is here, in all realtime processes together: how many sockets each account has, and who hears of comings and goings.
 
+In the hours in which somebody is not to be disturbed they are shown so, whatever their sockets say but that they are not here.
 Each process writes what it has, whole, and anyone's death is noticed by the others: it stopped beating, so its sockets do not
 count, and one of the others takes them away and tells those who followed. When Valkey was wiped each process writes again.
 While Valkey is away the limit of sockets holds within each process, and nobody hears of comings and goings.
@@ -8,9 +9,11 @@ While Valkey is away the limit of sockets holds within each process, and nobody 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,6 +22,7 @@ import structlog
 from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
+from forecourt.kernel.clock import Clock
 from forecourt.kernel.live import Announcer, end
 from forecourt.kernel.presence import DEAD_S, NODES, SEEN_S, State, here_key, seen_key
 from forecourt.kernel.topics import TopicEvent
@@ -36,6 +40,12 @@ GRACE_S = 3.0
 ANSWER_S = 1.0
 BATCH = 100
 FORGET_NODE_S = 600
+HOURS_S = 300.0
+"""How long a person's quiet hours are remembered; a new socket asks anew."""
+
+Quiet = Callable[[datetime], bool]
+"""Whether somebody is not to be disturbed at a moment."""
+QuietHoursOf = Callable[[UUID], Awaitable[Quiet | None]]
 
 # A state's rank, the fields of dead processes left out; tells the topics when the state is another than the one told last, and
 # else the fresh ones, whose followers were told nothing of this person yet.
@@ -123,7 +133,7 @@ return {now, last or '0', redis.call('zrangebyscore', KEYS[1], '-inf', now - ARG
 class Person:
     """One account in this process."""
 
-    __slots__ = ("due", "left", "sockets", "topics", "written_at")
+    __slots__ = ("asked_at", "due", "left", "quiet", "sockets", "topics", "written_at")
 
     def __init__(self) -> None:
         self.sockets: dict[int, State] = {}
@@ -133,6 +143,9 @@ class Person:
         self.due: float | None = None
         """When what is here has to be written; None: it has been."""
         self.written_at = 0.0
+        self.quiet: Quiet | None = None
+        self.asked_at = -math.inf
+        """When their quiet hours were asked for."""
 
 
 class PresenceChanged(msgspec.Struct, frozen=True):
@@ -144,7 +157,9 @@ class PresenceChanged(msgspec.Struct, frozen=True):
 class People:
     """The accounts with a socket in this process."""
 
-    def __init__(self, valkey_url: str, announcer: Announcer, moment: Callable[[float], str]) -> None:
+    def __init__(
+        self, valkey_url: str, announcer: Announcer, quiet_hours: QuietHoursOf, clock: Clock, moment: Callable[[float], str]
+    ) -> None:
         """`moment` writes seconds since the epoch as the API writes times."""
         self.node = uuid4().hex
         self._valkey = Valkey.from_url(valkey_url, socket_timeout=None, socket_connect_timeout=ANSWER_S)
@@ -153,6 +168,8 @@ class People:
         self._claim = self._valkey.register_script(_CLAIM)
         self._beat = self._valkey.register_script(_BEAT)
         self._announcer = announcer
+        self._quiet_hours = quiet_hours
+        self._clock = clock
         self._moment = moment
         self._people: dict[UUID, Person] = {}
         self._due: set[UUID] = set()
@@ -187,6 +204,7 @@ class People:
             return False
         person = self._people.setdefault(account_id, Person())
         person.sockets[socket] = State.ONLINE
+        person.asked_at = -math.inf
         try:
             async with asyncio.timeout(ANSWER_S):
                 granted = await self._claim(
@@ -251,6 +269,7 @@ class People:
                 await asyncio.sleep(0.05)
                 continue
             self._due.difference_update(ready)
+            await self._ask_hours(ready)
             try:
                 async with asyncio.timeout(ANSWER_S):
                     await self._write_all(ready)
@@ -258,6 +277,30 @@ class People:
                 log.warning("people_unwritten", error=type(e).__name__, count=len(ready))
                 self._due.update(a for a in ready if a in self._people)
                 await asyncio.sleep(0.5)
+
+    async def _ask_hours(self, account_ids: Sequence[UUID]) -> None:
+        """What cannot be asked now stays as it was."""
+        now = time.monotonic()
+        wanted = [a for a in account_ids if self._people[a].sockets and self._people[a].asked_at + HOURS_S < now]
+        if not wanted:
+            return
+        answers = await asyncio.gather(*map(self._quiet_of, wanted), return_exceptions=True)
+        for account_id, answer in zip(wanted, answers, strict=True):
+            if isinstance(answer, BaseException):
+                log.warning("quiet_hours_unknown", error=type(answer).__name__)
+            else:
+                self._people[account_id].quiet = answer
+            self._people[account_id].asked_at = now
+
+    async def _quiet_of(self, account_id: UUID) -> Quiet | None:
+        async with asyncio.timeout(ANSWER_S):
+            return await self._quiet_hours(account_id)
+
+    def _shown(self, person: Person) -> dict[int, State]:
+        """What each of their sockets says, or that they are not to be disturbed."""
+        if person.quiet is None or not person.quiet(self._clock.now()):
+            return person.sockets
+        return {socket: state if state is State.OFFLINE else State.DO_NOT_DISTURB for socket, state in person.sockets.items()}
 
     async def _write_all(self, account_ids: Sequence[UUID]) -> None:
         for i in range(0, len(account_ids), BATCH):
@@ -270,7 +313,7 @@ class People:
                 person = self._people[account_id]
                 person.due = None
                 person.written_at = time.monotonic()
-                sockets = [x for socket, state in person.sockets.items() for x in (str(socket), state.value)]
+                sockets = [x for socket, state in self._shown(person).items() for x in (str(socket), state.value)]
                 topics = self._topics_of(account_id, person)
                 counts = [len(self._dead), len(person.sockets), len(topics)]
                 await self._write(

@@ -36,7 +36,7 @@ from forecourt.kernel.topics import Subscription, TopicSource, well_written
 from forecourt.realtime.channel import Channel
 from forecourt.realtime.client import MAX_TOPICS, Client, Credentials
 from forecourt.realtime.frames import PONG, Authenticated, Bye, Close, Op, acked, decode_op, failed, say
-from forecourt.realtime.people import People
+from forecourt.realtime.people import People, QuietHoursOf
 
 log = structlog.get_logger("forecourt.realtime")
 
@@ -74,17 +74,18 @@ class Realtime:
         hub: Hub,
         gate: Gate,
         sources: Mapping[str, TopicSource],
+        quiet_hours: QuietHoursOf,
         valkey_url: str,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """`sources` answer for topics by the name before the first colon."""
+        """`sources` answer for topics by the name before the first colon; `quiet_hours` tells when nobody is to be disturbed."""
         self._hub = hub
         self._gate = gate
         self._sources = dict(sources)
         self._metrics = metrics
         self._clock = clock
-        self.people = People(valkey_url, hub, _rfc3339)
+        self.people = People(valkey_url, hub, quiet_hours, clock, _rfc3339)
         self._clients: set[Client] = set()
         self._channels: dict[str, Channel] = {}
         self.dirty_clients: list[Client] = []

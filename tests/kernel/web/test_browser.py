@@ -69,8 +69,6 @@ class Site:
                 await route.fulfill(body=asset.body, content_type=asset.content_type)
         elif url.path == "/notifications/bell":
             await route.fulfill(body="<span data-bell-count></span>", content_type="text/html; charset=utf-8")
-        elif url.path == "/v1/me/chat":
-            await route.fulfill(body='{"receipts": true, "quiet": null}', content_type="application/json")
         elif url.path in self.streams:
             await route.fulfill(body=self.streams[url.path], content_type="text/event-stream")
         elif url.path in self.html:

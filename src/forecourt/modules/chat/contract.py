@@ -322,6 +322,11 @@ class Chat(Protocol):
         ...
 
     @idempotent
+    async def quiet_hours(self, ctx: Context) -> QuietHours | None:
+        """When `ctx`'s person is not to be disturbed. Raises Unauthenticated without one."""
+        ...
+
+    @idempotent
     async def unread(self, ctx: Context) -> Unread:
         """What waits for `ctx`'s person. Raises Unauthenticated without one."""
         ...

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from datetime import datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -27,6 +28,7 @@ from forecourt.modules.chat.contract import (
     Muted,
     NotAMember,
     Notify,
+    QuietHours,
     Reaction,
     RoomArchived,
     RoomKind,
@@ -402,3 +404,22 @@ def without_words(message: Message) -> Message:
         attachments=[],
         previews=[],
     )
+
+
+# ------------------------------------------------------------------------------------------------------- who is disturbed
+
+
+def quiet_at(hours: QuietHours, moment: datetime) -> bool:
+    """Whether somebody is not to be disturbed at `moment`, by the clock of their hours' zone; a weekday is that of the start.
+
+    An hour that comes twice is quiet both times.
+    """
+    local = moment.astimezone(ZoneInfo(hours.timezone))
+    clock, today = local.strftime("%H:%M"), local.weekday()
+
+    def begins(weekday: int) -> bool:
+        return not hours.weekdays or weekday % 7 in hours.weekdays
+
+    if hours.start < hours.end:
+        return hours.start <= clock < hours.end and begins(today)
+    return (clock >= hours.start and begins(today)) or (clock < hours.end and begins(today - 1))

@@ -98,6 +98,9 @@ class Reading(Base):
             await queries.open_as_the_house(tx, room_id)
             return await queries.unread_by(tx, room_id, account_ids[:200], seq)
 
+    async def quiet_hours(self, ctx: Context) -> QuietHours | None:
+        return (await self.setting(ctx)).quiet
+
     async def setting(self, ctx: Context) -> Setting:
         me = person(ctx)
         async with self.db.read(ctx.within(None)) as tx:
