@@ -263,7 +263,7 @@ class BookingApi(Api):
         """Who is invited to one of your bookings, and how each invitation stands."""
         return await self.service.invitees(ctx, id)
 
-    @post("/v1/bookings/{id}/invitees", status=201, limits=INVITING, problems=_INVITING)
+    @post("/v1/bookings/{id}/invitees", status=201, keyed=Keyed.YES, limits=INVITING, problems=_INVITING)
     async def invite(self, ctx: Context, id: UUID, body: NewInvitee) -> Invitee:
         """Invite one more, by account or by e-mail address. Whoever is invited already stays so."""
         return await self.service.invite(ctx, id, body)
