@@ -28,7 +28,7 @@ export const OPERATIONS = {
   booking_history: ["GET", "/v1/bookings/{id}/history"],
   booking_history_of_any: ["GET", "/v1/orgs/{org_id}/bookings/{id}/history"],
   booking_invitation: ["GET", "/v1/invitations/{token}"],
-  booking_invite: ["POST", "/v1/bookings/{id}/invitees"],
+  booking_invite: ["POST", "/v1/bookings/{id}/invitees", true],
   booking_invitees: ["GET", "/v1/bookings/{id}/invitees"],
   booking_invitees_of_any: ["GET", "/v1/orgs/{org_id}/bookings/{id}/invitees"],
   booking_make_feed: ["POST", "/v1/me/calendar-feed"],

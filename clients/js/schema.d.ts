@@ -463,6 +463,7 @@ export interface FoundRow {
   sender_id: string;
   body: string;
   created_at: string;
+  room_subject: RoomSubject | null;
 }
 
 /** Days are the parent's, `to` not included. */
@@ -1709,6 +1710,7 @@ export interface RoomDetail {
   members: Member[];
   readers: ReaderRow[];
   pins: string[];
+  subject: RoomSubject | null;
 }
 
 export type RoomKind = "booking" | "channel" | "direct" | "group";
@@ -1724,7 +1726,14 @@ export interface RoomPatch {
 
 export type RoomRole = "member" | "moderator" | "owner";
 
-/** A room in its member's list. `title` is what to call it: its name, or the other person's. */
+/** What the room of a booking is called after. */
+export interface RoomSubject {
+  resource: string;
+  start: string;
+  timezone: string;
+}
+
+/** A room in its member's list. `title` is what to call it: its name, in the caller's words, or the other person's. */
 export interface RoomView {
   id: string;
   kind: RoomKind;
@@ -1744,6 +1753,7 @@ export interface RoomView {
   mentions: number;
   last_message: LastMessage | null;
   moved_at: string;
+  subject: RoomSubject | null;
 }
 
 /** What a security event tells its owner (ID-11). */
@@ -2303,9 +2313,9 @@ export interface Operations {
   /**
    * Invite one more, by account or by e-mail address. Whoever is invited already stays so.
    *
-   * Problems: `email_unconfirmed`, `forbidden`, `invalid_transition`, `invitation_declined`, `invalid`.
+   * Problems: `email_unconfirmed`, `forbidden`, `conflict`, `invalid_transition`, `invitation_declined`, `invalid`.
    */
-  booking_invite: { asks: { path: { id: string }; body?: NewInvitee }; answers: Invitee };
+  booking_invite: { asks: { path: { id: string }; body?: NewInvitee; idempotencyKey?: string }; answers: Invitee };
   /**
    * Who is invited to one of your bookings, and how each invitation stands.
    *

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from tests.journeys.reader import Reader, text
 from tests.journeys.world import Person, World, at
 from tests.modules.media.samples import picture
 
+from forecourt.kernel.web import formats
 from forecourt.kernel.web.catalogue import FALLBACK, LANGUAGES, Catalogue
 from forecourt.layout import ROOT
 
@@ -135,6 +137,12 @@ async def test_a_booking_with_guests_has_its_room(world: World) -> None:
     found = await until(rooms)
     assert found[0]["kind"] == "booking"
     assert found[0]["name"].startswith("Court 1, ")
+    # Each reader is told what it is called in their language; what it is called after is there for those who word it themselves.
+    path, subject = f"/v1/rooms/{found[0]['id']}", found[0]["subject"]
+    assert (subject["resource"], datetime.fromisoformat(subject["start"])) == ("Court 1", datetime.fromisoformat(wish["start"]))
+    for language in ("en", "pt", "ur"):
+        told = (await ben.send("GET", path, accept_language=language)).json()["title"]
+        assert told == formats.occasion(language, "Court 1", datetime.fromisoformat(wish["start"]), subject["timezone"])
     assert (await ada.post(f"/v1/bookings/{booking['id']}/cancel", {})).status_code == 200
 
     async def archived() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,8 +13,10 @@ import httpx
 import pytest
 from tests.browser import CHROMIUM, chromium
 from tests.journeys.conftest import Server, environ_for
-from tests.journeys.test_chat import group, say
-from tests.journeys.world import PASSWORD, Person, World
+from tests.journeys.test_chat import group, say, until
+from tests.journeys.world import PASSWORD, Person, World, at
+
+from forecourt.kernel.web import formats
 
 pytestmark = [
     pytest.mark.browser,
@@ -248,4 +251,34 @@ async def test_a_voice_note_is_recorded_sent_and_heard_by_the_other(server: Serv
         await b.page.click('[data-act="record"]')
         await b.page.locator("#say-fault", has_text="No microphone").wait_for(timeout=LONG_MS)
         assert await b.page.locator("audio").count() == 1
+        assert [*a.complaints, *b.complaints] == []
+
+
+async def test_a_moved_booking_s_room_is_called_anew_before_each_reader_s_eyes_in_their_language(
+    server: Server, browser: Any
+) -> None:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        world = World(client)
+        club, ada, ben = await world.club(courts=1), await world.person("Ada"), await world.person("Ben")
+        await world.credits(club, ada)
+        wish = {"resource_id": club.courts[0], "start": at(5, 18), "duration_min": 60, "team_size": 4, "pay_with": "credits"}
+        booking = (await ada.post("/v1/bookings", wish | {"invitees": [{"account_id": ben.id}]})).json()["id"]
+
+        async def room_of_it() -> list[dict[str, Any]]:
+            return [r for r in (await ben.get("/v1/rooms")).json()["items"] if r["subject_id"] == booking]
+
+        room = (await until(room_of_it))[0]
+        zone = room["subject"]["timezone"]
+        a, b = await asyncio.gather(*(Tab.open(browser, server, who, f"/chat/{room['id']}") for who in (ada, ben)))
+        await b.page.context.add_cookies([{"name": "fc_locale", "value": "ur", "url": server.url}])
+        await b.page.reload()
+        await b.page.wait_for_selector("html[data-chat=ready]", state="attached", timeout=LONG_MS)
+        for start in (at(5, 18), at(6, 19)):
+            if start != wish["start"]:
+                moved = await ada.post(f"/v1/bookings/{booking}/reschedule", {"start": start})
+                assert moved.status_code == 200, moved.text
+            for tab, language in ((a, "en"), (b, "ur")):
+                title = formats.occasion(language, "Court 1", datetime.fromisoformat(start), zone)
+                for place in ("#room-title", f"#room-{room['id']} b"):
+                    await tab.page.locator(place, has_text=title).wait_for(timeout=LONG_MS)
         assert [*a.complaints, *b.complaints] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 from forecourt.demo.ids import id_at
@@ -14,7 +14,8 @@ from forecourt.demo.write import Connection, Row, copy
 from forecourt.kernel.db import to_json
 from forecourt.modules.booking.contract import OCCUPYING
 from forecourt.modules.chat import markup
-from forecourt.modules.chat.contract import LinkPreview, RoomKind, RoomRole
+from forecourt.modules.chat.contract import LinkPreview, RoomKind, RoomRole, RoomSubject
+from forecourt.modules.chat.queries import Called
 from forecourt.modules.chat.service.keeping import room_of_booking
 
 MAHNOOR, AYESHA, KWAME, HINA = (f"{name}@example.org" for name in ("mahnoor", "ayesha", "kwame", "hina"))
@@ -181,8 +182,10 @@ async def parties(connection: Connection, world: World, bookings: Iterable[Booke
             continue  # theirs are made as the events of their bookings are heard
         local = b.starts_at.astimezone(b.site.tz)
         lines = PARTY if {MAHNOOR, AYESHA, KWAME, HINA} <= set(people) else ()
-        told = Talk(RoomKind.BOOKING, f"{b.resource.name}, {local:%d %b %H:%M}", people, lines, {MAHNOOR: 1} if lines else {})
-        await _room(connection, world, room_of_booking(b.id), told, b.site.organisation_id, b.id, b.created_at)
+        name = f"{b.resource.name}, {local:%d %b %H:%M}"
+        told = Talk(RoomKind.BOOKING, name, people, lines, {MAHNOOR: 1} if lines else {})
+        called = Called(name, RoomSubject(b.resource.name, b.starts_at.astimezone(UTC), b.site.tz.key))
+        await _room(connection, world, room_of_booking(b.id), told, b.site.organisation_id, b.id, b.created_at, called)
 
 
 async def _room(
@@ -193,13 +196,15 @@ async def _room(
     organisation_id: UUID | None,
     subject_id: UUID | None,
     begun: datetime,
+    called: Called | None = None,
 ) -> None:
     people = {email: world.person(email) for email in told.people}
     public, equal = told.kind is RoomKind.CHANNEL, told.kind is RoomKind.DIRECT
     owner = people[told.people[0]].id
     await copy(
-        connection, "chat.room", "id organisation_id kind name about public subject_id created_by created_at",
-        [(id, organisation_id, told.kind.value, told.name, told.about, public, subject_id, owner, begun)],
+        connection, "chat.room", "id organisation_id kind name about public subject_id created_by created_at called",
+        [(id, organisation_id, told.kind.value, told.name, told.about, public, subject_id, owner, begun,
+          None if called is None else to_json(called))],
     )  # fmt: skip
     await copy(connection, "chat.position", "room_id epoch last_seq", [(id, uuid5(id, "epoch"), len(told.lines))])
     await copy(

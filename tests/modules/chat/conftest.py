@@ -122,14 +122,19 @@ class Files:
 
 
 @dataclass
-class Resource:
+class Named:
+    """A resource or a venue."""
+
     name: str
+    timezone: str = "Europe/London"
 
 
 @dataclass
 class Book:
-    def resource(self, id: UUID) -> Resource:
-        return Resource("Court 3")
+    venue: Named
+
+    def resource(self, id: UUID) -> Named:
+        return Named("Court 3")
 
 
 def refuse_in_transaction() -> None:
@@ -154,6 +159,9 @@ class Books:
         self.parties[id] = [id_of(p) for p in party]
         return id
 
+    def move(self, id: UUID, start: datetime, local_start: datetime) -> None:
+        self.kept[id] = msgspec.structs.replace(self.kept[id], start=start, local_start=local_start)
+
     def become(self, id: UUID, status: BookingStatus) -> None:
         self.kept[id] = msgspec.structs.replace(self.kept[id], status=status)
 
@@ -169,7 +177,7 @@ class Books:
 
     async def book(self, ctx: Context, venue_id: UUID) -> Book:
         refuse_in_transaction()
-        return Book()
+        return Book(Named("Baradari"))
 
 
 class Pages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from forecourt.kernel.db import ModuleDatabase
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
 from forecourt.modules.booking.contract import BookingOut, BookingStatus, Purpose
+from forecourt.modules.chat.contract import MessagePreview, RoomKind, RoomSubject
 from forecourt.modules.identity.contract import AccountCard, AccountStatus
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Digest, Topic
 from forecourt.modules.notifications.jobs import TellParty
@@ -22,7 +24,7 @@ from forecourt.modules.notifications.queries import queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
 from forecourt.modules.notifications.sealing import Links
 from forecourt.modules.notifications.service.inbox import InboxService
-from forecourt.modules.notifications.service.telling import Plan, Reader, Scene, Sources, Telling
+from forecourt.modules.notifications.service.telling import Plan, Reader, Said, Scene, Sources, Telling
 from forecourt.modules.people.contract import Preferences, QuietHours
 from forecourt.modules.venues.contract import (
     Location,
@@ -76,11 +78,15 @@ def told(kind: str, start: datetime, now: datetime, *, quiet: bool, status: Book
     reader = Reader(card, prefers, channels, Digest.OFF, [], "+447700900123", None)
     scene = Scene(book.organisation, {VENUE: book}, {booking.id: booking}, {ADA: reader}, {}, {})
     notice = Notice(ORG, new_id(), ADA, kind, "key", booking.id, {"start": start.isoformat()})
+    return planner(now)(scene, notice)
+
+
+def planner(now: datetime) -> Callable[[Scene, Notice], Plan]:
     nobody = cast("ModuleDatabase", None)  # deciding asks nobody
     telling = Telling(
         nobody, FixedClock(now), cast("Sources", None), cast("InboxService", None), Links(b"s" * 32), "https://b.example.org"
     )
-    return telling._plan(scene, notice)  # pyright: ignore[reportPrivateUsage]
+    return telling._plan  # pyright: ignore[reportPrivateUsage]
 
 
 def leaves(plan: Plan) -> dict[Channel, datetime]:
@@ -113,6 +119,36 @@ def test_a_reminder_that_comes_after_the_beginning_says_nothing() -> None:
         late, in_time = told(kind, start, start, quiet=False), told(kind, start, karachi(24, 12), quiet=False)
         assert not late.says_something
         assert in_time.says_something
+
+
+# --- the room a message was said in --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "room"),
+    [
+        ("en", True, "Court 3, 25 Nov, 18:00"),
+        ("ur", True, "\u200f\u2068Court 3\u2069، 25 نومبر، 18:00"),
+        ("ur", False, "Sara's birthday"),
+    ],
+)
+def test_the_room_of_a_booking_is_called_in_the_language_of_who_is_told(language: str, subject: bool, room: str) -> None:
+    after = RoomSubject("Court 3", karachi(25, 18), "Asia/Karachi") if subject else None
+    name = "Court 3, 25 Nov 18:00" if subject else "Sara's birthday"
+    preview = MessagePreview(
+        room_id=uuid4(), room_kind=RoomKind.BOOKING, room_name=name, sender_id=BEN, excerpt="Rain", attachments=0,
+        room_subject=after,
+    )  # fmt: skip
+    reader = Reader(
+        AccountCard(ADA, "Ada", "ada@example.org", AccountStatus.ACTIVE), Preferences(timezone="Europe/Lisbon", locale=language),
+        {Topic.MENTIONS: frozenset({Channel.IN_APP, Channel.EMAIL})}, Digest.OFF, [], None, None,
+    )  # fmt: skip
+    notice = Notice(ORG, new_id(), ADA, "chat.mention", "key", preview.room_id, {"seq": 1})
+    plan = planner(NOON)(Scene(None, {}, {}, {ADA: reader}, {}, {notice.id: Said("Ben", preview)}), notice)
+    mail = next(d for d in plan.deliveries if d.channel is Channel.EMAIL)
+    assert room in mail.content.text
+    assert plan.entry is not None
+    assert room in plan.entry.title + plan.entry.body
 
 
 # --- the party -----------------------------------------------------------------------------------------------------------

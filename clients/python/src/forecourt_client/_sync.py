@@ -496,13 +496,19 @@ class Booking:
         """
         return self._door.call(Call(Method("GET", "/v1/invitations/{token}"), m.GuestInvitation, path={"token": token}))
 
-    def invite(self, id: UUID | str, body: m.NewInvitee | None = None) -> m.Invitee:
+    def invite(self, id: UUID | str, body: m.NewInvitee | None = None, *, idempotency_key: str | None = None) -> m.Invitee:
         """Invite one more, by account or by e-mail address. Whoever is invited already stays so.
 
         Raises EmailUnconfirmed, InvalidTransition, InvitationDeclined, TooManyInvitations.
         """
         return self._door.call(
-            Call(Method("POST", "/v1/bookings/{id}/invitees"), m.Invitee, path={"id": id}, body=UNSET if body is None else body)
+            Call(
+                Method("POST", "/v1/bookings/{id}/invitees", keyed=True),
+                m.Invitee,
+                path={"id": id},
+                body=UNSET if body is None else body,
+                key=idempotency_key,
+            )
         )
 
     def invitees(self, id: UUID | str) -> m.Invitees:

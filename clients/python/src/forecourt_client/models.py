@@ -800,6 +800,7 @@ class FoundRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sender_id: UUID
     body: str
     created_at: datetime
+    room_subject: RoomSubject | None = None
 
 
 class FranchiseReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -2076,6 +2077,7 @@ class RoomDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
     members: list[Member]
     readers: list[ReaderRow]
     pins: list[UUID]
+    subject: RoomSubject | None = None
 
 
 class RoomPatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -2088,8 +2090,16 @@ class RoomPatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     archived: bool | UnsetType = UNSET
 
 
+class RoomSubject(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the room of a booking is called after."""
+
+    resource: str
+    start: datetime
+    timezone: str
+
+
 class RoomView(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A room in its member's list. `title` is what to call it: its name, or the other person's."""
+    """A room in its member's list. `title` is what to call it: its name, in the caller's words, or the other person's."""
 
     id: UUID
     kind: RoomKind
@@ -2109,6 +2119,7 @@ class RoomView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mentions: int
     last_message: LastMessage | None
     moved_at: datetime
+    subject: RoomSubject | None = None
 
 
 class SecurityRow(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -22,6 +23,9 @@ from forecourt.kernel.money import Money
 NBSP = "\u00a0"
 MINUS = "\u2212"
 EN_DASH = "\u2013"
+FSI, PDI, LRM, RLM = "\u2068", "\u2069", "\u200e", "\u200f"
+COMMAS = {"ur": "،"}
+"""Where the comma is another one."""
 
 # ISO 4217 minor digits that are not two. CLDR's own table says 0 for PKR and others where ISO, and our ledger, say 2.
 NO_MINOR = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split())
@@ -153,6 +157,27 @@ def date(language: str, moment: datetime | dt.date, tz: str = "UTC", style: str 
     day = local(moment, tz).date() if isinstance(moment, datetime) else moment
     pattern = DATE_PATTERNS[language][style]
     return format_date(day, format=pattern, locale=locale_of(language))
+
+
+def occasion(language: str, place: str, start: datetime, tz: str) -> str:
+    """`Court 3, 22 Nov, 19:30` on the venue's clock, to call something after it.
+
+    A place whose script runs against the language's is set apart (FSI, PDI): the day would else be drawn into it. A mark before
+    it (RLM, LRM) says which way the whole runs to pages that go by the first letter (`dir="auto"`), set apart or not.
+    """
+    around, mark = ("R", RLM) if locale_of(language).text_direction == "rtl" else ("L", LRM)
+    if around != _runs(place, around):
+        place = f"{mark}{FSI}{place}{PDI}"
+    comma = COMMAS.get(language, ",")
+    return f"{place}{comma} {date(language, start, tz, 'short')}{comma} {time(language, start, tz)}"
+
+
+def _runs(text: str, otherwise: str) -> str:
+    """`L` or `R`: the direction of the first letter of `text` that has one."""
+    for one in text:
+        if (kind := unicodedata.bidirectional(one)) in ("L", "R", "AL"):
+            return "L" if kind == "L" else "R"
+    return otherwise
 
 
 def duration(language: str, minutes: int) -> str:

@@ -14,6 +14,7 @@ from forecourt.kernel.contracts import idempotent
 from forecourt.kernel.errors import Conflict, Forbidden, TooManyRequests
 from forecourt.kernel.events import Event
 from forecourt.kernel.topics import TopicSource
+from forecourt.kernel.web import formats
 from forecourt.modules.media.contract import MediaKind
 
 # ---------------------------------------------------------------------------------------------------------------- words
@@ -143,6 +144,25 @@ class QuietHours(Struct, frozen=True, forbid_unknown_fields=True):
     """On which it begins, 0 is Monday; every day when there are none."""
 
 
+class RoomSubject(Struct, frozen=True):
+    """What the room of a booking is called after."""
+
+    resource: str
+    start: datetime
+    timezone: str
+    """The venue's, by IANA: a reader is told the time on its clock."""
+
+
+def called(name: str, subject: RoomSubject | None, language: str) -> str:
+    """What to call a room for who reads `language`: its name, worded for them where it follows from a booking.
+
+    Inside the house, which reads no language, as it is kept.
+    """
+    if subject is None or language not in formats.DATE_PATTERNS:
+        return name
+    return formats.occasion(language, subject.resource, subject.start, subject.timezone)
+
+
 class MessagePreview(Struct, frozen=True, kw_only=True):
     """A message as it may stand in a notification."""
 
@@ -154,6 +174,11 @@ class MessagePreview(Struct, frozen=True, kw_only=True):
     excerpt: str
     """The first of its words, plain; empty when it was deleted or has none."""
     attachments: int
+    room_subject: RoomSubject | None = None
+
+    def room_called(self, language: str) -> str:
+        """The room's name for who reads `language`."""
+        return called(self.room_name, self.room_subject, language)
 
 
 class Unread(Struct, frozen=True):

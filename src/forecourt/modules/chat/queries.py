@@ -25,6 +25,7 @@ from forecourt.modules.chat.contract import (
     Reaction,
     RoomKind,
     RoomRole,
+    RoomSubject,
 )
 from forecourt.modules.chat.rules import RoomFacts
 
@@ -33,6 +34,13 @@ MAX_SEATS = 10_000
 them. Whoever sits in more finds what lies in the first of them."""
 
 # ----------------------------------------------------------------------------------------------------------------- rows
+
+
+class Called(Struct, frozen=True):
+    """What the house last called the room of a booking, and after what."""
+
+    name: str
+    subject: RoomSubject
 
 
 class RoomRow(Struct, frozen=True):
@@ -47,6 +55,17 @@ class RoomRow(Struct, frozen=True):
     retention_days: int | None
     archived_at: datetime | None
     version: int
+    called: Called | None
+
+    @property
+    def renamed(self) -> bool:
+        """Somebody chose another name than the house did."""
+        return self.called is not None and self.called.name != self.name
+
+    @property
+    def subject(self) -> RoomSubject | None:
+        """What it is called after; None where a person chose the name, or nothing was heard of the booking for long."""
+        return None if self.called is None or self.renamed else self.called.subject
 
     def facts(self) -> RoomFacts:
         return RoomFacts(
@@ -61,6 +80,7 @@ class RoomRow(Struct, frozen=True):
             retention_days=self.retention_days,
             archived=self.archived_at is not None,
             version=self.version,
+            subject=self.subject,
         )
 
 
@@ -189,6 +209,7 @@ class ListedRow(Struct, frozen=True):
     last_deleted: bool | None
     other_id: UUID | None
     """The other person of a direct room."""
+    subject: RoomSubject | None
 
 
 class FoundRow(Struct, frozen=True):
@@ -200,6 +221,7 @@ class FoundRow(Struct, frozen=True):
     sender_id: UUID
     body: str
     created_at: datetime
+    room_subject: RoomSubject | None = None
 
 
 class EditRow(Struct, frozen=True):
@@ -284,7 +306,7 @@ POSITION = Query(PositionRow, "select p.epoch, p.last_seq from chat.position p w
 ROOM = Query(
     RoomRow,
     "select r.id, r.organisation_id, r.kind, r.name, r.about, r.public, r.subject_id, r.slow_mode_s, r.retention_days,"
-    " r.archived_at, r.version from chat.room r where r.id = $1",
+    " r.archived_at, r.version, r.called from chat.room r where r.id = $1",
 )
 PART = Query(
     PartRow,
@@ -330,8 +352,8 @@ async def part(tx: Tx, room_id: UUID, account_id: UUID) -> PartRow:
 # ----------------------------------------------------------------------------------------------------- rooms and members
 
 INSERT_ROOM = Statement(
-    "insert into chat.room (id, organisation_id, kind, name, about, public, subject_id, created_by, created_at)"
-    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing"
+    "insert into chat.room (id, organisation_id, kind, name, about, public, subject_id, created_by, created_at, called)"
+    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb) on conflict do nothing"
 )
 INSERT_POSITION = Statement("insert into chat.position (room_id, epoch) values ($1, $2)")
 INSERT_PAIR = Statement(
@@ -341,7 +363,7 @@ PAIR = Query(UUID, "select p.room_id from chat.pair p where p.one_id = $1 and p.
 ROOM_OF_SUBJECT = Query(UUID, "select r.id from chat.room r where r.id = $1 and r.organisation_id = $2 and r.subject_id = $3")
 SAVE_ROOM = Statement(
     "update chat.room set name = $2, about = $3, public = $4, slow_mode_s = $5, retention_days = $6, archived_at = $7,"
-    " version = version + 1 where id = $1"
+    " called = $8::text::jsonb, version = version + 1 where id = $1"
 )
 TIDY_AT = Statement("update chat.position set tidy_at = $2 where room_id = $1")
 INSERT_MEMBERS = Query(
@@ -440,9 +462,11 @@ async def insert_room(
     created_by: UUID | None,
     at: datetime,
     epoch: UUID,
+    called: Called | None = None,
 ) -> bool:
     """False when the subject has its room already."""
-    made = await tx.run(INSERT_ROOM, id, organisation_id, kind, name, about, public, subject_id, created_by, at)
+    after = None if called is None else to_json(called)
+    made = await tx.run(INSERT_ROOM, id, organisation_id, kind, name, about, public, subject_id, created_by, at, after)
     if made:
         await tx.run(INSERT_POSITION, id, epoch)
     return bool(made)
@@ -458,7 +482,10 @@ async def pair(tx: Tx, one_id: UUID, other_id: UUID) -> UUID | None:
 
 
 async def save_room(tx: Tx, row: RoomRow) -> None:
-    await tx.run(SAVE_ROOM, row.id, row.name, row.about, row.public, row.slow_mode_s, row.retention_days, row.archived_at)
+    await tx.run(
+        SAVE_ROOM, row.id, row.name, row.about, row.public, row.slow_mode_s, row.retention_days, row.archived_at,
+        None if row.called is None else to_json(row.called),
+    )  # fmt: skip
 
 
 async def set_tidy_at(tx: Tx, room_id: UUID, at: datetime | None) -> None:
@@ -907,7 +934,8 @@ MINE = Query(
     " coalesce(l.created_at, m.joined_at) as moved_at,"
     " l.id as last_id, l.seq as message_seq, l.sender_id, left(l.body, 500) as body, l.attachments, l.created_at,"
     " l.deleted_at is not null as deleted,"
-    " case when pr.one_id = $1 then pr.other_id else pr.one_id end as other_id"
+    " case when pr.one_id = $1 then pr.other_id else pr.one_id end as other_id,"
+    " case when r.called ->> 'name' = r.name then r.called -> 'subject' end as subject"
     " from chat.member m join chat.room r on r.id = m.room_id join chat.position p on p.room_id = m.room_id"
     " left join chat.pair pr on pr.room_id = m.room_id"
     " left join lateral (select s.id, s.seq, s.sender_id, s.body, s.attachments, s.created_at, s.deleted_at from chat.message s"
@@ -918,7 +946,8 @@ MINE = Query(
     " (select count(*) from chat.message u where u.room_id = i.id and u.seq > i.read_seq and u.deleted_at is null"
     "  and u.sender_id <> $1)::int,"
     " (select count(*) from chat.mention n where n.account_id = $1 and n.room_id = i.id and n.seq > i.read_seq)::int,"
-    " i.moved_at, i.last_id, i.message_seq, i.sender_id, i.body, i.attachments, i.created_at, i.deleted, i.other_id"
+    " i.moved_at, i.last_id, i.message_seq, i.sender_id, i.body, i.attachments, i.created_at, i.deleted, i.other_id,"
+    " i.subject"
     " from mine i where ($2::timestamptz is null or (i.moved_at, i.id) < ($2, $3::uuid))"
     " order by i.moved_at desc, i.id desc limit $4",
 )
@@ -934,7 +963,8 @@ UNREAD = Query(
 )
 SEARCH = Query(
     FoundRow,
-    "select f.room_id, r.kind, r.name, f.id, f.seq, f.sender_id, f.body, f.created_at"
+    "select f.room_id, r.kind, r.name, f.id, f.seq, f.sender_id, f.body, f.created_at,"
+    " case when r.called ->> 'name' = r.name then r.called -> 'subject' end"
     " from chat.member m join chat.room r on r.id = m.room_id"
     " join lateral (select s.room_id, s.id, s.seq, s.sender_id, s.body, s.created_at from chat.message s"
     "  where s.room_id = m.room_id and s.deleted_at is null and s.words @@ websearch_to_tsquery('simple'::regconfig, $2)"

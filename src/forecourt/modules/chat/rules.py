@@ -33,6 +33,7 @@ from forecourt.modules.chat.contract import (
     RoomArchived,
     RoomKind,
     RoomRole,
+    RoomSubject,
     SlowMode,
 )
 
@@ -243,6 +244,8 @@ class RoomFacts(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: int | None
     archived: bool
     version: int
+    subject: RoomSubject | None = None
+    """What a room is called after that a booking names. `name` says it in the house's words, whoever reads."""
 
 
 class Scene(msgspec.Struct):

@@ -57,4 +57,5 @@ class ChatService(Rooms, Moderating, Topics, Keeping):
             sender_id=row.sender_id,
             excerpt=rules.excerpt(row.body),
             attachments=len(row.attachments),
+            room_subject=room.subject,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
@@ -15,7 +15,8 @@ from forecourt.kernel.events import emit
 from forecourt.kernel.jobs import JobKind, enqueue
 from forecourt.modules.booking.contract import BookingOut, Bookings, BookingStatus
 from forecourt.modules.chat import queries
-from forecourt.modules.chat.contract import Attachment, Leaving, RoomChanged, RoomCreated, RoomKind, RoomRole
+from forecourt.modules.chat.contract import Attachment, Leaving, RoomChanged, RoomCreated, RoomKind, RoomRole, RoomSubject
+from forecourt.modules.chat.queries import Called
 from forecourt.modules.chat.rules import RoomIs, Trimmed
 from forecourt.modules.chat.service.attaching import Attaching
 from forecourt.modules.chat.service.base import Turn
@@ -31,6 +32,8 @@ EVENTS_KEPT_FOR = timedelta(days=14)
 TIDIED_EVERY = timedelta(days=1)
 ROOMS_AT_ONCE = 200
 MESSAGES_AT_ONCE = 1_000
+RESOURCE_CHARS = 70
+"""Of a resource's name in a room's; the rest of it says when."""
 
 
 class SeatParty(Struct, frozen=True):
@@ -83,17 +86,17 @@ class Keeping(Membership, Attaching):
 
     async def _fit(self, ctx: Context, booking: BookingOut, party: list[UUID]) -> None:
         room_id = room_of_booking(booking.id)
-        name = await self._name(ctx, booking)
+        called = await self._called(ctx, booking)
         if booking.status in TALKING and len(party) > 1:
-            await self._make_room(ctx, room_id, booking, name)
+            await self._make_room(ctx, room_id, booking, called)
         try:
             async with self.house_turn(ctx, room_id) as turn:
                 await self._seat(turn, booking, party)
-                await self._call_it(turn, name, booking.status)
+                await self._call_it(turn, called, booking.status)
         except NotFound:
             return  # it never had a room
 
-    async def _make_room(self, ctx: Context, room_id: UUID, booking: BookingOut, name: str) -> None:
+    async def _make_room(self, ctx: Context, room_id: UUID, booking: BookingOut, called: Called) -> None:
         async with self.db.tx(ctx.within(None)) as tx:
             await queries.open_as_the_house(tx, room_id)
             made = await queries.insert_room(
@@ -101,13 +104,14 @@ class Keeping(Membership, Attaching):
                 room_id,
                 booking.organisation_id,
                 RoomKind.BOOKING,
-                name,
+                called.name,
                 "",
                 False,
                 booking.id,
                 None,
                 self.clock.now(),
                 uuid4(),
+                called,
             )
             if made:
                 emit(
@@ -115,11 +119,13 @@ class Keeping(Membership, Attaching):
                     RoomCreated(organisation_id=booking.organisation_id, room_id=room_id, kind=RoomKind.BOOKING, member_ids=[]),
                 )
 
-    async def _name(self, ctx: Context, booking: BookingOut) -> str:
-        """Which court, and when by the clock on its wall."""
+    async def _called(self, ctx: Context, booking: BookingOut) -> Called:
+        """Which court, and when by the clock on its wall: in the house's words, and so that readers have it in theirs."""
         book = await self.venues.book(ctx, booking.venue_id)
         resource = book.resource(booking.resource_id)
-        return f"{resource.name if resource else book.venue.name}, {booking.local_start:%d %b %H:%M}"[:100]
+        where = (resource.name if resource else book.venue.name)[:RESOURCE_CHARS]
+        subject = RoomSubject(where, booking.start.astimezone(UTC), book.venue.timezone)
+        return Called(f"{where}, {booking.local_start:%d %b %H:%M}", subject)
 
     async def _seat(self, turn: Turn, booking: BookingOut, party: list[UUID]) -> None:
         present = {m.account_id for m in await queries.members(turn.tx, turn.room.id, None, 1_000)}
@@ -132,16 +138,20 @@ class Keeping(Membership, Attaching):
             owner = booking.account_id
             await self.bring_in(turn, [(a, RoomRole.OWNER if a == owner else RoomRole.MEMBER) for a in coming])
 
-    async def _call_it(self, turn: Turn, name: str, status: BookingStatus) -> None:
-        """The name follows the booking; one that is over can be read only."""
+    async def _call_it(self, turn: Turn, called: Called, status: BookingStatus) -> None:
+        """The name follows the booking, unless a person chose one; a room whose booking is over can be read only."""
         room = turn.room
         archived_at = (room.archived_at or self.clock.now()) if status in OVER else None
-        if (room.name, room.archived_at) == (name, archived_at):
+        changed = msgspec.structs.replace(room, archived_at=archived_at)
+        if not room.renamed:
+            changed = msgspec.structs.replace(changed, name=called.name, called=called)
+        if changed == room:
             return
-        changed = msgspec.structs.replace(room, name=name, archived_at=archived_at)
         await queries.save_room(turn.tx, changed)
         turn.tell("room.changed", RoomIs(msgspec.structs.replace(changed, version=room.version + 1).facts()))
-        fields = [f for f in ("name", "archived_at") if getattr(changed, f) != getattr(room, f)]
+        fields = [
+            f for f, of in (("name", "called"), ("archived_at", "archived_at")) if getattr(changed, of) != getattr(room, of)
+        ]
         emit(turn.tx, RoomChanged(organisation_id=room.organisation_id, room_id=room.id, fields=fields))
 
     # --- letting go

@@ -17,7 +17,7 @@ from forecourt.kernel.errors import Invalid, NotFound
 from forecourt.kernel.paging import Keyset, Page, Paged
 from forecourt.kernel.topics import TopicEvent
 from forecourt.modules.chat import queries, rules
-from forecourt.modules.chat.contract import MAX_ROOMS, QuietHours, Seq, Unread
+from forecourt.modules.chat.contract import MAX_ROOMS, QuietHours, Seq, Unread, called
 from forecourt.modules.chat.queries import FoundRow, PlaceRow, SettingRow
 from forecourt.modules.chat.service.base import Base, person, topic_of
 
@@ -133,7 +133,8 @@ class Reading(Base):
             raise Invalid.field("q", "holds a character that no message has")
         async with self.db.read(ctx.within(None)) as tx:
             rows = await queries.search(tx, me, query.q, query.room_id, SEARCHED.decode(query.cursor), query.limit + 1)
-        return SEARCHED.page(rows, query.limit, lambda row: (row.created_at, row.id))
+        page = SEARCHED.page(rows, query.limit, lambda row: (row.created_at, row.id))
+        return page.map(lambda row: _told(row, ctx.language))
 
     async def readers(self, ctx: Context, room_id: UUID, seq: int) -> list[UUID]:
         """Who has read as far as `seq` and shows it. Empty for who does not show it themselves. Raises NotFound."""
@@ -142,3 +143,8 @@ class Reading(Base):
             if part.role is None or not (await queries.setting(tx, me)).receipts:
                 return []
             return [r.account_id for r in await queries.read_as_far(tx, room_id, 200) if r.read_seq >= seq]
+
+
+def _told(row: FoundRow, language: str) -> FoundRow:
+    """With the room's name in the words of who looks."""
+    return msgspec.structs.replace(row, room_name=called(row.room_name, row.room_subject, language))

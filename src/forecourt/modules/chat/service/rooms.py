@@ -26,7 +26,9 @@ from forecourt.modules.chat.contract import (
     RoomKind,
     RoomName,
     RoomRole,
+    RoomSubject,
     TooManyRooms,
+    called,
 )
 from forecourt.modules.chat.queries import ListedRow, OwnChannelRow, ReaderRow, RoomRow
 from forecourt.modules.chat.rules import RoomIs
@@ -80,7 +82,7 @@ class LastMessage(Struct, frozen=True):
 
 
 class RoomView(Struct, frozen=True, kw_only=True):
-    """A room in its member's list. `title` is what to call it: its name, or the other person's."""
+    """A room in its member's list. `title` is what to call it: its name, in the caller's words, or the other person's."""
 
     id: UUID
     kind: RoomKind
@@ -101,6 +103,8 @@ class RoomView(Struct, frozen=True, kw_only=True):
     last_message: LastMessage | None
     moved_at: datetime
     """When something was last said, or the room was entered."""
+    subject: RoomSubject | None = None
+    """What a room is called after that a booking names; null where a person chose the name."""
 
 
 class RoomDetail(Struct, frozen=True, kw_only=True):
@@ -135,6 +139,8 @@ class RoomDetail(Struct, frozen=True, kw_only=True):
     readers: list[ReaderRow]
     """How far members have read who show it; empty for who does not show it themselves."""
     pins: list[UUID]
+    subject: RoomSubject | None = None
+    """What a room is called after that a booking names; null where a person chose the name."""
 
 
 class OpenRoom(Struct, frozen=True):
@@ -247,7 +253,7 @@ class Rooms(Base):
             rows = await queries.mine(tx, me, MINE.decode(cursor), limit + 1)
         names = await self.names.of(ctx, [r.other_id for r in rows if r.other_id is not None])
         titles = {i: card.name for i, card in names.items()}
-        return MINE.page(rows, limit, lambda row: (row.moved_at, row.id)).map(lambda row: view(row, titles))
+        return MINE.page(rows, limit, lambda row: (row.moved_at, row.id)).map(lambda row: view(row, titles, ctx.language))
 
     async def mine_one(self, ctx: Context, room_id: UUID) -> RoomView:
         """One of the person's rooms as it stands in the list. Raises NotFound."""
@@ -257,7 +263,7 @@ class Rooms(Base):
         if not rows:
             raise NotFound
         names = await self.names.of(ctx, [r.other_id for r in rows if r.other_id is not None])
-        return view(rows[0], {i: card.name for i, card in names.items()})
+        return view(rows[0], {i: card.name for i, card in names.items()}, ctx.language)
 
     async def look(self, ctx: Context, room_id: UUID) -> RoomDetail:
         """Raises NotFound."""
@@ -278,7 +284,7 @@ class Rooms(Base):
             id=room.id,
             kind=room.kind,
             name=room.name,
-            title=room.name or next((card.name for card in names.values()), ""),
+            title=called(room.name, room.subject, ctx.language) or next((card.name for card in names.values()), ""),
             about=room.about,
             organisation_id=room.organisation_id,
             subject_id=room.subject_id,
@@ -300,6 +306,7 @@ class Rooms(Base):
             members=[m.shown() for m in members],
             readers=readers,
             pins=pins,
+            subject=room.subject,
         )
 
     async def open_rooms(
@@ -328,7 +335,7 @@ class Rooms(Base):
             rules.may_own(turn.standing, turn.part)
             if if_match is not None and if_match != turn.room.version:
                 raise PreconditionFailed
-            changed = _changed(turn.room, patch, self.clock.now())
+            changed = _changed(turn.room, patch, self.clock.now(), ctx.language)
             fields = [
                 f
                 for f in ("name", "about", "public", "retention_days", "archived_at")
@@ -354,13 +361,14 @@ def _people(names: list[str]) -> str:
     return short[:NAME_CHARS] or "Group"
 
 
-def _changed(room: RoomRow, patch: RoomPatch, now: datetime) -> RoomRow:
-    """Raises Invalid for what does not fit the kind of room."""
+def _changed(room: RoomRow, patch: RoomPatch, now: datetime, language: str) -> RoomRow:
+    """Raises Invalid for what does not fit the kind of room. Who sends back what they were told renames nothing."""
     changes: dict[str, object] = {}
     if isinstance(patch.name, str):
         if room.kind is RoomKind.DIRECT:
             raise Invalid.field("name", "a direct room is called by its people")
-        changes["name"] = patch.name.strip() or room.name
+        typed = patch.name.strip()
+        changes["name"] = room.name if typed in ("", called(room.name, room.subject, language)) else typed
     if isinstance(patch.about, str):
         changes["about"] = patch.about.strip()
     if isinstance(patch.public, bool):
@@ -381,12 +389,12 @@ def _last(row: ListedRow) -> LastMessage | None:
     return LastMessage(id, seq, sender_id, row.last_body or "", at, bool(row.last_deleted), row.last_attachments or [])
 
 
-def view(row: ListedRow, titles: dict[UUID, str]) -> RoomView:
+def view(row: ListedRow, titles: dict[UUID, str], language: str) -> RoomView:
     return RoomView(
         id=row.id,
         kind=row.kind,
         name=row.name,
-        title=row.name or (titles.get(row.other_id, "") if row.other_id else ""),
+        title=called(row.name, row.subject, language) or (titles.get(row.other_id, "") if row.other_id else ""),
         organisation_id=row.organisation_id,
         subject_id=row.subject_id,
         other_id=row.other_id,
@@ -401,4 +409,5 @@ def view(row: ListedRow, titles: dict[UUID, str]) -> RoomView:
         mentions=row.mentions,
         last_message=_last(row),
         moved_at=row.moved_at,
+        subject=row.subject,
     )

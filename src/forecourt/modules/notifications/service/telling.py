@@ -82,8 +82,12 @@ class Said(Struct, frozen=True):
     """A message of a room."""
 
     sender: str
-    room: str
-    text: str
+    preview: MessagePreview
+
+    def values(self, locale: str) -> dict[str, str]:
+        """A room without a name is called by who wrote; a message without words shows that there is something."""
+        room = self.preview.room_called(locale) or self.sender
+        return {"sender": self.sender, "room": room, "text": self.preview.excerpt or "…"}
 
 
 class Scene(Struct, frozen=True):
@@ -235,7 +239,7 @@ class Telling:
                 previews |= {n.id: preview for n in told if n.account_id in unread}
         senders = list({p.sender_id for p in previews.values()})
         names = {c.id: c.name for c in await _some(senders, lambda part: self._ask.people.cards(ctx, part))}
-        return {id: _said(p, names.get(p.sender_id, "")) for id, p in previews.items()}
+        return {id: Said(names.get(p.sender_id, ""), p) for id, p in previews.items()}
 
     async def readers(self, ctx: Context, account_ids: list[UUID]) -> dict[UUID, Reader]:
         """These people; accounts that are gone or closed are left out."""
@@ -278,7 +282,7 @@ class Telling:
             host = scene.hosts.get(booking.account_id) if booking.account_id else None
             values["host"] = host or values["organisation"]
         if said is not None:
-            values |= {"sender": said.sender, "room": said.room, "text": said.text}
+            values |= said.values(locale)
         return self._spread(scene, notice, kind, reader, locale, values, booking, book)
 
     def values(
@@ -516,11 +520,6 @@ def addresses(channel: Channel, reader: Reader) -> list[str]:
             return [str(browser.id) for browser in reader.browsers]
         case Channel.IN_APP | Channel.WEBHOOK:
             return []
-
-
-def _said(preview: MessagePreview, sender: str) -> Said:
-    """A room without a name is called by who wrote; a message without words shows that there is something."""
-    return Said(sender, preview.room_name or sender, preview.excerpt or "…")
 
 
 def _delivery(

@@ -24,7 +24,7 @@ const people = new Map(Object.entries(boot.people));
 const readers = new Map(Object.entries(boot.readers));
 const elsewhere = new Map(); // messages that are quoted and not on the page
 const pending = new Map(); // client_id → {client_id, text, reply_to, attachments, state}
-let readSeq = boot.read_seq, newer = boot.newer, unseen = 0, answering = null, editing = null, markedAt = null;
+let readSeq = boot.read_seq, newer = boot.newer, unseen = 0, answering = null, editing = null, markedAt = null, version = 0;
 const csrf = () => document.querySelector('meta[name="csrf-token"]').content;
 const who = (id) => people.get(id) ?? { id, name: texts.someone, initials: "?", tint: 1, handle: "", presence: "" };
 
@@ -175,9 +175,13 @@ function mark(m) {
   $(`m-${m.seq}`)?.before(el("p", { class: "thread__new", role: "separator", id: "new" }, el("span", {}, fill(texts.new_since, { time: time(m.created_at) }))));
 }
 
-function renamed(room) {
-  if (room.name) for (const node of [$("room-title"), document.querySelector(`#room-${roomId} b`)]) if (node) node.textContent = room.name;
-  if (room.archived !== boot.archived) location.reload();
+/** A name that follows a booking is worded by the house, for each reader in their language; of two answers the later counts. */
+async function renamed(room) {
+  if (room.archived !== boot.archived) { location.reload(); return; }
+  const told = room.subject ? await ask("GET", `/v1/rooms/${roomId}`).catch(() => null) : { title: room.name, version: room.version };
+  if (!told?.title || told.version < version) return;
+  version = told.version;
+  for (const node of [$("room-title"), document.querySelector(`#room-${roomId} b`)]) if (node) node.textContent = told.title;
 }
 
 async function again() {

@@ -1,0 +1,1 @@
+alter table chat.room validate constraint called_is_object;
