@@ -261,7 +261,8 @@ async def test_a_moved_booking_s_room_is_called_anew_before_each_reader_s_eyes_i
         world = World(client)
         club, ada, ben = await world.club(courts=1), await world.person("Ada"), await world.person("Ben")
         await world.credits(club, ada)
-        wish = {"resource_id": club.courts[0], "start": at(5, 18), "duration_min": 60, "team_size": 4, "pay_with": "credits"}
+        first, then = at(5, 18), at(6, 18)
+        wish = {"resource_id": club.courts[0], "start": first, "duration_min": 60, "team_size": 4, "pay_with": "credits"}
         booking = (await ada.post("/v1/bookings", wish | {"invitees": [{"account_id": ben.id}]})).json()["id"]
 
         async def room_of_it() -> list[dict[str, Any]]:
@@ -273,8 +274,8 @@ async def test_a_moved_booking_s_room_is_called_anew_before_each_reader_s_eyes_i
         await b.page.context.add_cookies([{"name": "fc_locale", "value": "ur", "url": server.url}])
         await b.page.reload()
         await b.page.wait_for_selector("html[data-chat=ready]", state="attached", timeout=LONG_MS)
-        for start in (wish["start"], at(6, 18)):
-            if start != wish["start"]:
+        for start in (first, then):
+            if start != first:
                 moved = await ada.post(f"/v1/bookings/{booking}/reschedule", {"start": start})
                 assert moved.status_code == 200, moved.text
             for tab, language in ((a, "en"), (b, "ur")):
