@@ -244,7 +244,9 @@ class House:
         from forecourt.realtime.protocol import socket_door
         from forecourt.realtime.server import Realtime
 
-        self.realtime = Realtime(self.hub, self.gate, wiring.topics(self), wiring.quiet_hours(self), self.at.valkey_url, self.metrics, self.clock)
+        self.realtime = Realtime(
+            self.hub, self.gate, wiring.topics(self), wiring.quiet_hours(self), self.at.valkey_url, self.metrics, self.clock
+        )
         await self.realtime.start()
         http = self.settings.http
         return socket_door(self.realtime, http.public_url, http.cors_origins, http.trusted_proxies, self.gateways)
