@@ -612,7 +612,7 @@ def create_admin(
 
 @app.command
 def replay(
-    what: Annotated[str, Parameter(help="A subscriber (audit.trail) or a kind of job (identity.send_mail).")],
+    what: Annotated[str, Parameter(help="A subscriber (audit.trail) or a kind of job (identity.write_letter).")],
     *,
     data: Data = None,
 ) -> None:

@@ -115,8 +115,8 @@ async def test_a_booking_that_is_paid_and_cancelled_is_counted_where_the_stable_
     assert grew(after, "http_requests_total", method="POST", route="/v1/bookings", status="201") == 1
     assert grew(after, "http_request_duration_seconds_count", method="POST", route="/v1/bookings") == 1
     assert grew(after, "events_handled_total", subscriber=tallies.SUBSCRIBER) >= 4
-    done = await until(client, house, lambda now: grew(now, "job_runs_total", kind="identity.send_mail", outcome="done") >= 2)
-    assert done.value("job_duration_seconds_count", kind="identity.send_mail") is not None
+    done = await until(client, house, lambda now: grew(now, "job_runs_total", kind="identity.write_letter", outcome="done") >= 2)
+    assert done.value("job_duration_seconds_count", kind="identity.write_letter") is not None
     sent = await until(
         client, house, lambda now: grew(now, "notification_deliveries_total", channel="email", outcome="sent") >= 1
     )

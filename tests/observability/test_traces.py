@@ -105,7 +105,7 @@ async def test_nothing_that_anybody_said_is_in_a_span(world: World, traced: Coll
     )
     assert wrong.status_code == 401
     code = await world.code(email)
-    found = await traced.whole(trace_id, "POST /v1/auth/login", "identity.send_mail")
+    found = await traced.whole(trace_id, "POST /v1/auth/login", "identity.write_letter")
     everything = "".join(str(s) for s in found.spans)
     assert "insert identity.account" in everything, "the control: something was written down"
     for secret in (email, name, PASSWORD, answer.json()["access_token"], code):
