@@ -68,6 +68,23 @@ def test_mail_addresses_are_hidden_and_what_only_looks_like_one_stays() -> None:
     assert redact(None, "info", dict(told)) == told | {"a": f"550 <{HIDDEN}>: no such user"}
 
 
+def test_private_links_are_hidden_and_addresses_with_ids_stay() -> None:
+    token, id = "Zx_-" * 11, "01941f29-7c00-7e77-ac4a-1c3786b96683"
+    told = {
+        "a": f"/v1/invitations/{token}/accept",
+        "b": f"/staff-invitations/{token}",
+        "c": f"/v1/unsubscribe/{token}=",
+        "d": f"/v1/me/calendar.ics?x=1&token={token}&y=2",
+        "e": f"/v1/invitations/{id}/accept",
+    }
+    assert redact(None, "info", dict(told)) == told | {
+        "a": f"/v1/invitations/{HIDDEN}/accept",
+        "b": f"/staff-invitations/{HIDDEN}",
+        "c": f"/v1/unsubscribe/{HIDDEN}",
+        "d": f"/v1/me/calendar.ics?x=1&token={HIDDEN}&y=2",
+    }
+
+
 async def test_a_row_that_the_database_did_not_take_is_in_no_log_and_no_record(database_url: str, lines: io.StringIO) -> None:
     """Behind its error PostgreSQL quotes the key, or the whole row: a mail address, a health answer."""
     link = await asyncpg.connect(database_url)

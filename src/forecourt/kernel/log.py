@@ -35,7 +35,9 @@ _VALUE = re.compile(
     r"|\b(?:Bearer|Basic)\s+[\w\-.~+/=]{6,}"
     r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"  # user:password in an address
     r"|\b(?:\d[ -]?){13,19}\b(?<=\d)"  # a card number
-    r"|(?<![\w.+%/-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+",  # a mail address
+    r"|(?<![\w.+%/-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"  # a mail address
+    r"|(?:(?<=invitations/)|(?<=unsubscribe/))[\w=-]{40,}"  # the end of a private link; ids are shorter
+    r"|(?<=[?&]token=)[^\s&\"']+",
     re.IGNORECASE,
 )
 _ROW = re.compile(r"(?<=\n)([\s|]*DETAIL:).*?(?=\n[\s|]*\n[\s|]*(?:The above|During handling)|\Z)", re.DOTALL)
