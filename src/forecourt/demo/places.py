@@ -107,6 +107,8 @@ class House:
     horizon_days: int = 60
     weather_refund: bool = False
     reschedule_fee_pct: int = 0
+    quiet_hours: tuple[str, str] | None = None
+    """In which guests of all its places are asked for quiet."""
     pay: tuple[str, ...] = ("credits",)
     """Ways people pay here, as often as they stand here."""
 
@@ -314,6 +316,7 @@ BARADARI = House(
             (Closing("Ashura", -140, 2),),
         ),
     ),
+    quiet_hours=("21:00", "07:00"),
     weather_refund=True,
     reschedule_fee_pct=10,
     pay=("credits", "credits", "credits", "desk"),

@@ -112,7 +112,7 @@ def _site(fate: Fate, house: House, place: Place, founded: datetime, today: date
     book = VenueBook(
         version=1,
         organisation=_organisation(house, organisation_id, founded),
-        policies=_policies(house),
+        policies=_policies(fate, house),
         venue=_venue(house, place, organisation_id, venue_id),
         closures=_closures(fate, place, venue_id, today),
         resources=[_resource(t, ids, venue_id, i) for i, t in enumerate(place.things)],
@@ -140,13 +140,15 @@ def _organisation(house: House, id: UUID, founded: datetime) -> Organisation:
     )
 
 
-def _policies(house: House) -> Policies:
+def _policies(fate: Fate, house: House) -> Policies:
     return Policies(
         reschedule_fee_pct=house.reschedule_fee_pct,
         horizon_days=house.horizon_days,
         max_open_bookings=40,
         approval_purposes=[Purpose.CONTENT],
         weather_refund_pct=100 if house.weather_refund else None,
+        noise_warning_venue_ids=[fate.id("venue", house.slug, place.slug) for place in house.places] if house.quiet_hours else [],
+        quiet_hours=house.quiet_hours,
     )
 
 

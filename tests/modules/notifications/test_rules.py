@@ -29,6 +29,27 @@ def test_quiet_hours_run_past_midnight_on_the_persons_clock() -> None:
     assert rules.quiet_until(NIGHT, LONDON, at("2026-11-21T23:00+05:00")) is None, "it is six in the evening in London"
 
 
+@pytest.mark.parametrize(
+    ("hours", "start", "end", "quiet"),
+    [
+        (("22:00", "07:00"), "2026-11-25T21:00", "2026-11-25T22:00", False),
+        (("22:00", "07:00"), "2026-11-25T21:30", "2026-11-25T22:30", True),
+        (("22:00", "07:00"), "2026-11-25T06:30", "2026-11-25T07:30", True),
+        (("22:00", "07:00"), "2026-11-25T07:00", "2026-11-25T08:00", False),
+        (("22:00", "24:00"), "2026-11-25T23:30", "2026-11-26T00:30", True),
+        (("22:00", "24:00"), "2026-11-26T00:00", "2026-11-26T01:00", False),
+        (("13:00", "15:00"), "2026-11-25T12:00", "2026-11-25T16:00", True),
+        (("13:00", "15:00"), "2026-11-25T15:00", "2026-11-26T12:00", False),
+        (("00:00", "24:00"), "2026-11-25T15:00", "2026-11-25T16:00", True),
+        # The night of 25 hours: half past one comes twice.
+        (("01:30", "02:00"), "2026-10-25T01:45", "2026-10-25T03:00", True),
+    ],
+)
+def test_a_house_is_quiet_each_day_by_its_own_clock(hours: tuple[str, str], start: str, end: str, quiet: bool) -> None:
+    begins, ends = (datetime.fromisoformat(moment).replace(tzinfo=LONDON) for moment in (start, end))
+    assert rules.in_quiet_hours(hours, begins, ends, LONDON) is quiet
+
+
 def test_quiet_hours_within_a_day() -> None:
     siesta = Quiet(time(13), time(15))
     assert rules.quiet_until(siesta, LONDON, at("2026-07-01T14:00+01:00")) == at("2026-07-01T15:00+01:00")

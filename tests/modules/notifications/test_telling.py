@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from tests.conftest import FreshDatabase
 
@@ -64,9 +65,17 @@ def karachi(day: int, hour: int) -> datetime:
     return datetime(2026, 11, day, hour, tzinfo=UTC) - timedelta(hours=5)
 
 
-def told(kind: str, start: datetime, now: datetime, *, quiet: bool, status: BookingStatus = BookingStatus.UPCOMING) -> Plan:
+def told(
+    kind: str,
+    start: datetime,
+    now: datetime,
+    *,
+    quiet: bool,
+    status: BookingStatus = BookingStatus.UPCOMING,
+    policies: Policies | None = None,
+) -> Plan:
     """What becomes of a reminder of a booking at `start`, told at `now`, for who is not to be disturbed from 22 to 7."""
-    free, book = Money(0, "GBP"), house()
+    free, book = Money(0, "GBP"), msgspec.structs.replace(house(), policies=policies or Policies())
     booking = BookingOut(
         id=uuid4(), organisation_id=ORG, venue_id=VENUE, resource_id=uuid4(), account_id=ADA, status=status,
         start=start, end=start + timedelta(hours=1), local_start=start, purpose=Purpose.WORKOUT, team_size=4, price=free,
@@ -110,6 +119,19 @@ def test_tomorrow_is_not_said_on_the_day_itself() -> None:
     early = karachi(25, 6)
     waits = told("booking.in_24_hours", early, karachi(24, 6), quiet=True)
     assert leaves(waits) == {Channel.EMAIL: karachi(24, 7), Channel.SMS: karachi(24, 7)}, "it waits, and is still true"
+
+
+def test_guests_are_asked_for_quiet_where_and_when_the_house_says() -> None:
+    def asked(hour: int, policies: Policies) -> bool:
+        start = karachi(25, hour)
+        return told("booking.noise_warning", start, start - timedelta(minutes=30), quiet=False, policies=policies).says_something
+
+    night = Policies(noise_warning_venue_ids=[VENUE], quiet_hours=("22:00", "07:00"))
+    assert [asked(hour, night) for hour in (6, 7, 20, 21, 22)] == [True, False, False, False, True]
+    assert asked(12, Policies(noise_warning_venue_ids=[VENUE])), "always, where the house names no hours"
+    assert not asked(22, Policies(quiet_hours=("22:00", "07:00"))), "only at venues that it names"
+    start = karachi(25, 23)
+    assert not told("booking.noise_warning", start, start, quiet=False, policies=night).says_something, "too late"
 
 
 def test_a_reminder_that_comes_after_the_beginning_says_nothing() -> None:

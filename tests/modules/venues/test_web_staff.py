@@ -156,6 +156,7 @@ async def test_policies_are_saved_as_they_are_meant(reader: Reader, club: Club) 
         "hold_min": "15",
         "quiet_hours": "22-7",
         "approval_purposes": ["match"],
+        "noise_warning_venue_ids": [club.venue],
         "version": hidden(page, "version"),
     }
     bad = await reader.send(f"/orgs/{club.id}/policies", **(form | {"tier_1_pct": "150"}))
@@ -166,6 +167,10 @@ async def test_policies_are_saved_as_they_are_meant(reader: Reader, club: Club) 
     policies = (await club.owner.get(f"/v1/orgs/{club.id}/policies")).json()
     assert policies["cancellation"] == [{"before_h": 48, "refund_pct": 100}]
     assert (policies["hold_min"], policies["approval_purposes"]) == (15, ["match"])
+    assert (policies["quiet_hours"], policies["noise_warning_venue_ids"]) == (["22:00", "07:00"], [club.venue])
+    assert re.search(rf'name="noise_warning_venue_ids" value="{club.venue}" checked', saved.text)
+    not_yours = form | {"noise_warning_venue_ids": [club.id], "version": hidden(saved, "version")}
+    assert (await reader.send(f"/orgs/{club.id}/policies", **not_yours)).status_code == 422
 
 
 async def test_another_organisations_place_is_not_there(reader: Reader, club: Club, world: World) -> None:  # noqa: F811

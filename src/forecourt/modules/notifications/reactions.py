@@ -42,10 +42,10 @@ from forecourt.modules.notifications.jobs import (
 )
 from forecourt.modules.notifications.queries import choices, queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice
-from forecourt.modules.notifications.rules import INVITED, UNINVITED
+from forecourt.modules.notifications.rules import INVITED, NOISE, UNINVITED
 from forecourt.modules.payments.contract import PaymentDue, PaymentRefunded
 
-REMINDERS = {"booking.in_24_hours": timedelta(hours=24), "booking.in_2_hours": timedelta(hours=2)}
+REMINDERS = {"booking.in_24_hours": timedelta(hours=24), "booking.in_2_hours": timedelta(hours=2), NOISE: timedelta(minutes=30)}
 TOLD_OF = frozenset({SecurityKind.NEW_DEVICE, SecurityKind.TOKEN_REUSED, SecurityKind.LOCKED_OUT})
 MENTION_WAITS = timedelta(seconds=20)
 MESSAGE_WAITS = timedelta(seconds=60)
@@ -195,15 +195,16 @@ class Reactions:
 
     @staticmethod
     def _reminders(envelope: Envelope[Told], now: datetime) -> list[NewNotice]:
-        """A day and two hours before a booking that stands; not those whose time has passed already."""
+        """Before a booking that stands: a day and two hours before unless that has passed, and for quiet half an hour before, or
+        at once. Whether quiet has to be asked for is seen then: nobody asks for a house's policies here."""
         event = envelope.event
         if not isinstance(event, BookingConfirmed | BookingRescheduled) or event.account_id is None:
             return []
         start = event.start.isoformat()
         return [
-            _notice(envelope, event.account_id, kind, event.booking_id, {"start": start}, event.start - before)
+            _notice(envelope, event.account_id, kind, event.booking_id, {"start": start}, max(event.start - before, now))
             for kind, before in REMINDERS.items()
-            if event.start - before > now
+            if event.start - before > now or (kind == NOISE and event.start > now)
         ]
 
     # --- webhooks

@@ -17,6 +17,8 @@ INVITED = "booking.invited"
 INVITED_BY_ADDRESS = "booking.invited_by_address"
 """The same, as it is worded for an address that has no account."""
 UNINVITED = "booking.uninvited"
+NOISE = "booking.noise_warning"
+"""Asks for quiet before a booking in the quiet hours of its house, at the venues that the house names (VE-8)."""
 TRIES = 5
 FIRST_PAUSE_S = 10.0
 PAUSE_FACTOR = 6.0
@@ -73,6 +75,7 @@ _ALL = (
     Kind("booking.declined", Topic.BOOKINGS, _TIMELY, _HIGH),
     Kind("booking.in_24_hours", Topic.REMINDERS, _TIMELY, calendar=True),
     Kind("booking.in_2_hours", Topic.REMINDERS, _TIMELY, _HIGH, channels=_SHORT),
+    Kind(NOISE, Topic.REMINDERS, _TIMELY, _HIGH, channels=_SHORT),
     Kind("payment.due", Topic.PAYMENTS, channels=_SHORT),
     Kind("payment.refunded", Topic.PAYMENTS, channels=_SHORT),
     Kind("chat.message", Topic.MESSAGES, urgency=_LOW),
@@ -172,6 +175,21 @@ def wall_clock(day: date, clock: time, tz: ZoneInfo) -> datetime:
         else:
             before = middle
     return after.replace(microsecond=0)
+
+
+def in_quiet_hours(hours: tuple[str, str], start: datetime, end: datetime, tz: ZoneInfo) -> bool:
+    """Whether any of the time between two instants lies in a house's quiet hours, which come each day: `("22:00", "07:00")`."""
+    begins, ends = hours
+    day = start.astimezone(tz).date() - timedelta(days=1)
+    while wall_clock(day, time.fromisoformat(begins), tz) < end:
+        if ends == "24:00":
+            until = wall_clock(day + timedelta(days=1), time(), tz)
+        else:
+            until = wall_clock(day if begins < ends else day + timedelta(days=1), time.fromisoformat(ends), tz)
+        if start < until:
+            return True
+        day += timedelta(days=1)
+    return False
 
 
 def next_digest(digest: Digest, tz: ZoneInfo, now: datetime) -> datetime:

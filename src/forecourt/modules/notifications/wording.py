@@ -296,6 +296,7 @@ SAMPLES: Mapping[str, Values] = {
     "booking.declined": _BOOKING | {"reason": "The court is being repaired"},
     "booking.in_24_hours": _BOOKING,
     "booking.in_2_hours": _BOOKING,
+    "booking.noise_warning": _BOOKING,
     "payment.due": _PERSON | {"amount": "Rs 10,500"},
     "payment.refunded": _PERSON | {"amount": "Rs 10,500"},
     "chat.message": _CHAT,

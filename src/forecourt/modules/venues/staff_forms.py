@@ -207,6 +207,7 @@ class PoliciesForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     requires_health_form: Short = ""
     approval_purposes: Ids = []
     quiet_hours: Line = ""
+    noise_warning_venue_ids: Ids = []
     version: int = 0
 
     def patch(self) -> PoliciesPatch:
@@ -227,6 +228,7 @@ class PoliciesForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         given["cancellation"] = sorted(tiers, key=lambda tier: -tier.before_h)
         given["requires_health_form"] = bool(self.requires_health_form)
         given["approval_purposes"] = self.approval_purposes
+        given["noise_warning_venue_ids"] = self.noise_warning_venue_ids
         given["weather_refund_pct"] = self.weather_refund_pct
         patch = emptied(read(PoliciesPatch, given), "weather_refund_pct")
         return msgspec.structs.replace(patch, quiet_hours=(quiet[0][0], quiet[0][1]) if quiet else None)

@@ -684,6 +684,7 @@ class StaffVenuePages(Api):
                 requires_health_form="1" if stored.requires_health_form else "",
                 approval_purposes=[p.value for p in stored.approval_purposes],
                 quiet_hours=hours_text([stored.quiet_hours]) if stored.quiet_hours else "",
+                noise_warning_venue_ids=[str(id) for id in stored.noise_warning_venue_ids],
             )
         policies.version = organisation.version
         return self._pages.page(
@@ -698,6 +699,7 @@ class StaffVenuePages(Api):
             policies_wrong=policies_wrong,
             kinds=self._words(visit).organisations(),
             purposes=self._words(visit).purposes(),
+            venues=(await self._venues.venues(visit.ctx, MAX_SHOWN, None)).items,
             zones=ZONES,
             franchise=visit.ctx.may("analytics.read") and bool(await self._venues.children(visit.ctx)),
         )

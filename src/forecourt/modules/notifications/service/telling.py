@@ -40,7 +40,7 @@ from forecourt.modules.notifications.queries import choices, inbox, queue
 from forecourt.modules.notifications.queries.choices import Browser, TemplateRow
 from forecourt.modules.notifications.queries.inbox import DigestItem, Entry
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
-from forecourt.modules.notifications.rules import INVITED, KINDS, UNINVITED, Kind, Quiet
+from forecourt.modules.notifications.rules import INVITED, KINDS, NOISE, UNINVITED, Kind, Quiet
 from forecourt.modules.notifications.sealing import Leave, Links
 from forecourt.modules.notifications.service.inbox import InboxService
 from forecourt.modules.notifications.wording import Surround, Words
@@ -49,7 +49,7 @@ from forecourt.modules.venues.contract import Organisation, VenueBook, Venues
 
 AT_ONCE = 100
 TOMORROW, SOON = "booking.in_24_hours", "booking.in_2_hours"
-REMINDERS = (TOMORROW, SOON)
+REMINDERS = (TOMORROW, SOON, NOISE)
 DIGEST = "digest"
 """Of deliveries that are digests; their topic says of which kind."""
 APPROVAL_WAITS = "booking.approval_waits"
@@ -277,6 +277,8 @@ class Telling:
         if notice.kind.startswith("booking.") and (booking is None or not _still_true(notice, booking)):
             return nothing
         book = scene.books.get(booking.venue_id) if booking else None
+        if notice.kind == NOISE and not _too_loud(booking, book):
+            return nothing
         values = self.values(notice, reader.card.name, locale, scene.organisation, booking, book)
         if notice.kind == INVITED and booking is not None:
             host = scene.hosts.get(booking.account_id) if booking.account_id else None
@@ -559,6 +561,14 @@ def _still_true(notice: Notice, booking: BookingOut) -> bool:
     return True
 
 
+def _too_loud(booking: BookingOut | None, book: VenueBook | None) -> bool:
+    """Whether guests of a booking are asked for quiet: at a venue that its house names, in its quiet hours if it has any."""
+    if booking is None or book is None or book.venue.id not in book.policies.noise_warning_venue_ids:
+        return False
+    hours = book.policies.quiet_hours
+    return hours is None or rules.in_quiet_hours(hours, booking.start, booking.end, ZoneInfo(book.venue.timezone))
+
+
 def _true_then(kind: str, booking: BookingOut, book: VenueBook | None, now: datetime, at: datetime) -> bool:
     """Whether a reminder that leaves at `at` is true then: before the booking begins, "in two hours" when it need not wait, and
     "tomorrow" on no day but an earlier one of the venue."""
@@ -566,6 +576,8 @@ def _true_then(kind: str, booking: BookingOut, book: VenueBook | None, now: date
         return False
     if kind == SOON:
         return at <= now
+    if kind == NOISE:
+        return True
     tz = ZoneInfo(book.venue.timezone) if book is not None else ZoneInfo("UTC")
     return at.astimezone(tz).date() < booking.start.astimezone(tz).date()
 
