@@ -7,6 +7,11 @@ import contextlib
 
 from tests.conftest import FreshDatabase
 
+END_OURS = (
+    "select pg_terminate_backend(pid) from pg_stat_activity"
+    " where application_name = 'pool tests' and datname = current_database()"  # others run the same tests beside us
+)
+
 
 class Relay:
     """Passes everything on between clients and the socket `upstream`; what else it does is up to the test."""
@@ -75,7 +80,7 @@ async def end_sessions(fresh: FreshDatabase, relay: Relay) -> None:
     """
     assert relay.keeps_ends_back
     admin = await fresh.admin()
-    await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pool tests'")
+    await admin.execute(END_OURS)
     await admin.close()
     await relay.goodbyes.wait()
     for _ in range(5):  # what was sent is there to be read at once; the client reads it in its next turns

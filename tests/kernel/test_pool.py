@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 from tests.conftest import FreshDatabase
-from tests.kernel.relay import Relay, end_sessions
+from tests.kernel.relay import END_OURS, Relay, end_sessions
 
 from forecourt.kernel import pool as pool_module
 from forecourt.kernel.context import Context
@@ -110,7 +110,7 @@ async def test_one_that_the_server_closed_makes_room_for_another(pool: Pool, fre
     waiting = asyncio.create_task(pool.acquire())
     await asyncio.sleep(0)
     admin = await fresh_database.admin()
-    await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pool tests'")
+    await admin.execute(END_OURS)
     await admin.close()
     for connection in lent:
         with pytest.raises(CONNECTION_LOST):
@@ -124,7 +124,7 @@ async def test_one_that_the_server_closed_makes_room_for_another(pool: Pool, fre
 
 async def test_begin_goes_on_with_another_when_idle_ones_have_died(pool: Pool, fresh_database: FreshDatabase) -> None:
     admin = await fresh_database.admin()
-    await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pool tests'")
+    await admin.execute(END_OURS)
     await admin.close()
     connection = await pool.begin("begin")
     assert await connection.fetchval("select 1") == 1
