@@ -5,9 +5,9 @@ A twin is a file of this folder that takes tests from one of tests/journeys: `fr
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from tests.conftest import group_of
 
 HERE = Path(__file__).resolve().parent
 JOURNEYS = HERE.parent / "journeys"
+
+IMPORT = re.compile(r"^from tests\.journeys\.(?P<journey>test_\w+) import (?P<names>\([^)]*\)|[^\n]*)", re.MULTILINE)
 
 ALONE = {
     "test_command_line": "starts each command as its own process and reads what it says: no house answers it, divided or not;"
@@ -27,9 +29,8 @@ ALONE = {
 def taken(file: Path) -> dict[str, list[str]]:
     """From which journeys a file takes what."""
     found: dict[str, list[str]] = {}
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests.journeys.test_"):
-            found.setdefault((node.module or "").removeprefix("tests.journeys."), []).extend(name.name for name in node.names)
+    for taking in IMPORT.finditer(re.sub("#.*", "", file.read_text())):
+        found.setdefault(taking["journey"], []).extend(re.findall(r"[\w*]+", taking["names"]))
     return found
 
 

@@ -12,7 +12,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -263,13 +263,14 @@ class People:
 
     async def _writing(self) -> None:
         while True:
-            now = time.monotonic()
-            ready = [a for a in self._due if (self._people[a].due or 0.0) <= now][:BATCH]
+            asked = self._ready(self._due)
+            await self._ask_hours(asked)
+            # Looked at again: whoever left while that was asked has a grace. From here nothing is waited for until all are taken.
+            ready = self._ready(asked)
             if not ready:
                 await asyncio.sleep(0.05)
                 continue
             self._due.difference_update(ready)
-            await self._ask_hours(ready)
             try:
                 async with asyncio.timeout(ANSWER_S):
                     await self._write_all(ready)
@@ -277,6 +278,10 @@ class People:
                 log.warning("people_unwritten", error=type(e).__name__, count=len(ready))
                 self._due.update(a for a in ready if a in self._people)
                 await asyncio.sleep(0.5)
+
+    def _ready(self, among: Collection[UUID]) -> list[UUID]:
+        now = time.monotonic()
+        return [a for a in among if (self._people[a].due or 0.0) <= now][:BATCH]
 
     async def _ask_hours(self, account_ids: Sequence[UUID]) -> None:
         """What cannot be asked now stays as it was."""
