@@ -167,16 +167,21 @@ async def test_nobody_there_is_a_connection_that_failed() -> None:
             await asking.get(url)
 
 
-async def test_a_call_that_was_given_up_takes_its_connection_with_it() -> None:
-    """Its late answer would be taken for the next one's."""
-    begun, go = asyncio.Event(), asyncio.Event()
+def echo_when(begun: asyncio.Event, go: asyncio.Event) -> Callable[[Peer, bytes, bytes, asyncio.StreamWriter], Awaitable[None]]:
+    """Says that it was asked, and answers when it may."""
 
-    async def late(_peer: Peer, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
+    async def serve(_peer: Peer, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
         begun.set()
         await go.wait()
         await echo(_peer, head, body, writer)
 
-    async with peer(late) as there, client(most=1) as asking, asyncio.timeout(30):
+    return serve
+
+
+async def test_a_call_that_was_given_up_takes_its_connection_with_it() -> None:
+    """Its late answer would be taken for the next one's."""
+    begun, go = asyncio.Event(), asyncio.Event()
+    async with peer(echo_when(begun, go)) as there, client(most=1) as asking, asyncio.timeout(30):
         call = asyncio.create_task(asking.post(there.url, content=b"given up"))
         await begun.wait()
         call.cancel()
@@ -209,13 +214,7 @@ async def test_no_line_can_be_smuggled_into_a_head() -> None:
 
 async def test_a_call_that_finds_no_free_connection_waits_no_longer_than_it_may() -> None:
     begun, go = asyncio.Event(), asyncio.Event()
-
-    async def hold(_peer: Peer, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
-        begun.set()
-        await go.wait()
-        await echo(_peer, head, body, writer)
-
-    async with peer(hold) as there, client(most=1) as asking, asyncio.timeout(30):
+    async with peer(echo_when(begun, go)) as there, client(most=1) as asking, asyncio.timeout(30):
         first = asyncio.create_task(asking.post(there.url, content=b"first"))
         await begun.wait()
         with pytest.raises(httpx.PoolTimeout):

@@ -39,18 +39,8 @@ class TellParty(msgspec.Struct, frozen=True):
     besides: UUID | None = None
 
 
-class TellAddresses(msgspec.Struct, frozen=True):
-    """Something happened to a booking that concerns those who are invited to it by address alone."""
-
-    event_id: UUID
-    organisation_id: UUID
-    kind: str
-    booking_id: UUID
-    facts: dict[str, str]
-
-
 class WriteTo(msgspec.Struct, frozen=True):
-    """The same, for one of them."""
+    """The same, for one who is invited by address alone."""
 
     event_id: UUID
     organisation_id: UUID
@@ -75,10 +65,7 @@ FORGET = JobKind("notifications.forget", Forget, timeout_s=600, attempts=3)
 TELL_STAFF = JobKind("notifications.tell_staff", TellStaff, timeout_s=30, attempts=5)
 """Enqueued in the event's transaction: who the staff are is asked outside it."""
 TELL_PARTY = JobKind("notifications.tell_party", TellParty, timeout_s=30, attempts=5)
-"""The same for those who are invited to a booking."""
-
-TELL_ADDRESSES = JobKind("notifications.tell_addresses", TellAddresses, timeout_s=30, attempts=5)
-"""The same for those who are invited by address: who they are is asked, then each is written to by a job of its own."""
+"""The same for those who are invited to a booking. Who is invited by address alone is written to by a job of its own."""
 WRITE = JobKind("notifications.write_to_address", WriteTo, timeout_s=60, attempts=8)
 """A mail that is not kept: the link in it is a secret of its reader's. So nothing else sends it again."""
 
@@ -90,7 +77,7 @@ class Tells(Protocol):
 
 
 class Writes(Protocol):
-    async def tell(self, wish: TellAddresses) -> None: ...
+    async def tell(self, wish: TellParty) -> None: ...
 
     async def write(self, wish: WriteTo) -> None: ...
 
@@ -113,15 +100,12 @@ def handlers(sending: Drains, telling: Tells, addresses: Writes) -> list[JobHand
 
     async def tell_party(_: Context, wish: TellParty) -> None:
         await telling.tell_party(wish)
-
-    async def tell_addresses(_: Context, wish: TellAddresses) -> None:
         await addresses.tell(wish)
 
     async def write(_: Context, wish: WriteTo) -> None:
         await addresses.write(wish)
 
     return [
-        JobHandler(TELL_ADDRESSES, tell_addresses),
         JobHandler(WRITE, write),
         JobHandler(TELL_STAFF, tell_staff),
         JobHandler(TELL_PARTY, tell_party),

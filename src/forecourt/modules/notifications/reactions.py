@@ -30,22 +30,19 @@ from forecourt.modules.identity.contract import SecurityKind, SecurityNoted, Ses
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
 from forecourt.modules.notifications.jobs import (
     DRAIN,
-    TELL_ADDRESSES,
     TELL_PARTY,
     TELL_STAFF,
     WRITE,
     Drain,
-    TellAddresses,
     TellParty,
     TellStaff,
     WriteTo,
 )
 from forecourt.modules.notifications.queries import choices, queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice
-from forecourt.modules.notifications.rules import INVITED, NOISE, UNINVITED
+from forecourt.modules.notifications.rules import INVITED, NOISE, REMINDERS, UNINVITED
 from forecourt.modules.payments.contract import PaymentDue, PaymentRefunded
 
-REMINDERS = {"booking.in_24_hours": timedelta(hours=24), "booking.in_2_hours": timedelta(hours=2), NOISE: timedelta(minutes=30)}
 TOLD_OF = frozenset({SecurityKind.NEW_DEVICE, SecurityKind.TOKEN_REUSED, SecurityKind.LOCKED_OUT})
 MENTION_WAITS = timedelta(seconds=20)
 MESSAGE_WAITS = timedelta(seconds=60)
@@ -140,7 +137,6 @@ class Reactions:
             kind, facts = _for_the_party(event)
             party = TellParty(envelope.id, organisation_id, kind, event.booking_id, facts, event.account_id)
             enqueue(tx, TELL_PARTY, party, key=f"tell party {envelope.id}")
-            enqueue(tx, TELL_ADDRESSES, TellAddresses(envelope.id, organisation_id, kind, event.booking_id, facts))
         if isinstance(event, GuestInvited | InvitationWithdrawn) and event.account_id is None:
             kind = INVITED if isinstance(event, GuestInvited) else UNINVITED
             enqueue(tx, WRITE, WriteTo(envelope.id, organisation_id, kind, event.booking_id, {}, event.invitation_id))

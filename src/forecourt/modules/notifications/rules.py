@@ -19,6 +19,11 @@ INVITED_BY_ADDRESS = "booking.invited_by_address"
 UNINVITED = "booking.uninvited"
 NOISE = "booking.noise_warning"
 """Asks for quiet before a booking in the quiet hours of its house, at the venues that the house names (VE-8)."""
+TOMORROW, SOON = "booking.in_24_hours", "booking.in_2_hours"
+REMINDERS: Mapping[str, timedelta] = MappingProxyType(
+    {TOMORROW: timedelta(hours=24), SOON: timedelta(hours=2), NOISE: timedelta(minutes=30)}
+)
+"""How long before a booking each is said."""
 TRIES = 5
 FIRST_PAUSE_S = 10.0
 PAUSE_FACTOR = 6.0
@@ -73,8 +78,8 @@ _ALL = (
     Kind("booking.approval_asked", Topic.BOOKINGS, _TIMELY),
     Kind("booking.approved", Topic.BOOKINGS, _TIMELY, _HIGH),
     Kind("booking.declined", Topic.BOOKINGS, _TIMELY, _HIGH),
-    Kind("booking.in_24_hours", Topic.REMINDERS, _TIMELY, calendar=True),
-    Kind("booking.in_2_hours", Topic.REMINDERS, _TIMELY, _HIGH, channels=_SHORT),
+    Kind(TOMORROW, Topic.REMINDERS, _TIMELY, calendar=True),
+    Kind(SOON, Topic.REMINDERS, _TIMELY, _HIGH, channels=_SHORT),
     Kind(NOISE, Topic.REMINDERS, _TIMELY, _HIGH, channels=_SHORT),
     Kind("payment.due", Topic.PAYMENTS, channels=_SHORT),
     Kind("payment.refunded", Topic.PAYMENTS, channels=_SHORT),
@@ -180,16 +185,12 @@ def wall_clock(day: date, clock: time, tz: ZoneInfo) -> datetime:
 def in_quiet_hours(hours: tuple[str, str], start: datetime, end: datetime, tz: ZoneInfo) -> bool:
     """Whether any of the time between two instants lies in a house's quiet hours, which come each day: `("22:00", "07:00")`."""
     begins, ends = hours
-    day = start.astimezone(tz).date() - timedelta(days=1)
-    while wall_clock(day, time.fromisoformat(begins), tz) < end:
-        if ends == "24:00":
-            until = wall_clock(day + timedelta(days=1), time(), tz)
-        else:
-            until = wall_clock(day if begins < ends else day + timedelta(days=1), time.fromisoformat(ends), tz)
-        if start < until:
-            return True
-        day += timedelta(days=1)
-    return False
+    quiet = Quiet(time.fromisoformat(begins), time() if ends == "24:00" else time.fromisoformat(ends))
+    if quiet_until(quiet, tz, start) is not None:
+        return True
+    first = start.astimezone(tz).date()
+    days = (end.astimezone(tz).date() - first).days
+    return any(start < wall_clock(first + timedelta(days=n), quiet.start, tz) < end for n in range(days + 1))
 
 
 def next_digest(digest: Digest, tz: ZoneInfo, now: datetime) -> datetime:

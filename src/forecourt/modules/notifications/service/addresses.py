@@ -23,13 +23,13 @@ from forecourt.modules.notifications import wording
 from forecourt.modules.notifications.calendar import calendar_of
 from forecourt.modules.notifications.channels import Message, NotTaken, Refused
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
-from forecourt.modules.notifications.jobs import DRAIN, WRITE, Drain, TellAddresses, WriteTo
+from forecourt.modules.notifications.jobs import DRAIN, WRITE, Drain, TellParty, WriteTo
 from forecourt.modules.notifications.queries import choices, queue
-from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
+from forecourt.modules.notifications.queries.queue import Content, Delivery, Notice
 from forecourt.modules.notifications.rules import INVITED, INVITED_BY_ADDRESS, KINDS
 from forecourt.modules.notifications.sealing import LeaveAddress, Links
 from forecourt.modules.notifications.service.carriers import Carriers
-from forecourt.modules.notifications.service.telling import Sources, Telling
+from forecourt.modules.notifications.service.telling import Sources, Telling, party_notice
 from forecourt.modules.notifications.wording import Surround, Words
 
 NO_NAME = re.compile(r"[/\\@<>:]|\bwww\b|\w\.\w", re.IGNORECASE)
@@ -60,10 +60,12 @@ class Addresses:
         self._links = links
         self._url = public_url
 
-    async def tell(self, wish: TellAddresses) -> None:
+    async def tell(self, wish: TellParty) -> None:
         """A job for each of them."""
         ctx = service_context("notifications", wish.organisation_id)
         ids = await self._ask.bookings.invited_by_address(ctx, wish.booking_id)
+        if not ids:
+            return
         async with self._db.tx(ctx) as tx:
             for id in ids:
                 one = WriteTo(wish.event_id, wish.organisation_id, wish.kind, wish.booking_id, wish.facts, id)
@@ -89,9 +91,7 @@ class Addresses:
 
     async def _tell_account(self, ctx: Context, wish: WriteTo, account_id: UUID) -> None:
         now = self._clock.now()
-        id = uuid5(wish.event_id, f"{wish.kind} {account_id}")
-        facts: dict[str, object] = {"party": True, **wish.facts}
-        notice = NewNotice(id, account_id, wish.kind, f"{wish.kind} {wish.event_id}", wish.booking_id, facts, now)
+        notice = party_notice(wish, account_id, now)
         async with self._db.tx(ctx) as tx:
             await queue.insert_notices(tx, wish.organisation_id, [notice], now)
             enqueue(tx, DRAIN, Drain())

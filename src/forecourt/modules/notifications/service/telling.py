@@ -35,12 +35,12 @@ from forecourt.modules.notifications.contract import (
     TemplateInvalid,
     Topic,
 )
-from forecourt.modules.notifications.jobs import DRAIN, Drain, TellParty, TellStaff
+from forecourt.modules.notifications.jobs import DRAIN, Drain, TellParty, TellStaff, WriteTo
 from forecourt.modules.notifications.queries import choices, inbox, queue
 from forecourt.modules.notifications.queries.choices import Browser, TemplateRow
 from forecourt.modules.notifications.queries.inbox import DigestItem, Entry
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
-from forecourt.modules.notifications.rules import INVITED, KINDS, NOISE, UNINVITED, Kind, Quiet
+from forecourt.modules.notifications.rules import INVITED, KINDS, NOISE, REMINDERS, SOON, UNINVITED, Kind, Quiet
 from forecourt.modules.notifications.sealing import Leave, Links
 from forecourt.modules.notifications.service.inbox import InboxService
 from forecourt.modules.notifications.wording import Surround, Words
@@ -48,8 +48,6 @@ from forecourt.modules.people.contract import People, Preferences
 from forecourt.modules.venues.contract import Organisation, VenueBook, Venues
 
 AT_ONCE = 100
-TOMORROW, SOON = "booking.in_24_hours", "booking.in_2_hours"
-REMINDERS = (TOMORROW, SOON, NOISE)
 DIGEST = "digest"
 """Of deliveries that are digests; their topic says of which kind."""
 APPROVAL_WAITS = "booking.approval_waits"
@@ -184,13 +182,7 @@ class Telling:
         """A notice for each account that is invited to a booking. Of changes only when the invitation was told."""
         ctx, now = service_context("notifications", wish.organisation_id), self._clock.now()
         guests = [a for a in await self._ask.bookings.party(ctx, wish.booking_id) if a != wish.besides]
-        notices = [
-            NewNotice(
-                uuid5(wish.event_id, f"{wish.kind} {account_id}"), account_id, wish.kind, f"{wish.kind} {wish.event_id}",
-                wish.booking_id, {"party": True, **wish.facts}, now,
-            )
-            for account_id in guests
-        ]  # fmt: skip
+        notices = [party_notice(wish, account_id, now) for account_id in guests]
         if not notices:
             return
         async with self._db.tx(ctx) as tx:
@@ -547,6 +539,13 @@ def _delivery(
         None,
         now,
     )
+
+
+def party_notice(wish: TellParty | WriteTo, account_id: UUID, now: datetime) -> NewNotice:
+    """What a guest with an account is told. Of one event it is the same notice, however often it is made."""
+    id = uuid5(wish.event_id, f"{wish.kind} {account_id}")
+    facts: dict[str, object] = {"party": True, **wish.facts}
+    return NewNotice(id, account_id, wish.kind, f"{wish.kind} {wish.event_id}", wish.booking_id, facts, now)
 
 
 def _still_true(notice: Notice, booking: BookingOut) -> bool:
