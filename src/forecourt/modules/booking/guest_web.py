@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from forecourt.kernel.context import service_context
+from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.errors import Conflict, Forbidden, Invalid, Problem, TooManyRequests
 from forecourt.kernel.http.operation import PERSON, PUBLIC, Api, By, Html, Limit, Redirect, Visit, action, page
 from forecourt.kernel.web.surroundings import Surroundings
@@ -134,19 +135,18 @@ class InvitationPages(Api):
     @action("/invitations/{ref}/accept", access=PUBLIC, limits=GUESSES)
     async def accept(self, visit: Visit, ref: str) -> Html | Redirect:
         """Says yes; signed in, it becomes one's own."""
-        try:
-            await self._service.accept_invitation(visit.ctx, ref)
-        except InvitationOver:
-            raise
-        except MENDABLE as problem:
-            return await self._shown(visit, ref, problem)
-        return Redirect(f"/invitations/{ref}")
+        return await self._answered(visit, ref, self._service.accept_invitation)
 
     @action("/invitations/{ref}/decline", access=PUBLIC, limits=GUESSES)
     async def decline(self, visit: Visit, ref: str) -> Html | Redirect:
         """Says no; it can be taken back."""
+        return await self._answered(visit, ref, self._service.decline_invitation)
+
+    async def _answered(
+        self, visit: Visit, ref: str, answer: Callable[[Context, str], Awaitable[GuestInvitation]]
+    ) -> Html | Redirect:
         try:
-            await self._service.decline_invitation(visit.ctx, ref)
+            await answer(visit.ctx, ref)
         except InvitationOver:
             raise
         except MENDABLE as problem:
