@@ -560,6 +560,7 @@ export interface Invitee {
   account_id: string | null;
   invited_at: string;
   answered_at: string | null;
+  may_ask_again: boolean;
 }
 
 /** How an invitation stands. Whoever declined may think better of it; what is withdrawn is over for its link. */
@@ -2152,6 +2153,13 @@ export interface Operations {
    */
   booking_approve: { asks: { path: { org_id: string; id: string }; idempotencyKey?: string }; answers: BookingOut };
   /**
+   * Ask once more who said no, or was taken off; three times in all. Whoever is invited stays so.
+   *
+   * Problems: `email_unconfirmed`, `forbidden`, `asked_often`, `conflict`, `invalid_transition`, `invitation_declined`,
+   * `invalid`.
+   */
+  booking_ask_again: { asks: { path: { id: string; invitee_id: string }; idempotencyKey?: string }; answers: Invitee };
+  /**
    * Free starts at several venues, named or near a point.
    *
    * Unknown venues are left out. Near a point: the 20 nearest that are listed and have something for the sport, nearest
@@ -2313,9 +2321,19 @@ export interface Operations {
   /**
    * Invite one more, by account or by e-mail address. Whoever is invited already stays so.
    *
-   * Problems: `email_unconfirmed`, `forbidden`, `conflict`, `invalid_transition`, `invitation_declined`, `invalid`.
+   * Problems: `email_unconfirmed`, `forbidden`, `asked_often`, `conflict`, `invalid_transition`, `invitation_declined`,
+   * `invalid`.
    */
   booking_invite: { asks: { path: { id: string }; body?: NewInvitee; idempotencyKey?: string }; answers: Invitee };
+  /**
+   * Invite one more to a booking that stands, in the name of whose it is.
+   *
+   * For staff with `booking.update_any`.
+   *
+   * Problems: `email_unconfirmed`, `forbidden`, `asked_often`, `conflict`, `invalid_transition`, `invitation_declined`,
+   * `invalid`.
+   */
+  booking_invite_to_any: { asks: { path: { org_id: string; id: string }; body?: NewInvitee; idempotencyKey?: string }; answers: Invitee };
   /**
    * Who is invited to one of your bookings, and how each invitation stands.
    *

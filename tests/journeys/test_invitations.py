@@ -74,12 +74,14 @@ async def room_has(host: Person, booking: dict[str, Any], person: Person, *, the
     raise AssertionError(f"in the room: {members}")
 
 
-async def kinds_of(person: Person, wanted: str) -> None:
+async def kinds_of(person: Person, wanted: str) -> str:
+    """The title of the newest notification of this kind, as soon as there is one."""
     kinds: list[str] = []
     for _ in range(400):
-        kinds = [n["kind"] for n in (await person.get("/v1/notifications")).json()["items"]]
+        items = (await person.get("/v1/notifications")).json()["items"]
+        kinds = [n["kind"] for n in items]
         if wanted in kinds:
-            return
+            return items[kinds.index(wanted)]["title"]
         await asyncio.sleep(0.05)
     raise AssertionError(kinds)
 
@@ -109,6 +111,12 @@ async def test_who_is_invited_by_address_alone_gets_a_mail_and_answers_by_its_li
         assert (said.status_code, said.json()["status"]) == (200, status), said.text
         assert [i["status"] for i in await listed(ada, booking)] == [status]
 
+    assert (await world.client.post(f"/v1/invitations/{token}/decline")).status_code == 200
+    (declined,) = await listed(ada, booking)
+    asked = await ada.post(f"/v1/bookings/{booking['id']}/invitees/{declined['id']}/ask")
+    assert (asked.status_code, asked.json()["status"]) == (200, "pending"), asked.text
+    assert (await world.client.post(f"/v1/invitations/{token}/accept")).json()["status"] == "accepted", "the link stays"
+
     for bad in (token[:-2], token[:-4] + "AAAA", "x" * 86, str(uuid4())):
         assert (await world.client.get(f"/v1/invitations/{bad}")).status_code == 404, bad
         assert (await world.client.post(f"/v1/invitations/{bad}/accept")).status_code == 404, bad
@@ -122,6 +130,7 @@ async def test_a_link_joins_whoever_signs_in_with_it_and_nobody_after_them(world
     joined = await ben.post(f"/v1/invitations/{token}/accept")
     assert (joined.status_code, joined.json()["status"]) == (200, "accepted"), joined.text
     await room_has(ada, booking, ben, there=True)
+    assert (await kinds_of(ada, "booking.guest_answered")).startswith("Ben comes: Court 1")
     assert [i.get("account_id") for i in await listed(ada, booking)] == [ben.id]
     taken = await eve.post(f"/v1/invitations/{token}/accept")
     assert (taken.status_code, taken.json()["code"]) == (409, "invitation_taken")
@@ -314,6 +323,8 @@ async def test_the_owner_sees_invites_and_takes_back_on_the_page_of_the_booking(
     (_, mine) = await listed(ada, booking)
     page = await reader.follow(await reader.send(f"{path}/invitees/{mine['id']}/withdraw"))
     assert "Taken back" in text(page)
+    page = await reader.follow(await reader.send(f"{path}/invitees/{mine['id']}/ask"))
+    assert "Taken back" not in text(page) and "Has not answered" in text(page)
     async with Reader(door) as other:
         await other.sign_in(ben)
         mine_page = await other.look("/bookings")

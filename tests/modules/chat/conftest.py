@@ -17,7 +17,7 @@ from forecourt.kernel.limits import Limiter
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.money import Money
 from forecourt.kernel.topics import Position, TopicEvent
-from forecourt.modules.booking.contract import BookingOut, BookingStatus, Purpose
+from forecourt.modules.booking.contract import BookingOut, BookingStatus, Party, Purpose
 from forecourt.modules.chat import rules
 from forecourt.modules.chat.contract import LinkPreview, Message, RoomKind
 from forecourt.modules.chat.names import Names
@@ -171,9 +171,9 @@ class Books:
             raise NotFound
         return self.kept[booking_id]
 
-    async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
+    async def party(self, ctx: Context, booking_id: UUID) -> Party:
         refuse_in_transaction()
-        return self.parties[booking_id]
+        return Party(self.parties[booking_id], [])
 
     async def book(self, ctx: Context, venue_id: UUID) -> Book:
         refuse_in_transaction()

@@ -12,20 +12,32 @@ import pytest
 from tests.conftest import FreshDatabase
 
 from forecourt.kernel.clock import FixedClock
-from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.context import Actor, Context, service_context
 from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.events import Envelope
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
-from forecourt.modules.booking.contract import BookingOut, BookingStatus, Purpose
+from forecourt.modules.booking.contract import (
+    BookingOut,
+    BookingStatus,
+    InvitationAnswered,
+    Invitee,
+    Invitees,
+    InviteeStatus,
+    Party,
+    Purpose,
+)
 from forecourt.modules.chat.contract import MessagePreview, RoomKind, RoomSubject
 from forecourt.modules.identity.contract import AccountCard, AccountStatus
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Digest, Topic
 from forecourt.modules.notifications.jobs import TellParty
 from forecourt.modules.notifications.queries import queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
+from forecourt.modules.notifications.reactions import Reactions
+from forecourt.modules.notifications.rules import ANSWER_PAUSE
 from forecourt.modules.notifications.sealing import Links
 from forecourt.modules.notifications.service.inbox import InboxService
-from forecourt.modules.notifications.service.telling import Plan, Reader, Said, Scene, Sources, Telling
+from forecourt.modules.notifications.service.telling import Answer, Plan, Reader, Said, Scene, Sources, Telling
 from forecourt.modules.people.contract import Preferences, QuietHours
 from forecourt.modules.venues.contract import (
     Location,
@@ -176,18 +188,18 @@ def test_the_room_of_a_booking_is_called_in_the_language_of_who_is_told(language
 # --- the party -----------------------------------------------------------------------------------------------------------
 
 
-class Party:
+class Booking:
     """Ada's booking, to which Ben is invited: what notifications asks booking for."""
 
-    async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
-        return [ADA, BEN]
+    async def party(self, ctx: Context, booking_id: UUID) -> Party:
+        return Party([ADA, BEN], [])
 
 
 async def test_a_party_hears_of_changes_when_it_heard_of_the_invitation_and_its_owner_hears_otherwise(
     fresh_database: FreshDatabase,
 ) -> None:
     db, booking = (await fresh_database.connect()).module("notifications"), uuid4()
-    ask = Sources(*[cast("Any", Party())] * 5)
+    ask = Sources(*[cast("Any", Booking())] * 5)
     telling = Telling(db, FixedClock(NOON), ask, cast("InboxService", None), Links(b"s" * 32), "https://b.example.org")
 
     async def told(kind: str) -> list[tuple[UUID, str]]:
@@ -201,6 +213,124 @@ async def test_a_party_hears_of_changes_when_it_heard_of_the_invitation_and_its_
     assert await told("booking.cancelled") == []
     assert await told("booking.invited") == [(BEN, "booking.invited")]
     assert await told("booking.moved") == [(BEN, "booking.invited"), (BEN, "booking.moved")]
+
+
+# --- what guests answer --------------------------------------------------------------------------------------------------
+
+
+class Guests:
+    """Who is invited to Ada's booking, and how each stands: what notifications asks booking and people for."""
+
+    def __init__(self) -> None:
+        self.stands: dict[UUID, Invitee] = {}
+
+    def say(self, id: UUID, status: InviteeStatus, account_id: UUID | None = None) -> None:
+        email = "gus@example.org" if account_id is None else None
+        self.stands[id] = Invitee(id=id, status=status, email=email, account_id=account_id, invited_at=NOON)
+
+    async def invitees(self, ctx: Context, booking_id: UUID) -> Invitees:
+        return Invitees(list(self.stands.values()), 1)
+
+    async def cards(self, ctx: Context, ids: list[UUID]) -> list[AccountCard]:
+        return [AccountCard(BEN, "Ben Okafor", "ben@example.org", AccountStatus.ACTIVE)] if BEN in ids else []
+
+
+class Host:
+    """Ada, whose guests answer: from the event to what she is told."""
+
+    def __init__(self, db: ModuleDatabase) -> None:
+        self.shelf, self.guests, self.clock, self.booking = Shelf(db), Guests(), FixedClock(NOON), uuid4()
+        ask = Sources(*[cast("Any", self.guests)] * 5)
+        self.telling = Telling(db, self.clock, ask, cast("InboxService", None), Links(b"s" * 32), "https://b.example.org")
+
+    async def answered(self, id: UUID, status: InviteeStatus, was: InviteeStatus | None, host: UUID | None = ADA) -> None:
+        event = InvitationAnswered(
+            organisation_id=ORG, venue_id=VENUE, booking_id=self.booking, invitation_id=id, account_id=None, status=status,
+            was=was, host_id=host,
+        )  # fmt: skip
+        self.guests.say(id, status)
+        envelope = Envelope(new_id(), self.clock.now(), "x", 1, ORG, Actor(), "", "", event)
+        async with self.shelf.db.tx(self.shelf.ctx) as tx:
+            for _ in range(2):  # an event may be taken twice
+                await Reactions(self.clock).tell(tx, [envelope])
+
+    async def hears(self, wait: timedelta = timedelta(0)) -> list[tuple[str, bool]]:
+        """Waits, and tells what is due then: who comes, and who does not."""
+        self.clock.advance(wait)
+        lease, notices = await self.shelf.claim(self.clock.now())
+        answers = await self.telling._answers(self.shelf.ctx, ORG, notices)  # pyright: ignore[reportPrivateUsage]
+        async with self.shelf.db.tx(self.shelf.ctx) as tx:
+            await queue.told(tx, ORG, list(answers), self.clock.now())
+            await queue.give_up(tx, ORG, [n.id for n in notices if n.id not in answers])
+            await queue.done(tx, ORG, [n.id for n in notices], lease)
+        return [(a.guest, a.comes) for a in answers.values()]
+
+
+async def test_a_host_hears_a_first_answer_at_once_and_who_toggles_is_told_of_once_in_a_while(
+    fresh_database: FreshDatabase,
+) -> None:
+    host = Host((await fresh_database.connect()).module("notifications"))
+    gus, yes, no, asked = uuid4(), InviteeStatus.ACCEPTED, InviteeStatus.DECLINED, InviteeStatus.PENDING
+    await host.answered(gus, yes, asked)
+    assert await host.hears() == [("gus@example.org", True)]
+
+    for before, after in [(yes, no), (no, yes)] * 5 + [(yes, no)]:
+        await host.answered(gus, after, before)
+    assert await host.hears() == [], "who thinks better of it may think better again"
+    assert await host.hears(ANSWER_PAUSE) == [("gus@example.org", False)], "once, whatever was said how often"
+
+    await host.answered(gus, yes, no)
+    await host.answered(gus, no, yes)
+    assert await host.hears(ANSWER_PAUSE) == [], "it stands as it was told"
+
+    await host.answered(gus, no, asked)
+    assert await host.hears() == [("gus@example.org", False)], "asked again, they said no again"
+
+
+async def test_a_host_is_told_of_nothing_but_answers_and_each_guests_is_their_own(fresh_database: FreshDatabase) -> None:
+    host = Host((await fresh_database.connect()).module("notifications"))
+    gus, ben, yes, asked = uuid4(), uuid4(), InviteeStatus.ACCEPTED, InviteeStatus.PENDING
+    await host.answered(gus, yes, yes)  # joined with an account after the yes
+    await host.answered(gus, yes, None)  # told by the release before
+    await host.answered(gus, yes, asked, None)  # a walk-in's booking is nobody's
+    assert await host.hears() == []
+    await host.answered(gus, yes, asked)
+    await host.answered(ben, yes, asked)
+    host.guests.say(ben, yes, BEN)
+    assert sorted(await host.hears()) == [("Ben Okafor", True), ("gus@example.org", True)]
+
+
+@pytest.mark.parametrize(("language", "comes", "says"), [
+    ("en", True, "Ben comes: "), ("en", False, "Ben does not come: "), ("pt", True, "Ben vem: "),
+    ("ur", False, "Ben نہیں آ رہے: "),
+])  # fmt: skip
+def test_an_answer_is_worded_for_its_reader_and_waits_for_the_end_of_their_quiet(language: str, comes: bool, says: str) -> None:
+    now, start = karachi(24, 23), karachi(25, 18)
+    free, book = Money(0, "GBP"), house()
+    booking = BookingOut(
+        id=uuid4(), organisation_id=ORG, venue_id=VENUE, resource_id=uuid4(), account_id=ADA, status=BookingStatus.UPCOMING,
+        start=start, end=start + timedelta(hours=1), local_start=start, purpose=Purpose.WORKOUT, team_size=4, price=free,
+        paid=free, version=1,
+    )  # fmt: skip
+    prefers = Preferences(timezone="Asia/Karachi", locale=language, quiet_hours=QuietHours("22:00", "07:00"))
+    card = AccountCard(ADA, "Ada", "ada@example.org", AccountStatus.ACTIVE)
+    notice = Notice(ORG, new_id(), ADA, "booking.guest_answered", "key", booking.id, {})
+
+    def plan(channels: set[Channel], answers: dict[UUID, Answer], at: BookingOut = booking) -> Plan:
+        reader = Reader(card, prefers, {Topic.BOOKINGS: frozenset(channels)}, Digest.OFF, [], None, None)
+        return planner(now)(Scene(book.organisation, {VENUE: book}, {at.id: at}, {ADA: reader}, {}, {}, {}, answers), notice)
+
+    said = {notice.id: Answer("Ben", comes)}
+    both = plan({Channel.IN_APP, Channel.EMAIL}, said)
+    assert both.entry is not None and both.entry.title.startswith(says) and both.entry.href == f"/bookings/{booking.id}#guests"
+    assert leaves(both) == {Channel.EMAIL: karachi(25, 7)}
+    assert leaves(plan({Channel.IN_APP}, said)) == {}, "whoever wants no mails of bookings gets none of these"
+    assert not plan({Channel.IN_APP}, {}).says_something, "an answer that is no longer true"
+    off = msgspec.structs.replace(booking, status=BookingStatus.CANCELLED)
+    assert not plan({Channel.IN_APP}, said, off).says_something
+
+
+# --- the party of what is off --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("status", "says"), [(BookingStatus.UPCOMING, True), (BookingStatus.CANCELLED, False)])

@@ -155,6 +155,20 @@ class Booking:
             )
         )
 
+    def ask_again(self, id: UUID | str, invitee_id: UUID | str, *, idempotency_key: str | None = None) -> m.Invitee:
+        """Ask once more who said no, or was taken off; three times in all. Whoever is invited stays so.
+
+        Raises AskedOften, EmailUnconfirmed, InvalidTransition, InvitationDeclined, TooManyInvitations.
+        """
+        return self._door.call(
+            Call(
+                Method("POST", "/v1/bookings/{id}/invitees/{invitee_id}/ask", keyed=True),
+                m.Invitee,
+                path={"id": id, "invitee_id": invitee_id},
+                key=idempotency_key,
+            )
+        )
+
     def availabilities(
         self,
         *,
@@ -499,13 +513,32 @@ class Booking:
     def invite(self, id: UUID | str, body: m.NewInvitee | None = None, *, idempotency_key: str | None = None) -> m.Invitee:
         """Invite one more, by account or by e-mail address. Whoever is invited already stays so.
 
-        Raises EmailUnconfirmed, InvalidTransition, InvitationDeclined, TooManyInvitations.
+        Raises AskedOften, EmailUnconfirmed, InvalidTransition, InvitationDeclined, TooManyInvitations.
         """
         return self._door.call(
             Call(
                 Method("POST", "/v1/bookings/{id}/invitees", keyed=True),
                 m.Invitee,
                 path={"id": id},
+                body=UNSET if body is None else body,
+                key=idempotency_key,
+            )
+        )
+
+    def invite_to_any(
+        self, org_id: UUID | str, id: UUID | str, body: m.NewInvitee | None = None, *, idempotency_key: str | None = None
+    ) -> m.Invitee:
+        """Invite one more to a booking that stands, in the name of whose it is.
+
+        For staff with `booking.update_any`.
+
+        Raises AskedOften, EmailUnconfirmed, InvalidTransition, InvitationDeclined, TooManyInvitations.
+        """
+        return self._door.call(
+            Call(
+                Method("POST", "/v1/orgs/{org_id}/bookings/{id}/invitees", keyed=True),
+                m.Invitee,
+                path={"org_id": org_id, "id": id},
                 body=UNSET if body is None else body,
                 key=idempotency_key,
             )

@@ -903,6 +903,7 @@ class Invitee(Struct, frozen=True, kw_only=True, omit_defaults=True):
     account_id: UUID | None = None
     invited_at: datetime
     answered_at: datetime | None = None
+    may_ask_again: bool = False
 
 
 class Invitees(Struct, frozen=True, kw_only=True, omit_defaults=True):

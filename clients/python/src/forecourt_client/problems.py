@@ -29,6 +29,10 @@ class AdminCannotBook(Forbidden, code="admin_cannot_book"):
     """403 `admin_cannot_book`."""
 
 
+class AskedOften(Conflict, code="asked_often"):
+    """409 `asked_often`."""
+
+
 class BadCredentials(Unauthenticated, code="bad_credentials"):
     """401 `bad_credentials`."""
 

@@ -272,6 +272,19 @@ class Invitee(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     account_id: UUID | None = None
     invited_at: datetime
     answered_at: datetime | None = None
+    may_ask_again: bool = False
+    """Whether they said no or were taken off, and have not been asked as often as one may yet."""
+
+
+class Party(msgspec.Struct, frozen=True):
+    """Who is told of a booking.
+
+    `account_ids`: whose it is, then who is invited and has not declined; of those invited by address who has accepted.
+    `invitation_ids`: the invitations that are told by address: not declined, not withdrawn, and not of one of those accounts.
+    """
+
+    account_ids: list[UUID]
+    invitation_ids: list[UUID]
 
 
 class Invitees(msgspec.Struct, frozen=True):
@@ -570,10 +583,17 @@ class InvitationTaken(Conflict):
 
 
 class InvitationDeclined(Conflict):
-    """Nobody is asked twice; the link they have still lets them say yes."""
+    """Nobody is asked a second time by the way; the link they have still lets them say yes."""
 
     code = "invitation_declined"
-    title = "They have said no; only they can take that back"
+    title = "They have said no; ask them again beside their name"
+
+
+class AskedOften(Conflict):
+    """Nobody is asked to the same booking as often as somebody likes."""
+
+    code = "asked_often"
+    title = "They have been asked as often as one may"
 
 
 class TooManyInvitations(TooManyRequests):
@@ -759,12 +779,16 @@ class GuestInvited(Event, name="booking.guest_invited", version=1, frozen=True, 
 
 
 class InvitationAnswered(Event, name="booking.invitation_answered", version=1, frozen=True, kw_only=True):
+    """`account_id` is the guest's, `host_id` whose booking it is. `was` is how the invitation stood before."""
+
     organisation_id: UUID
     venue_id: UUID
     booking_id: UUID
     invitation_id: UUID
     account_id: UUID | None
     status: InviteeStatus
+    was: InviteeStatus | None = None
+    host_id: UUID | None = None
 
 
 class InvitationWithdrawn(Event, name="booking.invitation_withdrawn", version=1, frozen=True, kw_only=True):
@@ -813,15 +837,12 @@ class Bookings(Protocol):
         """In the order asked; those absent or not the actor's to see are left out. At most 100 at once."""
         ...
 
-    async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
-        """The accounts of a booking, for the house alone: whose it is, then who is invited and has not declined; of those invited
-        by address who has accepted. Raises NotFound."""
+    async def party(self, ctx: Context, booking_id: UUID) -> Party:
+        """Who is told of a booking, for the house alone. Raises NotFound."""
         ...
 
-    @idempotent
-    async def invited_by_address(self, ctx: Context, booking_id: UUID) -> list[UUID]:
-        """The invitations of a booking, for the house alone, that are told by address: not declined, not withdrawn, and not of
-        who is of the `party`. Raises NotFound."""
+    async def invitees(self, ctx: Context, booking_id: UUID) -> Invitees:
+        """Everybody who is or was invited to a booking that the actor may see. Raises NotFound."""
         ...
 
     @idempotent

@@ -36,13 +36,15 @@ STATES = {
 
 
 class GuestRow(msgspec.Struct, frozen=True):
-    """A guest on the page of a booking. `may_withdraw` is false for who is off the list."""
+    """A guest on the page of a booking. `may_withdraw` is false for who is off the list, `may_ask` for who has not said no or was
+    asked as often as one may."""
 
     id: UUID
     name: str
     state: str
     label: str
     may_withdraw: bool
+    may_ask: bool
 
 
 class GuestsView(msgspec.Struct, frozen=True):
@@ -88,7 +90,7 @@ class Guests:
         house = service_context("booking.pages", booking.organisation_id, visit.ctx.trace_id)
         ids = [i.account_id for i in found.items if i.account_id is not None]
         names = {c.id: c.name for c in await self._service.identity.accounts(house, ids[:200])} if ids else {}
-        rows = [_row(say, i, names, open=open) for i in found.items]
+        rows = [_row(say, i, names, open=open, places=found.places) for i in found.items]
         return GuestsView(rows, found.places, open, "" if problem is None else self._pages.words(visit, problem), email)
 
     async def invitations(self, visit: Visit, say: Speaker) -> list[InvitationRow]:
@@ -161,11 +163,12 @@ class InvitationPages(Api):
         return Redirect(f"/bookings/{id}#guests", toast=say.t("guests.withdrawn"))
 
 
-def _row(say: Speaker, invitee: Invitee, names: dict[UUID, str], *, open: bool) -> GuestRow:
+def _row(say: Speaker, invitee: Invitee, names: dict[UUID, str], *, open: bool, places: int) -> GuestRow:
     known = names.get(invitee.account_id, "") if invitee.account_id is not None else ""
     name = " · ".join(part for part in (known, invitee.email or "") if part) or say.t("guests.somebody")
     may = open and invitee.status is not InviteeStatus.WITHDRAWN
-    return GuestRow(invitee.id, name, STATES[invitee.status], say.t(f"guests.state.{invitee.status.value}"), may)
+    again = open and places > 0 and invitee.may_ask_again
+    return GuestRow(invitee.id, name, STATES[invitee.status], say.t(f"guests.state.{invitee.status.value}"), may, again)
 
 
 def _when(pages: Surroundings, visit: Visit, i: GuestInvitation) -> str:

@@ -17,6 +17,7 @@ from forecourt.kernel.paging import Page
 from forecourt.modules.booking.calendar import CONTENT_TYPE
 from forecourt.modules.booking.contract import (
     AdminCannotBook,
+    AskedOften,
     Availability,
     Block,
     BlockPreview,
@@ -76,7 +77,7 @@ from forecourt.modules.venues.contract import (
 
 _ASKING = (OutsideHorizon, CapacityExceeded, VenueClosed, ResourceInactive, OrganisationInactive)
 _PAYING = (InsufficientCredits, MeansNotSetUp, PromoRejected, EmailUnconfirmed, HoldExpired, InvalidTransition)
-_INVITING = (InvalidTransition, InvitationDeclined, TooManyInvitations, EmailUnconfirmed)
+_INVITING = (InvalidTransition, InvitationDeclined, AskedOften, TooManyInvitations, EmailUnconfirmed)
 _ANSWERING = (InvitationOver, InvitationTaken)
 _BOOKING = (SlotTaken, TooManyInvitations, TooManyOpenBookings, AdminCannotBook, QuoteExpired, QuoteMismatch, *_ASKING, *_PAYING)
 _MOVING = (SlotTaken, InvalidTransition, InsufficientCredits, PreconditionFailed, Overtaken, *_ASKING)
@@ -268,6 +269,11 @@ class BookingApi(Api):
         """Invite one more, by account or by e-mail address. Whoever is invited already stays so."""
         return await self.service.invite(ctx, id, body)
 
+    @post("/v1/bookings/{id}/invitees/{invitee_id}/ask", keyed=Keyed.YES, limits=INVITING, problems=_INVITING)
+    async def ask_again(self, ctx: Context, id: UUID, invitee_id: UUID) -> Invitee:
+        """Ask once more who said no, or was taken off; three times in all. Whoever is invited stays so."""
+        return await self.service.ask_again(ctx, id, invitee_id)
+
     @delete("/v1/bookings/{id}/invitees/{invitee_id}", status=204)
     async def withdraw(self, ctx: Context, id: UUID, invitee_id: UUID) -> None:
         """Take an invitation back. Whoever had heard of it hears of this, and leaves the booking's room."""
@@ -359,6 +365,18 @@ class BookingApi(Api):
     async def invitees_of_any(self, ctx: Context, org_id: UUID, id: UUID) -> Invitees:
         """Who is invited to a booking, and how each invitation stands."""
         return await self.service.invitees(ctx, id)
+
+    @post(
+        "/v1/orgs/{org_id}/bookings/{id}/invitees",
+        status=201,
+        access=staff(CHANGE_ANY),
+        keyed=Keyed.YES,
+        limits=INVITING,
+        problems=_INVITING,
+    )
+    async def invite_to_any(self, ctx: Context, org_id: UUID, id: UUID, body: NewInvitee) -> Invitee:
+        """Invite one more to a booking that stands, in the name of whose it is."""
+        return await self.service.invite(ctx, id, body)
 
     @delete("/v1/orgs/{org_id}/bookings/{id}/invitees/{invitee_id}", status=204, access=staff(CHANGE_ANY))
     async def withdraw_any(self, ctx: Context, org_id: UUID, id: UUID, invitee_id: UUID) -> None:

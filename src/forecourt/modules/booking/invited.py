@@ -15,6 +15,8 @@ from forecourt.modules.booking.contract import MAX_INVITEES, InviteeStatus, NewI
 MOST_LISTED = 4 * MAX_INVITEES
 """Of one booking or one person, those taken back included."""
 MOST_OVER = 1_000
+MOST_ASKED = 3
+"""How often one booking's host may ask the same person."""
 
 
 class InvitationRow(msgspec.Struct, frozen=True):
@@ -30,6 +32,11 @@ class InvitationRow(msgspec.Struct, frozen=True):
     invited_by: UUID | None
     created_at: datetime
     answered_at: datetime | None
+    asked: int
+
+    @property
+    def may_ask_again(self) -> bool:
+        return not self.takes_a_place and self.asked < MOST_ASKED
 
     @property
     def takes_a_place(self) -> bool:
@@ -67,7 +74,7 @@ class Wished(msgspec.Struct, frozen=True):
 
 _SELECT: LiteralString = (
     "select i.organisation_id, i.id, i.booking_id, i.account_id, i.email, i.address, i.status, i.salt, i.told_at, i.invited_by,"
-    " i.created_at, i.answered_at from booking.invitation i"
+    " i.created_at, i.answered_at, i.asked::int from booking.invitation i"
 )
 WISHED = Query(Wished, "select b.account_id, b.invitees from booking.booking b where b.organisation_id = $1 and b.id = $2")
 OF_BOOKING = Query(
@@ -103,7 +110,11 @@ ANSWER = Statement(
 )
 REOPEN = Statement(
     "update booking.invitation set status = 'pending', salt = $3, told_at = null, answered_at = null, invited_by = $4,"
-    " account_id = case when email is null then account_id end where organisation_id = $1 and id = $2"
+    " asked = asked + 1, account_id = case when email is null then account_id end where organisation_id = $1 and id = $2"
+)
+ASK_AGAIN = Statement(
+    "update booking.invitation set status = 'pending', answered_at = null, invited_by = $3, asked = asked + 1"
+    " where organisation_id = $1 and id = $2"
 )
 TELL = Statement(
     "update booking.invitation set told_at = coalesce(told_at, $4), account_id = $3 where organisation_id = $1 and id = $2"
@@ -188,6 +199,11 @@ async def answer(tx: Tx, row: InvitationRow, status: InviteeStatus, account_id: 
 async def reopen(tx: Tx, row: InvitationRow, salt: bytes, inviter: UUID | None) -> None:
     """Invited anew: links of before open nothing, and whose the address is, is found out again."""
     await tx.run(REOPEN, row.organisation_id, row.id, salt, inviter)
+
+
+async def ask_again(tx: Tx, row: InvitationRow, inviter: UUID | None) -> None:
+    """Who said no is asked again, and the link they have still opens it."""
+    await tx.run(ASK_AGAIN, row.organisation_id, row.id, inviter)
 
 
 async def tell(tx: Tx, row: InvitationRow, account_id: UUID | None, at: datetime) -> None:

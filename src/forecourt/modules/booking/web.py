@@ -684,10 +684,23 @@ class BookingPages(Api):
         try:
             await self.service.invite(visit.ctx, id, NewInvitee(email=form.email.strip()))
         except INVITED_IN_VAIN as problem:
-            guests = await self.guests.of(visit, found.say, found.booking, problem, form.email)
-            html = self._ticket_page(visit, found, None, guests)
-            return msgspec.structs.replace(html, status=problem.status)
+            return await self._uninvited(visit, found, problem, form.email)
         return Redirect(f"/bookings/{id}#guests", toast=found.say.t("guests.invited", email=form.email.strip()))
+
+    @action("/bookings/{id}/invitees/{invitee_id}/ask", limits=INVITING)
+    async def ask_again(self, visit: Visit, id: UUID, invitee_id: UUID) -> Html | Redirect:
+        """Asks once more who said no or was taken off."""
+        found = await self._found(visit, id)
+        try:
+            await self.service.ask_again(visit.ctx, id, invitee_id)
+        except INVITED_IN_VAIN as problem:
+            return await self._uninvited(visit, found, problem)
+        return Redirect(f"/bookings/{id}#guests", toast=found.say.t("guests.asked_again"))
+
+    async def _uninvited(self, visit: Visit, found: Found, problem: Problem, email: str = "") -> Html:
+        """The booking's page with why somebody is not invited."""
+        guests = await self.guests.of(visit, found.say, found.booking, problem, email)
+        return msgspec.structs.replace(self._ticket_page(visit, found, None, guests), status=problem.status)
 
     # ---------------------------------------------------------------------------------------------------------- my bookings
 

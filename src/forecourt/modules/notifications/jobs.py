@@ -77,8 +77,6 @@ class Tells(Protocol):
 
 
 class Writes(Protocol):
-    async def tell(self, wish: TellParty) -> None: ...
-
     async def write(self, wish: WriteTo) -> None: ...
 
 
@@ -100,7 +98,6 @@ def handlers(sending: Drains, telling: Tells, addresses: Writes) -> list[JobHand
 
     async def tell_party(_: Context, wish: TellParty) -> None:
         await telling.tell_party(wish)
-        await addresses.tell(wish)
 
     async def write(_: Context, wish: WriteTo) -> None:
         await addresses.write(wish)

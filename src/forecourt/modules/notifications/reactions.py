@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -23,7 +23,9 @@ from forecourt.modules.booking.contract import (
     BookingHeld,
     BookingRescheduled,
     GuestInvited,
+    InvitationAnswered,
     InvitationWithdrawn,
+    InviteeStatus,
 )
 from forecourt.modules.chat.contract import MessageSent
 from forecourt.modules.identity.contract import SecurityKind, SecurityNoted, SessionEnded, StaffJoined
@@ -40,7 +42,7 @@ from forecourt.modules.notifications.jobs import (
 )
 from forecourt.modules.notifications.queries import choices, queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice
-from forecourt.modules.notifications.rules import INVITED, NOISE, REMINDERS, UNINVITED
+from forecourt.modules.notifications.rules import ANSWER_PAUSE, ANSWERED, INVITED, NOISE, REMINDERS, UNINVITED
 from forecourt.modules.payments.contract import PaymentDue, PaymentRefunded
 
 TOLD_OF = frozenset({SecurityKind.NEW_DEVICE, SecurityKind.TOKEN_REUSED, SecurityKind.LOCKED_OUT})
@@ -62,6 +64,7 @@ Told = (
     | BookingHeld
     | BookingRescheduled
     | GuestInvited
+    | InvitationAnswered
     | InvitationWithdrawn
     | MessageSent
     | PaymentDue
@@ -78,6 +81,7 @@ _EVENTS: tuple[type[Event], ...] = (
     BookingHeld,
     BookingRescheduled,
     GuestInvited,
+    InvitationAnswered,
     InvitationWithdrawn,
     MessageSent,
     PaymentDue,
@@ -128,6 +132,9 @@ class Reactions:
         if isinstance(event, MessageSent):
             await queue.insert_notices(tx, organisation_id, _messages(envelope, event, now), now)
             return
+        if isinstance(event, InvitationAnswered):
+            await queue.insert_notices(tx, organisation_id, _answer(envelope, event, now), now)
+            return
         if isinstance(event, BookingCancelled | BookingDeclined | BookingExpired | BookingRescheduled):
             await queue.void(tx, organisation_id, [event.booking_id], list(REMINDERS), now)
         if isinstance(event, ApprovalAsked):
@@ -154,7 +161,7 @@ class Reactions:
     def _news(self, envelope: Envelope[Told], now: datetime) -> list[NewNotice]:  # noqa: PLR0911, PLR0912 - one return per event
         """What the person it happened to hears of it. Who did it themselves in the app need not be told, but wants the mail."""
         event = envelope.event
-        if isinstance(event, MessageSent) or event.account_id is None:
+        if isinstance(event, MessageSent | InvitationAnswered) or event.account_id is None:
             return []
         who = event.account_id
         match event:
@@ -234,6 +241,25 @@ def _messages(envelope: Envelope[Any], event: MessageSent, now: datetime) -> lis
     others = [_notice(envelope, who, "chat.message", event.room_id, facts, now + MESSAGE_WAITS) for who in event.notify_ids]
     key = f"chat.message {event.room_id} {stretch}"
     return [*mentions, *(msgspec.structs.replace(n, key=key) for n in others)]
+
+
+def _answer(envelope: Envelope[Any], event: InvitationAnswered, now: datetime) -> list[NewNotice]:
+    """For whose booking it is: a first answer at once. Of who thinks better of it there is one notice in a stretch, at its end,
+    whatever they say how often; it tells how they stand then."""
+    if event.host_id is None or event.was in (None, event.status):
+        return []
+    facts: dict[str, object] = {
+        "invitation_id": str(event.invitation_id),
+        "status": event.status.value,
+        "first": event.was is InviteeStatus.PENDING,
+    }
+    notice = _notice(envelope, event.host_id, ANSWERED, event.booking_id, facts, now)
+    if event.was is InviteeStatus.PENDING:
+        return [notice]
+    pause_s = ANSWER_PAUSE.total_seconds()
+    stretch = int(envelope.at.timestamp() // pause_s)
+    end = max(datetime.fromtimestamp((stretch + 1) * pause_s, UTC), now)
+    return [msgspec.structs.replace(notice, key=f"{ANSWERED} {event.invitation_id} {stretch}", due_at=end)]
 
 
 def _from(event: BookingRescheduled) -> dict[str, str]:

@@ -17,6 +17,10 @@ INVITED = "booking.invited"
 INVITED_BY_ADDRESS = "booking.invited_by_address"
 """The same, as it is worded for an address that has no account."""
 UNINVITED = "booking.uninvited"
+ANSWERED = "booking.guest_answered"
+"""Tells whose booking it is that a guest comes, or does not."""
+ANSWER_PAUSE = timedelta(minutes=5)
+"""A first answer is told at once; who thinks better of it, and better again, is told of once in so long."""
 NOISE = "booking.noise_warning"
 """Asks for quiet before a booking in the quiet hours of its house, at the venues that the house names (VE-8)."""
 TOMORROW, SOON = "booking.in_24_hours", "booking.in_2_hours"
@@ -75,6 +79,7 @@ _ALL = (
     Kind("booking.invited", Topic.BOOKINGS, _TIMELY, calendar=True),
     Kind("booking.invited_by_address", Topic.BOOKINGS, _TIMELY, calendar=True, channels=(Channel.EMAIL,)),
     Kind("booking.uninvited", Topic.BOOKINGS, _TIMELY, _HIGH),
+    Kind(ANSWERED, Topic.BOOKINGS, _TIMELY),
     Kind("booking.approval_asked", Topic.BOOKINGS, _TIMELY),
     Kind("booking.approved", Topic.BOOKINGS, _TIMELY, _HIGH),
     Kind("booking.declined", Topic.BOOKINGS, _TIMELY, _HIGH),

@@ -291,6 +291,7 @@ SAMPLES: Mapping[str, Values] = {
     "booking.invited": _BOOKING | {"host": "Ayesha Rahman"},
     "booking.invited_by_address": _BOOKING | {"host": "Ayesha Rahman"},
     "booking.uninvited": _BOOKING,
+    "booking.guest_answered": _BOOKING | {"guest": "Hina Malik", "comes": "yes"},
     "booking.approval_asked": _BOOKING,
     "booking.approved": _BOOKING,
     "booking.declined": _BOOKING | {"reason": "The court is being repaired"},

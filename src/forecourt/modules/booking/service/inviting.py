@@ -23,6 +23,7 @@ from forecourt.kernel.events import emit
 from forecourt.modules.booking import guests, invited, queries
 from forecourt.modules.booking.contract import (
     Addressee,
+    AskedOften,
     BookingActor,
     BookingStatus,
     GuestInvitation,
@@ -37,6 +38,7 @@ from forecourt.modules.booking.contract import (
     Invitees,
     InviteeStatus,
     NewInvitee,
+    Party,
 )
 from forecourt.modules.booking.invited import InvitationRow, NewInvitation
 from forecourt.modules.booking.queries import BookingRow
@@ -69,16 +71,13 @@ class Inviting(Feeds):
     async def invite(self, ctx: Context, booking_id: UUID, wish: NewInvitee) -> Invitee:
         """Invites one more. Who is invited already stays so; who was taken off is invited anew.
 
-        Raises NotFound, EmailUnconfirmed, InvalidTransition, InvitationDeclined, TooManyInvitations, Invalid.
+        Raises NotFound, EmailUnconfirmed, InvalidTransition, InvitationDeclined, AskedOften, TooManyInvitations, Invalid.
         """
         found, actor = await self.find(ctx, booking_id, CHANGE_ANY)
         refuse_unconfirmed(ctx, actor, [wish])
         new = self._new(booking_id, guests.checked_invitee(wish, ""))
-        now = self.clock.now()
         async with self.db.tx(ctx.within(found.organisation_id)) as tx:
-            row = await queries.lock_booking(tx, found.organisation_id, booking_id)
-            if row.status not in OPEN or row.ends_at <= now:
-                raise InvalidTransition("Nobody can be invited to this booking any more.")
+            row = await self._inviting(tx, found, actor)
             if new.account_id is not None and new.account_id == row.account_id:
                 raise Invalid.field("account_id", "is whose booking it is")
             rows = await self._settled(tx, row.organisation_id, row.id)
@@ -87,17 +86,70 @@ class Inviting(Feeds):
                 return shown(known)
             if known is not None and known.status is _S.DECLINED:
                 raise InvitationDeclined
-            if _places(row, rows) < 1:
-                raise Invalid.field("invitees", f"a party of {row.team_size} has room for {row.team_size - 1} guests")
-            await self.refuse_too_many(tx, row.organisation_id, ctx.account_id, [wish])
+            inviter = _inviter(ctx, actor, row)
+            await self._refuse_more(tx, row, rows, known, inviter, wish)
             if known is None:
-                await invited.add(tx, row.organisation_id, row.id, [new], ctx.account_id, now)
+                await invited.add(tx, row.organisation_id, row.id, [new], inviter, self.clock.now())
             else:
-                await invited.reopen(tx, known, new.salt, ctx.account_id)
-            made = await invited.locked(tx, row.organisation_id, new.id if known is None else known.id)
-            if row.status in STANDING:
-                emit(tx, GuestInvited(**_facts(row, made), account_id=None if made.email else made.account_id))
+                await invited.reopen(tx, known, new.salt, inviter)
+            made = await self._invited(tx, row, new.id if known is None else known.id)
         return shown(made)
+
+    async def ask_again(self, ctx: Context, booking_id: UUID, invitation_id: UUID) -> Invitee:
+        """Asks once more who said no or was taken off. Who is invited stays so.
+
+        Raises NotFound, EmailUnconfirmed, InvalidTransition, AskedOften, TooManyInvitations, Invalid.
+        """
+        found, actor = await self.find(ctx, booking_id, CHANGE_ANY)
+        async with self.db.tx(ctx.within(found.organisation_id)) as tx:
+            row = await self._inviting(tx, found, actor)
+            rows = await self._settled(tx, row.organisation_id, row.id)
+            known = next((r for r in rows if r.id == invitation_id), None)
+            if known is None:
+                raise NotFound
+            wish = NewInvitee(email=known.email, account_id=None if known.email else known.account_id)
+            refuse_unconfirmed(ctx, actor, [wish])
+            if known.takes_a_place:
+                return shown(known)
+            inviter = _inviter(ctx, actor, row)
+            await self._refuse_more(tx, row, rows, known, inviter, wish)
+            if known.status is _S.DECLINED:
+                await invited.ask_again(tx, known, inviter)
+            else:
+                await invited.reopen(tx, known, secrets.token_bytes(SALT_BYTES), inviter)
+            made = await self._invited(tx, row, known.id)
+        return shown(made)
+
+    async def _inviting(self, tx: Tx, found: BookingRow, actor: BookingActor) -> BookingRow:
+        """The booking, locked, to which this actor may invite. Raises InvalidTransition."""
+        row = await queries.lock_booking(tx, found.organisation_id, found.id)
+        # What staff do is on record: from when a booking stands, an invitation is an event.
+        if row.status not in (STANDING if actor is BookingActor.STAFF else OPEN) or row.ends_at <= self.clock.now():
+            raise InvalidTransition("Nobody can be invited to this booking any more.")
+        return row
+
+    async def _refuse_more(
+        self,
+        tx: Tx,
+        row: BookingRow,
+        rows: Sequence[InvitationRow],
+        known: InvitationRow | None,
+        inviter: UUID | None,
+        wish: NewInvitee,
+    ) -> None:
+        """Raises AskedOften, Invalid when there is no place left, and TooManyInvitations."""
+        if known is not None and not known.may_ask_again:
+            raise AskedOften
+        if _places(row, rows) < 1:
+            raise Invalid.field("invitees", f"a party of {row.team_size} has room for {row.team_size - 1} guests")
+        await self.refuse_too_many(tx, row.organisation_id, inviter, [wish])
+
+    async def _invited(self, tx: Tx, row: BookingRow, invitation_id: UUID) -> InvitationRow:
+        """The invitation as it is now, told to whom it concerns."""
+        made = await invited.locked(tx, row.organisation_id, invitation_id)
+        if row.status in STANDING:
+            emit(tx, GuestInvited(**_facts(row, made), account_id=None if made.email else made.account_id))
+        return made
 
     async def withdraw(self, ctx: Context, booking_id: UUID, invitation_id: UUID) -> None:
         """Takes an invitation back; a second time changes nothing. Raises NotFound."""
@@ -161,10 +213,14 @@ class Inviting(Feeds):
                 raise InvitationTaken("The booking is your own.")
             whose = row.account_id if ctx.account_id is None else ctx.account_id
             if (row.status, row.account_id) != (status, whose):
+                was = row.status
                 await invited.answer(tx, row, status, whose, self.clock.now())
                 row = await invited.locked(tx, row.organisation_id, row.id)
                 known = whose if row.email is None or status is _S.ACCEPTED or opened.in_the_party else None
-                emit(tx, InvitationAnswered(**_facts(booking, row), account_id=known, status=status))
+                said = InvitationAnswered(
+                    **_facts(booking, row), account_id=known, status=status, was=was, host_id=booking.account_id
+                )
+                emit(tx, said)
         return await self._seen(ctx, row, booking)
 
     async def _open(self, ctx: Context, ref: str) -> InvitationRow:
@@ -234,18 +290,14 @@ class Inviting(Feeds):
 
     # --- the house
 
-    async def party(self, ctx: Context, booking_id: UUID) -> list[UUID]:
+    async def party(self, ctx: Context, booking_id: UUID) -> Party:
         self._refuse_others(ctx)
         async with self.db.tx(ctx) as tx:
             wished = await invited.wished(tx, organisation(ctx), booking_id)
             rows = await self._settled(tx, organisation(ctx), booking_id)
-        return list(dict.fromkeys(a for a in (wished.account_id, *(r.in_the_party for r in rows)) if a is not None))
-
-    async def invited_by_address(self, ctx: Context, booking_id: UUID) -> list[UUID]:
-        self._refuse_others(ctx)
-        async with self.db.tx(ctx) as tx:
-            rows = await self._settled(tx, organisation(ctx), booking_id)
-        return [r.id for r in rows if r.email is not None and r.takes_a_place and r.in_the_party is None]
+        accounts = dict.fromkeys(a for a in (wished.account_id, *(r.in_the_party for r in rows)) if a is not None)
+        by_address = [r.id for r in rows if r.email is not None and r.takes_a_place and r.in_the_party is None]
+        return Party(list(accounts), by_address)
 
     async def first_letter(self, ctx: Context, invitation_id: UUID) -> Addressee | None:
         self._refuse_others(ctx)
@@ -342,7 +394,13 @@ def shown(row: InvitationRow) -> Invitee:
         account_id=row.account_id if row.email is None else row.in_the_party,
         invited_at=row.created_at,
         answered_at=row.answered_at,
+        may_ask_again=row.may_ask_again,
     )
+
+
+def _inviter(ctx: Context, actor: BookingActor, row: BookingRow) -> UUID | None:
+    """In whose name it is asked: staff ask for whose booking it is."""
+    return row.account_id if actor is BookingActor.STAFF else ctx.account_id
 
 
 def _same(row: InvitationRow, new: NewInvitation) -> bool:

@@ -80,7 +80,7 @@ class Keeping(Membership, Attaching):
 
     async def _look(self, ctx: Context, booking_id: UUID) -> tuple[BookingOut, list[UUID]] | None:
         try:
-            return await self.bookings.booking(ctx, booking_id), await self.bookings.party(ctx, booking_id)
+            return await self.bookings.booking(ctx, booking_id), (await self.bookings.party(ctx, booking_id)).account_ids
         except NotFound:
             return None
 

@@ -165,6 +165,12 @@ GIVE_UP = Statement(
 TOLD = Statement(
     "update notifications.notice set status = 'told', told_at = $3 where organisation_id = $1 and id = any($2::uuid[])"
 )
+TOLD_OF = Query(
+    Notice,
+    "select n.organisation_id, n.id, n.account_id, n.kind, n.key, n.about_id, n.facts from notifications.notice n"
+    " where n.organisation_id = $1 and n.about_id = any($2::uuid[]) and n.kind = $3 and n.status = 'told'"
+    " order by n.told_at desc, n.id desc limit 1000",
+)
 WAS_TOLD = Query(
     bool,
     "select exists (select from notifications.notice n where n.organisation_id = $1 and n.about_id = $2 and n.kind = $3)",
@@ -332,6 +338,11 @@ async def told(tx: Tx, organisation_id: UUID, ids: Sequence[UUID], now: datetime
 async def give_up(tx: Tx, organisation_id: UUID, ids: Sequence[UUID]) -> None:
     """Notices that came to nothing, or could not be told for too long."""
     await tx.run(GIVE_UP, organisation_id, list(ids))
+
+
+async def told_of(tx: Tx, organisation_id: UUID, about_ids: Sequence[UUID], kind: str) -> list[Notice]:
+    """What was told of these, the last first."""
+    return await tx.all(TOLD_OF, organisation_id, list(about_ids), kind)
 
 
 async def was_told(tx: Tx, organisation_id: UUID, about_id: UUID, kind: str) -> bool:

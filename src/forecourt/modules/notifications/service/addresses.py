@@ -23,7 +23,7 @@ from forecourt.modules.notifications import wording
 from forecourt.modules.notifications.calendar import calendar_of
 from forecourt.modules.notifications.channels import Message, NotTaken, Refused
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
-from forecourt.modules.notifications.jobs import DRAIN, WRITE, Drain, TellParty, WriteTo
+from forecourt.modules.notifications.jobs import DRAIN, Drain, WriteTo
 from forecourt.modules.notifications.queries import choices, queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, Notice
 from forecourt.modules.notifications.rules import INVITED, INVITED_BY_ADDRESS, KINDS
@@ -59,17 +59,6 @@ class Addresses:
         self._carriers = carriers
         self._links = links
         self._url = public_url
-
-    async def tell(self, wish: TellParty) -> None:
-        """A job for each of them."""
-        ctx = service_context("notifications", wish.organisation_id)
-        ids = await self._ask.bookings.invited_by_address(ctx, wish.booking_id)
-        if not ids:
-            return
-        async with self._db.tx(ctx) as tx:
-            for id in ids:
-                one = WriteTo(wish.event_id, wish.organisation_id, wish.kind, wish.booking_id, wish.facts, id)
-                enqueue(tx, WRITE, one, key=f"{wish.event_id} {id}")
 
     async def write(self, wish: WriteTo) -> None:
         """Raises Unavailable when no mail server takes it now."""

@@ -22,7 +22,7 @@ from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.money import Money
 from forecourt.kernel.web import formats
-from forecourt.modules.booking.contract import BookingOut, Bookings, BookingStatus
+from forecourt.modules.booking.contract import BookingOut, Bookings, BookingStatus, Invitee, InviteeStatus
 from forecourt.modules.chat.contract import Chat, MessagePreview
 from forecourt.modules.identity.contract import AccountCard, Identity
 from forecourt.modules.notifications import rules, wording
@@ -35,12 +35,12 @@ from forecourt.modules.notifications.contract import (
     TemplateInvalid,
     Topic,
 )
-from forecourt.modules.notifications.jobs import DRAIN, Drain, TellParty, TellStaff, WriteTo
+from forecourt.modules.notifications.jobs import DRAIN, WRITE, Drain, TellParty, TellStaff, WriteTo
 from forecourt.modules.notifications.queries import choices, inbox, queue
 from forecourt.modules.notifications.queries.choices import Browser, TemplateRow
 from forecourt.modules.notifications.queries.inbox import DigestItem, Entry
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
-from forecourt.modules.notifications.rules import INVITED, KINDS, NOISE, REMINDERS, SOON, UNINVITED, Kind, Quiet
+from forecourt.modules.notifications.rules import ANSWERED, INVITED, KINDS, NOISE, REMINDERS, SOON, UNINVITED, Kind, Quiet
 from forecourt.modules.notifications.sealing import Leave, Links
 from forecourt.modules.notifications.service.inbox import InboxService
 from forecourt.modules.notifications.wording import Surround, Words
@@ -88,6 +88,16 @@ class Said(Struct, frozen=True):
         return {"sender": self.sender, "room": room, "text": self.preview.excerpt or "…"}
 
 
+class Answer(Struct, frozen=True):
+    """What a guest says; no name for whom nobody knows by one."""
+
+    guest: str
+    comes: bool
+
+    def values(self, locale: str) -> dict[str, str]:
+        return {"guest": self.guest or wording.word(locale, "somebody"), "comes": "yes" if self.comes else ""}
+
+
 class Scene(Struct, frozen=True):
     """What a batch of one organisation's notices is about."""
 
@@ -100,6 +110,8 @@ class Scene(Struct, frozen=True):
     """What was written, by the id of the notice; of messages that are gone or were read there is none."""
     hosts: Mapping[UUID, str] = {}
     """Names of those whose bookings others are invited to."""
+    answers: Mapping[UUID, Answer] = {}
+    """What guests say, by the id of the notice; of those who say otherwise by now, or what was told, there is none."""
 
 
 class Plan(Struct, frozen=True):
@@ -179,16 +191,20 @@ class Telling:
             enqueue(tx, DRAIN, Drain())
 
     async def tell_party(self, wish: TellParty) -> None:
-        """A notice for each account that is invited to a booking. Of changes only when the invitation was told."""
+        """A notice for each account that is invited to a booking, of changes only when the invitation was told; and a job for
+        each who is invited by address alone."""
         ctx, now = service_context("notifications", wish.organisation_id), self._clock.now()
-        guests = [a for a in await self._ask.bookings.party(ctx, wish.booking_id) if a != wish.besides]
-        notices = [party_notice(wish, account_id, now) for account_id in guests]
-        if not notices:
+        party = await self._ask.bookings.party(ctx, wish.booking_id)
+        notices = [party_notice(wish, account_id, now) for account_id in party.account_ids if account_id != wish.besides]
+        if not notices and not party.invitation_ids:
             return
         async with self._db.tx(ctx) as tx:
-            if wish.kind == INVITED or await queue.was_told(tx, wish.organisation_id, wish.booking_id, INVITED):
+            if notices and (wish.kind == INVITED or await queue.was_told(tx, wish.organisation_id, wish.booking_id, INVITED)):
                 await queue.insert_notices(tx, wish.organisation_id, notices, now)
                 enqueue(tx, DRAIN, Drain())
+            for id in party.invitation_ids:
+                one = WriteTo(wish.event_id, wish.organisation_id, wish.kind, wish.booking_id, wish.facts, id)
+                enqueue(tx, WRITE, one, key=f"{wish.event_id} {id}")
 
     # --- asking
 
@@ -205,6 +221,7 @@ class Telling:
         invited = {n.about_id for n in notices if n.kind == INVITED}
         hosts = list({b.account_id for b in bookings if b.id in invited and b.account_id is not None})
         names = {c.id: c.name for c in await _some(hosts, lambda part: self._ask.people.cards(ctx, part))}
+        answers = await self._answers(ctx, organisation_id, [n for n in notices if n.kind == ANSWERED])
         async with self._db.read(ctx) as tx:
             templates = await choices.templates(tx, organisation_id)
         return Scene(
@@ -215,7 +232,32 @@ class Telling:
             {(t.event, t.channel, t.locale): t for t in templates if t.enabled},
             said,
             names,
+            answers,
         )
+
+    async def _answers(self, ctx: Context, organisation_id: UUID, notices: Sequence[Notice]) -> dict[UUID, Answer]:
+        """What these guests say, where it is still what the notice says and not what was told last."""
+        about = list(dict.fromkeys(n.about_id for n in notices if n.about_id is not None))
+        if not about:
+            return {}
+        async with self._db.read(ctx) as tx:
+            before = await queue.told_of(tx, organisation_id, about, ANSWERED)
+        told = {str(n.facts["invitation_id"]): n.facts["status"] for n in reversed(before)}
+        guests: dict[str, Invitee] = {}
+        for booking_id in about:
+            guests |= {str(g.id): g for g in (await self._ask.bookings.invitees(ctx, booking_id)).items}
+        true: dict[UUID, Invitee] = {}
+        for notice in notices:
+            id = str(notice.facts["invitation_id"])
+            guest = guests.get(id)
+            if guest is None or guest.status != notice.facts["status"]:
+                continue
+            if notice.facts["first"] or told.get(id) != guest.status:
+                true[notice.id] = guest
+                told[id] = guest.status.value
+        known = list({g.account_id for g in true.values() if g.account_id is not None})
+        names = {c.id: c.name for c in await _some(known, lambda part: self._ask.people.cards(ctx, part))}
+        return {id: Answer(_called(g, names), g.status is InviteeStatus.ACCEPTED) for id, g in true.items()}
 
     async def _said(self, ctx: Context, notices: Sequence[Notice]) -> dict[UUID, Said]:
         """The messages that these notices are about, where they were not read meanwhile."""
@@ -269,6 +311,9 @@ class Telling:
         if notice.kind.startswith("booking.") and (booking is None or not _still_true(notice, booking)):
             return nothing
         book = scene.books.get(booking.venue_id) if booking else None
+        answer = scene.answers.get(notice.id)
+        if notice.kind == ANSWERED and answer is None:
+            return nothing
         if notice.kind == NOISE and not _too_loud(booking, book):
             return nothing
         values = self.values(notice, reader.card.name, locale, scene.organisation, booking, book)
@@ -277,6 +322,8 @@ class Telling:
             values["host"] = host or values["organisation"]
         if said is not None:
             values |= said.values(locale)
+        if answer is not None:
+            values |= answer.values(locale)
         return self._spread(scene, notice, kind, reader, locale, values, booking, book)
 
     def values(
@@ -313,6 +360,8 @@ class Telling:
                 path = f"/orgs/{notice.organisation_id}/bookings?show=asks"
             case "booking" if notice.facts.get("party"):  # the booking is its owner's; an invitation is its guest's
                 path = "/bookings" if notice.kind in OVER_FOR_GUESTS else f"/invitations/{notice.about_id}"
+            case "booking" if notice.kind == ANSWERED:
+                path = f"/bookings/{notice.about_id}#guests"
             case "booking":
                 path = f"/bookings/{notice.about_id}"
             case "payment":
@@ -550,7 +599,7 @@ def party_notice(wish: TellParty | WriteTo, account_id: UUID, now: datetime) -> 
 
 def _still_true(notice: Notice, booking: BookingOut) -> bool:
     """A reminder of a booking that was moved or cancelled says nothing true; nor does that an answered question waits."""
-    if notice.kind == INVITED:
+    if notice.kind in (INVITED, ANSWERED):
         return booking.status is BookingStatus.UPCOMING
     if notice.kind == APPROVAL_WAITS:
         return booking.status is BookingStatus.PENDING_APPROVAL
@@ -603,6 +652,11 @@ def _was(locale: str, facts: Mapping[str, object], book: VenueBook) -> str:
     resource = book.resource(UUID(str(facts["from_resource_id"])))
     hours = formats.time_range(locale, start, end, book.venue.timezone)
     return f"{resource.name if resource else book.venue.name}, {formats.date(locale, start, book.venue.timezone)}, {hours}"
+
+
+def _called(guest: Invitee, names: Mapping[UUID, str]) -> str:
+    """By name who has an account and shows it, else as they were invited."""
+    return (names.get(guest.account_id, "") if guest.account_id is not None else "") or guest.email or ""
 
 
 def _text(value: object) -> str:
