@@ -23,7 +23,7 @@ from forecourt.gateway.haproxy import Gateway
 from forecourt.gateway.plan import Health, Limits, Plan, Service
 from forecourt.kernel.settings import Secret
 
-PER_ADDRESS, PER_ACCOUNT = 60, 20
+PER_ADDRESS, PER_ACCOUNT, PER_ORGANISATION, PER_ROUTE = 60, 20, 12, 5
 MAX_BODY = 50_000
 CONNECTIONS = 40
 TRUSTED = "127.7.7.7"
@@ -56,6 +56,8 @@ class Backend:
         self.waits: asyncio.Event | None = None
         """Answers when it is set."""
         self.type = "application/json"
+        self.told: dict[str, str] = {}
+        """More headers of its answers."""
         self.keys: list[dict[str, object]] = []
         self.seen: list[Seen] = []
         self.asked: list[Seen] = []
@@ -114,7 +116,8 @@ class Backend:
         if self.dies:
             return False
         answer = json.dumps({"from": self.name, "pad": "x" * 2000}).encode()
-        _write(writer, 500 if self.refuses else 200, answer, {"content-type": self.type, "x-request-id": "s", "etag": '"3"'})
+        headers = {"content-type": self.type, "x-request-id": "s", "etag": '"3"', **self.told}
+        _write(writer, 500 if self.refuses else 200, answer, headers)
         return True
 
 
@@ -196,6 +199,8 @@ class House:
                 requests_per_address=PER_ADDRESS,
                 connections_per_address=CONNECTIONS,
                 requests_per_account=PER_ACCOUNT,
+                requests_per_organisation=PER_ORGANISATION,
+                routes={"/v1/auth": PER_ROUTE, "/v1/auth/refresh/": PER_ROUTE + 2},
                 max_body_bytes=MAX_BODY,
                 header_s=2,
                 answer_s=3,
@@ -226,6 +231,7 @@ def house(shared: House) -> House:
     """The house with nothing seen yet, and everybody well."""
     for backend in shared.backends:
         backend.seen.clear()
+        backend.told = {}
         assert backend.ready and not (backend.refuses or backend.dies or backend.waits), "a test left this house in disorder"
     return shared
 

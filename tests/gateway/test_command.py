@@ -183,7 +183,7 @@ async def test_render_prints_what_haproxy_would_be_given(
     assert by_hand.sub("", printed) == by_hand.sub("", running)
     await asyncio.to_thread(command.render, started.file, data=started.data, into=tmp_path / "here")
     assert "is in order" in capsys.readouterr().out
-    wanted = {"haproxy.cfg", "routes.map", "patterns.map", "certificate.prom"}
+    wanted = {"haproxy.cfg", "routes.map", "patterns.map", "limits.map", "certificate.prom"}
     assert {path.name for path in (tmp_path / "here").iterdir()} == wanted
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
 import hmac
 import json
 import os
@@ -29,6 +30,8 @@ from tests.gateway.conftest import (
     MAX_BODY,
     PER_ACCOUNT,
     PER_ADDRESS,
+    PER_ORGANISATION,
+    PER_ROUTE,
     TRUSTED,
     Backend,
     House,
@@ -182,6 +185,17 @@ async def test_two_authorizations_are_one_too_many(house: House, anyone: httpx.A
     assert (await anyone.get("/v1/me", headers=[("authorization", good)])).status_code == 200
 
 
+async def test_a_signature_is_remembered_and_a_bad_one_is_not(house: House, anyone: httpx.AsyncClient) -> None:
+    async def remembered() -> set[str]:
+        return set(re.findall("key=([0-9A-F]{64})", await house.gateway.runtime.command("show table signatures")))
+
+    good, bad = house.signer.token(), Signer(house.signer.kid).token()
+    before = await remembered()
+    for token in (good, good, bad):
+        await anyone.get("/v1/me", headers=bearer(token))
+    assert await remembered() - before == {hashlib.sha256(good.encode()).hexdigest().upper()}
+
+
 async def test_a_token_whose_signature_is_known_ends_all_the_same(house: House, anyone: httpx.AsyncClient) -> None:
     async with asyncio.timeout(30):
         while True:  # until one arrives before its end, however busy the machine is
@@ -241,6 +255,9 @@ async def test_a_gateway_that_nobody_told_the_keys_says_come_back(house: House, 
 # --- how much, how large, how slow -------------------------------------------------------------------------------------------
 
 
+ORGANISATION = uuid4()
+
+
 def assert_spent(answer: httpx.Response, limit: int) -> None:
     assert problem(answer) == (429, "rate_limited")
     assert answer.headers["retry-after"] == "60"
@@ -288,6 +305,50 @@ async def test_an_api_key_has_a_limit_like_an_account(house: House, call: Call) 
         assert (await client.get("/v1/orgs/1/bookings", headers={"x-api-key": "one"})).status_code == 200
     assert_spent(await client.get("/v1/orgs/1/bookings", headers={"x-api-key": "one"}), PER_ACCOUNT)
     assert (await client.get("/v1/orgs/1/bookings", headers={"x-api-key": "two"})).status_code == 200
+
+
+async def test_an_organisation_has_a_limit_for_its_staff_and_its_keys_together(house: House, call: Call) -> None:
+    house.guests.told = house.courts[0].told = {"x-forecourt-organisation": ORGANISATION.hex}
+    staff = [bearer(house.signer.token()) for _ in range(3)]
+    for someone in staff:  # a token's first request is not counted
+        answer = await call().get(f"/v1/orgs/{ORGANISATION}/staff", headers=someone)
+        assert answer.status_code == 200 and "x-forecourt-organisation" not in answer.headers
+    for n in range(PER_ORGANISATION):
+        path, who = (f"/v1/orgs/{ORGANISATION}/staff", staff[n % 3]) if n % 2 else ("/v1/bookings/1", {"x-api-key": f"{n}"})
+        assert (await call().get(path, headers=who)).status_code == 200
+    spelled = f"{ORGANISATION}".upper(), ORGANISATION.hex, f"%{ord(str(ORGANISATION)[0]):x}{str(ORGANISATION)[1:]}"
+    for who in (staff[0], {"x-api-key": "new"}, {"cookie": "fc_session=x"}):
+        for path in (f"/v1/orgs/{ORGANISATION}/staff", f"/orgs/{ORGANISATION}/people", *(f"/v1/orgs/{s}/staff" for s in spelled)):
+            assert_spent(await call().get(path, headers=who), PER_ORGANISATION)
+    house.guests.told = {}
+    assert (await call().get(f"/v1/orgs/{ORGANISATION}/staff")).status_code == 200, "who shows nothing is the service's to judge"
+    assert (await call().get("/v1/me", headers=staff[0])).status_code == 200
+    assert (await call().get(f"/v1/orgs/{uuid4()}/staff", headers=staff[0])).status_code == 200
+
+
+async def test_those_whom_an_organisation_does_not_let_in_use_nothing_of_its_limit_up(house: House, call: Call) -> None:
+    path, mine = f"/v1/orgs/{uuid4()}/staff", bearer(house.signer.token())
+    for n in range(2 * PER_ORGANISATION):
+        lies = {"x-forecourt-organisation": "0", "x-api-key": f"{n}"}
+        assert (await call().get(path, headers=lies)).status_code == 200
+    assert (await call().get(path, headers=mine)).status_code == 200
+
+
+async def test_a_route_has_a_limit_of_its_own(house: House, call: Call) -> None:
+    eager, other = call(), call()
+    for path in ("/v1/auth/login", "/v1/auth", "/v1/%61uth/register", "/v1/auth/login?a", "/v1/auth/"):
+        assert (await eager.post(path)).status_code == 200
+    for path in ("/v1/auth/login", "/v1/%61uth/login"):
+        assert_spent(await eager.post(path), PER_ROUTE)
+    assert {(await eager.post("/v1/auth/refresh")).status_code for _ in range(PER_ROUTE + 2)} == {200}, "a longer beginning"
+    assert_spent(await eager.post("/v1/auth/refresh"), PER_ROUTE + 2)
+    assert (await eager.get("/v1/authors")).status_code == 200, "that only begins alike"
+    assert (await other.post("/v1/auth/login")).status_code == 200
+    proxy = call(TRUSTED)
+    for n in range(PER_ROUTE):
+        assert (await proxy.post("/v1/auth/login", headers={"x-forwarded-for": f"2001:db8:9:9::{n}"})).status_code == 200
+    assert_spent(await proxy.post("/v1/auth/login", headers={"x-forwarded-for": "2001:db8:9:9:ffff::1"}), PER_ROUTE)
+    assert (await proxy.post("/v1/auth/login", headers={"x-forwarded-for": "2001:db8:9:a::1"})).status_code == 200
 
 
 async def test_whoever_asks_nothing_holds_only_so_many_connections(house: House, anyone: httpx.AsyncClient) -> None:

@@ -14,7 +14,7 @@ from forecourt.gateway.canary import Watch
 from forecourt.gateway.command import read_plan
 from forecourt.gateway.config import public_pem, render
 from forecourt.gateway.keys import checked
-from forecourt.gateway.plan import Health, Plan, Service
+from forecourt.gateway.plan import Health, Limits, Plan, Service
 from forecourt.gateway.routes import Route, Table, routing_table, shortened
 from forecourt.gateway.runtime import MAX_SOCKET_PATH, ServerState, Share, socket_of
 from forecourt.gateway.weights import GREATEST, WeightsWrong, spread, wished
@@ -103,6 +103,13 @@ def test_a_plan_in_order_has_no_fault() -> None:
         (plan(redirect=(":80",)), "which needs a certificate"),
         (plan(trusted_proxies=("10.0.0.0/99",)), "is not a network"),
         (plan(cors_origins=("app.example.org",)), "is not an origin"),
+        (plan(limits=Limits(routes={"v1/auth": 5})), "'v1/auth' is not the beginning of a path"),
+        (plan(limits=Limits(routes={"/v1/a b": 5})), "'/v1/a b' is not the beginning of a path"),
+        (plan(limits=Limits(routes={"/": 5})), "'/' is not the beginning of a path"),
+        (plan(limits=Limits(routes={"/v1/auth": 0})), "/v1/auth is 0"),
+        (plan(limits=Limits(routes={"/v1/auth": 5, "/v1/auth/": 6})), "names /v1/auth twice"),
+        (plan(limits=Limits(routes={f"/v1/{n}": 5 for n in range(51)})), "names 51 paths"),
+        (plan(limits=Limits(requests_per_organisation=0)), "requests_per_organisation is 0"),
         (plan(Service("a", (), {"v1": (A,)}), Service("b", ("booking",), {"v1": (A,)}, sockets=True), limits=0), ""),
     ],
 )
@@ -121,6 +128,7 @@ def test_a_file_says_the_same(tmp_path: Path) -> None:
         listen = "0.0.0.0:8443"
         certificate = "cert.pem"
         limits.window_s = 5
+        limits.routes = {{ "/v1/auth/login" = 7 }}
 
         [services.courts]
         modules = ["booking"]
@@ -134,6 +142,7 @@ def test_a_file_says_the_same(tmp_path: Path) -> None:
     )
     read = Plan.read(file, MODULES)
     assert (read.listen, read.certificate, read.limits.window_s) == (("0.0.0.0:8443",), tmp_path / "cert.pem", 5)
+    assert read.limits.routes == {"/v1/auth/login": 7} and Plan(services=()).limits.routes["/v1/auth"] == 100
     assert read.services[0] == Service("courts", ("booking",), {"v1": (A,), "v2": (B,)}, {"v1": 80, "v2": 20})
     assert (read.home_of("booking").name, read.home_of("identity").name) == ("courts", "rest")
 

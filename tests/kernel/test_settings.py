@@ -47,6 +47,29 @@ def test_production_refuses_an_address_with_a_well_known_password(name: str, add
         Settings.read(PRODUCTION | {name: address.format("changeme")})
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("https://cdn.example.org/shop/", ""),
+        ("https://cdn.example.org:8443", ""),
+        ("http://cdn.example.org", "browsers refuse"),
+        ("cdn.example.org", "starts with http"),
+        ("https://cdn.example.org;script-src *", "give an address such as"),
+        ("https://cdn.example.org/a, https://evil.example", "give an address such as"),
+        ("https://me:word@cdn.example.org", "give an address such as"),
+        ("https://cdn.example.org/?v=1", "give an address such as"),
+        ("https://*.example.org", "give an address such as"),
+    ],
+)
+def test_static_files_come_from_an_address_that_a_policy_can_name(address: str, said: str) -> None:
+    environ = PRODUCTION | {"FORECOURT_ASSETS_URL": address}
+    if not said:
+        assert Settings.read(environ).http.assets_url == address.rstrip("/")
+        return
+    with pytest.raises(SettingsError, match=f"FORECOURT_ASSETS_URL .*{said}"):
+        Settings.read(environ)
+
+
 def test_every_fault_is_named_at_once() -> None:
     environ = {
         "FORECOURT_ENV": "production",

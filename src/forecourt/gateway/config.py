@@ -32,11 +32,12 @@ from forecourt.kernel.errors import (
     Unavailable,
 )
 from forecourt.kernel.http.doorman import HEADER as PROOF_HEADER
+from forecourt.kernel.http.doorman import SERVED
 from forecourt.kernel.http.gate import AUDIENCE, ISSUER, TokenExpired, TokenRefused
 
 CONFIG = "haproxy.cfg"
 RUNTIME_SOCKET = "runtime.sock"
-ROUTES, PATTERNS, KEYS = "routes.map", "patterns.map", "keys"
+ROUTES, PATTERNS, LIMITED, KEYS = "routes.map", "patterns.map", "limits.map", "keys"
 CERTIFICATE_FIGURES = "certificate.prom"
 SOCKET_PATH = "/v1/socket"
 PROOF = "FORECOURT_GATEWAY_PROOF"
@@ -121,7 +122,14 @@ def _maps(plan: Plan) -> dict[str, str]:
     return {
         ROUTES: "".join(f"{begins} {service}\n" for begins, service in sorted(beginnings.items())),
         PATTERNS: "".join(f"{pattern} {service}\n" for pattern, service in table.patterns),
+        LIMITED: "".join(_limited(route, requests) for route, requests in sorted(plan.limits.routes.items())),
     }
+
+
+def _limited(route: str, requests: int) -> str:
+    """A beginning of paths, how many requests there may be, and whose name the count bears: `/v1/auth/ 100/v1/auth/`."""
+    begins = route.rstrip("/") + "/"
+    return f"{begins} {requests}{begins}\n"
 
 
 def public_pem(key: Mapping[str, str]) -> str:
@@ -221,7 +229,7 @@ def _retry_after(seconds: int) -> str:
     return f" hdr Retry-After {seconds}"
 
 
-def _spent(limits: Limits, requests: int) -> str:
+def _spent(limits: Limits, requests: int | str) -> str:
     return (
         f"{_retry_after(limits.window_s)} hdr RateLimit 'limit={requests}, remaining=0, reset={limits.window_s}'"
         f" hdr RateLimit-Policy '{requests};w={limits.window_s}'"
@@ -229,13 +237,20 @@ def _spent(limits: Limits, requests: int) -> str:
 
 
 def _tables(limits: Limits) -> str:
-    """Who asked how often lately, and which tokens are known to be signed. When a table is full, the oldest entries make room."""
+    """Who asked how often lately, and which tokens are known to be signed. When a table is full, the oldest entries make room.
+
+    HAProxy keeps three of them in mind for a request, and what a connection began with stays one of them: an address is the
+    first, an account the second. The third is the route, where that has a limit; else the token, when its signature is new
+    here; else the organisation.
+    """
     counted = f"expire {2 * limits.window_s}s store http_req_rate({limits.window_s}s)"
     tables = {
-        "per_address": f"type ipv6 size 100k {counted}",
+        "per_address": f"type ipv6 size 100k {counted},conn_cur",
         "per_account": f"type string len 64 size 100k {counted}",
+        "per_route": f"type string len 160 size 100k {counted}",
+        # Who was let in is known from the answer, so these are counted by hand.
+        "per_organisation": f"type string len 32 size 50k expire {2 * limits.window_s}s store gpc0,gpc0_rate({limits.window_s}s)",
         "signatures": "type binary len 32 size 50k expire 60s store gpt0",
-        "connections": "type ipv6 size 100k expire 60s store conn_cur",
     }
     return "\n\n".join(_section(f"backend {name}", [f"stick-table {text}"]) for name, text in tables.items())
 
@@ -246,10 +261,11 @@ def _public(plan: Plan, folder: str, kids: Sequence[str] | None) -> str:
         *_connections(plan),
         *_where_from(plan),
         *_traces(plan),
-        *_rates(plan.limits),
+        *_rates(plan.limits, folder),
         *_paths(),
         *_tokens(folder, kids),
         *_account_rates(plan.limits),
+        *_organisation_rates(plan.limits),
         _refuse(TooLarge(), f"if {{ req.body_size gt {plan.limits.max_body_bytes} }}"),
         *_told_to_services(),
         *_ways(plan, folder),
@@ -276,9 +292,9 @@ def _connections(plan: Plan) -> list[str]:
     strangers = f" !{{ src {' '.join(plan.networks)} }}" if plan.trusted_proxies else ""
     return [
         # Which addresses are one is said in `_rates`.
-        f"tcp-request connection track-sc2 src table connections if {{ src ::ffff:0:0/96 }}{strangers}",
-        f"tcp-request connection track-sc2 src,ipmask(32,64) table connections{' if' + strangers if strangers else ''}",
-        f"tcp-request connection reject if {{ sc_conn_cur(2) gt {plan.limits.connections_per_address} }}",
+        f"tcp-request connection track-sc0 src table per_address if {{ src ::ffff:0:0/96 }}{strangers}",
+        f"tcp-request connection track-sc0 src,ipmask(32,64) table per_address{' if' + strangers if strangers else ''}",
+        f"tcp-request connection reject if {{ sc_conn_cur(0) gt {plan.limits.connections_per_address} }}",
     ]
 
 
@@ -333,25 +349,38 @@ def _traces(plan: Plan) -> list[str]:
 
 
 def _paths() -> list[str]:
-    """Services decode a path before they look at it, so we do too: /%5fcontract/ is no way round."""
     return [
-        "http-request set-var(txn.path) path,url_dec",
         _refuse(BadRequest(), "unless { var(txn.path) -m found }"),
-        "http-request set-var(txn.key) var(txn.path),concat(/)",
         _refuse(NotFound(), f"if {{ var(txn.key) -m beg {SIDE_DOOR} /metrics/ }}"),
     ]
 
 
-def _rates(limits: Limits) -> list[str]:
+def _rates(limits: Limits, folder: str) -> list[str]:
+    limited = "{ var(txn.route) -m found }"
     return [
+        # Services decode a path before they look at it, so we do too: /%5fcontract/ is no way round.
+        "http-request set-var(txn.path) path,url_dec",
+        "http-request set-var(txn.key) var(txn.path),concat(/)",
         # A client has a whole /64 of IPv6 to choose from, so that counts as one. The mask would make one of all IPv4 addresses
         # that are written as IPv6; each of them is itself.
-        "http-request track-sc0 src table per_address if { src ::ffff:0:0/96 }",
-        "http-request track-sc0 src,ipmask(32,64) table per_address",
+        "http-request set-var(txn.client) src,ipmask(32,64)",
+        "http-request set-var(txn.client) src if { src ::ffff:0:0/96 }",
+        # Whoever comes straight is counted from the connection on. This is for those who come through a proxy of ours.
+        "http-request track-sc0 var(txn.client) table per_address",
         _refuse(
             TooManyRequests("too many requests from this address", retry_after_s=limits.window_s),
             f"if {{ sc_http_req_rate(0) gt {limits.requests_per_address} }}",
             _spent(limits, limits.requests_per_address),
+        ),
+        f"http-request set-var(txn.route) var(txn.key),map_beg({folder}/{LIMITED})",
+        f"http-request set-var(txn.allowed) var(txn.route),field(1,/) if {limited}",
+        f"http-request set-var(txn.counted) var(txn.client),concat(' ',txn.route) if {limited}",
+        f"http-request track-sc2 var(txn.counted) table per_route if {limited}",
+        f"http-request set-var(txn.over) sc_http_req_rate(2),sub(txn.allowed) if {limited}",
+        _refuse(
+            TooManyRequests("too many of these requests from this address", retry_after_s=limits.window_s),
+            f"if {limited} {{ var(txn.over) -m int gt 0 }}",
+            _spent(limits, "%[var(txn.allowed)]"),
         ),
     ]
 
@@ -370,22 +399,24 @@ def _tokens(folder: str, kids: Sequence[str] | None) -> list[str]:
     challenge = " hdr WWW-Authenticate 'Bearer realm=\"forecourt\"'"
     ours = "{ var(txn.token),jwt_payload_query('$.iss') -m str " + ISSUER + " }"
     ours += " { var(txn.token),jwt_payload_query('$.aud') -m str " + AUDIENCE + " }"
+    fresh = "if has_token { var(txn.signed) -m int eq 1 } !{ var(txn.known) -m bool } !{ var(txn.route) -m found }"
     return [
         *lines,
         "http-request set-var(txn.alg) var(txn.token),jwt_header_query('$.alg') if has_token",
         "http-request set-var(txn.kid) var(txn.token),jwt_header_query('$.kid') if has_token",
-        # A signature costs more to check than all the rest together, so one that was good is remembered while it is used. Whether
+        # A signature costs more to check than all the rest together, so one that was good is remembered for a minute. Whether
         # the token is still good otherwise is asked each time; a process that starts after the keys changed remembers nothing.
         "http-request set-var(txn.print) var(txn.token),sha2(256) if has_token",
         "http-request set-var(txn.signed) int(1) if has_token { var(txn.print),table_gpt0(signatures) eq 1 }",
+        "http-request set-var(txn.known) bool(true) if { var(txn.signed) -m found }",
         *(
             f"http-request set-var(txn.signed) var(txn.token),jwt_verify(ES256,{folder}/{KEYS}/{kid}.pem)"
             " if has_token !{ var(txn.signed) -m found }"
             f" {{ var(txn.alg) -m str ES256 }} {{ var(txn.kid) -m str {kid} }}"
             for kid in kids
         ),
-        "http-request track-sc2 var(txn.print) table signatures if has_token { var(txn.signed) -m int eq 1 }",
-        "http-request sc-set-gpt0(2) 1 if has_token { var(txn.signed) -m int eq 1 }",
+        f"http-request track-sc2 var(txn.print) table signatures {fresh}",
+        f"http-request sc-set-gpt0(2) 1 {fresh}",
         "http-request set-var(txn.expires) var(txn.token),jwt_payload_query('$.exp','int') if has_token",
         # A signature's check says 1, or 0, or a negative number for an error, or was never asked for a key that is not ours.
         "http-request set-var(txn.genuine) bool(true)"
@@ -406,6 +437,23 @@ def _account_rates(limits: Limits) -> list[str]:
             f"if {{ sc_http_req_rate(1) gt {limits.requests_per_account} }}",
             _spent(limits, limits.requests_per_account),
         ),
+    ]
+
+
+def _organisation_rates(limits: Limits) -> list[str]:
+    """An organisation's part. Counted is what a service says it did for somebody of the organisation: whoever is not let in could
+    otherwise use it up for all who are."""
+    shown = "has_token", "{ req.fhdr(x-api-key) -m found }", "{ req.fhdr(cookie) -m found }"
+    refused = TooManyRequests("too many requests of this organisation", retry_after_s=limits.window_s)
+    over = f"{{ var(txn.organisation),table_gpc0_rate(per_organisation) ge {limits.requests_per_organisation} }}"
+    return [
+        "http-request set-var(txn.organisation) var(txn.key),field(4,/),lower,regsub(-,,g) if { var(txn.key) -m beg /v1/orgs/ }",
+        "http-request set-var(txn.organisation) var(txn.key),field(3,/),lower,regsub(-,,g) if { var(txn.key) -m beg /orgs/ }",
+        *(_refuse(refused, f"if {over} {whoever}", _spent(limits, limits.requests_per_organisation)) for whoever in shown),
+        f"http-response set-var(txn.served) res.hdr({SERVED})",
+        "http-response track-sc2 var(txn.served) table per_organisation if { var(txn.served) -m found }",
+        "http-response sc-inc-gpc0(2) if { var(txn.served) -m found }",
+        "http-response del-header X-Forecourt- -m beg",
     ]
 
 

@@ -31,6 +31,7 @@ SOCKETS = "realtime"
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,40}$")
 _VERSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")
 _HOST = re.compile(r"^[A-Za-z0-9.:_-]{1,253}$")
+_ROUTE = re.compile(r"^(/[A-Za-z0-9._~-]+)+/?$")
 _ORIGIN = re.compile(r"^https?://[A-Za-z0-9.:\[\]_-]{1,253}$")
 
 
@@ -59,8 +60,17 @@ class Service(msgspec.Struct, frozen=True):
         return {version: self.weights.get(version, 0) for version in self.versions}
 
 
+ROUTES = {"/v1/auth": 100, "/sign-in": 100, "/sign-up": 100, "/v1/venues/suggest": 200, "/v1/chat/search": 100}
+"""What guessers try and what costs most. The operations have limits of their own, beyond these: a flood is to end at the door."""
+MAX_ROUTES = 50
+
+
+def _routes() -> dict[str, int]:
+    return dict(ROUTES)
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one address and one account may ask, and how large and how slow a request may be."""
+    """What one address, account and organisation may ask, and how large and how slow a request may be."""
 
     window_s: int = 10
     requests_per_address: int = 1000
@@ -69,6 +79,11 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At once, of any kind; not of `trusted_proxies`. One that asks nothing takes the place of one that would."""
     requests_per_account: int = 300
     """In a window, by access token's account or by API key."""
+    requests_per_organisation: int = 3000
+    """In a window, of an organisation's staff and API keys together: what services answered to those they let in. Then whoever
+    shows a token, a key or a session waits, at that organisation's paths; what strangers send counts for nobody."""
+    routes: dict[str, int] = msgspec.field(default_factory=_routes)
+    """Beginning of a path → requests in a window from one address. The longest beginning counts."""
     max_body_bytes: int = 128 * MIB
     """Of a declared length. What an operation takes is judged by its service, which also counts what declares no length."""
     header_s: int = 5
@@ -208,8 +223,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         )
         for group in (self.limits, self.health):
             for name, value in msgspec.structs.asdict(group).items():
-                if value < (0 if name == "retries" else 1):
+                if isinstance(value, int) and value < (0 if name == "retries" else 1):
                     yield f"{name} is {value}: give a whole number above 0"
+        yield from _route_faults(self.limits.routes)
 
     def _module_faults(self, modules: Sequence[str]) -> Iterator[str]:
         homes: dict[str, list[str]] = {module: [] for module in modules}
@@ -228,6 +244,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         alone = [module for module, found in homes.items() if not found]
         if alone and not rest:
             yield f"No service serves {', '.join(alone)}"
+
+
+def _route_faults(routes: Mapping[str, int]) -> Iterator[str]:
+    if len(routes) > MAX_ROUTES:
+        yield f"limits.routes names {len(routes)} paths: at most {MAX_ROUTES} have limits of their own"
+    for route, requests in routes.items():
+        if not _ROUTE.match(route):
+            yield f"limits.routes: {route!r} is not the beginning of a path such as /v1/auth"
+        if requests < 1:
+            yield f"limits.routes: {route} is {requests}: give a whole number above 0"
+    plain = [route.rstrip("/") for route in routes]
+    yield from (f"limits.routes names {route} twice" for route in dict.fromkeys(plain) if plain.count(route) > 1)
 
 
 def _service_faults(services: Sequence[Service]) -> Iterator[str]:

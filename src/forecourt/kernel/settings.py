@@ -29,6 +29,8 @@ _WELL_KNOWN = re.compile(
 _WEAK_PASSWORDS = frozenset({"", "postgres", "password", "forecourt", "changeme", "change-me", "secret", "admin", "root"})
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
 _KEY_ID = re.compile(r"^[A-Za-z0-9_.-]{1,40}$")
+_ASSETS_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*")
+"""Nothing that would mean something in a policy's list of sources."""
 _SHOWABLE = re.compile(r"[!-~]+")
 """What a header's value may be."""
 
@@ -73,6 +75,8 @@ class HttpSettings(msgspec.Struct, frozen=True):
     port: int
     public_url: str
     """Where people reach the house, without a slash at the end."""
+    assets_url: str
+    """Where browsers get stylesheets, scripts, fonts and drawings from, without a slash at the end; empty: from the house."""
     trusted_proxies: tuple[str, ...]
     """Networks whose `X-Forwarded-For` is believed."""
     cors_origins: tuple[str, ...]
@@ -226,10 +230,16 @@ def _http(e: Environment) -> HttpSettings:
         parts = urlsplit(origin)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
             e.fault(f"FORECOURT_CORS_ORIGINS: {origin!r} is not an origin such as https://app.example.org")
+    assets = e.url("FORECOURT_ASSETS_URL", "") or ""
+    if assets and not _ASSETS_URL.fullmatch(assets):
+        e.fault(f"FORECOURT_ASSETS_URL is {assets!r}: give an address such as https://cdn.example.org, without a question mark")
+    elif assets.startswith("http://") and public.startswith("https://"):
+        e.fault("FORECOURT_ASSETS_URL starts with http://, which browsers refuse on pages of https://")
     return HttpSettings(
         host=e.text("FORECOURT_HOST", "127.0.0.1"),
         port=port,
         public_url=public,
+        assets_url=assets,
         trusted_proxies=proxies,
         cors_origins=origins,
         max_body_bytes=e.whole("FORECOURT_MAX_BODY_BYTES", 32 * 1024 * 1024, 1024, 1024**3),

@@ -296,12 +296,47 @@ async def test_a_body_that_stops_coming_is_not_waited_for(desk: Desk) -> None:
 # --- what they get ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_version_already_seen_is_not_sent_again(desk: Desk) -> None:
+async def test_what_was_already_read_is_not_sent_again(desk: Desk) -> None:
     first = await desk.client.get("/v1/room")
-    assert (first.headers["etag"], first.json()["name"]) == ('"3"', "Blue")
-    same = await desk.client.get("/v1/room", headers={"If-None-Match": '"1", "3"'})
-    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", '"3"')
-    assert (await desk.client.get("/v1/room", headers={"If-None-Match": '"2"'})).status_code == 200
+    tag = first.headers["etag"]
+    assert tag.startswith('"3-') and first.headers["cache-control"] == "private, no-cache"
+    for told in (f'"1", {tag}', f'"1",{tag}', f"W/{tag}", "*"):
+        same = await desk.client.get("/v1/room", headers={"If-None-Match": told})
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+        assert same.headers["cache-control"] == "private, no-cache" and "content-length" not in same.headers
+    for told in ('"2"', '"3"', tag.strip('"'), f'"{tag}"'):
+        assert (await desk.client.get("/v1/room", headers={"If-None-Match": told})).json() == first.json()
+
+
+async def test_what_somebody_else_is_shown_at_the_same_address_is_sent(desk: Desk) -> None:
+    ada, bob = await desk.accounts.confirmed(), await desk.accounts.confirmed()
+    first = await desk.client.get("/v1/me", headers=bearer(ada.access_token))
+    known = {"If-None-Match": first.headers["etag"]}
+    assert (await desk.client.get("/v1/me", headers=bearer(ada.access_token) | known)).status_code == 304
+    other = await desk.client.get("/v1/me", headers=bearer(bob.access_token) | known)
+    assert (other.status_code, other.json()["account"]) == (200, str(bob.account.id))
+    refused = await desk.client.get("/v1/me", headers={"If-None-Match": "*"})
+    assert refused.status_code == 401 and "etag" not in refused.headers
+    written = await desk.client.post("/v1/work", json={"name": "Blue"}, headers=bearer(ada.access_token) | known)
+    assert written.status_code == 201
+
+
+async def test_the_tag_of_a_read_names_its_version(desk: Desk) -> None:
+    tag = (await desk.client.get("/v1/room")).headers["etag"]
+    for told, version in ((tag, 3), (f"W/{tag}", 3), ('"4"', 4)):
+        done = await desk.client.put("/v1/room", json={"name": "Red"}, headers={"If-Match": told})
+        assert (done.json()["version"], done.headers["etag"]) == (version, f'"{version}"')
+    assert (await desk.client.put("/v1/room", json={"name": "Red"}, headers={"If-Match": f"x{tag}"})).status_code == 422
+
+
+async def test_for_whom_staff_and_keys_act_is_told_to_the_gateway(desk: Desk) -> None:
+    organisation, key = await desk.api_key("venues.edit")
+    let_in = await desk.client.get(f"/v1/orgs/{organisation}/rooms", headers={"X-Api-Key": key})
+    assert let_in.headers["x-forecourt-organisation"] == organisation.hex
+    stranger = bearer((await desk.accounts.confirmed()).access_token)
+    for headers in ({}, stranger, {"X-Forecourt-Organisation": organisation.hex}):
+        refused = await desk.client.get(f"/v1/orgs/{organisation}/rooms", headers=headers)
+        assert refused.status_code in (401, 404) and "x-forecourt-organisation" not in refused.headers
 
 
 async def test_head_is_get_without_a_body(desk: Desk) -> None:

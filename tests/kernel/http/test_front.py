@@ -51,6 +51,17 @@ def street() -> Street:
     return Street()
 
 
+async def test_pages_get_files_from_the_house_and_from_the_one_other_address_that_keeps_them(street: Street) -> None:
+    def allowed(answer: httpx.Response) -> dict[str, set[str]]:
+        parts = (part.split() for part in answer.headers["content-security-policy"].split(";"))
+        return {name: set(sources) for name, *sources in parts}
+
+    near, far = allowed(await street.ask()), allowed(await Street(assets="https://cdn.example.org/shop").ask())
+    changed = {"script-src", "style-src", "img-src", "font-src"}
+    assert {name for name in near if near[name] != far[name]} == changed
+    assert all(far[name] - near[name] == {"https://cdn.example.org/shop/static/"} for name in changed)
+
+
 async def test_only_our_own_proxies_say_whose_address_it_is(street: Street) -> None:
     assert await street.address("203.0.113.9", "198.51.100.1") == "203.0.113.9"  # no proxy of ours: it may say what it likes
     assert await street.address("10.0.0.1", "198.51.100.1") == "198.51.100.1"

@@ -51,6 +51,15 @@ def test_todays_url_is_kept_for_a_year_and_an_old_one_is_answered_but_not_kept(a
     assert today.cache_control == CACHE_FOREVER
     assert old.cache_control == "no-cache"
     assert old.body == today.body
+    nameless = assets.lookup("/static/fonts/instrument-sans-latin.woff2")
+    assert nameless is not None and nameless.cache_control == "no-cache", "nothing in that address says which file it is"
+
+
+def test_another_address_may_keep_all_but_what_browsers_take_from_the_page_alone(assets: Assets) -> None:
+    far = Assets(address="https://cdn.example.org/shop")
+    assert far("tokens.css") == f"https://cdn.example.org/shop/static/{assets.hash}/tokens.css"
+    for path in ("icons.svg#search", "forecourt.webmanifest"):
+        assert far(path) == assets(path) and far(path).startswith("/static/")
 
 
 @pytest.mark.parametrize(

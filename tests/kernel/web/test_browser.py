@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from tests.browser import CHROMIUM
 
+from forecourt.kernel.http.front import policy
 from forecourt.kernel.web.assets import PREFIX, Assets
 from forecourt.kernel.web.gallery import gallery
 from forecourt.kernel.web.render import PageContext, Pages, Toast, page_direction
@@ -37,6 +38,10 @@ class Site:
         self.complaints: list[str] = []
         self.posts: list[dict[str, list[str]]] = []
         self.streams: dict[str, str] = {}
+        self.policy = POLICY
+        self.elsewhere: set[str] = set()
+        """Other addresses that keep static files."""
+        self.asked: set[str] = set()
         self.answer: dict[str, Any] = {"status": 200, "content_type": "text/html", "body": ""}
 
     async def open(self, path: str, *, width: int = 1440, scheme: str = "light", scripts: bool = True) -> Any:
@@ -54,7 +59,11 @@ class Site:
 
     async def _serve(self, route: Any) -> None:
         url = urlparse(route.request.url)
-        if f"{url.scheme}://{url.netloc}" != SITE:
+        at = f"{url.scheme}://{url.netloc}"
+        self.asked.add(f"{at}{url.path}")
+        if at in self.elsewhere and (asset := self.assets.lookup(url.path.removeprefix("/shop"))) is not None:
+            await route.fulfill(body=asset.body, content_type=asset.content_type)
+        elif at != SITE:
             self.complaints.append(f"asked elsewhere: {route.request.url}")
             await route.abort()
         elif route.request.method == "POST":
@@ -72,7 +81,7 @@ class Site:
         elif url.path in self.streams:
             await route.fulfill(body=self.streams[url.path], content_type="text/event-stream")
         elif url.path in self.html:
-            headers = {"Content-Security-Policy": POLICY}
+            headers = {"Content-Security-Policy": self.policy}
             await route.fulfill(body=self.html[url.path], content_type="text/html; charset=utf-8", headers=headers)
         else:
             await route.fulfill(status=404, content_type="text/plain", body="")
@@ -100,6 +109,24 @@ async def test_the_gallery_opens_without_a_complaint_and_without_sideways_scroll
     assert site.complaints == []
     assert await tab.evaluate("document.documentElement.scrollWidth") == width
     assert await tab.evaluate("document.fonts.check('16px \"Instrument Sans\"')")
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_static_files_may_come_from_another_address_that_the_policy_names(
+    site: Site, pages: Pages, page: PageContext, allowed: bool
+) -> None:
+    cdn = "http://cdn.forecourt.test"
+    elsewhere = Pages(Assets(address=f"{cdn}/shop"), catalogue=pages.catalogue)
+    site.policy = policy(f"{cdn}/shop" if allowed else "").decode()
+    site.elsewhere.add(cdn)
+    site.html["/far"] = elsewhere.render("dev/ui.html", page, **gallery(page.now))
+    tab = await site.open("/far")
+    assert (site.complaints == []) is allowed, site.complaints
+    at_home = {url.rpartition("/")[2] for url in site.asked if url.startswith(SITE + PREFIX)}
+    assert at_home - {"forecourt.webmanifest"} == {"icons.svg"}, "what browsers take from nowhere else"
+    asked = {url.rpartition("/")[2] for url in site.asked if url.startswith(f"{cdn}/shop{PREFIX}")}
+    assert {"app.js", "forecourt.css", "instrument-sans-latin.woff2"} <= asked if allowed else "forecourt.css" not in asked
+    assert await tab.evaluate("getComputedStyle(document.body).fontFamily.includes('Instrument Sans')") is allowed
 
 
 async def test_a_complaint_would_be_heard(site: Site) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import gzip
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, cast
@@ -31,6 +32,7 @@ from forecourt.kernel.errors import (
 )
 from forecourt.kernel.faults import as_problem
 from forecourt.kernel.http.decode import BodyDecoder, PageQueryDecoder, QueryDecoder
+from forecourt.kernel.http.doorman import SERVED
 from forecourt.kernel.http.gate import AccountClosed, Gate, KnownVisitor
 from forecourt.kernel.http.operation import (
     AccessKind,
@@ -78,6 +80,12 @@ MAX_COOKIE_BYTES = 8192
 _PATH = "/:@!$&'()*+,;="
 """What stands in a path as it is (RFC 3986), beside letters and digits."""
 _ADDRESS = _PATH + "?#[]"
+
+NOT_MODIFIED = 304
+QUOTE = '"'
+_A_VERSION = re.compile('"[0-9]+"')
+SERVED_ORGANISATION = "fc.served"
+_SERVED = SERVED.encode()
 
 _encode = msgspec.json.Encoder().encode
 
@@ -191,10 +199,10 @@ class Dispatcher:
         visit: Visit | None = None
         try:
             if bound.op.declared.kind is Kind.API:
-                status, headers, body = await self._api(bound, request)
+                status, headers, body = unless_known(request, *await self._api(bound, request))
             elif bound.op.declared.kind is Kind.FILE:
                 arguments = self._arguments(bound, request, scope["path_params"])
-                status, headers, body = encode_result(await bound.op.call(**arguments), 200, request)
+                status, headers, body = unless_known(request, *encode_result(await bound.op.call(**arguments), 200, request))
             else:
                 visit, cookies = await self._visit(request)
                 status, headers, body = await self._page(bound, request, visit)
@@ -208,10 +216,12 @@ class Dispatcher:
         finally:
             for file in request.files:
                 file.file.close()
+        if SERVED_ORGANISATION in scope:
+            headers.append((_SERVED, scope[SERVED_ORGANISATION]))
         if isinstance(body, EventStream):
             await _stream(body, status, headers, receive, send)
             return
-        if not isinstance(body, Streamed):
+        if not isinstance(body, Streamed) and status != NOT_MODIFIED:
             headers.append((b"content-length", str(body.length if isinstance(body, Download) else len(body)).encode()))
         if scope["method"] == "HEAD":
             body = b""
@@ -245,6 +255,7 @@ class Dispatcher:
         )
         path_params: dict[str, Any] = scope["path_params"]
         ctx = await self._admit(op, ctx, path_params)
+        _note_organisation(scope, ctx)
         if bound.account_limits:
             spent += await self._spend(bound.account_limits, actor.account_id or actor.key_id or counted_as(request.address))
         status, headers, body = await self._answer(bound, request, ctx)
@@ -386,6 +397,7 @@ class Dispatcher:
             here = visit.path + (f"?{visit.query}" if visit.query and request.scope["method"] == "GET" else "")
             return encode_result(Redirect(f"/sign-in?next={quote(here)}"), 303, request)
         ctx = await self._admit(op, visit.ctx, path_params)
+        _note_organisation(request.scope, ctx)
         if ctx is not visit.ctx:
             visit = msgspec.structs.replace(visit, ctx=ctx)
         await self._spend(bound.account_limits, ctx.account_id or counted_as(request.address))
@@ -581,12 +593,42 @@ def encode_result(result: object, status: int, request: Request) -> tuple[int, l
         return (204 if status == 200 else status), headers, b""
     version = getattr(result, "version", None)
     if version is not None:
-        tag = f'"{version}"'.encode()
-        headers.append((b"etag", tag))
-        if request.scope["method"] in ("GET", "HEAD") and tag in request.headers.get(b"if-none-match", b"").split(b", "):
-            return 304, headers, b""
+        headers.append((b"etag", f'"{version}"'.encode()))
     headers.append((b"content-type", b"application/json"))
     return status, headers, _encode(result)
+
+
+def unless_known(request: Request, status: int, headers: list[Header], body: Body) -> tuple[int, list[Header], Body]:
+    """A read's answer with a tag of its bytes, or 304 and nothing when `If-None-Match` names them.
+
+    A version alone would not do as a tag: what stands beside it may differ by who asks and when. It goes before the print of the
+    bytes, so that the tag of a read will do for `If-Match`.
+    """
+    told = dict(headers)
+    reads = request.scope["method"] in ("GET", "HEAD") and status == 200 and isinstance(body, bytes)
+    if not reads or b"no-store" in told.get(b"cache-control", b""):
+        return status, headers, body
+    tag = told.get(b"etag", b"").decode("latin-1")
+    if told.get(b"content-type") == b"application/json" and (not tag or _A_VERSION.fullmatch(tag)):
+        print_ = hashlib.blake2b(cast("bytes", body), digest_size=12).hexdigest()
+        tag = f'"{tag.strip(QUOTE)}-{print_}"' if tag else f'"{print_}"'
+        headers = [*((k, v) for k, v in headers if k != b"etag"), (b"etag", tag.encode())]
+    if b"cache-control" not in told:
+        # Kept by who asked, if at all, and never shown again without asking whether it is still so.
+        headers.append((b"cache-control", b"private, no-cache"))
+    known = tag and names_tag(request.header("if-none-match"), tag)
+    return (NOT_MODIFIED, headers, b"") if known else (status, headers, body)
+
+
+def names_tag(header: str, tag: str) -> bool:
+    """Whether an `If-None-Match` header names `tag`, which is quoted; a weak one is as good."""
+    return any(named.strip().removeprefix("W/") in (tag, "*") for named in header.split(","))
+
+
+def _note_organisation(scope: Scope, ctx: Context) -> None:
+    """Whoever was let in acts for this organisation, and the gateway counts that."""
+    if ctx.organisation_id is not None:
+        scope[SERVED_ORGANISATION] = ctx.organisation_id.hex.encode()
 
 
 def _encode_stream(result: Download | EventStream | Streamed, headers: list[Header]) -> tuple[int, list[Header], Body]:
@@ -664,7 +706,7 @@ def _version(request: Request) -> int | None:
     text = request.header("if-match").strip()
     if text in ("", "*"):
         return None
-    digits = text.removeprefix("W/").strip('"')
+    digits = text.removeprefix("W/").strip('"').partition("-")[0]  # behind it stands a read's print
     if not digits.isascii() or not digits.isdecimal() or len(digits) > 9:
         raise Invalid.field("If-Match", 'a version such as "3"')
     return int(digits)

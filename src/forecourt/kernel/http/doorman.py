@@ -18,6 +18,8 @@ from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.settings import Secret
 
 HEADER = "x-forecourt-gateway"
+SERVED = "x-forecourt-organisation"
+"""In the answer to somebody who acts for an organisation: which. The gateway counts it, and takes it off."""
 HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
 """Probes of a container engine and Prometheus ask each process by itself, and can prove nothing. These say how the process is and
 nothing of anybody; the gateway leads nobody to /metrics, and the network says who else comes there. Who shows something, though,

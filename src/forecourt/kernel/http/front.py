@@ -25,11 +25,18 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SLOW_S = 1.0
-CSP = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
-    b"font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
-    b"frame-ancestors 'none'"
-)
+
+
+def policy(assets: str = "") -> bytes:
+    """Where pages may get anything from: the house, and `assets`, the one address beside it that keeps its static files."""
+    files = f" {assets}/static/" if assets else ""
+    return (
+        f"default-src 'none'; script-src 'self'{files}; style-src 'self'{files}; img-src 'self' data: blob:{files}; "
+        f"media-src 'self' blob:; font-src 'self'{files}; connect-src 'self'; manifest-src 'self'; worker-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ).encode()
+
+
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9_.:-]{1,80}$")
 _FIXED: list[tuple[bytes, bytes]] = [
     (b"x-content-type-options", b"nosniff"),
@@ -37,7 +44,6 @@ _FIXED: list[tuple[bytes, bytes]] = [
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), microphone=(self), payment=(), geolocation=(self)"),
-    (b"content-security-policy", CSP),
 ]
 _CORS_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 _CORS_HEADERS = b"authorization, content-type, idempotency-key, if-match, if-none-match, x-api-key, x-request-id, traceparent"
@@ -75,13 +81,20 @@ class Front:
     """Wraps the whole application."""
 
     def __init__(
-        self, app: App, metrics: Metrics, *, origins: Sequence[str], proxies: Sequence[str], strict_transport: bool
+        self,
+        app: App,
+        metrics: Metrics,
+        *,
+        origins: Sequence[str],
+        proxies: Sequence[str],
+        strict_transport: bool,
+        assets: str = "",
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._origins = frozenset(o.encode("latin-1") for o in origins)
         self._proxies = Proxies(proxies)
-        self._fixed = list(_FIXED)
+        self._fixed = [*_FIXED, (b"content-security-policy", policy(assets))]
         if strict_transport:
             self._fixed.append((b"strict-transport-security", b"max-age=63072000; includeSubDomains"))
 

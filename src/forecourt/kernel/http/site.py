@@ -87,8 +87,11 @@ class _Unusual:
         )
 
 
-def front(app: ASGIApp, metrics: Metrics, *, origins: Sequence[str], proxies: Sequence[str], strict_transport: bool) -> App:
-    return Front(app, metrics, origins=origins, proxies=proxies, strict_transport=strict_transport)  # type: ignore[arg-type]
+def front(
+    app: ASGIApp, metrics: Metrics, *, origins: Sequence[str], proxies: Sequence[str], strict_transport: bool, assets: str = ""
+) -> App:
+    inside: App = app  # type: ignore[assignment]
+    return Front(inside, metrics, origins=origins, proxies=proxies, strict_transport=strict_transport, assets=assets)
 
 
 def _route(path: str, op: Operation) -> str:

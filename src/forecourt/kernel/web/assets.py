@@ -16,7 +16,10 @@ from pathlib import Path
 import msgspec
 
 PREFIX = "/static/"
+AT_HOME = frozenset({"icons.svg", "forecourt.webmanifest"})
+"""Browsers take parts of a drawing, and what an app installs as, from the page's own address only."""
 CACHE_FOREVER = "public, max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"
 MAX_FILE_BYTES = 2 * 1024 * 1024
 """No single asset is larger; a bigger one is a mistake (a photograph belongs to media storage)."""
 
@@ -57,10 +60,12 @@ class Asset(msgspec.Struct, frozen=True):
 class Assets:
     """The static trees in `directories`; a file of an earlier directory hides one of a later directory.
 
+    `address` is where else they can be had (`https://cdn.example.org`), for pages to point to; empty, it is the house itself.
     Raises ValueError for a file of an unknown kind or beyond MAX_FILE_BYTES, FileNotFoundError for a missing directory.
     """
 
-    def __init__(self, directories: Sequence[Path] = (OWN,)) -> None:
+    def __init__(self, directories: Sequence[Path] = (OWN,), address: str = "") -> None:
+        self._address = address
         self._bodies: dict[str, bytes] = {}
         for directory in directories:
             for path, body in _files(directory):
@@ -74,7 +79,7 @@ class Assets:
         name, mark, fragment = path.partition("#")
         if name not in self._bodies:
             raise KeyError(f"no static file {name!r}")
-        return f"{PREFIX}{self.hash}/{name}{mark}{fragment}"
+        return f"{'' if name in AT_HOME else self._address}{PREFIX}{self.hash}/{name}{mark}{fragment}"
 
     def paths(self) -> list[str]:
         """Every path, sorted."""
@@ -83,17 +88,17 @@ class Assets:
     def lookup(self, path: str) -> Asset | None:
         """The asset at `path`, with or without `/static/` and the hash before it; None when there is none.
 
-        A URL with another hash is answered with today's file but must be revalidated: a page that was open during a
-        deployment keeps working, and no shared cache keeps new content under an old name.
+        A URL with another hash, or with none, is answered with today's file but must be revalidated: a page that was open
+        during a deployment keeps working, and no shared cache keeps new content under an old name.
         """
         tail = path.removeprefix(PREFIX)
         if tail in self._bodies:
-            return self._asset(tail)
+            return msgspec.structs.replace(self._asset(tail), cache_control=ASK_AGAIN)
         given, _, name = tail.partition("/")
         if name not in self._bodies or not _looks_like_hash(given):
             return None
         asset = self._asset(name)
-        return asset if given == self.hash else msgspec.structs.replace(asset, cache_control="no-cache")
+        return asset if given == self.hash else msgspec.structs.replace(asset, cache_control=ASK_AGAIN)
 
     def _asset(self, path: str) -> Asset:
         ready = self._ready.get(path)
