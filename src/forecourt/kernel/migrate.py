@@ -24,6 +24,8 @@ from forecourt.kernel.db import module_role
 SCRAM_ROUNDS = 4096
 LOCK = 0x464F5245  # "FORE": one migration run at a time in a database
 NO_TRANSACTION = "-- forecourt: no transaction"
+SEES_EVERYTHING = "set local row_security = off"
+"""Stands in a migration that has to see every row; without it an owner whom policies bind would see none, and not notice."""
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 
 APP_ROLE = "forecourt_app"
@@ -195,6 +197,22 @@ async def _create_role(connection: asyncpg.Connection[asyncpg.Record], statement
     await connection.execute(f"do $$ begin {statement}; exception when duplicate_object or unique_violation then null; end $$")
 
 
+async def _hidden(connection: asyncpg.Connection[asyncpg.Record], migration: Migration) -> list[str]:
+    """The tables of which a migration has to see every row, when row security hides them from their owner: one that is no
+    superuser, as managed servers have it. Whoever else reads such a table waits until the migration is done."""
+    if SEES_EVERYTHING not in migration.sql:
+        return []
+    rows = await connection.fetch(
+        "select c.oid::regclass::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " join pg_roles me on me.rolname = current_user"
+        " where not me.rolsuper and not me.rolbypassrls and n.nspname = $1 and c.relforcerowsecurity and c.relowner = me.oid"
+        " and $2 ~ ('\\m' || n.nspname || '\\.' || c.relname || '\\M') order by 1",
+        migration.module,
+        migration.sql,
+    )
+    return [r["name"] for r in rows]
+
+
 async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migration) -> None:
     record = "insert into kernel.migration (module, number, name, checksum) values ($1, $2, $3, $4)"
     values = (migration.module, migration.number, migration.name, migration.checksum)
@@ -207,7 +225,12 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migr
             return
         async with connection.transaction():
             await connection.execute("set local lock_timeout = '3s'; set local statement_timeout = '10min'")
+            hidden = await _hidden(connection, migration)
+            for table in hidden:
+                await connection.execute(f"alter table {table} no force row level security")
             await connection.execute(migration.sql)
+            for table in hidden:
+                await connection.execute(f"set constraints all immediate; alter table {table} force row level security")
             await connection.execute(record, *values)
     except asyncpg.PostgresError as e:
         raise MigrationError(f"{migration.module} {migration.number:04} {migration.name}: {e}") from e
