@@ -111,7 +111,7 @@ class House:
         self.gateways = GatewayKeys(gateway) if gateway else None
         """What gateways show; None where people come straight to the process."""
         self.secret = settings.secrets.secret_key.reveal().encode()
-        self.assets = Assets()
+        self.assets = Assets(address=settings.http.assets_url)
         self.pages = Pages(self.assets, template_folders(), reload=False)
         self.surroundings = Surroundings(self.pages, settings.env.value, clock)
         self.draining = False
@@ -183,6 +183,7 @@ class House:
                 origins=self.settings.http.cors_origins,
                 proxies=self.settings.http.trusted_proxies,
                 strict_transport=self.settings.http.public_url.startswith("https://"),
+                assets=self.settings.http.assets_url,
             )
         )
         if self.board.exchange is not None:

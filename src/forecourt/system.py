@@ -150,8 +150,10 @@ class SystemApi(Api):
         if asset is None:
             raise NotFound
         headers = {"Cache-Control": asset.cache_control, "ETag": asset.etag, "Vary": "accept-encoding"}
-        if request.header("if-none-match") == asset.etag:
-            return Raw(b"", asset.content_type, 304, headers)
+        if request.header("origin") not in self._house.settings.http.cors_origins:
+            # Scripts, fonts and masks of another address are taken only when it lets everybody read them. Said to all, for a
+            # cache between keeps the answer of whoever came first. To the house's own origins the front door says it.
+            headers["Access-Control-Allow-Origin"] = "*"
         if asset.gzipped and "gzip" in request.header("accept-encoding"):
             return Raw(asset.gzipped, asset.content_type, headers=headers | {"Content-Encoding": "gzip"})
         return Raw(asset.body, asset.content_type, headers=headers)
@@ -159,7 +161,7 @@ class SystemApi(Api):
     @file("/favicon.ico")
     async def favicon(self, request: Request) -> Raw:
         """The ball."""
-        return self._static(request, self._house.assets("icon.svg"))
+        return self._static(request, "icon.svg")
 
     @page("/docs")
     async def docs(self, visit: Visit) -> Html:

@@ -142,4 +142,8 @@ async def test_files_are_kept_for_a_year_under_their_hash(client: httpx.AsyncCli
     assert "immutable" in answer.headers["cache-control"]
     again = await client.get(house.assets("tokens.css"), headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    for origin in ({}, {"Origin": "https://anywhere.example"}):  # fonts and scripts of another address are for all to read
+        assert (await client.get(house.assets("tokens.css"), headers=origin)).headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-origin" not in (await client.get("/livez", headers=origin)).headers
+    assert "immutable" not in (await client.get("/favicon.ico")).headers["cache-control"], "its address stays when it changes"
     assert (await client.get("/static/abc/../../settings.py")).status_code == 404
