@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import httpx
 import msgspec
 import structlog
 
@@ -32,7 +31,7 @@ from forecourt.kernel.http.dispatch import Door
 from forecourt.kernel.http.doorman import Doorman, GatewayKeys
 from forecourt.kernel.http.front import App
 from forecourt.kernel.http.gate import Gate
-from forecourt.kernel.http.newest import Newest, mark
+from forecourt.kernel.http.newest import Newest, marks
 from forecourt.kernel.http.operation import Operation, Visit
 from forecourt.kernel.http.peers import SideDoor
 from forecourt.kernel.http.site import front, site
@@ -311,10 +310,9 @@ class House:
             late = await _ended(late, within_s)
 
 
-def peer_client() -> httpx.AsyncClient:
-    """For calls to other processes of the house: no proxies from the environment, no redirects, connections kept alive."""
-    transport = Wire(PEER_CONNECTIONS, PEER_IDLE_S)
-    return httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False, event_hooks={"request": [mark]})
+def peer_client() -> Wire:
+    """For calls to other processes of the house."""
+    return Wire(PEER_CONNECTIONS, PEER_IDLE_S, marks)
 
 
 async def _ended(tasks: Collection[asyncio.Task[None]], within_s: float) -> Collection[asyncio.Task[None]]:

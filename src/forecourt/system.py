@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+import httpx
 import msgspec
 from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
@@ -50,7 +51,8 @@ class SystemApi(Api):
         self._documents: Documents | None = None
         self._reading = asyncio.Lock()
         modules = [part.name for part in house.parts]
-        self._lookout = Lookout(modules, house.settings.topology.peers, self._readiness, house.peers, house.clock)
+        client = None if house.peers is None else httpx.AsyncClient(transport=house.peers, trust_env=False)
+        self._lookout = Lookout(modules, house.settings.topology.peers, self._readiness, client, house.clock)
 
     async def _whole(self) -> Documents:
         """The documents of the whole house, made when somebody asks.

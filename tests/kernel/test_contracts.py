@@ -45,6 +45,7 @@ from forecourt.kernel.errors import (
     Unavailable,
 )
 from forecourt.kernel.ids import new_id
+from forecourt.kernel.wire import Wire
 from forecourt.modules.identity.contract import Identity
 from forecourt.modules.payments.contract import Payments
 from forecourt.modules.venues.contract import Venues
@@ -146,7 +147,7 @@ async def serving(server: Server) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[tuple[Server, str, httpx.AsyncClient]]:
+async def served() -> AsyncIterator[tuple[Server, str, Wire]]:
     server = Server()
     async with serving(server) as url, peer_client() as client:
         yield server, url, client
@@ -155,7 +156,7 @@ async def served() -> AsyncIterator[tuple[Server, str, httpx.AsyncClient]]:
 class Pair:
     """Two processes that answer the same contract, and a board that knows both."""
 
-    def __init__(self, servers: tuple[Server, Server], urls: tuple[str, str], client: httpx.AsyncClient) -> None:
+    def __init__(self, servers: tuple[Server, Server], urls: tuple[str, str], client: Wire) -> None:
         self.one, self.other = servers
         self.urls = urls
         self.board = Switchboard({contracts.module_of(Courts): urls}, KeyRing([NEW]), client)

@@ -241,3 +241,63 @@ async def test_an_answer_to_nothing_but_the_head_is_not_what_this_is_for() -> No
         with pytest.raises(httpx.UnsupportedProtocol):
             await asking.get("ftp://127.0.0.1:9")
     assert wire.MAX_ANSWER_BYTES >= 8 * 1024 * 1024
+
+
+# --- without httpx between
+
+
+async def test_a_call_bears_its_own_headers_and_the_marks_of_the_moment_and_is_answered_whole() -> None:
+    marked = {"x-mark": "1"}
+    async with peer(echo) as there, Wire(8, 10.0, lambda: marked) as asking:
+        first = await asking.post(f"{there.url}/a/b", content=b"first", headers={"x-told": "yes"}, timeout=20)
+        marked.clear()
+        again = await asking.post(f"{there.url}/a/b", content=b"", headers={}, timeout=20)
+    assert first == (200, {"content-type": "text/plain", "content-length": "5"}, b"first")
+    assert (again.status_code, again.content) == (200, b"")
+    assert there.connections == 1
+    one, other = (head.split(b"\r\n") for head in there.heads)
+    assert one[0] == other[0] == b"POST /a/b HTTP/1.1"
+    host = b"host: " + there.url.removeprefix("http://").encode()
+    assert set(one[1:-2]) == {host, b"x-told: yes", b"x-mark: 1", b"content-length: 5"}
+    assert set(other[1:-2]) == {host, b"content-length: 0"}
+
+
+async def test_what_a_caller_hears_says_whether_the_peer_can_have_seen_the_call() -> None:
+    """One that it cannot have seen is made again whatever it does."""
+    begun, go = asyncio.Event(), asyncio.Event()
+    async with peer(echo_when(begun, go)) as there, Wire(1, 10.0) as asking, asyncio.timeout(30):
+        first = asyncio.create_task(asking.post(there.url, content=b"first", headers={}, timeout=20))
+        await begun.wait()
+        with pytest.raises(httpx.PoolTimeout):
+            await asking.post(there.url, content=b"waits", headers={}, timeout=0.01)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert asking.kept == 0, "its late answer would be taken for the next one's"
+        go.set()
+        assert (await asking.post(there.url, content=b"next", headers={}, timeout=20)).content == b"next"
+        with pytest.raises(httpx.LocalProtocolError):
+            await asking.post(there.url, content=b"", headers={"x-told": "a\r\nx-more: b"}, timeout=20)
+        assert asking.kept == 1, "nothing of it was sent"
+        go.clear()
+        with pytest.raises(httpx.ReadTimeout):
+            await asking.post(there.url, content=b"late", headers={}, timeout=0.01)
+        assert asking.kept == 0
+        go.set()
+    async with Wire(1, 10.0) as asking:
+        with pytest.raises(httpx.ConnectError):
+            await asking.post(there.url, content=b"nobody", headers={}, timeout=20)
+        with pytest.raises(httpx.UnsupportedProtocol):
+            await asking.post("ftp://127.0.0.1:9", content=b"", headers={}, timeout=20)
+
+
+async def test_an_answer_to_a_call_that_is_none_is_a_fault_of_the_peer() -> None:
+    async def cut(_peer: Peer, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
+        await writer.drain()
+        writer.close()
+
+    async with peer(cut) as there, Wire(8, 10.0) as asking:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await asking.post(there.url, content=b"", headers={}, timeout=20)
+        assert asking.kept == 0

@@ -372,7 +372,7 @@ class KeyRing:
 
     def sign(self, message: bytes) -> tuple[str, str]:
         """The id of the key and the signature in hex."""
-        return self._first, hmac.new(self._keys[self._first], message, hashlib.sha256).hexdigest()
+        return self._first, hmac.digest(self._keys[self._first], message, "sha256").hex()
 
     def knows(self, key_id: str) -> bool:
         return key_id in self._keys
@@ -381,7 +381,7 @@ class KeyRing:
         key = self._keys.get(key_id)
         if key is None:
             return False
-        return hmac.compare_digest(hmac.new(key, message, hashlib.sha256).hexdigest().encode(), signature.encode())
+        return hmac.compare_digest(hmac.digest(key, message, "sha256").hex().encode(), signature.encode())
 
 
 def _message(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -480,6 +480,30 @@ class _Kept:
         return answer if at is not None and at >= since else None
 
 
+class Answered(Protocol):
+    """An answer, whole."""
+
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def content(self) -> bytes: ...
+
+
+class Poster(Protocol):
+    """What carries a call: `kernel/wire.py`, or a client of httpx, whose errors it raises. `timeout`: seconds, for all of it."""
+
+    async def post(
+        self,
+        url: str,
+        *,
+        content: bytes,
+        headers: dict[str, str],
+        timeout: float,  # noqa: ASYNC109 - httpx calls it so
+    ) -> Answered: ...
+
+
 class _Remote:
     """Calls the processes that answer a protocol in turn; one that does not answer, or is about to leave, only when it must."""
 
@@ -487,7 +511,7 @@ class _Remote:
         self,
         targets: Sequence[Target],
         keys: KeyRing,
-        client: httpx.AsyncClient,
+        client: Poster,
         clock: Clock,
         pause: Callable[[float], Awaitable[object]],
     ) -> None:
@@ -516,7 +540,7 @@ class _Remote:
         self._kept.keep(question, self._clock.now(), answer.content)
         return result
 
-    async def _ask(self, method: Method, ctx: Context, body: bytes) -> httpx.Response:
+    async def _ask(self, method: Method, ctx: Context, body: bytes) -> Answered:
         """What one of the targets answers. Raises Unavailable when none does."""
         pause_s = BACKOFF_S
         tried: set[Target] = set()
@@ -560,20 +584,21 @@ class _Remote:
             raise DeadlineExceeded
         return left_s
 
-    async def _post(self, target: Target, method: Method, ctx: Context, body: bytes, timeout_s: float) -> httpx.Response:
+    async def _post(self, target: Target, method: Method, ctx: Context, body: bytes, timeout_s: float) -> Answered:
+        if not telemetry.enabled():
+            return await self._send(target, method, ctx, body, timeout_s)
         with telemetry.span(f"{method.contract}.{method.name}", side=telemetry.Side.CLIENT):
             return await self._send(target, method, ctx, body, timeout_s)
 
-    async def _send(self, target: Target, method: Method, ctx: Context, body: bytes, timeout_s: float) -> httpx.Response:
+    async def _send(self, target: Target, method: Method, ctx: Context, body: bytes, timeout_s: float) -> Answered:
         headers = self._headers(method, ctx, body, timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
-                answer = await self._client.post(target.base + method.path, content=body, headers=headers, timeout=timeout_s)
-        except (TimeoutError, httpx.TimeoutException) as e:
+            answer = await self._client.post(target.base + method.path, content=body, headers=headers, timeout=timeout_s)
+        except httpx.TimeoutException as e:
             # A caller in a hurry proves nothing about the target.
             if timeout_s >= 1:
                 target.breaker.failed()
-            raise _NoAnswer(sent=not isinstance(e, httpx.ConnectTimeout)) from e
+            raise _NoAnswer(sent=not isinstance(e, httpx.ConnectTimeout | httpx.PoolTimeout)) from e
         except httpx.TransportError as e:
             target.breaker.failed()
             raise _NoAnswer(sent=not isinstance(e, httpx.ConnectError)) from e
@@ -596,7 +621,7 @@ class _Remote:
         headers[_H_KEY], headers[_H_SIGNATURE] = self._keys.sign(_message(method.path, headers, body))
         return headers
 
-    def _result(self, method: Method, answer: httpx.Response) -> object:
+    def _result(self, method: Method, answer: Answered) -> object:
         try:
             if answer.headers.get("content-type") == FAULT:
                 raise decode_problem(answer.content)
@@ -611,7 +636,7 @@ class _Remote:
         _log.error("contract_refused", contract=method.contract, method=method.name, status=answer.status_code, **apart)
         raise Internal from refused
 
-    def _clocks_apart_s(self, answer: httpx.Response) -> float:
+    def _clocks_apart_s(self, answer: Answered) -> float:
         """As far as the answer tells; 0 when it does not."""
         try:
             return abs((self._clock.now() - parsedate_to_datetime(answer.headers.get("date", ""))).total_seconds())
@@ -644,7 +669,7 @@ def remote(
     protocol: type[P],
     base_url: str,
     keys: KeyRing,
-    client: httpx.AsyncClient,
+    client: Poster,
     *,
     breaker: Breaker | None = None,
     clock: Clock | None = None,
@@ -750,7 +775,7 @@ class Switchboard:
         self,
         peers: Mapping[str, Sequence[str]] | None = None,
         keys: KeyRing | None = None,
-        client: httpx.AsyncClient | None = None,
+        client: Poster | None = None,
         clock: Clock | None = None,
     ) -> None:
         """`peers`: for each module that lives elsewhere the addresses of the processes that serve it."""

@@ -1,8 +1,8 @@
-"""HTTP between processes of the house: a transport for httpx that costs a tenth of its own.
+"""HTTP between processes of the house, at a tenth of what a client for all of HTTP costs.
 
-A call between modules is a few hundred bytes on a connection that is open already. httpx's own transport serves every case there
-is, looks through all of its connections at each call, and takes longer with each that is in use (docs/performance.md). This one
-writes a head, feeds what comes to the parser that our servers use, and keeps the connection. HTTP/1.1 alone, whole answers.
+A call between modules is a few hundred bytes on a connection that is open already. This writes a head, feeds what comes to the
+parser that our servers use, and keeps the connection. HTTP/1.1 alone, whole answers. `Wire.post` is what calls use; for the rare
+other question a `Wire` is a transport of httpx as well. Why not a library's client: docs/adr/0004.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import contextlib
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Generator
-from typing import cast
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from functools import lru_cache
+from typing import NamedTuple, cast
 
 import httptools
 import httpx
@@ -24,6 +25,16 @@ CONNECT_S = 10.0
 
 _Where = tuple[str, int, bool]
 """Host, port, and whether it speaks TLS."""
+_Told = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, headers and body of an answer."""
+
+
+class Answer(NamedTuple):
+    """What came back, whole. Names of headers are in lower case."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 class Wire(httpx.AsyncBaseTransport):
@@ -33,8 +44,10 @@ class Wire(httpx.AsyncBaseTransport):
     answer that is none, ReadTimeout, PoolTimeout.
     """
 
-    def __init__(self, most: int, idle_s: float) -> None:
+    def __init__(self, most: int, idle_s: float, marks: Callable[[], Mapping[str, str]] = dict[str, str]) -> None:
+        """`marks`: headers that every `post` has beside its own, asked for at each."""
         self._free = asyncio.Semaphore(most)
+        self._marks = marks
         self._idle_s = idle_s
         self._kept: dict[_Where, deque[_Line]] = {}
         self._tls: ssl.SSLContext | None = None
@@ -43,6 +56,32 @@ class Wire(httpx.AsyncBaseTransport):
     def kept(self) -> int:
         """Connections that are open and have nothing to do."""
         return sum(not line.closed for lines in self._kept.values() for line in lines)
+
+    async def post(
+        self,
+        url: str,
+        *,
+        content: bytes,
+        headers: Mapping[str, str],
+        timeout: float,  # noqa: ASYNC109 - httpx calls it so
+    ) -> Answer:
+        """Asks for an answer that is there within `timeout` seconds, from the wait for a connection on."""
+        place = _place(url)
+        wire = _posted(place.begun, {**headers, **self._marks()}, content)
+        late: type[httpx.TimeoutException] = httpx.PoolTimeout
+        try:
+            async with asyncio.timeout(timeout), self._free:
+                late = httpx.ConnectTimeout
+                line = self._open(place.where) or await self._dial(place.where)
+                late = httpx.ReadTimeout
+                status, told, body = await self._put(line, place.where, wire)
+        except TimeoutError as e:
+            raise late(f"no answer from {url} in time") from e
+        except OSError as e:  # a name that is not known as well, and a certificate that is not theirs
+            raise httpx.ConnectError(str(e)) from e
+        except _Broken as e:
+            raise httpx.RemoteProtocolError(str(e)) from e
+        return Answer(status, {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in told}, body)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         where, wire = _where(request.url), _written(request, await request.aread())
@@ -56,20 +95,33 @@ class Wire(httpx.AsyncBaseTransport):
             self._free.release()
 
     async def _ask(self, where: _Where, wire: bytes, limits: dict[str, float | None], request: httpx.Request) -> httpx.Response:
-        line = self._open(where) or await self._dial(where, limits.get("connect"), request)
+        line = self._open(where)
+        if line is None:
+            limit_s = limits.get("connect")
+            try:
+                with _as(httpx.ConnectTimeout, "no connection in time", request):
+                    async with asyncio.timeout(CONNECT_S if limit_s is None else limit_s):
+                        line = await self._dial(where)
+            except OSError as e:  # a name that is not known as well, and a certificate that is not theirs
+                raise httpx.ConnectError(str(e), request=request) from e
         try:
             with _as(httpx.ReadTimeout, "no answer in time", request):
                 async with asyncio.timeout(limits.get("read")):
-                    answer = await line.ask(wire)
+                    status, told, body = await self._put(line, where, wire)
         except _Broken as e:
             raise httpx.RemoteProtocolError(str(e), request=request) from e
+        return httpx.Response(status, headers=told, stream=_Whole(body))
+
+    async def _put(self, line: _Line, where: _Where, wire: bytes) -> _Told:
+        """What is answered; the connection is kept when it can be asked again. Raises _Broken."""
+        try:
+            return await line.ask(wire)
         finally:
             if line.ready:
                 line.since = time.monotonic()
                 self._kept.setdefault(where, deque()).append(line)
             else:
                 line.close()  # also when nobody waits any more: its answer would be taken for the next one's
-        return answer
 
     def _open(self, where: _Where) -> _Line | None:
         """A kept connection; those that have ended, or were idle for too long, are let go."""
@@ -81,17 +133,12 @@ class Wire(httpx.AsyncBaseTransport):
             line.close()
         return None
 
-    async def _dial(self, where: _Where, limit_s: float | None, request: httpx.Request) -> _Line:
+    async def _dial(self, where: _Where) -> _Line:
+        """Raises OSError."""
         host, port, secure = where
         if secure and self._tls is None:
             self._tls = ssl.create_default_context()
-        try:
-            with _as(httpx.ConnectTimeout, "no connection in time", request):
-                async with asyncio.timeout(CONNECT_S if limit_s is None else limit_s):
-                    loop = asyncio.get_running_loop()
-                    _, line = await loop.create_connection(_Line, host, port, ssl=self._tls if secure else None)
-        except OSError as e:  # a name that is not known as well, and a certificate that is not theirs
-            raise httpx.ConnectError(str(e), request=request) from e
+        _, line = await asyncio.get_running_loop().create_connection(_Line, host, port, ssl=self._tls if secure else None)
         return line
 
     async def aclose(self) -> None:
@@ -128,6 +175,27 @@ def _written(request: httpx.Request, body: bytes) -> bytes:
     return head + b"\r\n\r\n" + body
 
 
+class _Place(NamedTuple):
+    """What is the same in every `post` to an address."""
+
+    where: _Where
+    begun: bytes
+
+
+@lru_cache(maxsize=2_000)
+def _place(url: str) -> _Place:
+    parsed = httpx.URL(url)
+    return _Place(_where(parsed), b"POST %s HTTP/1.1\r\nhost: %s\r\n" % (parsed.raw_path, parsed.netloc))
+
+
+def _posted(begun: bytes, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Raises LocalProtocolError for a header that would be two."""
+    told = "".join([f"\r\n{name}: {value}" for name, value in headers.items()])
+    if told.count("\n") != len(headers) or told.count("\r") != len(headers):
+        raise httpx.LocalProtocolError("a header has a line break in it")
+    return b"%scontent-length: %d%s\r\n\r\n%s" % (begun, len(body), told.encode("latin-1"), body)
+
+
 class _Broken(Exception):
     """The peer's answer is none."""
 
@@ -140,7 +208,7 @@ class _Line(asyncio.Protocol):
         """When it was last used."""
         self.closed = False
         self._transport: asyncio.Transport | None = None
-        self._waiting: asyncio.Future[httpx.Response] | None = None
+        self._waiting: asyncio.Future[_Told] | None = None
         self._parser: httptools.HttpResponseParser
         self._headers: list[tuple[bytes, bytes]]
         self._body: list[bytes]
@@ -152,7 +220,7 @@ class _Line(asyncio.Protocol):
         """Whether something can be asked."""
         return not self.closed and self._keeps and self._waiting is None
 
-    async def ask(self, wire: bytes) -> httpx.Response:
+    async def ask(self, wire: bytes) -> _Told:
         """Raises _Broken."""
         assert self._transport is not None  # noqa: S101 - a connection that was made has one
         self._parser = httptools.HttpResponseParser(self)
@@ -210,7 +278,7 @@ class _Line(asyncio.Protocol):
             return
         self._waiting, self._keeps = None, self._parser.should_keep_alive()
         if not waiting.done():
-            waiting.set_result(httpx.Response(status, headers=self._headers, stream=_Whole(b"".join(self._body))))
+            waiting.set_result((status, self._headers, b"".join(self._body)))
 
     def _break(self, why: str) -> None:
         waiting, self._waiting = self._waiting, None

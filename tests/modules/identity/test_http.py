@@ -78,7 +78,7 @@ async def test_register_confirm_and_see_oneself(client: httpx.AsyncClient) -> No
     assert [s["current"] for s in sessions] == [True]
 
 
-async def test_who_i_am_is_read_in_one_transaction_of_three_questions(client: httpx.AsyncClient, house: House) -> None:
+async def test_who_i_am_is_one_question(client: httpx.AsyncClient, house: House) -> None:
     email = (await register(client))["account"]["email"]  # type: ignore[index]
     code = re.findall(r"\b\d{6}\b", await newest_mail(client, email))[0]
     await client.post("/v1/auth/verify-email", json={"email": email, "code": code})
@@ -86,14 +86,14 @@ async def test_who_i_am_is_read_in_one_transaction_of_three_questions(client: ht
     await client.get("/v1/me", headers=me)  # the gate has met the token
     with transactions() as begun, counted() as asked:
         mine = (await client.get("/v1/me", headers=me)).json()
-    assert (len(begun), len(asked), mine["roles"]) == (1, 3, [])
+    assert (len(begun), len(asked), mine["roles"]) == (1, 1, [])
     ctx = Context(actor=Actor(kind=ActorKind.PERSON, account_id=UUID(mine["id"])))
     organisation = uuid4()
     await house.identity.adopt(ctx, organisation)
     with transactions() as begun, counted() as asked:
         mine = (await client.get("/v1/me", headers=me)).json()
     assert [(r["organisation_id"], r["role"]) for r in mine["roles"]] == [(str(organisation), "owner")]
-    assert (len(begun), len(asked)) == (1, 5), "the control: another question and whose it is, for each place of work"
+    assert (len(begun), len(asked)) == (1, 3), "the control: another question and whose it is, for each place of work"
 
 
 async def test_a_password_is_kept_hashed_in_full(client: httpx.AsyncClient, house_admin_url: str) -> None:

@@ -288,3 +288,27 @@ async def test_a_phone_of_who_typed_the_address_first_goes_when_its_owner_takes_
         )
     assert await world.identity.phone(STRANGER, squatter.account.id) is None
     assert await world.identity.phone(STRANGER, proven.account.id) is not None  # whose address was theirs all along
+
+
+# --- what a person is told of themselves ------------------------------------------------------------------------------------
+
+
+async def test_who_i_am_tells_my_own_numbers_and_places_and_nobody_elses(world: World) -> None:
+    number, wanted = a_number(), a_number()
+    boss, _ = await world.owner()
+    me, other = await world.as_(boss), await with_number(world, a_number())
+    alone = await world.identity.oneself(me)
+    assert alone.numbers == NumberRow(None, None)
+    await world.identity.phones.ask_for_code(me, number, "en")
+    await world.identity.phones.confirm(me, await newest(world, number))
+    await world.identity.phones.ask_for_code(me, wanted, "en")
+    mine, theirs = await world.identity.oneself(me), await world.identity.oneself(other)
+    assert mine.card == (await world.identity.accounts(STRANGER, [boss.account.id]))[0]
+    assert mine.numbers == NumberRow(number, wanted) == await world.identity.phones.mine(me)
+    assert mine.places == alone.places == await world.identity.staff.places(me)
+    assert [place.role for place in mine.places] == ["owner"]
+    assert theirs.places == [] and theirs.numbers.verified not in (None, number)
+    world.clock.advance(PHONE_CODE_TTL + timedelta(seconds=1))
+    assert (await world.identity.oneself(me)).numbers == NumberRow(number, None), "the code is too old to wait for"
+    with pytest.raises(Unauthenticated):
+        await world.identity.oneself(STRANGER)

@@ -3,13 +3,15 @@ look again, and the calls of other processes that are made for one."""
 
 from __future__ import annotations
 
-import httpx
+from collections.abc import Mapping
 
 from forecourt.kernel.http.peers import App, Receive, Scope, Send
 from forecourt.kernel.replica import newest, wants_newest
 
 MARK = "x-forecourt-newest"
 _MARKS = frozenset({b"hx-request", MARK.encode()})
+_MARKED: Mapping[str, str] = {MARK: "1"}
+_UNMARKED: Mapping[str, str] = {}
 
 
 class Newest:
@@ -26,7 +28,6 @@ class Newest:
             await self._app(scope, receive, send)
 
 
-async def mark(request: httpx.Request) -> None:
-    """A hook of the client that calls other processes: they look where we would."""
-    if wants_newest():
-        request.headers[MARK] = "1"
+def marks() -> Mapping[str, str]:
+    """What calls to other processes bear: they look where we would."""
+    return _MARKED if wants_newest() else _UNMARKED

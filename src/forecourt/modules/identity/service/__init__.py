@@ -23,7 +23,6 @@ from forecourt.modules.identity.contract import (
 from forecourt.modules.identity.passwords import Passwords
 from forecourt.modules.identity.queries import accounts as queries
 from forecourt.modules.identity.queries.phones import NumberRow
-from forecourt.modules.identity.queries.phones import numbers as phone_numbers
 from forecourt.modules.identity.secrecy import Vault
 from forecourt.modules.identity.service.accounts import Accounts
 from forecourt.modules.identity.service.phones import Phones
@@ -63,12 +62,12 @@ class IdentityService:
 
     async def oneself(self, ctx: Context) -> Oneself:
         """Raises Unauthenticated without a person, NotFound for one whose account is gone. Every page and app asks for it: one
-        transaction answers."""
+        question answers, and one more for each place where they work."""
         me = person_of(ctx)
         async with self._db.read(ctx.within(None)) as tx:
-            card = (await queries.account(tx, me)).card
-            numbers = await phone_numbers(tx, me, self._clock.now())
-            return Oneself(card, await self.staff.places_of(tx, me), numbers)
+            row = await queries.oneself(tx, me, self._clock.now())
+            places = await self.staff.places_among(tx, me, row.places)
+        return Oneself(row.card, places, NumberRow(row.verified, row.waiting))
 
     # --- the contract ---
 

@@ -158,12 +158,12 @@ class Staff:
         """Where the person of `ctx` works; at most 100 organisations."""
         me = person_of(ctx)
         async with self._db.read(ctx.within(None)) as tx:
-            return await self.places_of(tx, me)
+            return await self.places_among(tx, me, await queries.places(tx, me))
 
-    async def places_of(self, tx: Tx, me: UUID) -> list[Place]:
-        """The same, last in a transaction: it looks under each organisation in turn."""
+    async def places_among(self, tx: Tx, me: UUID, organisations: list[UUID]) -> list[Place]:
+        """What the person is there, last in a transaction: it looks under each organisation in turn."""
         found: list[Place] = []
-        for organisation_id in await queries.places(tx, me):
+        for organisation_id in organisations:
             await tx.become(self._db.role, organisation_id, me)
             row = await queries.member(tx, organisation_id, me)
             if row is not None:
