@@ -23,7 +23,7 @@ from tests.kernel.standby import Standby
 from valkey.asyncio import Valkey
 
 from forecourt.app import Addresses, House
-from forecourt.engines import start_engines
+from forecourt.engines import postgres, start_engines
 from forecourt.kernel.context import Actor, ActorKind, Context, service_context
 from forecourt.kernel.db import Database, Query, Statement
 from forecourt.kernel.errors import NotFound
@@ -35,6 +35,7 @@ pytestmark = pytest.mark.xdist_group("replica")
 
 PATIENCE_S = 20
 ON_REPLICA = Query(bool, "select pg_is_in_recovery()")
+SINCE = Query(str, "select pg_postmaster_start_time()::text")
 CHOSEN = Query(str, "select p.chosen ->> 'word' from people.preferences p where p.account_id = $1")
 CHOOSE = Statement(
     "insert into people.preferences (account_id, chosen, updated_at) values ($1, jsonb_build_object('word', $2::text), now())"
@@ -267,6 +268,54 @@ async def test_no_reader_notices_that_the_replica_is_killed_and_they_come_back_t
     await until(lambda: True in answers)
     reading = False
     await asyncio.gather(*readers)
+
+
+async def test_what_is_known_of_one_replica_is_not_taken_for_another_behind_the_same_address(pair: Pair, tmp_path: Path) -> None:
+    """As behind a Service of Kubernetes: each new connection may come to another server."""
+    here = parse_qs(urlsplit(pair.admin_url).query)["host"][0]
+    base = Path(tempfile.mkdtemp(prefix="fc-third-", dir=memory_disk()))
+    third = Standby(base / "standby", pair.admin_url, here)
+    address = base / "address"
+    database = await Database.connect(pair.url, None, 10, "forecourt tests")
+    try:
+        third.start()
+        since = {standby: str(await standby.tell(SINCE.sql)) for standby in (pair.standby, third)}
+        lead(address, pair.standby)
+        replica = database.replica = Replica(
+            pair.url, as_user(postgres.database_url(address), APP_ROLE), 10, "forecourt tests", None, clock := Clock()
+        )
+        await replica.start()
+        people = database.module("people")
+        await until(lambda: replica.holds_until == clock.now)
+        async with people.read(STRANGER) as first:
+            assert await first.one(SINCE) == since[pair.standby]
+            lead(address, third)
+            async with people.read(STRANGER) as second:  # needs a connection of its own, which comes to the other replica
+                assert not await second.one(ON_REPLICA)
+
+        await until(lambda: replica.holds_until == clock.now)
+        async with people.read(STRANGER) as again:
+            assert await again.one(SINCE) == since[pair.standby], "the control: its connection is kept"
+        primary = await asyncpg.connect(pair.admin_url)
+        assert await primary.fetchval(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'forecourt tests watch'"
+        )
+        await primary.close()
+        await until(lambda: replica._server == since[third])  # type: ignore[reportPrivateUsage]
+        await until(lambda: replica.holds_until == clock.now)
+        async with people.read(STRANGER) as last:
+            assert await last.one(SINCE) == since[third], "its old connection was to a replica that nobody measures now"
+    finally:
+        await database.close()
+        third.close()
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def lead(address: Path, standby: Standby) -> None:
+    """What connects to `address` from now on comes to that replica."""
+    new = address.with_suffix(".new")
+    new.symlink_to(parse_qs(urlsplit(standby.url).query)["host"][0])
+    new.rename(address)
 
 
 async def test_a_transaction_on_a_replica_that_dies_goes_on_where_it_was(pair: Pair, process: Open) -> None:

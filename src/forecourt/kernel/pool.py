@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import asyncpg
@@ -52,8 +52,12 @@ Connection = Any  # asyncpg.Connection[asyncpg.Record], whose stubs do not know 
 class Pool:
     """At most `limit` connections. The one used last is lent first, so that in quiet times the others can go."""
 
-    def __init__(self, url: str, limit: int, application: str) -> None:
+    def __init__(
+        self, url: str, limit: int, application: str, admit: Callable[[Connection], Awaitable[None]] | None = None
+    ) -> None:
+        """`admit` looks at every new connection, and raises ConnectionError for one that must not be used."""
         self._url = url
+        self._admit = admit
         self._limit = limit
         self._application = application
         self._idle: deque[tuple[Connection, float]] = deque()
@@ -206,13 +210,20 @@ class Pool:
     async def _open(self) -> Connection:
         self._opening += 1
         try:
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 self._url,
                 command_timeout=STATEMENT_TIMEOUT_S + 5,
                 timeout=CONNECT_TIMEOUT_S,
                 statement_cache_size=512,
                 server_settings={"application_name": self._application, "jit": "off"},
             )
+            if self._admit is not None:
+                try:
+                    await self._admit(connection)
+                except BaseException:
+                    connection.terminate()
+                    raise
+            return connection
         finally:
             self._opening -= 1
 

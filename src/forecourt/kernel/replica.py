@@ -7,6 +7,9 @@ follows upon something that was just written. So does whoever was just told that
 How far the replica is, is measured beside the requests: every 30 ms the primary is asked where its log ends, and the replica how
 far it has replayed. What follows is a moment of this process's own clock, `holds_until`: whatever was committed before it can be
 seen there. An idle primary, a cut stream, a paused replay and a replica that hangs all end the same way: the moment grows old.
+
+Behind one address there may be several replicas. What is measured is true of one of them, so all connections are to that one: a
+new one that came to another is not used, and all are given up when another is measured.
 """
 
 from __future__ import annotations
@@ -43,11 +46,17 @@ KEY = "fc:wrote:"
 
 _END = "select (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint"
 _REPLAYED = "select case when pg_is_in_recovery() then (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint end"
+_SERVER = "select concat_ws(' ', host(inet_server_addr()), pg_postmaster_start_time())"
+"""Which of the servers behind an address it is: where it is reached, and since when it runs."""
 _FAILURES = (*CONNECTION_LOST, asyncpg.PostgresError, TimeoutError)
 
 
 class _PrimaryAway(Exception):
     """Nobody can say where the primary's log ends."""
+
+
+class _AnotherReplica(ConnectionError):
+    """A connection came to a replica of which nothing was measured."""
 
 
 _newest: ContextVar[bool] = ContextVar("newest", default=False)
@@ -80,8 +89,10 @@ class Replica:
         valkey_url: str | None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.pool = Pool(url, size, application)
+        self.pool = Pool(url, size, application, self._admit)
         self.holds_until = -math.inf
+        self._server: str | None = None
+        """The one that is measured."""
         self._primary_url = primary_url
         self._url = url
         self._application = application
@@ -184,7 +195,9 @@ class Replica:
             async with contextlib.AsyncExitStack() as lines:
                 try:
                     primary = await self._primary_line(lines)
-                    await self._watch(primary, await self._line(self._url, lines))
+                    replica = await self._line(self._url, lines)
+                    await self._stay_with(replica)
+                    await self._watch(primary, replica)
                 except _PrimaryAway:
                     self.failed()  # what is asked there goes on: it is the replica that answers
                 except _FAILURES as e:
@@ -204,6 +217,17 @@ class Replica:
             return await self._line(self._primary_url, lines)
         except _FAILURES as e:
             raise _PrimaryAway from e
+
+    async def _stay_with(self, replica: Connection) -> None:
+        """What is measured from now on is true of this one. Nobody is sent anywhere until then."""
+        server: str = await replica.fetchval(_SERVER)
+        if server != self._server:
+            self._server = server
+            self.pool.cut_off()
+
+    async def _admit(self, connection: Connection) -> None:
+        if await connection.fetchval(_SERVER) != self._server:
+            raise _AnotherReplica("the address led to another replica than the one that is measured")
 
     async def _watch(self, primary: Connection, replica: Connection) -> None:
         while True:
