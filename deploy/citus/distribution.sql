@@ -136,9 +136,10 @@ select create_distributed_table('payments.promo_redemption', 'organisation_id', 
 -- identity.phone, identity.phone_challenge, identity.revocation, identity.role, identity.security_event, identity.session,
 -- identity.signing_key, identity.staff, identity.staff_invitation, identity.throttle, identity.token, kernel.cursor,
 -- kernel.dead_job, kernel.dead_letter, kernel.event, kernel.idempotency, kernel.inbox, kernel.job, kernel.job_log,
--- kernel.job_statistics, kernel.last_copy, kernel.migration, kernel.schedule, kernel.tally, notifications.outbox,
--- notifications.unwanted, people.preferences, people.profile, venues.closure, venues.listing, venues.locator,
--- venues.organisation, venues.organisation_card, venues.price_list, venues.resource, venues.search_word, venues.venue
+-- kernel.job_statistics, kernel.last_copy, kernel.migration, kernel.schedule, kernel.snapshot, kernel.tally,
+-- notifications.outbox, notifications.unwanted, people.preferences, people.profile, venues.closure, venues.listing,
+-- venues.locator, venues.organisation, venues.organisation_card, venues.price_list, venues.resource, venues.search_word,
+-- venues.venue
 
 -- Nothing was lost on the way: every part has the keys and checks that the table has here.
 do $$ declare

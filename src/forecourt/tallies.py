@@ -1,7 +1,8 @@
 """What the house counts of its own business, from its events: each once, whichever processes run, and over every restart.
 
-The sums lie in `kernel.tally` and move together with the cursor of the subscriber that counts. A new installation of an old house
-counts the whole log it still has. Every worker tells the same sums, so a query takes their maximum, never their total.
+The sums lie in `kernel.tally` and move together with the cursor of the subscriber that counts. They are made of events alone, so
+they can be made anew (`forecourt events rebuild`). Every worker tells the same sums, so a query takes their maximum,
+never their total.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily
 from forecourt.kernel.db import Query, Statement, Tx
 from forecourt.kernel.events import Envelope, Event, Subscription
 from forecourt.kernel.money import Money
+from forecourt.kernel.snapshots import State
 from forecourt.modules.booking.contract import (
     BookingCancelled,
     BookingCompleted,
@@ -63,6 +65,16 @@ ADD = Statement(
     " select a.name, a.label, a.more from unnest($1::text[], $2::text[], $3::bigint[]) as a (name, label, more)"
     " on conflict (name, label) do update set total = t.total + excluded.total"
 )
+SAVE = Query(
+    str,
+    "select coalesce(json_agg(json_build_array(t.name, t.label, t.total) order by t.name, t.label), '[]')::text"
+    " from kernel.tally t",
+)
+CLEAR = Statement("delete from kernel.tally")
+RESTORE = Statement(
+    "insert into kernel.tally (name, label, total)"
+    " select s.t ->> 0, s.t ->> 1, (s.t ->> 2)::numeric from json_array_elements($1::json) as s (t)"
+)
 ALL = Query(Tally, "select t.name, t.label, t.total::bigint from kernel.tally t order by t.name, t.label limit 1000")
 
 
@@ -82,8 +94,17 @@ async def count(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
     await tx.run(ADD, [name for name, _ in places], [label for _, label in places], [sums[place] for place in places])
 
 
+async def save(tx: Tx) -> str:
+    return await tx.one(SAVE)
+
+
+async def restore(tx: Tx, saved: str) -> None:
+    await tx.run(CLEAR)
+    await tx.run(RESTORE, saved)
+
+
 def subscription() -> Subscription:
-    return Subscription(SUBSCRIBER, "kernel", tuple(COUNTED), count)
+    return Subscription(SUBSCRIBER, "kernel", tuple(COUNTED), count, state=State(save, restore, "[]"))
 
 
 def families(tallies: Iterable[Tally]) -> Iterable[Metric]:

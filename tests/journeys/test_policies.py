@@ -51,6 +51,8 @@ OPEN_ON_PURPOSE = {
     "kernel.schedule kernel_only check": KERNELS_OWN,
     "kernel.tally counted_by_the_kernel using": WHOLE_HOUSE,
     "kernel.tally counted_by_the_kernel check": WHOLE_HOUSE,
+    "kernel.snapshot kernel_only using": WHOLE_HOUSE,
+    "kernel.snapshot kernel_only check": WHOLE_HOUSE,
     "kernel.last_copy noted_by_the_kernel using": "when the last whole copy was made, of no organisation",
     "kernel.last_copy noted_by_the_kernel check": "when the last whole copy was made, of no organisation",
     "identity.signing_key before_anybody_is_known using": UNKNOWN_YET,

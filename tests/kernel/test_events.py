@@ -33,7 +33,6 @@ from forecourt.kernel.events import (
     decode,
     emit,
     once,
-    rebuild,
     replay,
 )
 from forecourt.kernel.pool import CONNECTION_LOST
@@ -237,16 +236,6 @@ async def test_a_dead_letter_that_two_replay_at_once_has_its_effect_once(scratch
         go_on.set()
     assert (first.result(), second.result()) == ((1, 0), (0, 0))
     assert await scratch.notes() == ["13"]
-
-
-async def test_a_subscriber_can_be_rebuilt_from_the_log(scratch: Scratch) -> None:
-    dispatcher = Dispatcher(scratch.db, scratch.url, [NOTES])
-    await count(scratch, 1, 2)
-    await dispatcher.drain()
-    await rebuild(scratch.db, "probe.notes")
-    assert await dispatcher.drain() == 2
-    await rebuild(scratch.db, "probe.notes", datetime(2100, 1, 1, tzinfo=UTC))
-    assert await dispatcher.drain() == 0, "nothing happened since then"
 
 
 async def test_delivery_of_each_gives_every_event_its_own_transaction(scratch: Scratch) -> None:

@@ -337,6 +337,11 @@ class Tx:
         await self._connection.execute(begin_as(self._pool, role, organisation_id, account_id))
 
     @property
+    def leaves_more(self) -> bool:
+        """Whether something is still to be written with the commit, or done after it."""
+        return bool(self._buffers or self._after)
+
+    @property
     def spread(self) -> bool:
         """Whether other servers have a part of the rows, and have to be told what row security goes by."""
         return self._pool.spread

@@ -13,6 +13,9 @@ running: an id alone would skip what a slower transaction commits later. The cur
 the batch, so effects happen once. Order is kept within a subscriber; a failing event is tried again with growing pauses,
 then set aside as a dead letter while the rest goes on. So is one that kills its process each time: a start is written before
 a handler runs, once for as long as a worker gets on.
+
+A subscriber may keep a state, made of events alone (`State`): then nothing leaves the log before a snapshot has what was made
+of it, and the state can be made anew from the oldest snapshot and the log (`kernel/rebuild.py`).
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ from forecourt.kernel.ids import new_id
 from forecourt.kernel.log import TRACE
 from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.pool import is_lost
+from forecourt.kernel.snapshots import HOLD, Position, State, forget_all, take
 
 log = structlog.get_logger("forecourt.events")
 
@@ -250,6 +254,9 @@ class Subscription(msgspec.Struct, frozen=True):
     events: tuple[type[Event], ...]
     handle: Handle
     delivery: Delivery = Delivery.BATCH
+    state: State | None = None
+    """What `handle` makes of the events, if it makes that of them alone. None: it acts (writes mails, records, tells), and what
+    was done is not done again."""
 
 
 REMEMBER = Statement("insert into kernel.inbox (subscriber, event_id) values ($1, $2) on conflict do nothing")
@@ -264,13 +271,6 @@ async def once(tx: Tx, subscriber: str, event_id: UUID) -> bool:
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
-
-
-class Position(msgspec.Struct, frozen=True, order=True):
-    """A place in the log: everything up to and including it has been handled."""
-
-    xid: int
-    id: UUID
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -326,7 +326,17 @@ class Seen(msgspec.Struct, frozen=True):
     rows: int
 
 
-REGISTER = Statement("insert into kernel.cursor (subscriber) select unnest($1::text[]) on conflict do nothing")
+REGISTER = Statement(
+    "with given as (select g.subscriber, g.empty from unnest($1::text[], $2::text[]) as g (subscriber, empty)),"
+    " fresh as (insert into kernel.cursor (subscriber, keeps_state) select g.subscriber, g.empty is not null from given g"
+    "  on conflict do nothing returning subscriber),"
+    " changed as (update kernel.cursor c set keeps_state = g.empty is not null from given g"
+    "  where c.subscriber = g.subscriber and c.keeps_state <> (g.empty is not null))"
+    " insert into kernel.snapshot (subscriber, xid, id, state)"
+    " select f.subscriber, '0'::xid8, '00000000-0000-0000-0000-000000000000'::uuid, g.empty"
+    " from fresh f join given g on g.subscriber = f.subscriber where g.empty is not null"
+)
+"""Who is new begins at the beginning, with an empty state. One that kept none before has its first snapshot within the hour."""
 LOCK_CURSOR = Query(
     Cursor,
     "select xid, id, careful_xid, careful_id, attempts, retry_at, starts, begun_xid, begun_id"
@@ -373,13 +383,6 @@ DEAD = Query(
     " where d.subscriber = $1 and ($2::uuid is null or d.event_id = $2) order by d.id limit $3",
 )
 RAISE_FROM_THE_DEAD = Statement("delete from kernel.dead_letter where subscriber = $1 and event_id = $2")
-REWIND = Statement(
-    "update kernel.cursor c set xid = p.xid, id = '00000000-0000-0000-0000-000000000000', careful_xid = '0', attempts = 0,"
-    " starts = 0, retry_at = null, error = ''"
-    " from (select '0'::xid8 as xid where $2::timestamptz is null union all"
-    " (select e.xid from kernel.event e where e.at >= $2 order by e.xid, e.id limit 1)) p"
-    " where c.subscriber = $1"
-)
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -580,7 +583,8 @@ class Dispatcher:
 
     async def _register(self) -> None:
         async with self._kernel.tx(service_context("kernel.events")) as tx:
-            await tx.run(REGISTER, list(self._subscriptions))
+            empty = [s.state.empty if s.state else None for s in self._subscriptions.values()]
+            await tx.run(REGISTER, list(self._subscriptions), empty)
 
     async def _head(self) -> Head:
         async with self._kernel.read(service_context("kernel.events")) as tx:
@@ -718,7 +722,8 @@ async def replay(
 ) -> tuple[int, int]:
     """Hands dead letters to their subscriber again, oldest first: one, or up to `most`. Returns (handled, still dead).
 
-    One that somebody else hands over meanwhile is neither.
+    One that somebody else hands over meanwhile is neither. Snapshots of a state lack what was set aside, so they are replaced by
+    one that has it.
     """
     kernel = database.module("kernel")
     name = subscription.subscriber
@@ -728,20 +733,18 @@ async def replay(
     for letter in letters:
         try:
             async with kernel.tx(service_context(name)) as tx:
+                place = await tx.maybe(HOLD, name) if subscription.state else None  # before its rows, as the dispatcher does
                 raised = await tx.run(RAISE_FROM_THE_DEAD, name, letter.id)
                 if raised:
                     await serve(tx, subscription, [letter])
+                    if subscription.state and place:
+                        await forget_all(tx, name)
+                        await take(tx, name, subscription.module, subscription.state, place)
             handled += raised
         except Exception as e:
             dead += 1
             log.warning("replay_failed", subscriber=name, event_id=str(letter.id), error=describe(e))
     return handled, dead
-
-
-async def rebuild(database: Database, subscriber: str, since: datetime | None = None) -> None:
-    """Sends a subscriber back to the first event at or after `since`, or to the beginning. It must have emptied its tables."""
-    async with database.module("kernel").tx(service_context(subscriber)) as tx:
-        await tx.run(REWIND, subscriber, since)
 
 
 def asyncapi(version: str) -> dict[str, object]:

@@ -18,7 +18,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
@@ -43,13 +43,16 @@ from forecourt.kernel.clock import JITTER, Clock, SystemClock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import Database, ModuleDatabase, Query, Statement, Tx
 from forecourt.kernel.doorbell import JOBS_CHANNEL, Topic, ring
+from forecourt.kernel.events import Subscription
 from forecourt.kernel.faults import describe
 from forecourt.kernel.log import TRACE
 from forecourt.kernel.metrics import Metrics
+from forecourt.kernel.snapshots import HURRY, keep
 
 log = structlog.get_logger("forecourt.jobs")
 
 P = TypeVar("P", bound=msgspec.Struct)
+Row = TypeVar("Row")
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """A job whose worker has not been heard of for so long is given to another."""
@@ -665,7 +668,12 @@ FORGET_KEYS = Query(int, "select kernel.forget_idempotency($1, $2)")
 FORGET_INBOX = Statement(
     "delete from kernel.inbox where ctid = any(array(select i.ctid from kernel.inbox i where i.at < $1 order by i.at limit $2))"
 )
-HURRY = Query(str, "select set_config('lock_timeout', '1s', true)")
+HOLDERS = Query(
+    str,
+    "select c.subscriber from kernel.cursor c where exists"
+    " (select from kernel.event e where e.at < $1 and (e.xid, e.id) > (c.xid, c.id)) order by c.subscriber",
+)
+"""Who has not read what is past its keeping: a subscriber that fails, or one that is no longer there."""
 SWEEP = 5_000
 """So many rows at a time: each batch is far from the limit of a statement, and holds nobody up."""
 SWEEP_S = 20.0
@@ -675,31 +683,59 @@ SWEEP_S = 20.0
 class Housekeeper:
     """Makes room ahead and lets go of what is past its keeping. Each step commits by itself: one that fails undoes no other."""
 
-    def __init__(self, kernel: ModuleDatabase, sweep: int, sweep_s: float) -> None:
+    def __init__(self, kernel: ModuleDatabase, subscriptions: Sequence[Subscription], sweep: int, sweep_s: float) -> None:
         self._kernel = kernel
+        self._subscriptions = subscriptions
         self._sweep = sweep
         self._sweep_s = sweep_s
 
     async def tidy(self, ctx: Context, now: datetime) -> None:
-        async with self._kernel.tx(ctx) as tx:
-            await tx.one(MAKE_PARTITIONS)
+        await self._hurried(ctx, MAKE_PARTITIONS)
+        unkept = await self._take_snapshots(now)
         dropped = await self._drop_partitions(ctx, now - timedelta(days=KEEP_EVENTS_DAYS))
         keys = await self._forget(ctx, FORGET_KEYS, now)
         inbox = await self._forget(ctx, FORGET_INBOX, now - timedelta(days=KEEP_INBOX_DAYS))
         lines = await self._forget(ctx, FORGET_LOG, now - timedelta(days=KEEP_LOG_DAYS))
         figures = await self._forget(ctx, FORGET_STATISTICS, now - timedelta(days=KEEP_EVENTS_DAYS))
         log.info("tidied", dropped=dropped, keys=keys, inbox=inbox, log=lines, statistics=figures)
+        if unkept:
+            raise unkept[0]  # the months that need it stay; what else there was to do is done
+
+    async def _take_snapshots(self, now: datetime) -> list[Exception]:
+        """What has to be kept before months go, of those subscribers that this process knows; the log waits for the others."""
+        failed: list[Exception] = []
+        month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        for s in self._subscriptions:
+            if s.state is not None:
+                try:
+                    if await keep(self._kernel, s.subscriber, s.module, s.state, month):
+                        log.info("snapshot_taken", subscriber=s.subscriber)
+                except asyncpg.LockNotAvailableError:
+                    log.warning("snapshot_put_off", subscriber=s.subscriber)
+                except Exception as e:
+                    log.error("snapshot_failed", subscriber=s.subscriber, error=describe(e))
+                    failed.append(e)
+        return failed
 
     async def _drop_partitions(self, ctx: Context, before: datetime) -> str:
-        """The names of the months that went. It locks the log against everybody, and who emits waits behind it for as long as it
-        waits itself: when somebody reads for longer than a second, the months stay for another hour."""
+        """The names of the months that went."""
+        dropped = await self._hurried(ctx, DROP_PARTITIONS, before)
+        async with self._kernel.tx(ctx) as tx:
+            holders = await tx.all(HOLDERS, before)
+        if holders:
+            log.warning("events_held_back", subscribers=holders, before=before)
+        return dropped or ""
+
+    async def _hurried(self, ctx: Context, query: Query[Row], *args: object) -> Row | None:
+        """It locks the log against everybody, and who emits waits behind it for as long as it waits itself: when somebody reads
+        for longer than a second, it is left for another hour, and the answer is None."""
         try:
             async with self._kernel.tx(ctx) as tx:
                 await tx.one(HURRY)
-                return await tx.one(DROP_PARTITIONS, before)
+                return await tx.one(query, *args)
         except asyncpg.LockNotAvailableError:
-            log.warning("partitions_in_use", before=before)
-            return ""
+            log.warning("partitions_in_use", statement=query.sql)
+            return None
 
     async def _forget(self, ctx: Context, old: Query[int] | Statement, before: datetime) -> int:
         """Batch by batch; returns how many rows went."""
@@ -717,13 +753,19 @@ class Housekeeper:
 
 
 def housekeeping(
-    database: Database, clock: Clock, *, sweep: int = SWEEP, sweep_s: float = SWEEP_S
+    database: Database,
+    clock: Clock,
+    subscriptions: Sequence[Subscription] = (),
+    *,
+    sweep: int = SWEEP,
+    sweep_s: float = SWEEP_S,
 ) -> tuple[JobHandler[Tidy], Schedule]:
     """The kernel's hourly job: partitions ahead, months past their time, old keys and logs. The app gives both to its worker.
 
-    Rows go `sweep` at a time, of each kind for `sweep_s` seconds.
+    Of `subscriptions`, those with a state have it kept before months go. Rows go `sweep` at a time, of each kind for `sweep_s`
+    seconds.
     """
-    housekeeper = Housekeeper(database.module("kernel"), sweep, sweep_s)
+    housekeeper = Housekeeper(database.module("kernel"), subscriptions, sweep, sweep_s)
 
     async def tidy(ctx: Context, _: Tidy) -> None:
         await housekeeper.tidy(ctx, clock.now())
