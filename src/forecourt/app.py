@@ -21,8 +21,9 @@ from forecourt.figures import Figures
 from forecourt.kernel import telemetry
 from forecourt.kernel.cache import Cache
 from forecourt.kernel.clock import Clock, SystemClock
+from forecourt.kernel.context import service_context
 from forecourt.kernel.contracts import SIGNATURE_WINDOW_S, CallRefused, KeyRing, Switchboard
-from forecourt.kernel.db import Database
+from forecourt.kernel.db import Database, Query
 from forecourt.kernel.doorbell import Doorbell, install
 from forecourt.kernel.errors import Internal, Misconfigured, Problem, Unavailable
 from forecourt.kernel.events import Dispatcher as EventDispatcher
@@ -43,6 +44,7 @@ from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.migrate import APP_ROLE
 from forecourt.kernel.presence import Presences
 from forecourt.kernel.settings import Settings
+from forecourt.kernel.warming import Warmer, Warmth
 from forecourt.kernel.web.assets import Assets
 from forecourt.kernel.web.language import LanguageApi
 from forecourt.kernel.web.render import Pages
@@ -76,6 +78,7 @@ class Part(msgspec.Struct, frozen=True):
     subscriptions: list[Subscription] = []
     handlers: list[JobHandler[Any]] = []
     schedules: list[Schedule] = []
+    warmths: list[Warmth] = []
 
 
 class Addresses(msgspec.Struct, frozen=True):
@@ -84,6 +87,9 @@ class Addresses(msgspec.Struct, frozen=True):
     database_url: str
     valkey_url: str
     replica_url: str | None = None
+
+
+NAME = Query(str, "select current_database()::text")
 
 
 class House:
@@ -117,6 +123,7 @@ class House:
         """Set when the process has been told to stop: `/readyz` says so, and nobody new should come."""
         self.parts: list[Part] = []
         self._work: list[asyncio.Task[None]] = []
+        self._warming: list[asyncio.Task[None]] = []
         self._closing = False
         self.figures = Figures(self)
         self.metrics.tell(self.figures)
@@ -200,7 +207,8 @@ class House:
     async def _start(self) -> None:
         install(self.doorbell)
         await self.doorbell.start()
-        await self.cache.start()
+        async with self.database.module("kernel").read(service_context("start")) as tx:
+            await self.cache.start(await tx.one(NAME))
         await self.hub.start()
         try:
             await self.gate.start()
@@ -216,7 +224,7 @@ class House:
     async def start_work(self) -> None:
         """Runs events and jobs in this process."""
         subscriptions = self.subscriptions
-        tidy, hourly = housekeeping(self.database, self.clock)
+        tidy, hourly = housekeeping(self.database, self.clock, subscriptions)
         handlers = [*(h for part in self.parts for h in part.handlers), tidy]
         schedules = [*(s for part in self.parts for s in part.schedules), hourly]
         self._dispatcher = EventDispatcher(self.database, self.at.database_url, subscriptions, self.clock, self.metrics)
@@ -225,6 +233,11 @@ class House:
             asyncio.create_task(self._keep("events", self._dispatcher.run), name="events"),
             asyncio.create_task(self._keep("jobs", self._worker.run), name="jobs"),
         ]
+
+    def start_warming(self) -> None:
+        """Makes ready what this process's modules will be asked for most, in the background, until it closes."""
+        warmers = [Warmer(warmth, self.metrics) for part in self.parts for warmth in part.warmths]
+        self._warming = [asyncio.create_task(warmer.run(), name="warming") for warmer in warmers]
 
     async def _keep(self, what: str, run: Callable[[], Any]) -> None:
         """Background work comes back after a fault: a lost connection must not end it for good."""
@@ -274,6 +287,9 @@ class House:
         return self._worker
 
     async def close(self) -> None:
+        for task in self._warming:
+            task.cancel()
+        await asyncio.gather(*self._warming, return_exceptions=True)
         await self._end_work()
         closers: Sequence[Callable[[], Any]] = (
             _nothing if self.realtime is None else self.realtime.stop,

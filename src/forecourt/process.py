@@ -189,6 +189,8 @@ async def live(
         gc.set_threshold(20_000, 20, 20)
         if ready is not None:
             await ready(house)
+        if Duty.SERVE in duty:
+            house.start_warming()
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({waiting, *([serving] if serving else [])}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()

@@ -156,7 +156,7 @@ def venues(house: House) -> Part:
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.media.contract import Media
     from forecourt.modules.payments.contract import Takings
-    from forecourt.modules.venues import jobs
+    from forecourt.modules.venues import jobs, reactions
     from forecourt.modules.venues.contract import Venues
     from forecourt.modules.venues.franchise_web import FranchiseApi, FranchisePages
     from forecourt.modules.venues.http import VenuesApi
@@ -186,6 +186,7 @@ def venues(house: House) -> Part:
             *FranchisePages(franchise, service, house.surroundings).operations(),
             *guests.operations(),
         ],
+        subscriptions=reactions.subscriptions(service),
         handlers=jobs.handlers(service),
     )
 
@@ -214,6 +215,7 @@ def booking(house: House) -> Part:
         house.board.call(Identity),
         house.hub,
         house.secret,
+        house.cache,
     )
     showing = Showing(service)
     house.board.provide(Bookings, service)
@@ -243,6 +245,7 @@ def booking(house: House) -> Part:
         subscriptions=reactions.subscriptions(service),
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(service),
+        warmths=[service.week],
     )
 
 

@@ -15,6 +15,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 """Any other method counts as `other`: its name is the client's to choose."""
 
 _LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0)
+_FETCH_S = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _JOB_S = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0)
 
 
@@ -34,11 +35,25 @@ class Metrics:
         self._duration = Histogram(
             "http_request_duration_seconds", "Time to answer", ("method", "route"), buckets=_LATENCY_S, registry=r
         )
-        self._cache_hits = Counter("cache_hits", "Values found, by tier", ("tier",), registry=r)
-        self._cache_misses = Counter("cache_misses", "Values not found, by tier", ("tier",), registry=r)
+        self._cache_hits = Counter("cache_hits", "Values found, by tier and what they are", ("tier", "name"), registry=r)
+        self._cache_misses = Counter("cache_misses", "Values not found, by tier and what they are", ("tier", "name"), registry=r)
+        self._cache_checks = Counter(
+            "cache_checks", "Values found that had to be asked whether they still hold", ("name",), registry=r
+        )
+        self.cache_fetch = Histogram(
+            "cache_fetch_duration_seconds",
+            "Time to get what the first tier had not: from the second (l2), or made anew (source)",
+            ("found",),
+            buckets=_FETCH_S,
+            registry=r,
+        )
         self.cache_evictions = Counter("cache_evictions", "Values pushed out of the first tier", registry=r)
+        self.cache_kept = Counter("cache_kept", "Values put into the first tier", registry=r)
         self.cache_bytes = Gauge("cache_bytes", "Approximate size of the first tier", registry=r)
         self.valkey_failures = Counter("valkey_failures", "Valkey commands that failed or took too long", registry=r)
+        self.warmed = Counter(
+            "warmed", "Things made ready before anybody asked, by what they are and how it went", ("name", "outcome"), registry=r
+        )
         self.rate_limited = Counter("rate_limited", "Requests refused by a rate limit", registry=r)
         self.job_runs = Counter("job_runs", "Runs of jobs, by how they ended", ("kind", "outcome"), registry=r)
         self.job_duration = Histogram("job_duration_seconds", "How long runs of jobs took", ("kind",), buckets=_JOB_S, registry=r)
@@ -51,8 +66,7 @@ class Metrics:
         self.socket_events = Counter("socket_events", "Events written to sockets", registry=r)
         self._socket_closes = Counter("socket_closes", "Sockets closed by the server", ("why",), registry=r)
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        hit, miss = self._cache_hits, self._cache_misses
-        self._cache = {(t, h): (hit if h else miss).labels(t) for t in ("l1", "l2") for h in (True, False)}
+        self._cache: dict[tuple[str, str, bool], Counter] = {}
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request. `route` is the template (`/v1/bookings/{id}`), never the path: labels must be few."""
@@ -70,9 +84,19 @@ class Metrics:
             self._answered[(method, route, status)] = found
         return found
 
-    def cache_lookup(self, tier: str, *, hit: bool) -> None:
-        """`tier` is `l1` or `l2`."""
-        self._cache[(tier, hit)].inc()
+    def cache_lookup(self, tier: str, name: str, *, hit: bool) -> None:
+        """One look into a `tier`: `l1` is this process's memory, `l2` Valkey. `name`: what was looked for (`venues:book`)."""
+        place = (tier, name, hit)
+        counter = self._cache.get(place)
+        if counter is None:
+            if len(self._cache) >= MAX_CHILDREN:
+                place = (tier, "other", hit)
+            counter = self._cache[place] = (self._cache_hits if hit else self._cache_misses).labels(*place[:2])
+        counter.inc()
+
+    def cache_checked(self, name: str, times: int) -> None:
+        """So many values were there, and whoever owns them was asked whether they still hold."""
+        self._cache_checks.labels(name).inc(times)
 
     def ran(self, kind: str, outcome: str, seconds: float) -> None:
         """One run of a job. `outcome` is `done`, `failed` (it is tried again) or `buried`."""

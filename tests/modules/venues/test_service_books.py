@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
 from forecourt.kernel.cache import Cache
-from forecourt.kernel.context import Context
+from forecourt.kernel.context import Actor, ActorKind, Context
 from forecourt.kernel.contracts import Switchboard, check_implementation
 from forecourt.kernel.db import Database, Query, Statement
 from forecourt.kernel.errors import NotFound
+from forecourt.kernel.events import Envelope
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.metrics import Metrics
-from forecourt.modules.venues import contract, queries
+from forecourt.modules.venues import contract, queries, reactions
 from forecourt.modules.venues.contract import (
     NewOrganisation,
     OrganisationKind,
     OrganisationStatus,
     Policies,
     PoliciesPatch,
+    VenueChanged,
     VenuePatch,
 )
 from forecourt.modules.venues.service import VenuesService
@@ -108,6 +112,64 @@ async def test_another_process_hears_that_a_book_changed(db: Database, clock, ow
             await asyncio.sleep(0.01)
     for cache in caches:
         await cache.close()
+
+
+@pytest.fixture
+async def pair(db: Database, clock, owners, valkey_url: str) -> AsyncIterator[tuple[VenuesService, VenuesService]]:
+    """A process, and one that cannot say what it changed: as if it died each time it had committed."""
+    cache = Cache(valkey_url, Metrics())
+    await cache.start()
+    await cache.listening()
+    yield (
+        VenuesService(db.module("venues"), clock, cache, owners),
+        VenuesService(db.module("venues"), clock, Cache(None, Metrics()), owners),
+    )
+    await cache.close()
+
+
+async def found_venue(venues: VenuesService, make) -> tuple[Context, UUID]:
+    founder = make.person()
+    organisation = await venues.found(founder, NewOrganisation("Two", OrganisationKind.GYM, "GB", "GBP", "Europe/London"))
+    ctx = founder.within(organisation.id)
+    return ctx, (await venues.create_venue(ctx, make.padel())).id
+
+
+async def test_a_book_that_outlived_its_change_ends_when_versions_are_asked_for(pair, make) -> None:
+    here, dying = pair
+    ctx, venue_id = await found_venue(here, make)
+    old = await here.book(GUEST, venue_id)
+    assert await here.book_version(GUEST, [venue_id]) == {venue_id: old.version}
+    assert await here.book(GUEST, venue_id) is old  # it is right, so it is kept
+    await dying.edit_venue(ctx, venue_id, VenuePatch(name="New"), None)
+    assert await here.book(GUEST, venue_id) is old  # or the test proves nothing
+    await here.book_version(GUEST, [venue_id])
+    assert (await here.book(GUEST, venue_id)).venue.name == "New"
+
+
+async def test_the_event_of_a_change_ends_what_valkey_still_has(pair, db: Database, clock, owners, valkey_url: str, make) -> None:
+    here, dying = pair
+    ctx, venue_id = await found_venue(here, make)
+    old = await here.book(GUEST, venue_id)
+    await dying.edit_venue(ctx, venue_id, VenuePatch(name="New"), None)
+    cache = Cache(valkey_url, Metrics())
+    worker = VenuesService(db.module("venues"), clock, cache, owners)
+    assert (await worker.book(GUEST, venue_id)).venue.name == "River Padel Club"  # Valkey has the old one
+
+    def told(version: int) -> Envelope[VenueChanged]:
+        event = VenueChanged(organisation_id=ctx.organisation_id, venue_id=venue_id, version=version, changes=())
+        actor = Actor(kind=ActorKind.PERSON)
+        return Envelope(new_id(), clock.now(), event.event_name, 1, ctx.organisation_id, actor, "", "", event)
+
+    (subscription,) = reactions.subscriptions(worker)
+    async with db.module("venues").tx(ctx) as tx:
+        await subscription.handle(tx, [told(old.version)])
+        assert (await worker.book(GUEST, venue_id)).version == old.version  # that one it has
+        await subscription.handle(tx, [told(old.version + 1), told(old.version)])
+    assert (await worker.book(GUEST, venue_id)).venue.name == "New"
+    async with asyncio.timeout(5):
+        while (await here.book(GUEST, venue_id)).venue.name != "New":
+            await asyncio.sleep(0.01)
+    await cache.close()
 
 
 async def test_a_court_added_elsewhere_is_found_whatever_this_process_remembers(

@@ -33,6 +33,9 @@ from forecourt.modules.booking.contract import (
 MAX_CLAIMS_READ = 50_000
 """Claims one question may depend on. 100 resources booked every hour of two months stay below it."""
 MAX_DUE = 500
+MAX_COUNTED = 20_000
+MAX_COUNTED_EACH = 5_000
+MAX_BUSIEST = 50
 
 # ---------------------------------------------------------------------------------------------------------------- bookings
 
@@ -927,6 +930,34 @@ DUE = Sweep(
     "select d.organisation_id, d.booking_id, d.at from booking.due d where d.at <= $1"
     " order by d.at, d.organisation_id, d.booking_id limit $2",
 )
+
+
+class Busiest(msgspec.Struct, frozen=True):
+    """An organisation."""
+
+    id: UUID
+    due: int
+
+
+class Booked(msgspec.Struct, frozen=True):
+    """A venue."""
+
+    id: UUID
+    bookings: int
+
+
+BUSIEST = Sweep(
+    Busiest,
+    "select s.organisation_id, count(*)::int from (select d.organisation_id from booking.due d"
+    " where d.at >= $1 and d.at < $2 order by d.at limit $3) s"
+    " group by s.organisation_id order by count(*) desc, s.organisation_id limit $4",
+)
+BUSIEST_VENUES = Query(
+    Booked,
+    "select s.venue_id, count(*)::int from (select b.venue_id from booking.booking b where b.organisation_id = $1"
+    " and b.starts_at >= $2 and b.starts_at < $3 and b.status = 'upcoming' order by b.starts_at, b.id limit $4) s"
+    " group by s.venue_id order by count(*) desc, s.venue_id limit $5",
+)
 SET_DUE = Statement(
     "insert into booking.due (organisation_id, booking_id, at) values ($1, $2, $3)"
     " on conflict (organisation_id, booking_id) do update set at = excluded.at"
@@ -985,6 +1016,16 @@ PASS_TIME = Query(
 async def due(tx: Tx, now: datetime) -> list[Due]:
     """Bookings of every organisation that need the house now, longest due first, at most MAX_DUE. Not about anybody."""
     return await tx.all(DUE, now, MAX_DUE)
+
+
+async def busiest_organisations(tx: Tx, after: datetime, before: datetime) -> list[Busiest]:
+    """By what is booked there between these times, most first; of very full ones the beginning counts. Not about anybody."""
+    return await tx.all(BUSIEST, after, before, MAX_COUNTED, MAX_BUSIEST)
+
+
+async def busiest_venues(tx: Tx, organisation_id: UUID, after: datetime, before: datetime) -> list[Booked]:
+    """Of one organisation, in the same way."""
+    return await tx.all(BUSIEST_VENUES, organisation_id, after, before, MAX_COUNTED_EACH, MAX_BUSIEST)
 
 
 async def set_due(tx: Tx, organisation_id: UUID, booking_id: UUID, at: datetime | None) -> None:

@@ -52,11 +52,10 @@ TOLD = (
 
 def subscriptions(service: BookingService) -> list[Subscription]:
     async def forget_books(_: Tx, envelopes: list[Envelope[Any]]) -> None:
-        """This process reads the changed books again at once; others notice by their version."""
+        """This process reads the changed books again, should it not have heard of the change; others notice by their version."""
         for envelope in envelopes:
             if isinstance(envelope.event, VenueChanged):
-                service.books.drop(envelope.event.venue_id)
-                service.terms.drop(envelope.event.venue_id)
+                service.forget(envelope.event.venue_id)
 
     async def hurry(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
         """Money came for a booking. Should whoever took it be gone, the keeper of time confirms the booking soon."""

@@ -105,10 +105,10 @@ class _Plans:
     def keep(self, key: tuple[object, ...], plan: DayPlan) -> None:
         with self._lock:
             if key not in self._kept:
-                self._bytes += _size(plan)
+                self._bytes += size_of(plan)
             self._kept[key] = plan
             while self._bytes > self._max_bytes:
-                self._bytes -= _size(self._kept.popitem(last=False)[1])
+                self._bytes -= size_of(self._kept.popitem(last=False)[1])
 
     def keep_profile(self, key: _ProfileKey, profile: _Profile) -> _Profile:
         with self._lock:
@@ -124,7 +124,8 @@ class _Plans:
             self._bytes = 0
 
 
-def _size(plan: DayPlan) -> int:
+def size_of(plan: DayPlan) -> int:
+    """Bytes, by estimate."""
     return 512 + _SLOT_BYTES * len(plan.starts)
 
 
@@ -221,6 +222,15 @@ def _plan(book: VenueBook, profile: _Profile, tariff: Tariff, starts: Sequence[d
         encoded.append(text)
         offsets.append(offsets[-1] + len(text))
     return DayPlan(tuple(s.timestamp() for s in starts), tuple(prices), b"".join(encoded), tuple(offsets))
+
+
+def prepare(book: VenueBook, resource: Resource, day: date, duration_min: int) -> DayPlan | None:
+    """The plan that a question about this day and length needs when it says nothing of the party, kept for it. None when nothing
+    can be free."""
+    size = _bookable(book, resource, duration_min, Purpose.WORKOUT, None)
+    if size is None:
+        return None
+    return _plans_for(book, _profile(book, resource, duration_min, Purpose.WORKOUT, size), [day])[0]
 
 
 # ------------------------------------------------------------------------------------------------------------ free runs

@@ -8,11 +8,13 @@ from typing import TypedDict
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from forecourt.kernel.cache import Cache
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import ActorKind, Context
 from forecourt.kernel.db import Lock, ModuleDatabase, Tx
 from forecourt.kernel.errors import Forbidden, NotFound, PreconditionFailed, Unauthenticated
 from forecourt.kernel.live import Announcer
+from forecourt.kernel.metrics import Metrics
 from forecourt.kernel.money import Money
 from forecourt.kernel.whereabouts import Whereabouts
 from forecourt.modules.booking import invited, queries
@@ -33,6 +35,7 @@ from forecourt.modules.booking.rules import Standing, needs_approval
 from forecourt.modules.booking.service.alternatives import Alternatives
 from forecourt.modules.booking.service.books import Books, Terms
 from forecourt.modules.booking.service.till import Till
+from forecourt.modules.booking.service.warming import Week
 from forecourt.modules.identity.contract import EmailUnconfirmed, Identity
 from forecourt.modules.payments.contract import Payments
 from forecourt.modules.venues.contract import Resource, VenueBook, Venues
@@ -79,18 +82,29 @@ class Base:
         identity: Identity,
         announcer: Announcer,
         secret: bytes,
+        cache: Cache | None = None,
     ) -> None:
+        """Without `cache` nobody tells it of changed venues, and it looks at their versions only."""
+        cache = cache or Cache(None, Metrics())
         self.db = db
         self.clock = clock
         self.venues = venues
-        self.books = Books(venues)
-        self.terms = Terms(venues)
+        self.books = Books(venues, metrics=cache.metrics)
+        self.terms = Terms(venues, metrics=cache.metrics)
+        self.week = Week(db, clock, cache, lambda: self.books, lambda: self.terms)
+        """What is made ready before anybody asks."""
+        self.week.watch(self.forget)
         self.till = Till(payments)
         self.identity = identity
         self.alternatives = Alternatives(db, clock)
         self.announcer = announcer
         self.secret = secret
         self.guests = Whereabouts("booking.guest", queries.GUEST_OF)
+
+    def forget(self, venue_id: UUID) -> None:
+        """The venue is another: the next question reads its book again."""
+        self.books.drop(venue_id)
+        self.terms.drop(venue_id)
 
     # --- who
 

@@ -22,6 +22,7 @@ import msgspec
 from forecourt.kernel.context import service_context
 from forecourt.kernel.errors import NotFound
 from forecourt.kernel.memory import remember
+from forecourt.kernel.metrics import Metrics
 from forecourt.modules.venues.contract import Resource, VenueBook, Venues, VenueTerms
 
 FRESH_S = 2.0
@@ -30,6 +31,8 @@ MAX_BOOKS = 2_000
 MAX_PLACES = 100_000
 MAX_TERMS_BYTES = 32 * 1024 * 1024
 """A venue of two courts takes half a kilobyte, one of twenty takes three."""
+BOOKS, TERMS = "booking:books", "booking:terms"
+"""As metrics call them. What is trusted, or was asked about and is still right, was found; what has to be read was not."""
 AT_ONCE = 100
 """Books that one call may ask for."""
 TERMS_AT_ONCE = 300
@@ -49,9 +52,10 @@ _Flight = asyncio.Task[dict[UUID, Kept]]
 
 
 class Books:
-    def __init__(self, venues: Venues, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, venues: Venues, monotonic: Callable[[], float] = time.monotonic, metrics: Metrics | None = None) -> None:
         self._venues = venues
         self._monotonic = monotonic
+        self._metrics = metrics or Metrics()
         self._kept: OrderedDict[UUID, Kept] = OrderedDict()
         self._venue_of: OrderedDict[UUID, UUID] = OrderedDict()
         self._flights: dict[UUID, _Flight] = {}
@@ -87,6 +91,7 @@ class Books:
     async def _get(self, venue_id: UUID) -> Kept:
         kept = self._kept.get(venue_id)
         if kept is not None and kept.until > self._monotonic():
+            self._metrics.cache_lookup("l1", BOOKS, hit=True)
             return kept
         found = await self._get_all([venue_id])
         if venue_id not in found:
@@ -98,8 +103,8 @@ class Books:
         stale: dict[UUID, Kept | None] = {}
         flights: set[_Flight] = set()
         now = self._monotonic()
-        for id in venue_ids:
-            kept = self._kept.get(id)
+        had = {id: self._kept.get(id) for id in venue_ids}
+        for id, kept in had.items():
             if kept is not None and kept.until > now:
                 found[id] = kept
             elif id in self._flights:
@@ -112,6 +117,9 @@ class Books:
             # Shielded: the first to ask may give up without taking the answer from the others.
             landed = await asyncio.shield(flight)
             found |= {id: landed[id] for id in venue_ids if id in landed}
+        for id in venue_ids:
+            kept = had.get(id)
+            self._metrics.cache_lookup("l1", BOOKS, hit=kept is not None and id in found and found[id].book is kept.book)
         return found
 
     def _take_off(self, stale: dict[UUID, Kept | None]) -> _Flight:
@@ -129,6 +137,7 @@ class Books:
         for id, kept in known.items():
             if versions.get(id) == kept.book.version:
                 found[id] = Kept(kept.book, kept.resources, asked + FRESH_S)
+        self._metrics.cache_checked(BOOKS, len(found))
         missing = [id for id in stale if id not in found]
         for book in await self._venues.books(_CTX, missing) if missing else []:
             found[book.venue.id] = Kept(book, {r.id: r for r in book.resources}, asked + FRESH_S)
@@ -144,6 +153,8 @@ class Books:
             self._kept.pop(id, None)
             if id in found:
                 self._kept[id] = found[id]
+                for resource_id in found[id].resources:
+                    remember(self._venue_of, resource_id, id, MAX_PLACES)
         while len(self._kept) > MAX_BOOKS:
             self._kept.popitem(last=False)
 
@@ -159,9 +170,10 @@ class _Packed(msgspec.Struct):
 class Terms:
     """What decides free time, of as many venues as MAX_TERMS_BYTES hold."""
 
-    def __init__(self, venues: Venues, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, venues: Venues, monotonic: Callable[[], float] = time.monotonic, metrics: Metrics | None = None) -> None:
         self._venues = venues
         self._monotonic = monotonic
+        self._metrics = metrics or Metrics()
         self._kept: OrderedDict[UUID, _Packed] = OrderedDict()
         self._bytes = 0
         self._dropped = 0
@@ -191,6 +203,9 @@ class Terms:
             read = {t.venue_id: t for t in await self._venues.terms(_CTX, known)}
             if dropped == self._dropped:
                 self._keep(known, read, asked + FRESH_S)
+            self._metrics.cache_checked(TERMS, sum(1 for id in known if id in kept and id not in read))
+        for id in venue_ids:
+            self._metrics.cache_lookup("l1", TERMS, hit=id in kept and id not in read)
         return {id: read[id] if id in read else self._decode(kept[id].terms) for id in venue_ids if id in read or id in kept}
 
     def _keep(self, known: dict[UUID, int], read: dict[UUID, VenueTerms], until: float) -> None:

@@ -19,6 +19,7 @@ from forecourt.kernel.errors import NotFound, PreconditionFailed
 from forecourt.kernel.events import Event, emit
 from forecourt.modules.venues import queries
 from forecourt.modules.venues.contract import Change, VenueBook, VenueChanged, VenueTerms
+from forecourt.modules.venues.contract.keeping import book_key
 from forecourt.modules.venues.listing import forms_of, listing_of
 from forecourt.modules.venues.queries import BookRow, Place
 
@@ -26,6 +27,8 @@ log = structlog.get_logger("forecourt.venues")
 
 BOOK_TTL_S = 60
 """A book lives no longer in memory, should the process that changed it die before it could say so."""
+BOOK_SHARED_TTL_S = 300
+"""In Valkey it lives longer: who compares versions (`book_version`, `overtaken`) ends one that outlived a change."""
 PLACE_TTL_S = 3_600
 """Where an id belongs never changes."""
 ABSENT_TTL_S = 5
@@ -124,7 +127,13 @@ class Base:
 
     async def _cached_book(self, venue_id: UUID, load: Callable[[], Awaitable[VenueBook]]) -> VenueBook:
         return await self.cache.get(
-            _book_key(venue_id), VenueBook, load, ttl_s=BOOK_TTL_S, absent_ttl_s=ABSENT_TTL_S, tier=Tier.LOCAL
+            book_key(venue_id),
+            VenueBook,
+            load,
+            ttl_s=BOOK_TTL_S,
+            shared_ttl_s=BOOK_SHARED_TTL_S,
+            absent_ttl_s=ABSENT_TTL_S,
+            tier=Tier.BOTH,
         )
 
     async def book_of_resource(self, ctx: Context, resource_id: UUID) -> VenueBook:
@@ -166,7 +175,19 @@ class Base:
     async def book_version(self, ctx: Context, venue_ids: list[UUID]) -> dict[UUID, int]:
         """The present versions of these books; unknown ids are left out. At most 100 at once."""
         async with self.db.tx(ctx.within(None)) as tx:
-            return await queries.book_versions(tx, venue_ids[:MAX_BOOKS])
+            versions = await queries.book_versions(tx, venue_ids[:MAX_BOOKS])
+        # A book that is kept and is another one outlived its change: whoever made that could not say so. A newer one is of a
+        # database that was since restored.
+        held = {id: self.cache.held_here(book_key(id), VenueBook) for id in versions}
+        await self._forget([id for id, book in held.items() if book is not None and book.version != versions[id]])
+        return versions
+
+    async def overtaken(self, versions: dict[UUID, int]) -> None:
+        """Venues changed and have at least these versions: forgets what any tier has that is older. For the event of the change,
+        which comes also when the process that changed them died."""
+        held = await asyncio.gather(*(self.cache.held(book_key(id), VenueBook) for id in versions))
+        found = zip(versions.items(), held, strict=True)
+        await self._forget([id for (id, version), books in found if any(book.version < version for book in books)])
 
     async def fresh(self, ctx: Context, venue_id: UUID) -> BookRow:
         """The book from the database, for people who edit `ctx`'s organisation. Raises NotFound."""
@@ -197,11 +218,7 @@ class Base:
 
     async def _forget(self, venue_ids: list[UUID]) -> None:
         """Call it after the commit."""
-        await self.cache.invalidate(*(_book_key(id) for id in venue_ids))
-
-
-def _book_key(venue_id: UUID) -> str:
-    return f"venues:book:{venue_id}"
+        await self.cache.invalidate(*(book_key(id) for id in venue_ids))
 
 
 def _organisation(ctx: Context) -> UUID:
