@@ -60,6 +60,18 @@ CONTAINERS = [
     Break("helm/forecourt/values.yaml", "drainSeconds: 15", "drainSecond: 15", "kubernetes"),
     Break("helm/forecourt/values.yaml", "duty: realtime", "duty: real", "kubernetes"),
     Break("helm/forecourt/values.yaml", "requests: {cpu: 250m, memory: 384Mi}", "requests: {cpu: 250m}", "kubernetes"),
+    Break("helm/forecourt/values.yaml", "maxConnections: 500", "maxConnections: 300", "engines"),
+    Break("helm/forecourt/values.yaml", "memory: 512mb", "memory: 700mb", "engines"),
+    Break("helm/forecourt/values.yaml", "walStorage: {size: 24Gi,", "walStorage: {size: 16Gi,", "engines"),
+    Break("helm/make-secret", "random | entry secret-key", "printf changeme | entry secret-key", "engines"),
+    Break("helm/make-secret", "@%s-postgres-read:5432", "@%s-postgres-ro:5432", "engines"),
+    Break("helm/make-secret", '"$login" "$house" | entry database-url', '"$login" prod | entry database-url', "engines"),
+    Break("helm/make-secret", "entry valkey-conf", "entry valkey.conf", "engines"),
+    Break("helm/make-secret", "requirepass %s", "requirepas %s", "engines"),
+    Break("helm/make-secret", "login=forecourt_app:$(random)", "login=forecourt_app:9nVxT3kQ", "chart_secret"),
+    Break("helm/make-secret", "valkey=$(random)", "valkey=9nVxT3kQ", "chart_secret"),
+    Break("helm/make-secret", 'entry "$key" <', "entry more <", "chart_secret"),
+    Break("helm/make-secret", "exit 64; }\n\nrandom()", "}\n\nrandom()", "chart_secret"),
     Break("helm/forecourt/values.schema.json", '"additionalProperties": false', '"additionalProperties": true', "schema"),
     Break(
         "helm/forecourt/values.schema.json",
@@ -72,6 +84,7 @@ CONTAINERS = [
     Break("helm/forecourt/templates/NOTES.txt", "-- forecourt audit verify", "-- forecourt audit verity", "notes"),
     Break("helm/forecourt/templates/NOTES.txt", "-worker --", "-work --", "notes"),
     Break("helm/forecourt/templates/NOTES.txt", "app.kubernetes.io/instance=", "app.kubernetes.io/name=", "notes"),
+    Break("helm/forecourt/templates/NOTES.txt", "clusters.postgresql.cnpg.io {{", "clusters.postgresql.cnpg.io the-{{", "notes"),
     Break("helm/forecourt/templates/NOTES.txt", ".Values.publicUrl", ".Values.publicURL", "notes"),
 ]
 

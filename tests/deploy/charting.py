@@ -1,37 +1,46 @@
 """The chart as Helm renders it (the real engine, as a library), and what is wrong with the result.
 
-Every manifest is held to the schemas of Kubernetes itself, of the oldest and the newest release that the chart is for. A
-ServiceMonitor has no schema there; of it only what it selects and reads is looked at. What no schema knows is checked here: that
-names lead somewhere, commands and settings exist, the gateway's plan is one, and Pods are as shut as they should be.
+Every manifest is held to the schemas of Kubernetes itself, of the oldest and the newest release that the chart is for, those of
+operators to `tests.deploy.operators`. What no schema knows is checked here: that names lead somewhere, commands and settings
+exist, the gateway's plan is one, Pods are as shut as they should be, and the engines lose nothing and are reached by those who
+need them.
 """
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import re
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import helm_python
 import jsonschema_rs
 import msgspec
 import yaml
 from cyclopts import CycloptsError
+from tests.deploy import operators
 from tests.deploy.composing import BEYOND, settings_known
 
 from forecourt.cli import app
 from forecourt.gateway.plan import _File, module_names
+from forecourt.kernel.migrate import APP_ROLE
 from forecourt.kernel.settings import Environment, Settings, SettingsError, gateway_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "forecourt"
 RELEASES = ("1.29", "1.37")
-OWN_KINDS = {"ServiceMonitor"}
-"""Of operators: no schema of Kubernetes knows them."""
+VALKEY_IN_ITS_IMAGE = "999:999"
+"""As compose.production.yaml has it."""
+BEYOND_HERE = {"PGSSLMODE", "PGSSLROOTCERT"}
+"""What the database's driver reads."""
 SECRETS = {
     "database-url": "postgresql://forecourt_app:Wq8-tR2vLx5-mZ3@postgres/forecourt",
     "database-admin-url": "postgresql://forecourt:Pq7-yT4bNx9-kL2@postgres/forecourt",
@@ -50,6 +59,26 @@ LEAST: dict[str, Any] = {
     "settings": {"FORECOURT_MEDIA_URL": "s3://media/house"},
 }
 Manifest = dict[str, Any]
+MAKE_SECRET = CHART.parent / "make-secret"
+
+
+@functools.cache
+def secret_made(program: Path) -> dict[str, str]:
+    """What the Secret has that `make-secret house` prints, beside those that the operator makes itself."""
+    said = subprocess.run([program, "house"], check=True, capture_output=True, text=True, timeout=60).stdout
+    secret = yaml.load(said, Unique)
+    assert (secret["apiVersion"], secret["kind"], secret["metadata"]) == ("v1", "Secret", {"name": LEAST["existingSecret"]})
+    made = {name: base64.b64decode(value, validate=True).decode() for name, value in secret["data"].items()}
+    return made | {
+        "uri": "postgresql://forecourt:Pq7yT4bNx9kL2hG5sDf8@house-postgres-rw:5432/forecourt",
+        "ca.crt": "-----BEGIN CERTIFICATE-----",
+        "smtp-url": SECRETS["smtp-url"],
+    }
+
+
+def secrets_for(manifests: list[Manifest]) -> Mapping[str, str]:
+    """What the Secrets have that pods of an installation read: by hand, or made for the engines that the chart brings."""
+    return secret_made(MAKE_SECRET) if named(manifests, "Cluster") else SECRETS
 
 
 def render(chart: Path = CHART, **values: Any) -> list[Manifest]:
@@ -104,10 +133,13 @@ def _validator(release: str, version: str, kind: str) -> jsonschema_rs.Draft7Val
 
 
 def shape_faults(manifests: list[Manifest], releases: Sequence[str] = RELEASES) -> list[str]:
-    """What the schemas of Kubernetes say against them."""
+    """What the schemas of Kubernetes and of operators say against them."""
     found: list[str] = []
-    for manifest in (manifest for manifest in manifests if manifest["kind"] not in OWN_KINDS):
+    for manifest in manifests:
         name = f"{manifest['kind']} {manifest['metadata']['name']}"
+        if manifest["kind"] in operators.KINDS:
+            found += [f"{name}: {fault}" for fault in operators.faults(manifest)]
+            continue
         for release in releases:
             validator = _validator(release, manifest["apiVersion"], manifest["kind"])
             if validator is None:
@@ -136,6 +168,30 @@ def pods_of(manifests: list[Manifest]) -> list[Manifest]:
     return [manifest["spec"]["template"] for manifest in named(manifests, "Deployment", "Job")]
 
 
+def is_program(pod: Manifest) -> bool:
+    """Whether it runs the image of this project."""
+    return pod["spec"]["containers"][0]["name"] != "valkey"
+
+
+def instances_of(manifests: list[Manifest]) -> list[Manifest]:
+    """Pods of PostgreSQL as its operator makes them, as far as others have to know."""
+    ports = [{"name": "postgresql", "containerPort": 5432}, {"name": "status", "containerPort": 8000}]
+    container = {"name": "postgres", "ports": [*ports, {"name": "metrics", "containerPort": 9187}]}
+    return [
+        {"metadata": {"labels": {"cnpg.io/cluster": cluster["metadata"]["name"]}}, "spec": {"containers": [container]}}
+        for cluster in named(manifests, "Cluster")
+    ]
+
+
+def services_of(cluster: Manifest) -> dict[str, str]:
+    """The services that the operator makes for a cluster: by name, to whom they lead."""
+    name = cluster["metadata"]["name"]
+    ours = {
+        s["serviceTemplate"]["metadata"]["name"]: s["selectorType"] for s in cluster["spec"]["managed"]["services"]["additional"]
+    }
+    return {f"{name}-rw": "rw", f"{name}-ro": "ro", f"{name}-r": "r"} | ours
+
+
 def faults(manifests: list[Manifest], secrets: Path) -> list[str]:
     """What would not work although its shape is right. `secrets` takes files as a Secret's volume has them."""
     found: list[str] = []
@@ -158,6 +214,18 @@ def faults(manifests: list[Manifest], secrets: Path) -> list[str]:
                 checks = _plan_faults(manifest["data"]["gateway.toml"], manifests)
             case "ServiceMonitor":
                 checks = _monitor_faults(manifest["spec"], manifests)
+            case "PodMonitor":
+                checks = _pod_monitor_faults(manifest["spec"], manifests)
+            case "VerticalPodAutoscaler":
+                checks = _vertical_faults(manifest["spec"], manifests)
+            case "ResourceQuota":
+                checks = _quota_faults(manifest["spec"]["hard"], manifests)
+            case "LimitRange":
+                checks = _range_faults(manifest["spec"]["limits"], manifests)
+            case "Cluster":
+                checks = _cluster_faults(manifest, manifests)
+            case "ScheduledBackup":
+                checks = _backup_faults(manifest["spec"], manifests)
             case _:
                 checks = iter(())
         found += [f"{name}: {fault}" for fault in checks]
@@ -169,18 +237,21 @@ def faults(manifests: list[Manifest], secrets: Path) -> list[str]:
             found.append(f"Deployment {deployment['metadata']['name']}: a disruption may take all its pods")
         if not fits(deployment["spec"]["selector"], deployment["spec"]["template"]["metadata"]["labels"]):
             found.append(f"Deployment {deployment['metadata']['name']}: it does not select its own pods")
-    for pod in pods_of(manifests):
+    for pod in [*pods_of(manifests), *instances_of(manifests)]:
         labels = pod["metadata"]["labels"]
         if named(manifests, "NetworkPolicy") and not any(
             fits(policy["spec"]["podSelector"], labels) for policy in named(manifests, "NetworkPolicy")
         ):
-            found.append(f"{labels['app.kubernetes.io/component']}: anybody in the cluster reaches it")
-    return found
+            found.append(f"{labels.get('app.kubernetes.io/component', labels)}: anybody in the cluster reaches it")
+    return found + list(_engine_faults(manifests))
 
 
 def _pod_faults(pod: Manifest, manifests: list[Manifest], secrets: Path) -> Iterator[str]:
     (container,) = pod["containers"]
     yield from _shut_faults(pod, container)
+    if container["name"] == "valkey":
+        yield from _valkey_faults(pod, container, manifests)
+        return
     try:
         app.parse_args([str(argument) for argument in container["args"]], exit_on_error=False, print_error=False)
     except CycloptsError as e:
@@ -206,20 +277,21 @@ def _pod_faults(pod: Manifest, manifests: list[Manifest], secrets: Path) -> Iter
         config = volume.get("configMap", {}).get("name")
         if config and config not in {m["metadata"]["name"] for m in named(manifests, "ConfigMap")}:
             yield f"there is no ConfigMap {config}"
-    environ, told = _environment(container, volumes.get("secrets", {}), secrets)
+    environ, told = _environment(container, volumes, secrets, secrets_for(manifests))
     yield from told
     if container["args"][0] == "gateway":
-        yield from _gateway_faults(environ, secrets)
+        yield from _gateway_faults(environ, secrets, secrets_for(manifests)["gateway-keys"])
     else:
         led_to = container["args"][0] in ("serve", "realtime") and _has_gateway(manifests)
-        yield from _settings_faults(container, environ, led_to)
+        yield from _settings_faults(container, environ, led_to, manifests)
 
 
 def _shut_faults(pod: Manifest, container: Manifest) -> Iterator[str]:
     """Rights that nobody needs, and bounds that are missing."""
     dockerfile = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
     who = f"{pod['securityContext'].get('runAsUser')}:{pod['securityContext'].get('runAsGroup')}"
-    if not pod["securityContext"].get("runAsNonRoot") or f"USER {who}\n" not in dockerfile:
+    right = who == VALKEY_IN_ITS_IMAGE if container["name"] == "valkey" else f"USER {who}\n" in dockerfile
+    if not pod["securityContext"].get("runAsNonRoot") or not right:
         yield f"it runs as {who}, not as the image's user"
     security = container["securityContext"]
     if security != {
@@ -240,37 +312,52 @@ def _has_gateway(manifests: list[Manifest]) -> bool:
     return any(pod["spec"]["containers"][0]["args"][0] == "gateway" for pod in pods_of(manifests))
 
 
-def _environment(container: Manifest, volume: Manifest, secrets: Path) -> tuple[dict[str, str], list[str]]:
+def _environment(
+    container: Manifest, volumes: Mapping[str, Manifest], secrets: Path, known: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
     """A container's environment, with the secrets that its pod gets and no others in `secrets`; and what is wrong with it."""
-    mounted = next((m["mountPath"] for m in container["volumeMounts"] if m["name"] == "secrets"), "")
-    for old in secrets.iterdir():
-        old.unlink()
-    for item in volume.get("secret", {}).get("items") or ():
-        (secrets / item["path"]).write_text(SECRETS[item["key"]])
-    known = settings_known() | BEYOND
-    environ: dict[str, str] = {}
     wrong: list[str] = []
+    shutil.rmtree(secrets)
+    secrets.mkdir()
+    places: dict[str, Path] = {}
+    for mount in container["volumeMounts"]:
+        secret = volumes.get(mount["name"], {}).get("secret")
+        if secret is None:
+            continue
+        places[mount["mountPath"]] = here = secrets / mount["name"]
+        here.mkdir()
+        for item in secret.get("items") or ():
+            if item["key"] in known:
+                (here / item["path"]).write_text(known[item["key"]])
+            else:
+                wrong.append(f"there is no secret {item['key']}")
+    environ: dict[str, str] = {}
     for variable in container["env"]:
         if variable["name"] in environ:
             wrong.append(f"{variable['name']} is there twice")
-        if variable["name"] not in known:
+        if variable["name"] not in settings_known() | BEYOND | BEYOND_HERE:
             wrong.append(f"{variable['name']} is no setting")
-        environ[variable["name"]] = variable.get("value", "of the Secret").replace(mounted, str(secrets))
+        value = variable.get("value", "of the Secret")
+        for place, here in places.items():
+            value = value.replace(f"{place}/", f"{here}/")
+        environ[variable["name"]] = value
+    if environ.get("PGSSLMODE") and not Path(environ.get("PGSSLROOTCERT", "-")).is_file():
+        wrong.append("nobody can say that the database is the right one")
     return environ, wrong
 
 
-def _gateway_faults(environ: Mapping[str, str], secrets: Path) -> Iterator[str]:
+def _gateway_faults(environ: Mapping[str, str], secrets: Path, right: str) -> Iterator[str]:
     """What the gateway says about its environment."""
     settings = Environment(environ)
     keys = gateway_keys(settings, split=True)
     yield from settings.faults
-    if not settings.faults and keys[0].reveal() not in SECRETS["gateway-keys"]:
+    if not settings.faults and keys[0].reveal() not in right:
         yield "it shows what nobody asks for"
-    if more := sorted({file.name for file in secrets.iterdir()} - {"gateway-keys"}):
+    if more := sorted({file.name for file in secrets.rglob("*") if file.is_file()} - {"gateway-keys"}):
         yield f"it holds {more}, which it does not need"
 
 
-def _settings_faults(container: Manifest, environ: Mapping[str, str], led_to: bool) -> Iterator[str]:
+def _settings_faults(container: Manifest, environ: Mapping[str, str], led_to: bool, manifests: list[Manifest]) -> Iterator[str]:
     """What the program says about its environment; who is `led_to` by the gateway asks for it."""
     try:
         settings = Settings.read(environ)
@@ -284,6 +371,43 @@ def _settings_faults(container: Manifest, environ: Mapping[str, str], led_to: bo
         yield f"nobody serves {sorted(set(module_names()) - set(topology.modules) - set(topology.called))}"
     if settings.database.admin_url is not None and container["args"] != ["migrate"]:
         yield "it holds the database owner's password"
+    yield from _address_faults(settings, manifests)
+
+
+def _address_faults(settings: Settings, manifests: list[Manifest]) -> Iterator[str]:
+    """Addresses that lead to none of the engines that the chart brings, or to the wrong one."""
+    for cluster in named(manifests, "Cluster"):
+        owner = cluster["spec"]["bootstrap"]["initdb"]["owner"]
+        database = settings.database
+        for url, login, leads_to in (
+            (database.url, APP_ROLE, "rw"),
+            (database.replica_url, APP_ROLE, "ro"),
+            (database.admin_url, owner, "rw"),
+        ):
+            if url is None:
+                if leads_to == "ro":
+                    yield "nobody reads from the replicas"
+                continue
+            parts = urlsplit(url.reveal())
+            if services_of(cluster).get(parts.hostname or "") != leads_to:
+                yield f"{parts.hostname} does not lead to {leads_to}"
+            if (parts.username, parts.path) != (login, "/" + cluster["spec"]["bootstrap"]["initdb"]["database"]):
+                yield f"{parts.username} does not work in {parts.path}"
+        if database.replica_url and urlsplit(database.replica_url.reveal()).hostname not in _pinned(cluster):
+            yield "what is known of one replica would be taken for another's"
+    for valkey in (m for m in named(manifests, "Service") if m["metadata"]["name"].endswith("-valkey")):
+        at = urlsplit(settings.valkey.url.reveal() if settings.valkey.url else "")
+        if not at.password or not _port_of(at.hostname or "", at.port or 0, [valkey]):
+            yield f"{at.hostname} is not where Valkey is"
+
+
+def _pinned(cluster: Manifest) -> set[str]:
+    """Services that lead a pod to the same replica always."""
+    return {
+        service["serviceTemplate"]["metadata"]["name"]
+        for service in cluster["spec"]["managed"]["services"]["additional"]
+        if service["serviceTemplate"]["spec"]["sessionAffinity"] == "ClientIP"
+    }
 
 
 def _service_faults(service: Manifest, manifests: list[Manifest]) -> Iterator[str]:
@@ -325,10 +449,12 @@ def _selection_faults(selector: Manifest, manifests: list[Manifest]) -> Iterator
 
 
 def _policy_faults(policy: Manifest, manifests: list[Manifest]) -> Iterator[str]:
-    chosen = [pod for pod in pods_of(manifests) if fits(policy["podSelector"], pod["metadata"]["labels"])]
+    everybody = [*pods_of(manifests), *instances_of(manifests)]
+    chosen = [pod for pod in everybody if fits(policy["podSelector"], pod["metadata"]["labels"])]
     if not chosen:
         yield "it selects nothing"
-    named_here = {port["name"] for pod in chosen for port in pod["spec"]["containers"][0].get("ports", ())}
+    ports = [port for pod in chosen for port in pod["spec"]["containers"][0].get("ports", ())]
+    named_here = {port[key] for port in ports for key in ("name", "containerPort")}
     for rule in policy.get("ingress", ()):
         if not rule.get("from"):
             yield "it lets everybody in"
@@ -403,3 +529,224 @@ def _asked_for(monitor: Manifest, endpoint: Manifest, service: Manifest) -> bool
     known = {"__meta_kubernetes_service_label_" + re.sub(r"[^A-Za-z0-9_]", "_", name): value for name, value in labels.items()}
     told = {rule["targetLabel"]: [known.get(name) for name in rule["sourceLabels"]] for rule in endpoint.get("relabelings", [])}
     return labels.get(monitor.get("jobLabel")) == "forecourt" and told.get("role") == [labels["app.kubernetes.io/component"]]
+
+
+def _pod_monitor_faults(monitor: Manifest, manifests: list[Manifest]) -> Iterator[str]:
+    chosen = [pod for pod in instances_of(manifests) if fits(monitor["selector"], pod["metadata"]["labels"])]
+    if not chosen:
+        yield "it selects nothing"
+    ports = {port["name"] for pod in chosen for port in pod["spec"]["containers"][0]["ports"]}
+    for endpoint in monitor["podMetricsEndpoints"]:
+        if endpoint["port"] not in ports:
+            yield f"there is no port {endpoint['port']}"
+        if {r["targetLabel"]: r["replacement"] for r in endpoint["relabelings"]}.get("job") in (None, "forecourt"):
+            yield "its figures would pass for the program's"
+
+
+# --- sizes
+
+
+def _vertical_faults(vertical: Manifest, manifests: list[Manifest]) -> Iterator[str]:
+    target = vertical["targetRef"]["name"]
+    deployment = next((m for m in named(manifests, "Deployment") if m["metadata"]["name"] == target), None)
+    if deployment is None:
+        yield f"there is no Deployment {target}"
+        return
+    scaled = {m["spec"]["scaleTargetRef"]["name"] for m in named(manifests, "HorizontalPodAutoscaler")}
+    if target in scaled and vertical["updatePolicy"]["updateMode"] != "Off":
+        yield "it changes requests in which a HorizontalPodAutoscaler counts"
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    for policy in vertical["resourcePolicy"]["containerPolicies"]:
+        if policy["containerName"] != container["name"]:
+            yield f"there is no container {policy['containerName']}"
+        if policy["controlledValues"] != "RequestsOnly":
+            yield "it changes limits"
+        if mebibytes(policy["maxAllowed"]["memory"]) > mebibytes(container["resources"]["limits"]["memory"]):
+            yield "it may request more than the limit"
+
+
+UNITS = {"Ki": 1 / 1024, "Mi": 1.0, "Gi": 1024.0, "Ti": 1024.0**2}
+
+
+def mebibytes(amount: str) -> float:
+    return float(amount[:-2]) * UNITS[amount[-2:]]
+
+
+def cores(amount: str | float) -> float:
+    return float(amount[:-1]) / 1000 if isinstance(amount, str) and amount.endswith("m") else float(amount)
+
+
+def largest(manifests: list[Manifest]) -> list[tuple[int, Manifest]]:
+    """How many there are at most of each kind of pod, while Deployments are replaced, and what a pod of it is."""
+    found: list[tuple[int, Manifest]] = []
+    most = {m["spec"]["scaleTargetRef"]["name"]: m["spec"]["maxReplicas"] for m in named(manifests, "HorizontalPodAutoscaler")}
+    for deployment in named(manifests, "Deployment"):
+        spec = deployment["spec"]
+        count = most.get(deployment["metadata"]["name"], spec.get("replicas"))
+        more = spec["strategy"].get("rollingUpdate", {}).get("maxSurge", 0)
+        found.append((count + more, spec["template"]["spec"]))
+    found += [(1, job["spec"]["template"]["spec"]) for job in named(manifests, "Job")]
+    for cluster in named(manifests, "Cluster"):
+        containers = [{"resources": cluster["spec"]["resources"]}]
+        containers += [
+            {"resources": store["spec"]["instanceSidecarConfiguration"]["resources"]} for store in named(manifests, "ObjectStore")
+        ]
+        found.append((cluster["spec"]["instances"] + 1, {"containers": containers}))
+    return found
+
+
+def most_requested(manifests: list[Manifest]) -> dict[str, float]:
+    """What all pods request and may take together, when there are as many as there can be."""
+    total = {"pods": 0.0, "requests.cpu": 0.0, "requests.memory": 0.0, "limits.memory": 0.0}
+    for count, pod in largest(manifests):
+        total["pods"] += count
+        for resources in (container["resources"] for container in pod["containers"]):
+            total["requests.cpu"] += count * cores(resources["requests"]["cpu"])
+            total["requests.memory"] += count * mebibytes(resources["requests"]["memory"])
+            total["limits.memory"] += count * mebibytes(resources["limits"]["memory"])
+    claims = [
+        (cluster["spec"]["instances"] + 1, mebibytes(cluster["spec"][volume]["size"]))
+        for cluster in named(manifests, "Cluster")
+        for volume in ("storage", "walStorage")
+    ]
+    total["persistentvolumeclaims"] = sum(count for count, _ in claims)
+    total["requests.storage"] = sum(count * size for count, size in claims)
+    return total
+
+
+def _quota_faults(hard: Mapping[str, str], manifests: list[Manifest]) -> Iterator[str]:
+    for name, needed in most_requested(manifests).items():
+        if name not in hard:
+            yield f"it does not bound {name}"
+            continue
+        bound = mebibytes(hard[name]) if name.endswith(("memory", "storage")) else cores(hard[name])
+        if bound < needed:
+            yield f"{name} is {hard[name]}, which {needed:g} do not fit into"
+    if "limits.cpu" in hard:
+        yield "pods without a limit of cores are refused"
+
+
+def _range_faults(limits: list[Manifest], manifests: list[Manifest]) -> Iterator[str]:
+    for bound in limits:
+        for _, pod in largest(manifests):
+            for resources in (container["resources"] for container in pod["containers"]):
+                if mebibytes(resources["limits"]["memory"]) > mebibytes(bound["max"]["memory"]):
+                    yield f"{resources['limits']['memory']} are refused"
+        if not {"cpu", "memory"} <= bound["defaultRequest"].keys() or "memory" not in bound["default"]:
+            yield "who says nothing is refused by the quota"
+
+
+# --- engines
+
+FIXED = {"hba_file", "shared_preload_libraries", "synchronous_standby_names", "ssl", "port", "listen_addresses", "archive_mode"}
+"""Of PostgreSQL's settings, which the operator keeps to itself (its documentation has the whole list)."""
+FAIL_OVER_S = 300
+NODE_NOTICED_S = 60
+"""Kubernetes notices that a node is away within 50 s, as it comes, and tells the operator within five more."""
+LEASE_S = 15
+"""A replica waits for so long before it takes the place of a primary that was heard of no more."""
+
+
+def _cluster_faults(cluster: Manifest, manifests: list[Manifest]) -> Iterator[str]:
+    spec = cluster["spec"]
+    synchronous = spec["postgresql"]["synchronous"]
+    if (synchronous["method"], synchronous["dataDurability"], synchronous["failoverQuorum"]) != ("any", "required", True):
+        yield "what was acknowledged can be lost"
+    if spec["instances"] < synchronous["number"] + 2:
+        yield "with one instance away nothing could be written"
+    if spec["failoverDelay"] + spec["switchoverDelay"] + NODE_NOTICED_S + LEASE_S > FAIL_OVER_S // 2:
+        yield "it takes too long until there is another primary"
+    if spec["smartShutdownTimeout"] >= spec["stopDelay"]:
+        yield "it would be killed while it waits for whoever is connected"
+    if (spec["affinity"]["podAntiAffinityType"], spec["affinity"]["topologyKey"]) != ("required", "kubernetes.io/hostname"):
+        yield "one node may take several instances along"
+    if not spec["enablePDB"]:
+        yield "whoever empties a node may take the primary before there is another"
+    if cluster["metadata"]["annotations"].get("helm.sh/resource-policy") != "keep":
+        yield "to uninstall the program is to lose the data"
+    if ":18" not in spec["imageName"]:
+        yield f"{spec['imageName']} is not PostgreSQL 18"
+    if kept := sorted(FIXED & spec["postgresql"]["parameters"].keys()):
+        yield f"the operator keeps {kept} to itself"
+    if mebibytes(spec["walStorage"]["size"]) <= kilobytes(spec["postgresql"]["parameters"]["max_slot_wal_keep_size"]) / 1024:
+        yield "what a replica has not fetched may fill the disk"
+    stores = {m["metadata"]["name"] for m in named(manifests, "ObjectStore")}
+    for plugin in spec.get("plugins", ()):
+        if plugin["parameters"]["barmanObjectName"] not in stores or not plugin["isWALArchiver"]:
+            yield "its changes are archived nowhere"
+
+
+def kilobytes(setting: str) -> int:
+    """A size as PostgreSQL writes it."""
+    return int(setting[:-2]) * {"kB": 1, "MB": 1024, "GB": 1024**2}[setting[-2:]]
+
+
+def _backup_faults(backup: Manifest, manifests: list[Manifest]) -> Iterator[str]:
+    cluster = next((m for m in named(manifests, "Cluster") if m["metadata"]["name"] == backup["cluster"]["name"]), None)
+    if cluster is None or backup["pluginConfiguration"]["name"] not in {p["name"] for p in cluster["spec"].get("plugins", ())}:
+        yield "it copies nothing"
+    if not backup["immediate"]:
+        yield "until it is due nothing can be restored"
+
+
+def _engine_faults(manifests: list[Manifest]) -> Iterator[str]:
+    """Who should reach the engines and does not, and who does and should not."""
+    if not named(manifests, "NetworkPolicy"):
+        return
+    for engine, port, wanted in [
+        *((pod, ("postgresql", 5432), {"serve", "realtime", "worker", "migrate"}) for pod in instances_of(manifests)),
+        *((pod, ("valkey", 6379), {"serve", "realtime", "worker"}) for pod in pods_of(manifests) if not is_program(pod)),
+    ]:
+        for pod in (pod for pod in pods_of(manifests) if is_program(pod)):
+            duty = pod["spec"]["containers"][0]["args"][0]
+            if _reaches(pod, engine, port, manifests) != (duty in wanted):
+                yield f"{duty} {'does not reach' if duty in wanted else 'reaches'} {port[0]}"
+    for instance in instances_of(manifests):
+        for number in (5432, 8000):
+            if not _reaches(instance, instance, ("", number), manifests) or not _lets_in_operator(instance, number, manifests):
+                yield f"instances and their operator do not reach {number}"
+
+
+def _rules(engine: Manifest, port: tuple[str, int], manifests: list[Manifest]) -> Iterator[Manifest]:
+    for policy in named(manifests, "NetworkPolicy"):
+        if fits(policy["spec"]["podSelector"], engine["metadata"]["labels"]):
+            for rule in policy["spec"].get("ingress", ()):
+                if any(told["port"] in port for told in rule["ports"]):
+                    yield from rule["from"]
+
+
+def _reaches(pod: Manifest, engine: Manifest, port: tuple[str, int], manifests: list[Manifest]) -> bool:
+    return any(
+        "podSelector" in rule and "namespaceSelector" not in rule and fits(rule["podSelector"], pod["metadata"]["labels"])
+        for rule in _rules(engine, port, manifests)
+    )
+
+
+def _lets_in_operator(engine: Manifest, number: int, manifests: list[Manifest]) -> bool:
+    home = {"kubernetes.io/metadata.name": "cnpg-system"}
+    return any(
+        fits(rule.get("namespaceSelector", {"matchLabels": {"": ""}}), home) for rule in _rules(engine, ("", number), manifests)
+    )
+
+
+def _valkey_faults(pod: Manifest, container: Manifest, manifests: list[Manifest]) -> Iterator[str]:
+    """It keeps nothing, wants its password, and is elsewhere soon when its node dies."""
+    program, conf, *options = (str(argument) for argument in container["args"])
+    told = dict(zip(options[::2], options[1::2], strict=True))
+    if (program, conf) != ("valkey-server", "/run/secrets/forecourt/valkey-conf"):
+        yield f"{program} {conf} wants no password"
+    (volume,) = [v["secret"] for v in pod["volumes"] if "secret" in v]
+    if [item["path"] for item in volume["items"]] != ["valkey-conf"]:
+        yield "it has not its own secret, or others'"
+    if "requirepass" not in secrets_for(manifests).get("valkey-conf", ""):
+        yield "anybody may come in"
+    if (told.get("--save"), told.get("--appendonly"), told.get("--maxmemory-policy")) != ("", "no", "volatile-lru"):
+        yield "it is not kept as the program expects"
+    memory = float(told["--maxmemory"].removesuffix("mb")) * 10**6 / 2**20
+    if memory * 1.2 > mebibytes(container["resources"]["limits"]["memory"]):
+        yield "it would be killed when it is full"
+    waits = [t.get("tolerationSeconds", FAIL_OVER_S) for t in pod["tolerations"] if t["key"].startswith("node.kubernetes.io/")]
+    if len(waits) != 2 or max(waits) + NODE_NOTICED_S > FAIL_OVER_S // 2:
+        yield "when its node dies it is away for too long"
+    if len([probe for probe in ("startupProbe", "livenessProbe", "readinessProbe") if probe in container]) < 3:
+        yield "not every probe is there"

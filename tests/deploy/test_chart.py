@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
 import re
 import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import helm_python
 import pytest
-from tests.deploy.charting import CHART, LEAST, RELEASES, Manifest, faults, merge, named, render, shape_faults
+import yaml
+from tests.deploy.charting import CHART, LEAST, MAKE_SECRET, RELEASES, Manifest, faults, merge, named, render, shape_faults
 
 from forecourt.gateway.plan import module_names
 from forecourt.system import VERSION
@@ -41,9 +46,39 @@ DIVIDED: dict[str, Any] = {
         "courts-worker": {"duty": "worker", "modules": COURTS, "resources": RESOURCES, "autoscaling": ASLEEP},
     }
 }
+ENGINES: dict[str, Any] = {
+    "secretSettings": {"FORECOURT_SMTP_URL": "smtp-url"},
+    "serviceMonitor": {"enabled": True},
+    "verticalAutoscaling": {"enabled": True},
+    "quota": {"enabled": True},
+    "tolerations": [{"key": "spot", "operator": "Exists"}],
+    "nodeSelector": {"kubernetes.io/arch": "amd64"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "valkey": {"enabled": True},
+    "postgres": {
+        "enabled": True,
+        "storage": {"className": "fast"},
+        "parameters": {"shared_buffers": "2GB"},
+        "backup": {
+            "destination": "s3://backup/house",
+            "endpoint": "https://s3.example.org",
+            "keys": {"accessKeyId": "backup-key-id", "secretAccessKey": "backup-key"},
+            "accountAnnotations": {"a": "b"},
+        },
+    },
+}
+"""What the chart can bring along: engines, and bounds for all of it."""
 ALONE: dict[str, Any] = {"gateway": {"enabled": False}, "ingress": {"enabled": True}}
 BARE: dict[str, Any] = {"migration": {"enabled": False}, "networkPolicy": {"enabled": False}}
-WAYS = {"least": {}, "everything": EVERYTHING, "divided": merge(EVERYTHING, DIVIDED), "alone": ALONE, "bare": BARE}
+WAYS = {
+    "least": {},
+    "everything": EVERYTHING,
+    "divided": merge(EVERYTHING, DIVIDED),
+    "alone": ALONE,
+    "bare": BARE,
+    "engines": ENGINES,
+    "divided engines": merge(ENGINES, DIVIDED),
+}
 
 
 @pytest.mark.parametrize("way", sorted(WAYS))
@@ -117,10 +152,10 @@ def test_who_serves_can_say_how_every_role_is(values: dict[str, Any]) -> None:
 
 
 def test_no_secret_is_in_any_manifest() -> None:
-    manifests = render(**WAYS["divided"])
+    manifests = render(**WAYS["divided engines"])
     assert named(manifests, "Secret") == []
     for pod in (m["spec"]["template"]["spec"] for m in named(manifests, "Deployment", "Job")):
-        given = {v["name"]: v for v in pod["containers"][0]["env"]}
+        given = {v["name"]: v for v in pod["containers"][0].get("env", ())}
         secrets = {"DATABASE_URL", "DATABASE_ADMIN_URL", "VALKEY_URL"}
         secrets |= {"FORECOURT_SECRET_KEY", "FORECOURT_CONTRACT_KEYS", "FORECOURT_GATEWAY_KEYS"}
         assert not secrets & set(given)
@@ -132,12 +167,14 @@ def test_the_gateway_and_whoever_it_leads_to_have_its_keys_and_nobody_else_has(w
     pods = {m["metadata"]["name"]: m["spec"]["template"]["spec"] for m in named(manifests, "Deployment", "Job")}
     given: dict[str, set[str]] = {}
     for name, pod in pods.items():
-        (volume,) = [v["secret"] for v in pod["volumes"] if "secret" in v]
+        if "valkey" in name:
+            continue
+        (volume,) = [v["secret"] for v in pod["volumes"] if v["name"] == "secrets"]
         given[name] = {item["key"] for item in volume["items"]}
         told = {v["name"] for v in pod["containers"][0]["env"]}
         assert ("gateway-keys" in given[name]) == ("FORECOURT_GATEWAY_KEYS_FILE" in told)
     with_keys = {name for name, keys in given.items() if "gateway-keys" in keys}
-    assert with_keys == (set() if way == "alone" else set(pods) - {"house-migrate"})
+    assert with_keys == (set() if way == "alone" else {name for name in given if not name.startswith("house-migrate")})
     assert way == "alone" or given["house-gateway"] == {"gateway-keys"}
 
 
@@ -158,11 +195,50 @@ def test_the_gateway_and_whoever_it_leads_to_have_its_keys_and_nobody_else_has(w
         ({"roles": {"gateway": {"duty": "serve"}}}, "gateway"),
         ({"gateway": {"replicas": "two"}}, "replicas"),
         ({"networkPolicy": {"from": []}}, "from"),
+        (merge(ENGINES, {"postgres": {"backup": {"destination": ""}}}), "postgres.backup.destination must be set"),
+        (merge(ENGINES, {"postgres": {"maxConnections": 400}}), "all roles at their largest open 416"),
+        (merge(ENGINES, {"settings": {"FORECOURT_DATABASE_POOL": 15}}), "all roles at their largest open 581"),
+        (merge(ENGINES, {"secretSettings": {"DATABASE_REPLICA_URL": "replica"}}), "it is the key database-replica-url"),
+        (merge(ENGINES, {"postgres": {"instances": 2}}), "instances"),
+        (merge(ENGINES, {"postgres": {"image": "ghcr.io/cloudnative-pg/postgresql:17.5"}}), "image"),
+        (merge(ENGINES, {"postgres": {"parameters": {"synchronous_commit": "off"}}}), "synchronous_commit"),
+        (
+            merge(ENGINES, {"quota": {"hard": {"requests.cpu": "8"}}}),
+            "quota.hard.requests.cpu is 8, but all parts .* need 19000m",
+        ),
+        (merge(ENGINES, {"quota": {"hard": {"pods": 41}}}), "quota.hard.pods is 41, but all parts .* need 42"),
+        (merge(ENGINES, {"quota": {"hard": {"requests.memory": "31Gi"}}}), "need 32000Mi"),
+        (merge(ENGINES, {"quota": {"hard": {"requests.memory": "40GB"}}}), "40GB is no amount such as 512Mi"),
+        (merge(ENGINES, {"quota": {"hard": {"limits.cpu": "40"}}}), "limits.cpu"),
+        (merge(ENGINES, {"verticalAutoscaling": {"mode": "Auto"}}), "mode"),
     ],
 )
 def test_values_that_cannot_be_are_refused(values: dict[str, Any], said: str) -> None:
     with pytest.raises(helm_python.HelmError, match=said):
         render(**values)
+
+
+def made(*more: str) -> dict[str, str]:
+    """What the Secret has that make-secret prints."""
+    said = subprocess.run([MAKE_SECRET, *more], check=True, capture_output=True, text=True, timeout=60).stdout
+    return {name: base64.b64decode(value).decode() for name, value in yaml.safe_load(said)["data"].items()}
+
+
+def test_a_secret_is_new_each_time_and_has_what_else_is_given() -> None:
+    with tempfile.NamedTemporaryFile("w") as given:
+        given.write("smtps://house@mail.example.org\n")
+        given.flush()
+        first, second = (made("house", f"smtp-url={given.name}") for _ in "12")
+    assert first.pop("smtp-url", None) == second.pop("smtp-url", None) == "smtps://house@mail.example.org\n"
+    assert [name for name in first if first[name] == second[name]] == []
+    words = {name: set(re.findall(r"[A-Za-z0-9]{48}", text)) for name, text in first.items()}
+    assert all(len(found) == 1 for found in words.values()), words
+    shared = [{"database-url", "database-replica-url"}, {"valkey-url", "valkey-conf"}]
+    for name, other in itertools.combinations(words, 2):
+        assert (words[name] == words[other]) == ({name, other} in shared), (name, other)
+    for wrong in (["House"], ["house", "smtp-url"], ["house", "smtp-url=/nowhere"], ["h" * 41]):
+        refused = subprocess.run([MAKE_SECRET, *wrong], check=False, capture_output=True, text=True, timeout=60)
+        assert refused.returncode != 0 and refused.stderr and not refused.stdout, (wrong, refused.stdout)
 
 
 def test_every_value_has_its_place_in_the_schema() -> None:
@@ -291,15 +367,118 @@ def test_a_house_that_is_not_divided_lets_nobody_past_its_gateway_either(tmp_pat
     assert sorted(found) == [f"Deployment house-{role}: who comes by another way is let in" for role in ("realtime", "serve")]
 
 
+WRONG_ENGINES = [
+    (
+        "vertical.yaml",
+        "name: {{ $house }}-{{ $part.name }}\n  updatePolicy",
+        "name: {{ $part.name }}\n  updatePolicy",
+        "no Deployment",
+    ),
+    ("vertical.yaml", "{{ $part.vertical | quote }}", "Initial", "in which a HorizontalPodAutoscaler counts"),
+    ("vertical.yaml", "controlledValues: RequestsOnly", "controlledValues: RequestsAndLimits", "it changes limits"),
+    ("vertical.yaml", "{{ $part.resources.limits.memory }}", "2Gi", "more than the limit"),
+    ("vertical.yaml", '"gateway" "forecourt"', '"gate" "forecourt"', "no container gate"),
+    ("quota.yaml", "merge (dict)", 'merge (dict "pods" "30")', "pods is 30, which 42 do not fit into"),
+    ("quota.yaml", "$amount := $hard", '$amount := omit $hard "pods"', "it does not bound pods"),
+    ("quota.yaml", "{{ $needed.largest }}", "1Gi", "4Gi are refused"),
+    ("quota.yaml", "defaultRequest: {cpu: 50m, memory: 128Mi}", "defaultRequest: {cpu: 50m}", "who says nothing"),
+    ("_helpers.tpl", '"pods" (add $count 1)', '"pods" $count', "do not fit into"),
+    ("_helpers.tpl", '"Gi" 1024.0', '"Gi" 1000.0', "do not fit into"),
+    ("_helpers.tpl", "mulf (float64 $amount) 1000", "mulf (float64 $amount) 100", "do not fit into"),
+    ("_helpers.tpl", "$volumes = mul 2 (add .instances 1)", "$volumes = .instances", "do not fit into"),
+    ("_helpers.tpl", '"beside" (add .instances 1)', '"beside" 1', "do not fit into"),
+    ("_helpers.tpl", "{key: ca.crt, path: ca.crt}", "{key: ca.crt, path: authority.crt}", "nobody can say"),
+    ("_helpers.tpl", "- {key: database-replica-url, path: database-replica-url}", "", "cannot be read"),
+    ("_helpers.tpl", "name: DATABASE_REPLICA_URL_FILE", "name: FORECOURT_SMTP_URL_FILE", "is there twice"),
+    ("migration.yaml", "- {key: uri, path: database-admin-url}", "- {key: url, path: database-admin-url}", "no secret url"),
+    ("migration.yaml", "- {key: uri,", "- {key: database-url,", "forecourt_app does not work in /forecourt"),
+    ("migration.yaml", 'ternary "owner" "forecourt"', 'ternary "forecourt" "owner"', "cannot be read"),
+    ("postgres.yaml", "method: any", "method: first", "can be lost"),
+    ("postgres.yaml", "dataDurability: required", "dataDurability: preferred", "can be lost"),
+    ("postgres.yaml", "failoverQuorum: true", "failoverQuorum: false", "can be lost"),
+    ("postgres.yaml", "instances: {{ $postgres.instances }}", "instances: 2", "nothing could be written"),
+    ("postgres.yaml", "switchoverDelay: 60", "switchoverDelay: 600", "takes too long"),
+    ("postgres.yaml", "smartShutdownTimeout: 1", "smartShutdownTimeout: 180", "would be killed"),
+    ("postgres.yaml", "podAntiAffinityType: required", "podAntiAffinityType: preferred", "one node may take"),
+    ("postgres.yaml", "enablePDB: true", "enablePDB: false", "whoever empties a node"),
+    ("postgres.yaml", "helm.sh/resource-policy: keep", "helm.sh/resource-policy: drop", "lose the data"),
+    ("postgres.yaml", '"jit" "off"', '"hba_file" "off"', "the operator keeps ['hba_file']"),
+    ("postgres.yaml", '"max_slot_wal_keep_size" "16GB"', '"max_slot_wal_keep_size" "24GB"', "may fill the disk"),
+    ("postgres.yaml", "barmanObjectName: {{ $name }}", "barmanObjectName: {{ $house }}", "archived nowhere"),
+    ("postgres.yaml", "isWALArchiver: true", "isWALArchiver: false", "archived nowhere"),
+    ("postgres.yaml", "cluster: {name: {{ $name }}}", "cluster: {name: {{ $house }}}", "it copies nothing"),
+    ("postgres.yaml", "immediate: true", "immediate: false", "nothing can be restored"),
+    ("postgres.yaml", "selectorType: ro", "selectorType: rw", "house-postgres-read does not lead to ro"),
+    ("postgres.yaml", "name: {{ $name }}-read", "name: {{ $name }}-reads", "house-postgres-read does not lead to ro"),
+    ("postgres.yaml", "sessionAffinity: ClientIP", "sessionAffinity: None", "would be taken for another's"),
+    ("postgres.yaml", "database: forecourt", "database: house", "does not work in /forecourt"),
+    ("postgres.yaml", 'printf "%s-postgres" $house', 'printf "%s-database" $house', "house-postgres-rw does not lead to rw"),
+    ("valkey.yaml", "valkey-server, /run/secrets/forecourt/valkey-conf", "valkey-server, /etc/valkey.conf", "wants no password"),
+    (
+        "valkey.yaml",
+        "{key: valkey-conf, path",
+        "{key: secret-key, path: secret-key}\n              - {key: valkey-conf, path",
+        "others'",
+    ),
+    ("valkey.yaml", '--save, ""', '--save, "60 1"', "as the program expects"),
+    ("valkey.yaml", "{{ .Values.valkey.memory }}", "768mb", "would be killed when it is full"),
+    ("valkey.yaml", "tolerationSeconds: 30", "tolerationSeconds: 300", "away for too long"),
+    ("valkey.yaml", '"startupProbe" 1', '"bootProbe" 1', "not every probe"),
+    ("valkey.yaml", "runAsUser: 999", "runAsUser: 0", "not as the image's user"),
+    ("valkey.yaml", "port: 6379", "port: 6380", "is not where Valkey is"),
+    ("network.yaml", "port: 5432}, {port: 8000}", "port: 8000}", "instances and their operator do not reach 5432"),
+    ("network.yaml", ".Values.networkPolicy.operatorFrom", ".Values.networkPolicy.from", "do not reach 8000"),
+    (
+        "network.yaml",
+        "app.kubernetes.io/component: migrate\n    - ports",
+        "app.kubernetes.io/component: gateway\n    - ports",
+        "migrate does not reach",
+    ),
+    ("network.yaml", "- ports: [{port: valkey}]", "- ports: [{port: http}]", "does not reach valkey"),
+    ("monitor.yaml", "port: metrics", "port: figures", "there is no port figures"),
+    ("monitor.yaml", "replacement: forecourt-postgres", "replacement: forecourt", "pass for the program's"),
+    ("monitor.yaml", "values: [gateway, valkey]", "values: [gateway]", "has no port http"),
+]
+
+
+@pytest.mark.parametrize(("file", "right", "wrong", "said"), WRONG_ENGINES)
+def test_one_thing_wrong_with_the_engines_is_found(tmp_path: Path, file: str, right: str, wrong: str, said: str) -> None:
+    (tmp_path / "secrets").mkdir()
+    found = faults(render(altered(tmp_path, file, right, wrong), **ENGINES), tmp_path / "secrets")
+    assert any(said in fault for fault in found), found
+
+
 MISSHAPEN = [
     ("roles.yaml", "periodSeconds: 10", "period: 10", "period"),
     ("roles.yaml", "maxSurge: 1", "maxSurge: [1]", "maxSurge"),
     ("roles.yaml", "apiVersion: autoscaling/v2", "apiVersion: autoscaling/v2beta2", "autoscaling/v2beta2"),
     ("roles.yaml", "emptyDir: {sizeLimit: 1Gi}", "emptyDir: 1Gi", "1Gi"),
-    ("migration.yaml", "backoffLimit: 3", "backoffLimit: three", "three"),
+    ("migration.yaml", "restartPolicy: Never", "restartPolicy: [Never]", "restartPolicy"),
     ("network.yaml", "policyTypes: [Ingress]", "policyTypes: Ingress", "Ingress"),
     ("ingress.yaml", "pathType: Prefix", "pathtype: Prefix", "path"),
 ]
+
+
+MISSHAPEN_ENGINES = [
+    ("quota.yaml", "type: Container", "typ: Container", "typ"),
+    ("valkey.yaml", "strategy: {type: Recreate}", "strategy: Recreate", "Recreate"),
+    ("vertical.yaml", "autoscaling.k8s.io/v1", "autoscaling.k8s.io/v1beta2", "v1beta2"),
+    ("vertical.yaml", "updateMode:", "mode:", "mode"),
+    ("postgres.yaml", "isWALArchiver", "isWalArchiver", "isWalArchiver"),
+    ("postgres.yaml", "bootstrap:\n    initdb", "bootstrap:\n    initDB", "initDB"),
+    ("postgres.yaml", "method: any", "method: quorum", "quorum"),
+    ("postgres.yaml", "barmancloud.cnpg.io/v1", "postgresql.cnpg.io/v1", "postgresql.cnpg.io/v1"),
+    ("postgres.yaml", "method: plugin", "method: barmanObjectStore", "barmanObjectStore"),
+    ("postgres.yaml", "{{ $setting }}: {{ $value | quote }}", "{{ $setting }}: {{ $value }}", "str"),
+    ("monitor.yaml", "podMetricsEndpoints", "endpoints", "endpoints"),
+    ("monitor.yaml", "jobLabel", "joblabel", "joblabel"),
+]
+
+
+@pytest.mark.parametrize(("file", "right", "wrong", "said"), MISSHAPEN_ENGINES)
+def test_what_an_operator_would_refuse_is_found(tmp_path: Path, file: str, right: str, wrong: str, said: str) -> None:
+    found = shape_faults(render(altered(tmp_path, file, right, wrong), **ENGINES), RELEASES[-1:])
+    assert any(said in fault for fault in found), found
 
 
 @pytest.mark.parametrize(("file", "right", "wrong", "said"), MISSHAPEN)

@@ -14,7 +14,7 @@ import pytest
 from cyclopts import CycloptsError
 from tests.deploy import charting, composing, test_chart, test_compose, test_compose_engines
 from tests.deploy.broken import CONTAINERS, DEPLOY, ELSEWHERE, NOT_OURS, OBSERVABILITY, Break
-from tests.deploy.charting import LEAST, RELEASES, fits, named, render
+from tests.deploy.charting import LEAST, RELEASES, fits, merge, named, render
 
 from forecourt.cli import app
 from forecourt.gateway.plan import Plan
@@ -27,7 +27,8 @@ def test_every_file_is_broken_somewhere_and_a_new_one_has_to_be() -> None:
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "deploy"]
     said = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout
     there = {name.removeprefix("deploy/") for name in filter(None, said.split("\0")) if (ROOT / name).exists()}
-    templates = {f"helm/forecourt/templates/{change[0]}" for change in [*test_chart.WRONG, *test_chart.MISSHAPEN]}
+    broken = [*test_chart.WRONG, *test_chart.MISSHAPEN, *test_chart.WRONG_ENGINES, *test_chart.MISSHAPEN_ENGINES]
+    templates = {f"helm/forecourt/templates/{change[0]}" for change in broken}
     assert there == templates | {found.file for found in [*CONTAINERS, *OBSERVABILITY]} | ELSEWHERE.keys()
     for test in ELSEWHERE.values():
         file, _, name = test.partition("::")
@@ -53,9 +54,16 @@ def the_chart_is_for_the_releases_that_it_is_checked_with() -> None:
 def notes_lead_to_what_there_is() -> None:
     """What Helm says after an installation: an address, and commands that can be run as they stand."""
     with helm_python.Chart.load(test_chart.CHART) as chart:
-        (text,) = [
-            text for name, text in chart.render(LEAST, name="house", namespace="prod").items() if name.endswith("NOTES.txt")
-        ]
+        text, with_engines = (
+            next(text for name, text in chart.render(told, name="house", namespace="prod").items() if name.endswith("NOTES.txt"))
+            for told in (LEAST, merge(LEAST, test_chart.ENGINES))
+        )
+    (cluster,) = named(test_chart.render(**test_chart.ENGINES), "Cluster")
+    assert (
+        with_engines.removeprefix(text.rstrip("\n"))
+        .rstrip()
+        .endswith(f"kubectl --namespace prod get clusters.postgresql.cnpg.io {cluster['metadata']['name']}")
+    )
     manifests = test_chart.render()
     assert LEAST["publicUrl"] in text
     commands = re.findall(r"^ +kubectl --namespace (\S+) (.+)$", text, re.MULTILINE)
@@ -114,6 +122,8 @@ CHECKS: Mapping[str, Callable[[Path], object]] = {
     "helm": lambda _: test_chart.test_helm_has_nothing_to_say(),
     "releases": lambda _: the_chart_is_for_the_releases_that_it_is_checked_with(),
     "schema": lambda _: test_chart.test_every_value_has_its_place_in_the_schema(),
+    "engines": functools.partial(test_chart.test_kubernetes_takes_what_is_rendered_and_it_fits_together, "engines"),
+    "chart_secret": lambda _: test_chart.test_a_secret_is_new_each_time_and_has_what_else_is_given(),
     "notes": lambda _: notes_lead_to_what_there_is(),
 }
 """By the name that breaks have: a check of what stands in deploy/, given an empty folder."""
@@ -132,6 +142,8 @@ def check(name: str, deploy: Path, work: Path, monkeypatch: pytest.MonkeyPatch) 
     for module in (charting, test_chart):
         monkeypatch.setattr(module, "CHART", chart)
     monkeypatch.setattr(test_chart, "render", functools.partial(render, chart))
+    for module in (charting, test_chart):
+        monkeypatch.setattr(module, "MAKE_SECRET", chart.parent / "make-secret")
     # What is ignored is asked of git.
     subprocess.run(["git", "init", "--quiet", deploy.parent], check=True, capture_output=True, timeout=60)
     work.mkdir()
