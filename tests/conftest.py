@@ -22,6 +22,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from tests.at_work import pytest_fixture_setup, pytest_pyfunc_call  # noqa: F401 - hooks
 from tests.browser import chromium
 from tests.strict import pytest_runtest_makereport  # noqa: F401 - a hook
 

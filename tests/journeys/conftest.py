@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.at_work import at_work
 from tests.journeys.world import World
 from tests.ports import free_port
 
@@ -38,7 +39,8 @@ async def house(house_database_url: str, valkey_url: str, tmp_path_factory: pyte
     """One process that serves and works."""
     house = await House.open(settings_for(tmp_path_factory.mktemp("house")), Addresses(house_database_url, valkey_url))
     await house.start_work()
-    yield house
+    async with at_work(house.database):
+        yield house
     await house.close()
 
 

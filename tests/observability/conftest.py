@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from tests.at_work import at_work
 from tests.journeys.conftest import settings_for
 from tests.journeys.world import World
 from tests.observability.traces import Trace
@@ -28,7 +29,8 @@ async def house(house_database_url: str, valkey_url: str, tmp_path_factory: pyte
     house = await House.open(settings_for(tmp_path_factory.mktemp("observed")), at)
     await house.start_work()
     await house.open_sockets()
-    yield house
+    async with at_work(house.database):
+        yield house
     await house.close()
 
 

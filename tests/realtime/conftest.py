@@ -11,6 +11,7 @@ import asyncpg
 import httpx
 import pytest
 import uvicorn
+from tests.at_work import at_work
 from tests.journeys.conftest import settings_for
 from tests.journeys.world import Person, World
 from tests.realtime.diary import TABLES, Diaries, Diary
@@ -87,7 +88,8 @@ async def house(house_database_url: str, valkey_url: str, tmp_path_factory: pyte
     """Keeps the accounts; works, so that mail with codes goes out."""
     house = await House.open(settings_for(tmp_path_factory.mktemp("house")), Addresses(house_database_url, valkey_url))
     await house.start_work()
-    yield house
+    async with at_work(house.database):
+        yield house
     await house.close()
 
 

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
+from tests.at_work import at_work
 from tests.journeys.conftest import environ_for
 from tests.modules.identity.conftest import PASSWORD, SECRET
 from tests.statements import counted, transactions
@@ -34,7 +35,8 @@ async def house(house_database_url: str, valkey_url: str, tmp_path_factory: pyte
     )
     house = await House.open(settings, Addresses(house_database_url, valkey_url))
     await house.start_work()
-    yield house
+    async with at_work(house.database):
+        yield house
     await house.close()
 
 

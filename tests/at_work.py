@@ -1,0 +1,58 @@
+"""Houses that work in the process of the tests, on its loop.
+
+The loop stands still while something runs that is not on it: a test without `async`, a fixture that starts a server. A house
+stands still with it, in the middle of a transaction perhaps, and events of every database of the engine wait for that one to end,
+those of the other workers' tests too: half a minute behind the README's tour. So each house's transactions end before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from forecourt.kernel.db import Database
+
+LIMIT_S = 5.0
+_there: list[tuple[asyncio.AbstractEventLoop, Database]] = []
+
+
+@contextlib.asynccontextmanager
+async def at_work(database: Database) -> AsyncIterator[None]:
+    """Whoever has `database` goes on by itself between tests, as a house with workers does."""
+    entry = (asyncio.get_running_loop(), database)
+    _there.append(entry)
+    try:
+        yield
+    finally:
+        _there.remove(entry)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    let_transactions_end()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call() -> None:
+    let_transactions_end()
+
+
+def let_transactions_end() -> None:
+    for loop, database in _there:
+        if in_use(database) and not loop.is_running():
+            loop.run_until_complete(_ended(database))
+
+
+async def _ended(database: Database) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LIMIT_S):
+            while in_use(database):
+                await asyncio.sleep(0.005)
+
+
+def in_use(database: Database) -> int:
+    """Connections that somebody has, or is opening."""
+    return database.primary.size - database.primary.idle
