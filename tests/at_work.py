@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -20,7 +20,7 @@ _there: list[tuple[asyncio.AbstractEventLoop, Database]] = []
 
 
 @contextlib.asynccontextmanager
-async def at_work(database: Database) -> AsyncIterator[None]:
+async def at_work(database: Database) -> AsyncGenerator[None]:
     """Whoever has `database` goes on by itself between tests, as a house with workers does."""
     entry = (asyncio.get_running_loop(), database)
     _there.append(entry)
