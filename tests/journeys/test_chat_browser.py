@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -282,4 +283,6 @@ async def test_a_moved_booking_s_room_is_called_anew_before_each_reader_s_eyes_i
                 title = formats.occasion(language, "Court 1", datetime.fromisoformat(start), zone)
                 for place in ("#room-title", f"#room-{room['id']} b"):
                     await tab.page.locator(place, has_text=title).wait_for(timeout=LONG_MS)
+                await tab.page.locator(f'#text[placeholder*="{title}"]').wait_for(timeout=LONG_MS)
+                assert re.match(rf"(\(\d+\) )?{re.escape(title)} · [^·]+$", await tab.page.title())
         assert [*a.complaints, *b.complaints] == []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from forecourt.kernel.money import CurrencyMismatch, Money
 from forecourt.kernel.paging import MAX_CURSOR_CHARS, Keyset, Page, page
-from forecourt.kernel.period import Period
+from forecourt.kernel.period import Period, began_on
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -43,6 +44,19 @@ def test_a_period_contains_itself_and_what_lies_within() -> None:
     assert hour.contains(hour) and hour.contains(Period.of(NOON + timedelta(minutes=15), 45))
     assert not hour.contains(Period.of(NOON + timedelta(minutes=15), 46))
     assert not hour.contains(Period.of(NOON - timedelta(minutes=1), 30))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "clock", "began"),
+    [
+        (22, 7, 22, 0), (22, 7, 6, -1), (22, 7, 7, None), (22, 7, 21, None),
+        (13, 15, 13, 0), (13, 15, 15, None), (13, 15, 12, None), (9, 9, 9, 0), (9, 9, 8, -1),
+    ],
+)  # fmt: skip
+def test_a_daily_stretch_began_on_the_day_its_start_was(start: int, end: int, clock: int, began: int | None) -> None:
+    day = date(2026, 6, 1)
+    found = began_on(time(start), time(end), datetime.combine(day, time(clock), ZoneInfo("Asia/Karachi")))
+    assert found == (None if began is None else day + timedelta(days=began))
 
 
 def test_a_page_keeps_its_cursor_when_its_items_change() -> None:

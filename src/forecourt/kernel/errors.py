@@ -147,7 +147,7 @@ class RangeNotSatisfiable(Problem):
 
 
 class Invalid(Problem):
-    """The input was read but breaks a rule; `errors` lists at least the first fault."""
+    """The input was read but breaks a rule; `errors` lists what is wrong, the first fault first."""
 
     status, code, title = 422, "invalid", "Some of this needs another look"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import msgspec
 
@@ -42,3 +42,16 @@ class Period(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True
     def padded(self, before_min: int, after_min: int) -> Period:
         """The period with buffers around it."""
         return Period(self.start - timedelta(minutes=before_min), self.end + timedelta(minutes=after_min))
+
+
+def began_on(start: time, end: time, local: datetime) -> date | None:
+    """The day on which the daily stretch `[start, end)` that `local` lies in began; None outside it.
+
+    `end` at or before `start` runs past midnight. The clock on the wall decides: an hour that comes twice lies in it both times.
+    """
+    clock, day = local.time(), local.date()
+    if start < end:
+        return day if start <= clock < end else None
+    if clock >= start:
+        return day
+    return day - timedelta(days=1) if clock < end else None

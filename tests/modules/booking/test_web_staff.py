@@ -72,6 +72,38 @@ async def test_a_walk_in_is_booked_and_stands_on_the_sheet(desk: Reader, club: C
     assert blocks(page) == ["10:00–11:00, Zainab, upcoming, 1 person, £20.00 due"]
 
 
+async def test_staff_see_who_comes_and_invite_and_take_back_as_they_may(
+    desk: Reader,
+    club: Club,
+    world: World,  # noqa: F811
+    house: House,  # noqa: F811
+) -> None:
+    ada = await world.person("Ada")
+    page, _ = await book(desk, club, who=ada.email, at="12:00")
+    assert "Who comes" not in text(page), "nobody is invited to a party of one"
+    page, id = await book(desk, club, who=ada.email, team_size="3")
+    path, email = f"/orgs/{club.id}/day/{id}", "gil.guest@example.org"
+    assert "1 of 3 come" in text(page) and "room for 2 more" in text(page)
+    bad = await desk.send(f"{path}/invitees", email="nobody")
+    assert bad.status_code == 422 and 'value="nobody"' in bad.text and said_at(bad, "email")
+    page = await desk.follow(await desk.send(f"{path}/invitees", email=email))
+    assert email in text(page) and "Has not answered" in text(page) and "room for 1 more" in text(page)
+    (invited,) = (await ada.get(f"/v1/bookings/{id}/invitees")).json()["items"]
+
+    viewer = await world.person("Vera")
+    added = await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": viewer.id, "role": "viewer"})
+    assert added.status_code == 201, added.text
+    async with Reader.at(house) as other:
+        await other.sign_in(viewer)
+        looked = await other.look(f"{sheet(club)}&booking={id}")
+        assert email in text(looked) and f"{path}/invitees" not in looked.text, "seen, and not changed"
+        assert (await other.send(f"{path}/invitees", email="more@example.org")).status_code == 403
+        assert (await other.send(f"{path}/invitees/{invited['id']}/withdraw")).status_code == 403
+
+    page = await desk.follow(await desk.send(f"{path}/invitees/{invited['id']}/withdraw"))
+    assert "Taken back" in text(page) and toast(page) == "The invitation is taken back"
+
+
 async def test_a_guest_with_an_account_is_found_by_address_and_an_unknown_one_is_said_at_the_field(
     desk: Reader,
     club: Club,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import types
 from collections.abc import Callable
 from datetime import date, datetime
@@ -13,64 +12,15 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from forecourt.kernel.errors import BadRequest, FieldError, Invalid
-from forecourt.kernel.http.choices import words_at
+from forecourt.kernel.http.faults import every_fault, fault
 
 MAX_PARAMETERS = 200
 FIRST_YEAR, LAST_YEAR = 2000, 2100
 """Times outside are refused at the door: nobody books there, and offsets cannot push them past what a date can hold."""
 
-_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<where>[^`]*)`)?$", re.DOTALL)
-_UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
-_MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
-_PLAIN = [
-    (re.compile(r"^Expected `int` >= (\S+)$"), r"at least \1"),
-    (re.compile(r"^Expected `int` <= (\S+)$"), r"at most \1"),
-    (re.compile(r"^Expected `int` that's a multiple of (\S+)$"), r"a multiple of \1"),
-    (re.compile(r"^Expected `float` >= (\S+?)(?:\.0)?$"), r"at least \1"),
-    (re.compile(r"^Expected `float` <= (\S+?)(?:\.0)?$"), r"at most \1"),
-    (re.compile(r"^Expected `str` of length <= (\d+)$"), r"at most \1 characters"),
-    (re.compile(r"^Expected `str` of length >= 1$"), r"must not be empty"),
-    (re.compile(r"^Expected `str` of length >= (\d+)$"), r"at least \1 characters"),
-    (re.compile(r"^Expected `array` of length <= (\d+)$"), r"at most \1 entries"),
-    (re.compile(r"^Expected `array` of length >= (\d+)$"), r"at least \1 entries"),
-    (re.compile(r"^Expected `datetime` with a timezone component$"), "a time needs an offset, such as 2026-12-01T18:00:00Z"),
-    (re.compile(r"^Invalid RFC3339 encoded datetime$"), "not a time; write it like 2026-12-01T18:00:00Z"),
-    (re.compile(r"^Invalid RFC3339 encoded date$"), "not a date; write it like 2026-12-01"),
-    (re.compile(r"^Invalid UUID$"), "not an id"),
-    (re.compile(r"^Expected `int(?: \| null)?`, got .*$"), "is a whole number"),
-    (re.compile(r"^Expected `(?:float|int \| float|float \| int)(?: \| null)?`, got .*$"), "is a number"),
-    (re.compile(r"^Expected `str(?: \| null)?`, got .*$"), "is text"),
-    (re.compile(r"^Expected `bool(?: \| null)?`, got .*$"), "is true or false"),
-    (re.compile(r"^Expected `array(?: \| null)?`, got .*$"), "is a list"),
-    (re.compile(r"^Expected `object(?: \| null)?`, got .*$"), "is an object with named members"),
-    (re.compile(r"^Expected `str` matching regex '(.*)'$"), r"is not written as it should be: \1"),
-]
-_NO_WORD = re.compile(r"^Invalid enum value (?P<word>.*)$", re.DOTALL)
-
-
-def fault(error: msgspec.ValidationError, kind: object = None) -> Invalid:
-    """A validation error as the answer to it. `kind` is what was decoded: of its closed sets the answer says the words."""
-    match = _AT.match(str(error))
-    what, where = (match["what"], match["where"] or "$") if match else (str(error), "$")
-    path = where.removeprefix("$").lstrip(".")
-    for pattern in (_UNKNOWN, _MISSING):
-        named = pattern.search(what)
-        if named:
-            path = f"{path}.{named['name']}" if path else named["name"]
-            what = "is not known here" if pattern is _UNKNOWN else "is needed"
-            return Invalid.field(path, what)
-    if _NO_WORD.match(what):
-        words = words_at(kind, path)
-        return Invalid.field(path, f"is one of {', '.join(words)}" if words else "is not a word that is known here")
-    for pattern, plain in _PLAIN:
-        if pattern.match(what):
-            what = pattern.sub(plain, what)
-            break
-    return Invalid.field(path, what)
-
 
 class BodyDecoder:
-    """JSON bytes into one type. Raises BadRequest for what is not JSON, Invalid for what breaks a rule."""
+    """JSON bytes into one type. Raises BadRequest for what is not JSON, Invalid for what breaks rules."""
 
     def __init__(self, kind: object) -> None:
         self._decode = msgspec.json.Decoder(kind).decode  # type: ignore[arg-type]
@@ -87,7 +37,7 @@ class BodyDecoder:
         try:
             value = self._decode(body)
         except msgspec.ValidationError as e:
-            raise fault(e, self._kind) from None
+            raise self._refusal(e, body) from None
         except UnicodeDecodeError:
             raise BadRequest("the body is not UTF-8") from None
         except msgspec.DecodeError as e:
@@ -97,6 +47,12 @@ class BodyDecoder:
         if self._check is not None:
             self._check(value, "")
         return value
+
+    def _refusal(self, error: msgspec.ValidationError, body: bytes) -> Invalid:
+        try:
+            return every_fault(error, self._kind, msgspec.json.decode(body), strict=True)
+        except (ValueError, RecursionError):  # after its first fault it is no JSON at all, or nested too deeply
+            return fault(error, self._kind)
 
 
 def nothing_needed(kind: object) -> bool:

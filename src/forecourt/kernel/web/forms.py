@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar, get_type_hints
+from typing import TypeVar
 
 import msgspec
 
-from forecourt.kernel.errors import FieldError, Invalid, Problem
-from forecourt.kernel.http.decode import checker, fault
+from forecourt.kernel.errors import Problem
+from forecourt.kernel.http.decode import checker
+from forecourt.kernel.http.faults import every_fault
 
 T = TypeVar("T")
 
@@ -27,29 +28,11 @@ def read(kind: type[T], values: Mapping[str, object]) -> T:
     try:
         result = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as e:
-        raise _every_fault(e, kind, given) from None
+        raise every_fault(e, kind, given, strict=False) from None
     check = checker(kind)
     if check is not None:
         check(result, "")
     return result
-
-
-def _every_fault(first: msgspec.ValidationError, kind: type[T], given: Mapping[str, object]) -> Invalid:
-    """Looks at each field by itself, because reading a struct ends at the first that is wrong."""
-    if not issubclass(kind, msgspec.Struct):
-        return fault(first, kind)
-    hints, found = get_type_hints(kind, include_extras=True), list[FieldError]()
-    for field in msgspec.structs.fields(kind):
-        name = field.encode_name
-        if name not in given:
-            found += [FieldError(name, "is needed")] if field.required else []
-            continue
-        alone = msgspec.defstruct(kind.__name__, [(name, hints[field.name])])
-        try:
-            msgspec.convert({name: given[name]}, alone, strict=False)
-        except msgspec.ValidationError as e:
-            found += fault(e, alone).errors
-    return Invalid(found[0].message, errors=found) if found else fault(first, kind)
 
 
 class Faults(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from forecourt.kernel.http.operation import PERSON, PUBLIC, Api, By, Html, Limit
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.modules.booking.contract import (
     BookingOut,
+    BookingStatus,
     GuestInvitation,
     InvitationOver,
     Invitee,
@@ -22,10 +23,12 @@ from forecourt.modules.booking.contract import (
 )
 from forecourt.modules.booking.guest_views import Speaker
 from forecourt.modules.booking.service import BookingService
-from forecourt.modules.booking.service.inviting import OPEN
+from forecourt.modules.booking.service.base import CHANGE_ANY
+from forecourt.modules.booking.service.inviting import OPEN, STANDING
 
 MENDABLE = (Invalid, Conflict, Forbidden, TooManyRequests)
 GUESSES = (Limit("60/minute", By.ADDRESS),)
+INVITING = (Limit("60/hour", By.ACCOUNT),)
 STATES = {
     InviteeStatus.PENDING: "pending_approval",
     InviteeStatus.ACCEPTED: "upcoming",
@@ -48,11 +51,12 @@ class GuestRow(msgspec.Struct, frozen=True):
 
 
 class GuestsView(msgspec.Struct, frozen=True):
-    """`open` says whether more can be invited, `places` how many."""
+    """`open` says whether the reader can invite more, `places` how many; `coming` have said yes, with whose booking it is."""
 
     rows: list[GuestRow]
     places: int
     open: bool
+    coming: int
     problem: str = ""
     email: str = ""
 
@@ -73,7 +77,7 @@ class NewGuest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Guests:
-    """The part of a booking's page that is about its guests."""
+    """The part of a booking's page, or of its panel at the desk, that is about its guests."""
 
     def __init__(self, service: BookingService, pages: Surroundings) -> None:
         self._service = service
@@ -83,15 +87,25 @@ class Guests:
         self, visit: Visit, say: Speaker, booking: BookingOut, problem: Problem | None = None, email: str = ""
     ) -> GuestsView | None:
         """None where there is nobody and nobody can come: a party of one, or a booking that is over."""
+        return await self._view(visit, say, booking, OPEN, "" if problem is None else self._pages.words(visit, problem), email)
+
+    async def at_the_desk(self, visit: Visit, say: Speaker, booking: BookingOut) -> GuestsView | None:
+        """The same for staff, who may change who is invited with the permission to, once the booking stands."""
+        return await self._view(visit, say, booking, STANDING if visit.ctx.may(CHANGE_ANY) else (), "", "")
+
+    async def _view(
+        self, visit: Visit, say: Speaker, booking: BookingOut, while_it_is: Sequence[BookingStatus], problem: str, email: str
+    ) -> GuestsView | None:
         found = await self._service.invitees(visit.ctx, booking.id)
-        open = booking.status in OPEN and booking.end > self._service.clock.now()
+        open = booking.status in while_it_is and booking.end > self._service.clock.now()
         if not found.items and (not open or found.places < 1):
             return None
         house = service_context("booking.pages", booking.organisation_id, visit.ctx.trace_id)
         ids = [i.account_id for i in found.items if i.account_id is not None]
         names = {c.id: c.name for c in await self._service.identity.accounts(house, ids[:200])} if ids else {}
         rows = [_row(say, i, names, open=open, places=found.places) for i in found.items]
-        return GuestsView(rows, found.places, open, "" if problem is None else self._pages.words(visit, problem), email)
+        coming = 1 + sum(i.status is InviteeStatus.ACCEPTED for i in found.items)
+        return GuestsView(rows, found.places, open, coming, problem, email)
 
     async def invitations(self, visit: Visit, say: Speaker) -> list[InvitationRow]:
         """The reader's own."""

@@ -33,6 +33,7 @@ from forecourt.modules.booking.contract import (
     Extend,
     InvalidTransition,
     NewBlock,
+    NewInvitee,
     PayWith,
     PlaceBlocked,
     RefundPreview,
@@ -43,6 +44,7 @@ from forecourt.modules.booking.contract import (
 )
 from forecourt.modules.booking.day_views import Seen, booked_pct, day_view, needs, neighbour, takings
 from forecourt.modules.booking.guest_views import Speaker
+from forecourt.modules.booking.guest_web import INVITING, Guests, GuestsView, NewGuest
 from forecourt.modules.booking.queries import TransitionRow
 from forecourt.modules.booking.rules import permitted
 from forecourt.modules.booking.service import BookingService
@@ -187,6 +189,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     refund: RefundPreview | None
     lengths: list[Choice]
     may: frozenset[str]
+    guests: GuestsView | None
 
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,6 +202,8 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     act: str = ""
     wrong: Faults = NO_FAULTS
     move: MoveForm | None = None
+    email: str = ""
+    """Whom somebody tried to invite."""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -223,6 +228,7 @@ class StaffBookingPages(Api):
         self._pages = pages
         self._hub = hub
         self._clock = service.clock
+        self._guests = Guests(service, pages)
 
     # --- the sheet
 
@@ -404,6 +410,7 @@ class StaffBookingPages(Api):
             refund=refund,
             lengths=[Choice(label=formats.duration(visit.locale, m), value=str(m)) for m in lengths[:8]],
             may=_may(visit, seen.book, booking, seen.now),
+            guests=await self._guests.at_the_desk(visit, seen.say, booking),
         )
 
     async def _refund(self, visit: Visit, booking_id: UUID) -> RefundPreview | None:
@@ -600,6 +607,31 @@ class StaffBookingPages(Api):
     async def _decided(self, visit: Visit, org_id: UUID, booking: BookingOut, key: str) -> Html | Redirect:
         book = await self._own_book(visit, org_id, booking.venue_id)
         return await self._done(visit, org_id, book, booking, self._say(visit, key), "", chosen=booking.status in OPEN_STATES)
+
+    # --- guests
+
+    @action("/orgs/{org_id}/day/{booking_id}/invitees", access=CHANGE, limits=INVITING)
+    async def invite(self, visit: Visit, org_id: UUID, booking_id: UUID, form: NewGuest) -> Html | Redirect:
+        """Invites one more in the name of whose booking it is."""
+        booking = await self._service.booking(visit.ctx, booking_id)
+        book = await self._own_book(visit, org_id, booking.venue_id)
+        email = form.email.strip()
+        try:
+            await self._service.invite(visit.ctx, booking_id, NewInvitee(email=email))
+        except Problem as problem:
+            seen = await self._seen(visit, org_id, book.venue.id, local(book, booking.start).date(), booking_id)
+            opened = await self._opened(visit, seen, booking_id)
+            wrong = self._pages.faults(visit, problem, {"invitees": "email"})
+            return await self._again(visit, seen, Panel(opened=opened, wrong=wrong, email=email))
+        return await self._done(visit, org_id, book, booking, self._say(visit, "guests.invited", email=email), "")
+
+    @action("/orgs/{org_id}/day/{booking_id}/invitees/{invitee_id}/withdraw", access=CHANGE)
+    async def withdraw(self, visit: Visit, org_id: UUID, booking_id: UUID, invitee_id: UUID) -> Html | Redirect:
+        """Takes an invitation back; the page has asked before."""
+        booking = await self._service.booking(visit.ctx, booking_id)
+        book = await self._own_book(visit, org_id, booking.venue_id)
+        await self._service.withdraw(visit.ctx, booking_id, invitee_id)
+        return await self._done(visit, org_id, book, booking, self._say(visit, "guests.withdrawn"), "")
 
     # --- blocks
 

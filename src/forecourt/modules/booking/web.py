@@ -14,7 +14,7 @@ from markupsafe import Markup
 from msgspec import Meta
 
 from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PaymentRequired, Problem, TooManyRequests
-from forecourt.kernel.http.operation import PERSON, Api, By, EventStream, Html, Limit, Redirect, Visit, action, page
+from forecourt.kernel.http.operation import PERSON, Api, EventStream, Html, Redirect, Visit, action, page
 from forecourt.kernel.live import Hub, server_sent
 from forecourt.kernel.money import Money
 from forecourt.kernel.paging import Paged
@@ -67,7 +67,7 @@ from forecourt.modules.booking.guest_views import (
     venue_facts,
     what_of,
 )
-from forecourt.modules.booking.guest_web import Guests, GuestsView, NewGuest
+from forecourt.modules.booking.guest_web import INVITING, Guests, GuestsView, NewGuest
 from forecourt.modules.booking.picking import Picked, Picker, Target
 from forecourt.modules.booking.rules import Repricing, needs_approval, permitted
 from forecourt.modules.booking.service import BookingService
@@ -92,7 +92,6 @@ CHANGEABLE = (BookingStatus.UPCOMING, BookingStatus.PENDING_APPROVAL)
 MENDABLE = (Invalid, Conflict, PaymentRequired, Forbidden)
 """Problems of a form that its reader can do something about on the same page."""
 INVITED_IN_VAIN = (*MENDABLE, TooManyRequests)
-INVITING = (Limit("60/hour", By.ACCOUNT),)
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from forecourt.kernel.errors import Forbidden, Invalid, NotFound
+from forecourt.kernel.period import began_on
 from forecourt.modules.chat.contract import (
     MAX_CHANNEL,
     MAX_GROUP,
@@ -418,11 +419,5 @@ def quiet_at(hours: QuietHours, moment: datetime) -> bool:
     An hour that comes twice is quiet both times.
     """
     local = moment.astimezone(ZoneInfo(hours.timezone))
-    clock, today = local.strftime("%H:%M"), local.weekday()
-
-    def begins(weekday: int) -> bool:
-        return not hours.weekdays or weekday % 7 in hours.weekdays
-
-    if hours.start < hours.end:
-        return hours.start <= clock < hours.end and begins(today)
-    return (clock >= hours.start and begins(today)) or (clock < hours.end and begins(today - 1))
+    began = began_on(time.fromisoformat(hours.start), time.fromisoformat(hours.end), local)
+    return began is not None and (not hours.weekdays or began.weekday() in hours.weekdays)

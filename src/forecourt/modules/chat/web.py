@@ -40,7 +40,7 @@ TEXTS = (
     "new_since", "today", "yesterday", "you", "offline", "back", "joined", "left", "someone", "here_now", "arrived",
     "uploading", "upload_failed", "recording", "voice_note", "play", "attachment", "mute", "unmute", "remove", "ban",
     "sure_remove", "sure_ban", "muted", "slow", "save", "cancel", "editing", "replying", "latest", "new_messages", "on",
-    "away", "off", "dnd", "last_seen", "download", "copied", "copy", "unpreview",
+    "away", "off", "dnd", "last_seen", "download", "copied", "copy", "unpreview", "message_to",
 )  # fmt: skip
 """What the script says; keys of the catalogue below `chat.js.`."""
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from forecourt.kernel.period import began_on
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Digest, Topic, Urgency
 
 INVITED = "booking.invited"
@@ -151,19 +152,10 @@ def send_at(kind: Kind, channel: Channel, quiet: Quiet | None, tz: ZoneInfo, now
 
 def quiet_until(quiet: Quiet, tz: ZoneInfo, now: datetime) -> datetime | None:
     """The instant at which the quiet that reigns at `now` ends, in UTC; None when it is not quiet."""
-    local = now.astimezone(tz)
-    clock = local.time()
-    if quiet.start < quiet.end:
-        if not quiet.start <= clock < quiet.end:
-            return None
-        day = local.date()
-    elif clock >= quiet.start:
-        day = local.date() + timedelta(days=1)
-    elif clock < quiet.end:
-        day = local.date()
-    else:
+    began = began_on(quiet.start, quiet.end, now.astimezone(tz))
+    if began is None:
         return None
-    return wall_clock(day, quiet.end, tz)
+    return wall_clock(began if quiet.start < quiet.end else began + timedelta(days=1), quiet.end, tz)
 
 
 def wall_clock(day: date, clock: time, tz: ZoneInfo) -> datetime:

@@ -181,7 +181,11 @@ async function renamed(room) {
   const told = room.subject ? await ask("GET", `/v1/rooms/${roomId}`).catch(() => null) : { title: room.name, version: room.version };
   if (!told?.title || told.version < version) return;
   version = told.version;
-  for (const node of [$("room-title"), document.querySelector(`#room-${roomId} b`)]) if (node) node.textContent = told.title;
+  for (const node of [$("room-title"), document.querySelector(`#room-${roomId} b`), document.querySelector(".topbar > b")]) if (node) node.textContent = told.title;
+  $("talk").setAttribute("aria-label", told.title);
+  if (text) text.placeholder = fill(texts.message_to, { name: told.title });
+  const [, unread, rest] = /^(\(\d+\) )?.*?( · [^·]*)$/.exec(document.title) ?? [];
+  document.title = `${unread ?? ""}${told.title}${rest ?? ""}`;
 }
 
 async function again() {
