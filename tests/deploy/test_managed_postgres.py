@@ -79,3 +79,26 @@ async def test_a_migration_that_says_so_sees_the_rows_that_policies_hide_from_th
     assert [m.name for m in await migrate(managed.url, [KERNEL, (module, tmp_path)])] == ["fill"]
     assert await managed.keeper.fetchval(f"select count(*) from {module}.other") == filled
     assert await managed.keeper.fetch(UNGUARDED) == []
+
+
+async def test_the_program_forgets_what_is_over_in_a_database_whose_owner_is_no_superuser(managed: Managed) -> None:
+    await migrate(managed.url, [KERNEL])
+    await managed.keeper.execute(
+        "insert into kernel.idempotency (account_id, key, fingerprint, effect_id, locked_until, expires_at)"
+        " select gen_random_uuid(), 'booking ' || n, '', gen_random_uuid(), now(), now() + n * interval '1 hour'"
+        " from generate_series(-3, 3) n where n <> 0"
+    )
+    program = await asyncpg.connect(as_user(managed.url, APP_ROLE))
+    try:
+        await program.execute(f"set role {module_role('kernel')}")
+        assert await program.fetchval("select kernel.forget_idempotency(now(), 2)") == 2
+        assert await program.fetchval("select kernel.forget_idempotency(now(), 2)") == 1
+        assert await program.fetchval("select kernel.forget_idempotency(now(), 2)") == 0
+        assert await program.fetchval("select count(*) from kernel.idempotency") == 0, "nobody's keys are its own"
+    finally:
+        await program.close()
+    assert await managed.keeper.fetchval("select array_agg(key order by key) from kernel.idempotency") == [
+        "booking 1",
+        "booking 2",
+        "booking 3",
+    ]
