@@ -17,7 +17,8 @@ from cyclopts import App, Parameter
 from rich.table import Table
 
 from forecourt.engines import EngineError, backup, engines_running_in, start_engines
-from forecourt.terminal import out, steps
+from forecourt.engines.sealing import make_identity
+from forecourt.terminal import err, out, steps
 
 GROWING = ("kernel.event", "payments.entry", "booking.transition", "audit.entry")
 """Tables to which rows are only ever added: a restored one lacks none that the archive had received."""
@@ -29,12 +30,27 @@ NOTED = (
 )
 
 Archive = Annotated[Path, Parameter(help="Where the archive is: a directory on another disk.")]
+Recipients = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--archive-recipient",
+        negative="",
+        env_var="FORECOURT_ARCHIVE_RECIPIENTS",
+        help="Who can read the archive (age1…), once for each: it is encrypted for them. Default: as last time.",
+    ),
+]
+Identity = Annotated[
+    Path | None, Parameter(help="The file that opens an encrypted archive. Bring it when it is needed; keep it elsewhere.")
+]
 
 
 def add_to(app: App) -> None:
     """Make the commands part of `forecourt`."""
     for command in (take, restore, drill):
         app.command(command, name={"take": "backup"}.get(command.__name__, command.__name__))
+    archive = App(name="archive", help="What an archive needs that nobody else can read.")
+    app.command(archive)
+    archive.command(keygen)
 
 
 def take(
@@ -42,8 +58,11 @@ def take(
     *,
     data: Annotated[Path, Parameter(help="The data directory of the open house.")] = Path("var"),
     keep: Annotated[int, Parameter(help="How many whole copies to keep; older ones go, with the changes only they need.")] = 7,
+    archive_recipient: Recipients = (),
 ) -> None:
     """Make a whole copy of an open house. Once a day, say; `forecourt up --archive` adds every change in between.
+
+    It is encrypted for those for whom the house encrypts already, or for those named here when the archive is new.
 
     Example: forecourt backup /mnt/other/forecourt
     """
@@ -53,7 +72,7 @@ def take(
     with steps() as report:
         place = archive.resolve()
         gone = backup.trim(place, keep)  # a full disk is given room by a smaller --keep
-        made = backup.take(url, data.resolve(), place, report)
+        made = backup.take(url, data.resolve(), place, report, archive_recipient)
         gone += backup.trim(place, keep)
         asyncio.run(note(url, made))
     out.print(
@@ -61,6 +80,8 @@ def take(
     )
     if gone:
         out.print(f"{len(gone)} older {'copy' if len(gone) == 1 else 'copies'} made room.")
+    if not made.encrypted:
+        out.print("It is not encrypted: whoever reads it reads everything. A new archive can be: --archive-recipient age1…")
     if not (archive / "wal").is_dir():
         out.print("Changes from now on are not in it: start the house with `forecourt up --archive` to have every one.")
 
@@ -73,15 +94,18 @@ def restore(
         datetime | None,
         Parameter(help="The moment to go back to, such as 2026-11-21T09:30:00Z. Default: the latest there is."),
     ] = None,
+    identity: Identity = None,
 ) -> None:
     """Make an installation from an archive, as it was at one moment. Touches neither the archive nor another installation.
 
     Example: forecourt restore /mnt/other/forecourt --data var-restored --to 2026-11-21T09:30:00Z
+
+    Example: forecourt restore /mnt/other/forecourt --data var-restored --identity /media/key/forecourt.txt
     """
     if to is not None and to.tzinfo is None:
         raise EngineError(f"{to.isoformat()} could be any of 24 moments.", "Add an offset: +00:00 or Z.")
     with steps() as report:
-        base = backup.restore(archive.resolve(), data.resolve(), to, report)
+        base = backup.restore(archive.resolve(), data.resolve(), to, report, identity)
     moment = "as late as the archive knows" if to is None else f"as it was at {to.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     out.print(f"{data} is the house {moment}, from the copy of {base.finished:%Y-%m-%d %H:%M:%S} UTC.", soft_wrap=True)
     out.print("Open it with its own, new archive: forecourt up --data … --archive …", soft_wrap=True)
@@ -92,17 +116,20 @@ def drill(
     *,
     data: Annotated[Path, Parameter(help="The data directory of the open house.")] = Path("var"),
     space: Annotated[Path | None, Parameter(help="Where to restore to. Default: the system's temporary directory.")] = None,
+    identity: Identity = None,
 ) -> None:
     """Restore an open house beside itself and prove the result: nothing missing, no damaged page, the ledger sums to zero.
 
     Example: forecourt drill /mnt/other/forecourt
+
+    Example: forecourt drill /mnt/other/forecourt --identity /media/key/forecourt.txt
     """
     began = time.perf_counter()
     url = open_house(data)
     place = Path(tempfile.mkdtemp(prefix="forecourt-drill-", dir=space))
     try:
         with steps() as report:
-            findings = asyncio.run(prove(url, archive.resolve(), place / "var", report))
+            findings = asyncio.run(prove(url, archive.resolve(), place / "var", report, identity))
     finally:
         shutil.rmtree(place, ignore_errors=True)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -112,6 +139,22 @@ def drill(
     wrong = sum(not fine for _, fine, _ in findings)
     out.print(f"{'The archive is good' if not wrong else f'{wrong} to mend'}. {time.perf_counter() - began:.0f} s.")
     sys.exit(1 if wrong else 0)
+
+
+def keygen(
+    file: Annotated[Path, Parameter(help="Where to write the identity. Nothing there is replaced.")],
+) -> None:
+    """Make the pair of keys that an encrypted archive needs: an identity, which opens it, and its recipient, for `forecourt up`.
+
+    The file has the form of age-keygen. Keep it where the house is not, twice: nobody opens the archive without it.
+
+    Example: forecourt archive keygen /media/key/forecourt.txt
+    """
+    recipient = make_identity(file, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    out.print(recipient, soft_wrap=True)
+    err.print(
+        f"The identity is in {file}. Keep it, and a second copy of it, away from the house and from the archive.", soft_wrap=True
+    )
 
 
 async def note(url: str, made: backup.Base) -> None:
@@ -140,14 +183,14 @@ def open_house(data: Path) -> str:
 Finding = tuple[str, bool, str]
 
 
-async def prove(url: str, archive: Path, place: Path, report: Callable[[str], None]) -> list[Finding]:
+async def prove(url: str, archive: Path, place: Path, report: Callable[[str], None], identity: Path | None) -> list[Finding]:
     """Restore the house at `url` from `archive` into `place` and compare. The house goes on meanwhile."""
     live = await asyncpg.connect(url)
     try:
         report("Waiting for the last change to arrive")
         before = await counts(live)
         await arrived(live)
-        await asyncio.to_thread(backup.restore, archive, place, None, report)
+        await asyncio.to_thread(backup.restore, archive, place, None, report, identity)
         after = await counts(live)
     finally:
         await live.close()
@@ -186,7 +229,10 @@ async def counts(link: asyncpg.Connection[asyncpg.Record]) -> dict[str, int]:
 async def arrived(link: asyncpg.Connection[asyncpg.Record]) -> None:
     """Wait until the archive has every change of this moment. Raises EngineError."""
     wanted = await link.fetchval("select pg_current_wal_flush_lsn()")
-    there = "select max(flush_lsn) >= $1 from pg_stat_replication where application_name = 'pg_receivewal'"
+    there = (
+        "select max(s.restart_lsn) >= $1 from pg_replication_slots s where s.slot_name = 'forecourt_archive' and (s.active or"
+        " exists (select from pg_stat_replication r where r.application_name like 'forecourt\\_archive.%'))"
+    )
     give_up = datetime.now(UTC) + timedelta(seconds=ARRIVAL_LIMIT_S)
     while not (here := await link.fetchval(there, wanted)):
         if here is None:

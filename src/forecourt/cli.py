@@ -21,19 +21,21 @@ from asyncpg import PostgresError
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from forecourt import backups, organisations
+from forecourt import backups, eventlog, organisations
 from forecourt.engines import EngineError, Engines, engines_running_in
 from forecourt.gateway import command as gateways
 from forecourt.kernel.errors import Misconfigured, Problem
 from forecourt.kernel.settings import Settings, SettingsError
 from forecourt.terminal import (
     TEND_S,
+    Archiving,
     Data,
     Host,
     Modules,
     Port,
     addresses,
     admin_url,
+    archiving_of,
     engines,
     err,
     in_house,
@@ -63,6 +65,9 @@ backups.add_to(app)
 org = App(name="org", help="Organisations, from one installation to another.")
 app.command(org)
 organisations.add_to(org)
+events = App(name="events", help="The log of what happened.")
+app.command(events)
+eventlog.add_to(events)
 audit = App(name="audit", help="The record of what was done.")
 app.command(audit)
 gateway = App(name="gateway", help="What stands in front of a house of several processes.")
@@ -112,24 +117,31 @@ def up(
     ] = False,
     groups: Annotated[str, Parameter(help="With --split: modules that share a process. The rest get one each.")] = "",
     archive: Annotated[Path | None, Parameter(help="A directory on another disk that gets every change as it happens.")] = None,
+    archive_recipient: backups.Recipients = (),
+    archive_unencrypted: Annotated[
+        bool, Parameter(negative="", help="In production too, let a new archive be one that everybody can read who has it.")
+    ] = False,
 ) -> None:
     """Start everything on this machine: PostgreSQL, Valkey, the pages, the API and the background work.
 
     Example: forecourt up --port 8080 --data ~/forecourt
 
     Example: forecourt up --split --groups venues+booking+payments,identity+people+notifications
+
+    Example: forecourt up --archive /mnt/other/forecourt --archive-recipient age1…
     """
     began = time.perf_counter()
     settings = read_settings(data, host, port)
+    archiving = archiving_of(settings, archive, archive_recipient, archive_unencrypted)
     if split:
         if workers > 1:
             refuse("--workers and --split do not go together: --split says how many processes there are.")
-        _up_split(settings, groups, Opening(began, fill=demo and not settings.production, archive=archive))
+        _up_split(settings, groups, Opening(began, fill=demo and not settings.production, archiving=archiving))
         return
     if groups:
         refuse("--groups says how --split divides the modules: give both.")
     listener = listening(settings)
-    with steps() as report, engines(settings, report, archive) as running:
+    with steps() as report, engines(settings, report, archiving) as running:
         migrate_now(settings, running, report)
         report("Opening the doors")
         greeting = Greeting(settings, running, began, fill=demo and not settings.production)
@@ -151,7 +163,7 @@ class Opening(msgspec.Struct, frozen=True):
 
     began: float
     fill: bool
-    archive: Path | None
+    archiving: Archiving | None
 
 
 def _up_split(settings: Settings, groups: str, opening: Opening) -> None:
@@ -163,7 +175,7 @@ def _up_split(settings: Settings, groups: str, opening: Opening) -> None:
     house = SplitHouse(groups_of(groups), os.environ)
     listening(settings).close()  # somebody who has the port is better heard of now
     lost: CrewLost | None = None
-    with steps() as report, engines(settings, report, opening.archive) as running:
+    with steps() as report, engines(settings, report, opening.archiving) as running:
         migrate_now(settings, running, report)
         greeting = Greeting(settings, running, opening.began, fill=opening.fill)
         supervise(running)

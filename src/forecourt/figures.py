@@ -65,7 +65,10 @@ DATABASE = Query(
     "select pg_database_size(d.datid), (select count(*)::int from pg_stat_activity a where a.backend_type = 'client backend'),"
     " current_setting('max_connections')::int, d.deadlocks, d.blks_hit, d.blks_read,"
     " (select a.failed_count from pg_stat_archiver a),"
-    " s.active, pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::float8,"
+    # An encrypted archive has a stream that leaves the slot alone until what came is on the archive's disk (engines/stream.py).
+    " s.active or (s.slot_name is not null and"
+    " exists (select from pg_stat_activity r where r.application_name like 'forecourt\\_archive.%')),"
+    " pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::float8,"
     " (select extract(epoch from now() - c.finished_at)::float8 from kernel.last_copy c)"
     " from pg_stat_database d left join pg_replication_slots s on s.slot_name = 'forecourt_archive'"
     " where d.datname = current_database()",

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import asyncpg
+import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
 from forecourt.engines import EngineError, Engines, engines_running_in, start_engines
+from forecourt.engines.sealing import described, holds, sealed_for
 from forecourt.kernel.log import configure
 from forecourt.kernel.settings import Settings
 
@@ -97,16 +99,52 @@ def steps() -> Generator[Callable[[str], None], None, None]:
         yield report
 
 
+class Archiving(msgspec.Struct, frozen=True):
+    """Where every change goes as it happens, and who can read it there; without recipients as the house was told last."""
+
+    place: Path
+    recipients: tuple[str, ...]
+
+
+def archiving_of(settings: Settings, place: Path | None, recipients: tuple[str, ...], unencrypted: bool) -> Archiving | None:
+    """What `up` was told about its archive. Raises EngineError for a new one in production that everybody could read."""
+    if place is None:
+        if recipients and not os.environ.get("FORECOURT_ARCHIVE_RECIPIENTS"):
+            raise EngineError("--archive-recipient is for an archive.", "Say where it is: --archive.")
+        return None
+    told = sealed_for(place, settings.data, recipients)
+    new = not (holds(place, "wal/*") or holds(place, "base/*/note.json"))
+    if settings.production and new and not told and not unencrypted:
+        raise EngineError(
+            f"{place} would be a new archive that is not encrypted: whoever reads it reads everything, and could sign in as us.",
+            "Name who may read it: --archive-recipient age1… (`forecourt archive keygen` makes a pair)."
+            " Where its disk is encrypted and nobody else reads it, say --archive-unencrypted.",
+        )
+    return Archiving(place, recipients)
+
+
 @contextmanager
-def engines(settings: Settings, report: Callable[[str], None], archive: Path | None = None) -> Generator[Engines, None, None]:
+def engines(
+    settings: Settings, report: Callable[[str], None], archiving: Archiving | None = None
+) -> Generator[Engines, None, None]:
     """The engines of the installation: those outside, those that an `up` already runs, or our own while the block lasts."""
+    archive, recipients = (archiving.place, archiving.recipients) if archiving else (None, ())
     database = settings.database.url.reveal() if settings.database.url else None
     valkey = settings.valkey.url.reveal() if settings.valkey.url else None
     if database is None or valkey is None:
         there = engines_running_in(settings.data)
         if there is not None:
             database, valkey = database or there.database_url, valkey or there.valkey_url
-    with start_engines(settings.data, database_url=database, valkey_url=valkey, report=report, archive=archive) as running:
+    with start_engines(
+        settings.data,
+        database_url=database,
+        valkey_url=valkey,
+        report=report,
+        archive=archive,
+        archive_recipients=recipients,
+    ) as running:
+        if archive is not None and described(archive) is None:
+            err.print("[yellow]The archive is not encrypted: whoever reads it reads everything (see --archive-recipient).[/]")
         yield running
 
 

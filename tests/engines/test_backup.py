@@ -1,13 +1,13 @@
 """Back up, destroy, restore: to a marked second, and to the last word."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,11 +18,33 @@ from tests.engines.conftest import RunProgram, eventually, processes_of
 from forecourt.engines import EngineError, backup, start_engines
 from forecourt.engines.archive import PROGRAM, story_in, story_of
 from forecourt.engines.process import living_in
+from forecourt.engines.sealing import make_identity
+
+PHOTO = "media/photos/court-one"
+OLD = "what the house had before"
+MARK = "Ada Lovelace of court one"
+"""Something that only who may read the archive is to find in it."""
 
 
 @pytest.fixture
 def archive(data: Path) -> Path:
     return data.with_name("archive")
+
+
+@pytest.fixture
+def identity(data: Path) -> Path:
+    return data.with_name("identity")
+
+
+@pytest.fixture
+def recipients(identity: Path) -> list[str]:
+    return [make_identity(identity, "2026-11-22")]
+
+
+def found_in(archive: Path, *texts: str) -> set[str]:
+    """Which of the texts anybody finds in an archive's files or their names."""
+    there = b"".join(str(file).encode() + file.read_bytes() for file in archive.rglob("*") if file.is_file())
+    return {text for text in texts if text.encode() in there}
 
 
 def run(url: str, *statements: str) -> object:
@@ -72,10 +94,10 @@ class Writer:
         assert eventually(lambda: len(self.acknowledged) > seen + 5)
 
 
-@contextmanager
-def restored(archive: Path, data: Path, to: datetime | None = None) -> Iterator[set[int]]:
+@contextlib.contextmanager
+def restored(archive: Path, data: Path, to: datetime | None = None, identity: Path | None = None) -> Iterator[set[int]]:
     place = data.with_name("restored")
-    backup.restore(archive, place, to)
+    backup.restore(archive, place, to, identity=identity)
     with start_engines(place) as engines:
         words = run(engines.database_url, "select array_agg(id) from word")
         yield set(words) if isinstance(words, list) else set()
@@ -83,12 +105,14 @@ def restored(archive: Path, data: Path, to: datetime | None = None) -> Iterator[
     assert processes_of(place) == {}
 
 
-def test_restored_to_a_marked_second_nothing_before_is_missing_and_nothing_after_is_there(data: Path, archive: Path) -> None:
-    with start_engines(data, archive=archive) as engines:
+def test_restored_to_a_marked_second_nothing_before_is_missing_and_nothing_after_is_there(
+    data: Path, archive: Path, identity: Path, recipients: list[str]
+) -> None:
+    with start_engines(data, archive=archive, archive_recipients=recipients) as engines:
         run(
             engines.database_url,
             "create table word (id bigint primary key)",
-            "select 1",
+            f"select pg_logical_emit_message(true, '', '{MARK}')::text",
         )
         with Writer(engines.database_url) as writer:
             backup.take(engines.database_url, data, archive)
@@ -96,57 +120,69 @@ def test_restored_to_a_marked_second_nothing_before_is_missing_and_nothing_after
             marked = datetime.now(UTC)
             writer.more()
     shutil.rmtree(data)
-    with restored(archive, data, marked) as words:
+    assert found_in(archive, MARK) == set(), "nobody reads it who only has the archive"
+    with restored(archive, data, marked, identity) as words:
         assert words >= {n for n, (_, done) in writer.acknowledged.items() if done <= marked}
         assert words <= {n for n, (began, _) in writer.acknowledged.items() if began <= marked}
 
 
 def test_without_a_moment_every_acknowledged_change_comes_back(data: Path, archive: Path) -> None:
+    """Of an archive that is not encrypted: the control for what nobody finds in one that is."""
     with start_engines(data, archive=archive) as engines:
-        run(engines.database_url, "create table word (id bigint primary key)", "select 1")
+        run(
+            engines.database_url,
+            "create table word (id bigint primary key)",
+            f"select pg_logical_emit_message(true, '', '{MARK}')::text",
+        )
         backup.take(engines.database_url, data, archive)
         with Writer(engines.database_url) as writer:
             writer.more()
     shutil.rmtree(data)
+    assert found_in(archive, MARK) == {MARK}
     with restored(archive, data) as words:
         assert words == set(writer.acknowledged)
 
 
 def test_a_disk_lost_under_a_running_server_takes_nothing_along_that_had_reached_the_archive(
-    data: Path, archive: Path, run_program: RunProgram
+    data: Path, archive: Path, run_program: RunProgram, identity: Path, recipients: list[str]
 ) -> None:
+    told = f"archive=Path({str(archive)!r}), archive_recipients={recipients!r}"
     program = run_program(data, preamble=f"import functools, forecourt.engines as e\nfrom pathlib import Path\n"
-                          f"e.start_engines = functools.partial(e.start_engines, archive=Path({str(archive)!r}))\n")  # fmt: skip
+                          f"e.start_engines = functools.partial(e.start_engines, {told})\n")  # fmt: skip
     url, _ = program.addresses()
     run(url, "create table word (id bigint primary key)", "select 1")
     backup.take(url, data, archive)
     with Writer(url) as writer:
         writer.more()
-    arrived = "select pg_current_wal_flush_lsn() <= flush_lsn from pg_stat_replication where application_name = 'pg_receivewal'"
+    arrived = "select pg_current_wal_flush_lsn() <= restart_lsn from pg_replication_slots where slot_name = 'forecourt_archive'"
     assert eventually(lambda: run(url, arrived) is True)
-    for pid, name in processes_of(data).items():
-        if name in ("postgres", "pg_receivewal"):
+    for pid in processes_of(data):
+        with contextlib.suppress(ProcessLookupError):  # the stream dies with who reads it
             os.kill(pid, signal.SIGKILL)
     program.kill()
     assert eventually(lambda: not processes_of(data))
     shutil.rmtree(data)
-    with restored(archive, data) as words:
+    with restored(archive, data, identity=identity) as words:
         assert words == set(writer.acknowledged)
 
 
-def test_a_stream_that_was_killed_goes_on_without_a_gap(data: Path, archive: Path) -> None:
-    with start_engines(data, archive=archive) as engines:
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_stream_that_was_killed_goes_on_without_a_gap(
+    encrypted: bool, data: Path, archive: Path, identity: Path, recipients: list[str]
+) -> None:
+    with start_engines(data, archive=archive, archive_recipients=recipients if encrypted else ()) as engines:
         run(engines.database_url, "create table word (id bigint primary key)", "select 1")
         backup.take(engines.database_url, data, archive)
         with Writer(engines.database_url) as writer:
-            (stream,) = (pid for pid, name in processes_of(archive).items() if name == "pg_receivewal")
+            there = processes_of(data / "spool" if encrypted else archive)
+            (stream,) = (pid for pid, name in there.items() if encrypted == (name != PROGRAM))
             os.kill(stream, signal.SIGKILL)
             assert eventually(lambda: engines.poll() == ["archive"])
             writer.more()
             engines.restart("archive")
             writer.more()
     shutil.rmtree(data)
-    with restored(archive, data) as words:
+    with restored(archive, data, identity=identity if encrypted else None) as words:
         assert words == set(writer.acknowledged)
 
 
@@ -179,8 +215,10 @@ def test_what_cannot_be_restored_is_said_in_plain_words_and_leaves_nothing_behin
     backup.restore(archive, place)  # the control: after all that, the whole copy in the same place is good
 
 
-def test_copies_that_are_not_kept_go_with_the_changes_that_only_they_needed(data: Path, archive: Path) -> None:
-    with start_engines(data, archive=archive) as engines:
+def test_copies_that_are_not_kept_go_with_the_changes_that_only_they_needed(
+    data: Path, archive: Path, identity: Path, recipients: list[str]
+) -> None:
+    with start_engines(data, archive=archive, archive_recipients=recipients) as engines:
         run(engines.database_url, "create table word (id bigint primary key)", "select 1")
         made: list[backup.Base] = []
         for number in range(3):
@@ -191,21 +229,18 @@ def test_copies_that_are_not_kept_go_with_the_changes_that_only_they_needed(data
         assert backup.trim(archive, 1) == made[:2]
         assert backup.bases(archive) == made[2:]
         assert backup.trim(archive, 1) == []
-        kept = {file.name.removesuffix(".partial") for file in (archive / "wal").iterdir()}
+        kept = {file.name.partition(".")[0] for file in (archive / "wal").iterdir()}
         assert min(kept) == made[2].first_wal
         run(engines.database_url, "insert into word (id) values (3)", "select 1")
     shutil.rmtree(data)
-    with restored(archive, data) as words:
+    with restored(archive, data, identity=identity) as words:
         assert words == {0, 1, 2, 3}
 
 
 def test_files_and_secrets_travel_with_the_copy_each_with_the_secrets_of_its_time(data: Path, archive: Path) -> None:
     place, key = data.with_name("restored"), Path("secrets", "key")
     with start_engines(data, archive=archive) as engines:
-        for name in (key, Path("media/ab/cd"), Path("media/.incoming/half")):
-            file = data / name
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file.write_text("old")
+        files_of(data)
         first = backup.take(engines.database_url, data, archive)
         run(engines.database_url, "create table word (id bigint primary key)", "select 1")
         before = datetime.now(UTC)
@@ -213,16 +248,65 @@ def test_files_and_secrets_travel_with_the_copy_each_with_the_secrets_of_its_tim
         (data / key).write_text("new")
         run(engines.database_url, "insert into word (id) values (1)", "select 1")
         second = backup.take(engines.database_url, data, archive)
+    assert found_in(archive, "court-one", OLD) == {"court-one", OLD}, "it is not encrypted"
     backup.restore(archive, place)
-    assert [(place / name).read_text() for name in (key, Path("media/ab/cd"))] == ["new", "old"]
+    assert [(place / name).read_text() for name in (key, Path(PHOTO))] == ["new", OLD]
     assert (place / "secrets").stat().st_mode & 0o077 == 0
     assert not (archive / "media" / ".incoming").exists(), "nobody knows what is on its way in"
     shutil.rmtree(place)
     backup.restore(archive, place, before)
-    assert (place / key).read_text() == "old"
+    assert (place / key).read_text() == OLD
     # Of copies of earlier releases the archive has the secrets in one place.
     shutil.rmtree(first.path / "secrets")
     assert [backup.secrets_of(base, archive) for base in (first, second)] == [archive / "secrets", second.path / "secrets"]
+
+
+def files_of(data: Path) -> None:
+    """A secret, an uploaded file and one that is still on its way in."""
+    for name in ("secrets/key", PHOTO, "media/.incoming/half"):
+        file = data / name
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.write_text(OLD)
+
+
+def test_an_encrypted_copy_gives_everything_back_to_its_identity_and_nothing_to_anybody_else(
+    data: Path, archive: Path, identity: Path, recipients: list[str]
+) -> None:
+    """A whole copy alone, of a house that streams nothing: the log that it needs is in it."""
+    place, second, stranger = (data.with_name(name) for name in ("restored", "second", "stranger"))
+    recipients.append(make_identity(second, "2026-11-22"))
+    make_identity(stranger, "2026-11-22")
+    with start_engines(data) as engines:
+        files_of(data)
+        run(engines.database_url, "create table word (id bigint primary key)", "insert into word values (7)", "select 1")
+        base = backup.take(engines.database_url, data, archive, recipients=recipients)
+        slots = run(engines.database_url, "select count(*) from pg_replication_slots")
+        assert slots == 0, "the server keeps nothing for a copy that is made"
+        (data / PHOTO).touch()  # the second copy has it already
+        assert eventually(lambda: datetime.now(UTC) - base.started > timedelta(seconds=1))
+        backup.take(engines.database_url, data, archive)
+    assert len([file for file in (archive / "media").rglob("*") if file.is_file()]) == 1
+    assert found_in(archive, "court-one", OLD, ".incoming") == set()
+    for wrong, words in ((None, "is encrypted"), (stranger, "No identity in"), (data, "No identity can be read")):
+        with pytest.raises(EngineError, match=words):
+            backup.restore(archive, place, identity=wrong)
+        assert not place.exists(), "not half a house"
+    copy = backup.bases(archive)[-1].path / "base.tar.gz.age"
+    whole = copy.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:]):
+        copy.write_bytes(damaged)
+        with pytest.raises(EngineError, match="is damaged"):
+            backup.restore(archive, place, identity=identity)
+        assert not (place / "pg").exists() and not (place / "pg.restoring").exists()
+    copy.write_bytes(whole)
+    (archive / "archive.json").unlink()  # said for those who write to it; who restores can do without
+    with pytest.raises(EngineError, match="No identity in"):
+        backup.restore(archive, place, identity=stranger)
+    with restored(archive, data, identity=second) as words:  # the control: either of the two
+        assert words == {7}
+    assert [(place / name).read_text() for name in ("secrets/key", PHOTO)] == [OLD, OLD]
+    assert not (place / "media" / ".incoming").exists()
+    assert not (place / "wal.restoring").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes users, which only root may do")

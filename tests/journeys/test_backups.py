@@ -20,6 +20,7 @@ from tests.journeys.conftest import SECRET, Server
 from forecourt.backups import note
 from forecourt.engines import EngineError
 from forecourt.engines.backup import Base
+from forecourt.engines.sealing import read_identities
 
 
 @pytest.fixture
@@ -37,6 +38,11 @@ class Installation(Server):
 
 
 def opened(data: Path, archive: Path, *more: str) -> Installation:
+    """A house whose archive is encrypted for the identity `key` beside it, as every house is in production."""
+    key = data.with_name("key")
+    if not key.exists():
+        made = told("archive", "keygen", key)
+        assert made[0] == 0, made
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
     environ = {**os.environ, "FORECOURT_SECRET_KEY": SECRET, "FORECOURT_LOG_LEVEL": "warning"}
@@ -44,10 +50,17 @@ def opened(data: Path, archive: Path, *more: str) -> Installation:
     command = [sys.executable, "-m", "forecourt", "up", "--no-demo", "--port", str(server.port)]
     with server.log.open("ab") as log:
         server.processes["serve"] = subprocess.Popen(
-            [*command, "--data", str(data), "--archive", str(archive), *more], env=environ, stdout=log, stderr=log
+            [*command, "--data", str(data), "--archive", str(archive), *for_holder(key), *more],
+            env=environ,
+            stdout=log,
+            stderr=log,
         )
     server.await_ready()
     return server
+
+
+def for_holder(key: Path) -> tuple[str, str]:
+    return "--archive-recipient", read_identities(key).recipients.pop()
 
 
 def told(*arguments: str | Path) -> tuple[int, str]:
@@ -83,7 +96,7 @@ def until_told(server: Installation, wanted: Mapping[str, Callable[[float], bool
 
 @pytest.mark.slow
 def test_a_lost_installation_comes_back_with_everybody_in_it(house: Installation, place: Path) -> None:
-    data, archive, back = place / "var", place / "archive", place / "back"
+    data, archive, back, key = (place / name for name in ("var", "archive", "back", "key"))
     assert register(house, "before@example.org") == 201
     code, said = told("drill", archive, "--data", data)
     assert (code, "There is no whole copy" in said) == (1, True), said
@@ -95,14 +108,18 @@ def test_a_lost_installation_comes_back_with_everybody_in_it(house: Installation
     code, said = told("backup", archive, "--data", data)
     assert (code, "A copy of" in said) == (0, True), said
     assert register(house, "after@example.org") == 201
-    code, said = told("drill", archive, "--data", data)
+    code, said = told("drill", archive, "--data", data, "--identity", key)
     assert code == 0, said
     assert "The archive is good" in said
     assert said.count("ok ") == 6, said
     until_told(house, {**streamed, "database_copy_age_seconds": lambda n: n < 600})
     house.stop()
     shutil.rmtree(data)
+    everything = b"".join(file.read_bytes() for file in archive.rglob("*") if file.is_file())
+    assert b"example.org" not in everything, "nobody finds a guest who only has the archive"
     code, said = told("restore", archive, "--data", back)
+    assert (code, "is encrypted" in said, back.exists()) == (1, True, False), said
+    code, said = told("restore", archive, "--data", back, "--identity", key)
     assert code == 0, said
     again = opened(back, place / "archive-2")
     try:

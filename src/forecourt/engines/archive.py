@@ -10,35 +10,34 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from forecourt.engines import postgres as pg
 from forecourt.engines.process import EngineError, Nursery, Owner, clear_leftovers, open_log
+from forecourt.engines.sealing import Description, Story, describe, described, keep, sealed_for
+from forecourt.engines.stream import PROGRAM, SLOT, Order
 
 NAME = "archive"
-PROGRAM = "pg_receivewal"
-SLOT = "forecourt_archive"
-STOP_STEPS = ((signal.SIGINT, 10.0), (signal.SIGKILL, 5.0))
+STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGKILL, 5.0))
 ASK_LIMIT_S = 30
 STORY = "select s.system_identifier, c.timeline_id from pg_control_system() s, pg_control_checkpoint() c"
 STREAM_LIMIT_S = 10.0
 STREAM_PAUSE_S = 0.02
 LOST = f"select 1 from pg_replication_slots where slot_name = '{SLOT}' and wal_status = 'lost' and not active"  # noqa: S608
-STREAMED = f"select 1 from pg_replication_slots where slot_name = '{SLOT}' and active"  # noqa: S608
+STREAMED = (
+    f"select 1 from pg_replication_slots where slot_name = '{SLOT}' and active"  # noqa: S608
+    f" union select 1 from pg_stat_replication where application_name like '{SLOT}.%'"
+)
+RESERVE = (
+    f"select pg_create_physical_replication_slot('{SLOT}', true)"  # noqa: S608
+    f" where not exists (select from pg_replication_slots where slot_name = '{SLOT}')"
+)
 _SEGMENT = re.compile(r"(?P<timeline>[0-9A-F]{8})[0-9A-F]{16}(\.partial)?")
 _SYSTEM_AT = slice(24, 32)
 """In the first page of each file of the log: the number of the database that wrote it (XLogLongPageHeaderData)."""
-
-
-class Story(NamedTuple):
-    """Whose changes they are."""
-
-    system: int
-    """The number that a database gets when it is made, and keeps in all its copies."""
-    timeline: int
-    """Begins with 1; each restore goes on with another."""
 
 
 def story_of(database_url: str) -> Story:
@@ -49,6 +48,8 @@ def story_of(database_url: str) -> Story:
 
 def story_in(place: Path) -> Story | None:
     """That of an archive; None while it has none. Raises EngineError."""
+    if (there := described(place)) is not None:
+        return there.story
     try:
         return _story_of_log(place / "wal") or _story_of_copy(place / "base")
     except (OSError, ValueError, LookupError) as error:
@@ -103,23 +104,49 @@ def ask(database_url: str, statement: str) -> str:
     return done.stdout.strip()
 
 
+def encrypt(place: Path, data: Path, recipients: Sequence[str], database_url: str) -> None:
+    """Make `place` an encrypted archive of the server's changes, if it is none yet, and let the house remember for whom.
+
+    `recipients` are those of `sealed_for`; without any nothing is done. Raises EngineError.
+    """
+    if not recipients:
+        return
+    try:
+        if described(place) is None:
+            describe(place, Description(tuple(recipients), story_of(database_url)))
+        keep(data, recipients)
+    except OSError as error:
+        raise EngineError(f"{place} cannot be written: {error}.", "Is the disk there, and has it room?") from error
+
+
 class Archiver:
-    """Streams the server's log of changes into `place/wal` while the server runs. An engine like the others."""
+    """Streams the server's log of changes into `place/wal` while the server runs. An engine like the others.
+
+    With `recipients` what arrives is encrypted for them (`stream.py`); else pg_receivewal writes into the archive itself.
+    """
 
     name = NAME
 
-    def __init__(self, place: Path, database_url: str, data: Path, owner: Owner, nursery: Nursery) -> None:
+    def __init__(
+        self, place: Path, database_url: str, data: Path, owner: Owner, nursery: Nursery, recipients: Sequence[str] = ()
+    ) -> None:
         self.place = place
         self.wal = place / "wal"
+        self.spool = data / "spool"
         self.database_url = database_url
         self.owner = owner.outside()
         self.nursery = nursery
+        self.data = data
         self.log = data / "log" / "archive.log"
+        self.recipients = sealed_for(place, data, recipients)
 
     def prepare(self, report: Callable[[str], None]) -> None:
+        """Find the archive's place usable before anything else starts. Raises EngineError."""
         try:
             self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.owner.mkdir(self.wal)
+            if self.recipients:
+                self.owner.mkdir(self.spool)
         except OSError as error:
             raise EngineError(
                 f"The archive {self.place} cannot be used: {error.strerror or error}.",
@@ -134,23 +161,43 @@ class Archiver:
         """Make the server keep what the archive has not got, and start the stream."""
         refuse_another(self.place, self.database_url)
         clear_leftovers(self.wal, PROGRAM, patience_s=5)
-        common = [pg.binaries() / PROGRAM, "--dbname", self.database_url, "--directory", self.wal, "--slot", SLOT]
         lost = bool(ask(self.database_url, LOST))
-        if lost and not any(self.wal.iterdir()):
-            # An archive that was away for too long, and this is the new one. In the old one nothing closes the gap.
-            self._run("Giving the old archive up", *common, "--drop-slot")
-            lost = False
-        self._run("Preparing the archive", *common, "--create-slot", "--if-not-exists")
+        give_up = lost and not any(self.wal.iterdir())
+        # An archive that was away for too long, and this is the new one. In the old one nothing closes the gap.
+        if give_up:
+            ask(self.database_url, f"select pg_drop_replication_slot('{SLOT}')")
+        ask(self.database_url, RESERVE)
+        if self.recipients:
+            self._stream_encrypted()
+        else:
+            self._stream()
+        if give_up or not lost:
+            self._await_stream()
+
+    def _stream(self) -> None:
+        command = [pg.binaries() / PROGRAM, "--dbname", self.database_url, "--directory", self.wal, "--slot", SLOT]
         self.nursery.start(
             NAME,
-            [*common, "--synchronous", "--no-password", "--status-interval=1"],
+            [*command, "--synchronous", "--no-password", "--status-interval=1"],
             self.owner,
             cwd=self.wal,
             log=self.log,
             death_signal=signal.SIGINT,
         )
-        if not lost:
-            self._await_stream()
+
+    def _stream_encrypted(self) -> None:
+        encrypt(self.place, self.data, self.recipients, self.database_url)
+        order = Order(self.database_url, str(pg.binaries() / PROGRAM), str(self.spool), str(self.wal), tuple(self.recipients))
+        self.nursery.start(
+            NAME,
+            # -P: what lies in a working directory is no part of the program.
+            [sys.executable, "-P", "-c", "from forecourt.engines.stream import main; main()"],
+            self.owner,
+            cwd=self.spool,
+            log=self.log,
+            death_signal=signal.SIGINT,
+            stdin=msgspec.json.encode(order),
+        )
 
     def _await_stream(self) -> None:
         """Wait until the server knows of the stream: from then on it does not end without handing over its last words. One that
@@ -158,9 +205,6 @@ class Archiver:
         give_up = time.monotonic() + STREAM_LIMIT_S
         while not (self.nursery.died(NAME) or time.monotonic() > give_up or ask(self.database_url, STREAMED)):
             time.sleep(STREAM_PAUSE_S)
-
-    def _run(self, name: str, *command: str | Path) -> None:
-        self.nursery.run(name, command, self.owner, cwd=self.wal, log=self.log, limit_s=60)
 
     def stop(self) -> None:
         self.nursery.end(NAME, STOP_STEPS)

@@ -6,6 +6,9 @@
       base/<when>/secrets/  the generated secrets of that moment: without them signed and sealed things cannot be read
       media/      uploaded files, which never change once they are there
 
+An encrypted archive (`sealing.py`) has the same in files that end in `.age`, and says in `archive.json` that it is one. Only
+moments, sizes and names of log files can be read there. Nothing reaches its disk in plain, not even for a moment.
+
 A restore takes the newest whole copy before the moment asked for and replays the changes after it.
 """
 
@@ -17,19 +20,31 @@ import shlex
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 from urllib.parse import parse_qs, urlsplit
 
-from forecourt.engines import machine
+from forecourt.engines import machine, sealed_log, whole
 from forecourt.engines import postgres as pg
-from forecourt.engines.archive import refuse_another
+from forecourt.engines.archive import encrypt, refuse_another
 from forecourt.engines.engines import locked, make_home, require_linux, socket_directory, unheard
 from forecourt.engines.process import EngineError, Nursery, Owner, remove_tree, tail
+from forecourt.engines.sealing import (
+    SUFFIX,
+    Identities,
+    Sealer,
+    as_tar,
+    described,
+    hidden_name,
+    read_identities,
+    sealed_for,
+)
 
 COPY, SECRETS, MEDIA = "copy", "secrets", "media"
+SEALED_COPY = "base.tar.gz" + SUFFIX
 INCOMING = ".incoming"
 """What media calls the folder of files that are not whole yet."""
 NAME_FORMAT = "%Y%m%dT%H%M%SZ"
@@ -47,24 +62,34 @@ class Base:
     """The oldest file of the log that a restore from this copy needs."""
     size_bytes: int
 
+    @property
+    def encrypted(self) -> bool:
+        return (self.path / SEALED_COPY).exists()
 
-def take(database_url: str, data: Path, place: Path, say: Callable[[str], None] = unheard) -> Base:
+
+def take(
+    database_url: str, data: Path, place: Path, say: Callable[[str], None] = unheard, recipients: Sequence[str] = ()
+) -> Base:
     """Copy the whole database of a running server, and the files beside it, into `place`. Raises EngineError.
 
     The copy is checked against its manifest before it gets its name: what is listed by `bases` is whole. One that fails leaves
-    nothing, for the changes need the room.
+    nothing, for the changes need the room. It is encrypted for `recipients`, or for those that the house was told last.
     """
+    wanted = sealed_for(place, data, recipients)
     refuse_another(place, database_url)
     base = place / "base"
     with alone(place):
         with reasons(place):
             for unfinished in base.glob("*.part"):
                 shutil.rmtree(unfinished)
+        encrypt(place, data, wanted, database_url)
         started = datetime.now(UTC)
         part = base / f"{started:{NAME_FORMAT}}.part"
         if part.with_suffix("").exists():
             raise EngineError(f"There is a copy of this very second: {part.with_suffix('')}.", "Try again.")
         try:
+            if wanted:
+                return _take_sealed(database_url, data, place, started, part, Sealer(wanted), say)
             return _take(database_url, data, place, started, part, say)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -88,14 +113,41 @@ def _take(database_url: str, data: Path, place: Path, started: datetime, part: P
         copy_new(data / SECRETS, part / SECRETS)
         copy_new(data / MEDIA, place / MEDIA)
         size = sum(file.stat().st_size for file in (part / COPY).iterdir())
-        finished = datetime.now(UTC)
-        made = Base(final, started, finished, first_wal(part / COPY), size)
-        note = part / "note.json"
-        note.write_text(json.dumps(asdict(made), default=str))
-        sync_file(note)
-        part.rename(final)
-        pg.sync_directory(final.parent)
+        made = Base(final, started, datetime.now(UTC), first_wal(part / COPY), size)
+        name_it(made, part)
     return made
+
+
+def _take_sealed(
+    database_url: str, data: Path, place: Path, started: datetime, part: Path, sealer: Sealer, say: Callable[[str], None]
+) -> Base:
+    """A whole encrypted copy in `part`, which gets its name at the end."""
+    final = part.with_suffix("")
+    with reasons(place):
+        (part / SECRETS).mkdir(mode=0o700, parents=True)
+        say("Copying and checking the database")
+        first = whole.copy(database_url, lambda content: sealer.stream(content, part / SEALED_COPY))
+        say("Copying files")
+        for name in arrived(data / MEDIA):
+            target = place / MEDIA / hidden_name(data, name)
+            if not target.exists():
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with as_tar(data / MEDIA / name, name) as content:
+                    sealer.stream(content, target)
+        for name in arrived(data / SECRETS):  # last: what the names of files are made with is among them
+            sealer.file(data / SECRETS / name, part / SECRETS / (name + SUFFIX))
+        made = Base(final, started, datetime.now(UTC), first, (part / SEALED_COPY).stat().st_size)
+        name_it(made, part)
+    return made
+
+
+def name_it(made: Base, part: Path) -> None:
+    """Give a whole copy its name: from here on it is listed."""
+    note = part / "note.json"
+    note.write_text(json.dumps(asdict(made), default=str))
+    sync_file(note)
+    part.rename(made.path)
+    pg.sync_directory(made.path.parent)
 
 
 @contextlib.contextmanager
@@ -134,19 +186,30 @@ def trim(place: Path, keep: int) -> list[Base]:
     for base in gone:
         (base.path / "note.json").unlink()  # first: half a copy is not listed
         shutil.rmtree(base.path)
-    if (place / "wal").is_dir():  # whole copies may be all there is
-        run(pg.binaries() / "pg_archivecleanup", place / "wal", min(base.first_wal for base in kept))
+    oldest = min(base.first_wal for base in kept)
+    if described(place) is not None:
+        sealed_log.clean_up(place / "wal", oldest)
+    elif (place / "wal").is_dir():  # whole copies may be all there is
+        run(pg.binaries() / "pg_archivecleanup", place / "wal", oldest)
     return gone
 
 
-def restore(place: Path, data: Path, to: datetime | None = None, say: Callable[[str], None] = unheard) -> Base:
+def restore(
+    place: Path,
+    data: Path,
+    to: datetime | None = None,
+    say: Callable[[str], None] = unheard,
+    identity: Path | None = None,
+) -> Base:
     """Make `data` the installation that was archived in `place`, as it was at `to`, or as late as the archive knows.
 
     `data` must hold no database. Every transaction committed at or before `to` is there afterwards, and none after it. Nothing is
-    left behind by a restore that fails. Raises EngineError: no copy before `to`, the archive ends before it, a damaged copy.
+    left behind by a restore that fails. An encrypted archive is opened with the file `identity`.
+    Raises EngineError: no copy before `to`, the archive ends before it, a damaged copy, an identity that does not open it.
     """
     require_linux()
     base = newest(place, to)
+    keys = keys_for(base, place, identity)
     owner = make_home(data)
     with locked(data, owner), socket_directory(data, owner) as sockets:
         if (data / "pg").exists():
@@ -156,27 +219,90 @@ def restore(place: Path, data: Path, to: datetime | None = None, say: Callable[[
         owner.mkdir(data / "log")
         home = data / "pg.restoring"
         remove_tree(home)
-        say("Checking the copy")
-        check(base.path / COPY)
-        say(f"Unpacking the copy of {base.finished:%Y-%m-%d %H:%M:%S} UTC")
         try:
             home.mkdir(mode=0o700)
-            unpack(base.path / COPY / "base.tar.gz", home)
-            unpack(base.path / COPY / "pg_wal.tar.gz", home / "pg_wal")
+            if keys is None:
+                unpack_copy(base, home, say)
+            else:
+                open_copy(base, home, keys, say)
             (home / "recovery.signal").touch(mode=0o600)
             owner.give_all(home)
             say("Replaying what happened since")
-            with readable_wal(place, data, owner, base.first_wal) as wal:
+            with readable_wal(place, data, owner, base.first_wal, keys, to) as wal:
                 replay(home, data, sockets, owner, recovery_settings(wal, to))
             with reasons(data):
-                copy_new(secrets_of(base, place), data / SECRETS)
-                copy_new(place / MEDIA, data / MEDIA)
+                if keys is None:
+                    copy_new(secrets_of(base, place), data / SECRETS)
+                    copy_new(place / MEDIA, data / MEDIA)
+                else:
+                    open_files(base, place, data, keys)
             home.rename(data / "pg")
             pg.sync_directory(data)
         except BaseException:
             remove_tree(home)
             raise
     return base
+
+
+def keys_for(base: Base, place: Path, identity: Path | None) -> Identities | None:
+    """What opens a copy; None for one that is not encrypted. Raises EngineError: no identity, or not the right one."""
+    if not base.encrypted:
+        return None
+    if identity is None:
+        raise EngineError(
+            f"The archive {place} is encrypted.",
+            "Name the file with the its identity: --identity. It is not in the house.",
+        )
+    keys = read_identities(identity)
+    there = described(place)
+    if there is not None and not keys.recipients & set(there.recipients):
+        raise EngineError(
+            f"No identity in {identity} opens {place}: it is encrypted for {' and '.join(there.recipients)}.",
+            "Name the file with the right one: --identity.",
+        )
+    return keys
+
+
+def unpack_copy(base: Base, home: Path, say: Callable[[str], None]) -> None:
+    say("Checking the copy")
+    check(base.path / COPY)
+    say(f"Unpacking the copy of {base.finished:%Y-%m-%d %H:%M:%S} UTC")
+    unpack(base.path / COPY / "base.tar.gz", home)
+    unpack(base.path / COPY / "pg_wal.tar.gz", home / "pg_wal")
+
+
+def open_copy(base: Base, home: Path, keys: Identities, say: Callable[[str], None]) -> None:
+    """Unpack an encrypted copy, and check what came of it against the manifest that came with it."""
+    say(f"Opening the copy of {base.finished:%Y-%m-%d %H:%M:%S} UTC")
+    with reasons(base.path), keys.opened(base.path / SEALED_COPY) as stream:
+        unpack(stream, home)
+    say("Checking the copy")
+    check(home)
+    (home / whole.MANIFEST).unlink()
+
+
+def open_files(base: Base, place: Path, data: Path, keys: Identities) -> None:
+    """Bring back the secrets of a copy's moment, and the uploaded files. Raises EngineError, OSError."""
+    secrets, media = data / SECRETS, data / MEDIA
+    secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for sealed in sorted((base.path / SECRETS).rglob("*" + SUFFIX)):
+        put_new(keys.content(sealed), secrets / sealed.relative_to(base.path / SECRETS).with_suffix(""))
+    for sealed in sorted((place / MEDIA).rglob("*" + SUFFIX)):
+        media.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with keys.opened(sealed) as stream:
+            unpack(stream, media)
+
+
+def put_new(content: bytes, target: Path) -> None:
+    """Write a file that is not there yet."""
+    if target.exists():
+        return
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        os.fsync(file.fileno())
+    part.rename(target)
 
 
 def secrets_of(base: Base, place: Path) -> Path:
@@ -199,14 +325,16 @@ def newest(place: Path, to: datetime | None) -> Base:
 
 
 @contextlib.contextmanager
-def readable_wal(place: Path, data: Path, owner: Owner, first: str) -> Generator[Path, None, None]:
+def readable_wal(
+    place: Path, data: Path, owner: Owner, first: str, keys: Identities | None = None, to: datetime | None = None
+) -> Generator[Path, None, None]:
     """Where the server finds the log from `first` on.
 
     It is not root, even where we are: it could not open an archive that belongs to somebody else, as that of a container does,
-    and would take it for ended. So it gets a copy for the while.
+    and would take it for ended. So it gets a copy for the while; of an encrypted one as well, for it has no identity.
     """
     wal = place / "wal"
-    if os.geteuid() != 0 or not wal.is_dir() or wal.stat().st_uid == owner.user:
+    if keys is None and (os.geteuid() != 0 or not wal.is_dir() or wal.stat().st_uid == owner.user):
         yield wal
         return
     mine = data / "wal.restoring"
@@ -214,9 +342,12 @@ def readable_wal(place: Path, data: Path, owner: Owner, first: str) -> Generator
     try:
         with reasons(data):
             mine.mkdir(mode=0o700)
-            for file in sorted(wal.iterdir()):
-                if file.name >= first or file.suffix == ".history":
-                    shutil.copyfile(file, mine / file.name)
+            if keys is not None:
+                sealed_log.open_log(wal, mine, first, keys, until_end=to is None)
+            else:
+                for file in sorted(wal.iterdir()):
+                    if file.name >= first or file.suffix == ".history":
+                        shutil.copyfile(file, mine / file.name)
         owner.give_all(mine)
         yield mine
     finally:
@@ -296,27 +427,35 @@ def first_wal(copy: Path) -> str:
     raise EngineError(f"{copy} has no backup_label.", "It was not made by pg_basebackup.")
 
 
-def unpack(archive: Path, into: Path) -> None:
+def unpack(archive: Path | IO[bytes], into: Path) -> None:
+    """What is in a tar archive, a file or a stream of one. Raises EngineError."""
+
     def ours(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
         """Without the server's idea of who it is, which in a user namespace is somebody else."""
         return tarfile.tar_filter(member, path).replace(uid=os.geteuid(), gid=os.getegid(), uname="", gname="")
 
-    with reasons(into), tarfile.open(archive) as content:
+    with reasons(into), opened_tar(archive) as content:
         content.extractall(into, filter=ours)  # noqa: S202 — the filter refuses paths that lead out
+
+
+def opened_tar(archive: Path | IO[bytes]) -> tarfile.TarFile:
+    return tarfile.open(archive) if isinstance(archive, Path) else tarfile.open(fileobj=archive, mode="r|*")
+
+
+def arrived(source: Path) -> list[str]:
+    """Names of the files below a folder, if there is one. What is still on its way in belongs to nobody yet, and is left out."""
+    names = (file.relative_to(source) for file in sorted(source.rglob("*")) if file.is_file())
+    return [str(name) for name in names if INCOMING not in name.parts]
 
 
 def copy_new(source: Path, target: Path) -> None:
     """Copy files that `target` has not got. What is there already has the same name because it has the same content.
 
-    Without a `source` there is nothing to copy. What is still on its way in belongs to nobody yet, and is left out.
+    Without a `source` there is nothing to copy.
     """
-    for file in sorted(source.rglob("*")):
-        if INCOMING in file.relative_to(source).parts:
-            continue
-        copy = target / file.relative_to(source)
-        if file.is_dir():
-            copy.mkdir(mode=0o700, parents=True, exist_ok=True)
-        elif file.is_file() and not copy.exists():
+    for name in arrived(source):
+        file, copy = source / name, target / name
+        if not copy.exists():
             copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             part = copy.with_name(copy.name + ".part")
             shutil.copy2(file, part)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -117,15 +117,19 @@ def start_engines(
     report: Callable[[str], None] | None = None,
     postgres_settings: Mapping[str, str] | None = None,
     archive: Path | None = None,
+    archive_recipients: Sequence[str] = (),
 ) -> Engines:
     """Start the engines that have no outside address, over `data`, and return when both serve.
 
     `report` hears, in plain words, what takes time. `postgres_settings` overrides what `postgres.settings_for` chose. With
-    `archive`, a directory, our own PostgreSQL streams its changes there (see `backup.py`).
+    `archive`, a directory, our own PostgreSQL streams its changes there (see `backup.py`), encrypted for `archive_recipients`, or
+    for those that the house was told last.
     Raises EngineError, and leaves nothing running, when the directory is in use or an engine cannot start.
     """
     try:
-        return _start(data.resolve(), database_url, valkey_url, report or unheard, postgres_settings or {}, archive)
+        return _start(
+            data.resolve(), database_url, valkey_url, report or unheard, postgres_settings or {}, archive, archive_recipients
+        )
     except OSError as error:
         raise EngineError(
             f"The engines could not be started over {data}: {error}.",
@@ -140,6 +144,7 @@ def _start(
     say: Callable[[str], None],
     postgres_settings: Mapping[str, str],
     archive: Path | None,
+    archive_recipients: Sequence[str],
 ) -> Engines:
     nursery = Nursery()
     with Undo() as undo:
@@ -166,7 +171,7 @@ def _start(
                         "Only the PostgreSQL that Forecourt runs itself can be archived here.",
                         "Archive the server of DATABASE_URL with its own means, and leave --archive out.",
                     )
-                archiver = Archiver(archive.resolve(), database_url, data, owner, nursery)
+                archiver = Archiver(archive.resolve(), database_url, data, owner, nursery, archive_recipients)
                 undo.callback(archiver.stop)  # after the server, whose last words it waits for
                 archiver.prepare(say)
             start_all(list(owned.values()), undo, say)

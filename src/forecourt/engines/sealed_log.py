@@ -1,0 +1,86 @@
+"""The server's log in an encrypted archive (`stream.py` brings it there): opened for a replay, thrown away when it is too old."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from forecourt.engines.process import EngineError
+from forecourt.engines.sealing import SUFFIX, Damaged, Identities
+from forecourt.engines.stream import next_name, span
+
+_OF_LOG = re.compile(rf"(?P<name>[0-9A-F]{{24}})(\.[0-9a-f]{{8}}-[0-9a-f]{{8}})?{re.escape(SUFFIX)}")
+_TIMELINE_CHARS = 8
+FILE_BYTES = 16 * 1024 * 1024
+"""Of a file of the log, as initdb makes it."""
+
+
+class Gap(EngineError):
+    """A file of the log is missing though later ones are there."""
+
+
+def clean_up(wal: Path, oldest: str) -> None:
+    """Throw away what is older than the file `oldest`, as pg_archivecleanup does: whatever timeline it is of."""
+    for file in list(wal.glob("*" + SUFFIX)):
+        found = _OF_LOG.fullmatch(file.name)
+        if found and found["name"][_TIMELINE_CHARS:] < oldest[_TIMELINE_CHARS:]:
+            file.unlink(missing_ok=True)
+
+
+def open_log(wal: Path, into: Path, first: str, keys: Identities, *, until_end: bool) -> None:
+    """Open the log from the file `first` on into a folder, where a server finds it.
+
+    A file that is damaged or missing ends it. With `until_end` that is an error; else what is before may reach as far as is
+    wanted, and the server says when it does not. Raises EngineError, OSError.
+    """
+    for file in wal.glob("*.history" + SUFFIX):
+        _open_file(file, into / file.name.removesuffix(SUFFIX), keys)
+    found = (_OF_LOG.fullmatch(file.name) for file in wal.glob("*" + SUFFIX))
+    names = sorted({one["name"] for one in found if one and one["name"] >= first})
+    try:
+        expected = names[0] if names else ""
+        for name in names:
+            if name != expected:
+                raise _gap(wal, expected)
+            whole = wal / (name + SUFFIX)
+            if whole.exists():
+                _open_file(whole, into / name, keys)
+            elif name == names[-1]:
+                _open_parts(wal, name, into / f"{name}.partial", keys)
+            else:
+                raise _gap(wal, name)
+            expected = next_name(name, FILE_BYTES)
+    except (Damaged, Gap):
+        if until_end:
+            raise
+
+
+def _gap(wal: Path, name: str) -> Gap:
+    return Gap(
+        f"{wal / (name + SUFFIX)} is missing, and later changes are there.",
+        "Restore to a moment before it with --to, or from a later whole copy.",
+    )
+
+
+def _open_file(sealed: Path, target: Path, keys: Identities) -> None:
+    try:
+        with target.open("wb") as file, keys.opened(sealed) as content:
+            shutil.copyfileobj(content, file, 1 << 20)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _open_parts(wal: Path, name: str, target: Path, keys: Identities) -> None:
+    """What there is of the file that was being written. Parts may overlap: a stream that begins anew brings its file again."""
+    parts = list(wal.glob(f"{name}.*-*{SUFFIX}"))
+    content = bytearray()
+    while (best := _furthest(parts, len(content))) is not None:
+        content[span(best)[0] :] = keys.content(best)
+    target.write_bytes(content.ljust(FILE_BYTES, b"\0"))
+
+
+def _furthest(parts: Sequence[Path], at: int) -> Path | None:
+    """The part that goes on from `at` and reaches furthest."""
+    fit = [part for part in parts if span(part)[0] <= at < span(part)[1]]
+    return max(fit, key=lambda part: span(part)[1], default=None)
