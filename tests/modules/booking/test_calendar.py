@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import icalendar
 import pytest
@@ -13,6 +14,9 @@ from forecourt.kernel.errors import NotFound
 from forecourt.kernel.http.operation import Request
 from forecourt.modules.booking.contract import Cancel
 from forecourt.modules.booking.http import BookingApi, FeedQuery
+from forecourt.modules.booking.rules import short_number
+from forecourt.modules.booking.service.books import Books
+from forecourt.modules.venues.contract import VenueBook
 
 VISITOR = Context(actor=ANONYMOUS)
 
@@ -45,6 +49,28 @@ async def test_a_feed_shows_its_persons_bookings_to_who_has_its_address(world: A
     await world.service.cancel(guest, booked.id, Cancel())
     (event,) = events(await world.service.feed(VISITOR, token))
     assert (event["status"], event["sequence"]) == ("CANCELLED", 3)
+
+
+class Nowhere:
+    """Venues that know of none."""
+
+    async def books(self, ctx: Context, venue_ids: list[UUID]) -> list[VenueBook]:
+        return []
+
+
+async def test_what_nobody_can_place_any_more_is_called_by_its_number_in_whatever_language(world: Any) -> None:
+    guest = await world.rich("Ada")
+    booked = await world.book(guest)
+    number = short_number(booked.id)
+    service = world.another_process()
+    placed = await service.calendar_file(guest, booked.id)
+    service.books = Books(Nowhere())  # type: ignore[arg-type]
+    lost = await service.calendar_file(guest, booked.id)
+    assert [str(e["summary"]) == number for e in (*events(placed), *events(lost))] == [False, True]
+    token = await world.service.make_resource_feed(world.staff, world.court.id)
+    del world.people.cards[guest.account_id]
+    (event,) = events(await world.service.resource_feed(VISITOR, token))
+    assert str(event["summary"]) == f"{number}, 1 · Court 1", "whose account is gone has no name either"
 
 
 async def test_a_new_address_closes_the_old_one_and_an_invented_one_opens_nothing(world: Any) -> None:

@@ -15,7 +15,7 @@ from forecourt.kernel.web import formats
 from forecourt.kernel.web.render import Language, OrgNav, Pages
 from forecourt.kernel.web.views import BackTier, Choice, DayView, Fact, GridView, Link, PriceLine, QuoteView, TaxLine
 from forecourt.modules.booking.contract import BookingOut, BookingStatus
-from forecourt.modules.booking.rules import needs_approval
+from forecourt.modules.booking.rules import needs_approval, short_number
 from forecourt.modules.booking.service.pricing import Bill, Plan
 from forecourt.modules.venues.contract import Policies, Resource, ResourceKind, VenueBook
 
@@ -344,12 +344,6 @@ def ticket_facts(say: Speaker, booking: BookingOut, cancel: str) -> list[Fact]:
     if cancel:
         facts.append(Fact(say.t("ticket.cancel_fact"), cancel))
     return facts
-
-
-def short_number(booking_id: UUID) -> str:
-    """The last digits of the id in fours, to say on the telephone: `9F3A-04C1`."""
-    tail = booking_id.hex[-8:].upper()
-    return f"{tail[:4]}-{tail[4:]}"
 
 
 def fields_of(values: dict[str, str]) -> list[Link]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import msgspec
 
@@ -363,3 +364,9 @@ def quote_total(lines: Sequence[QuoteLine], tax: Sequence[TaxLine], currency: st
     """What is to be paid: the lines and the taxes that they do not include; never below zero."""
     whole = Money.total([line.amount for line in lines] + [t.amount for t in tax if not t.included], currency)
     return max(whole, Money.zero(currency), key=_amount)
+
+
+def short_number(booking_id: UUID) -> str:
+    """The last digits of the id in fours, to say on the telephone: `9F3A-04C1`."""
+    tail = booking_id.hex[-8:].upper()
+    return f"{tail[:4]}-{tail[4:]}"

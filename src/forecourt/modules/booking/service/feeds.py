@@ -14,6 +14,7 @@ from forecourt.modules.booking import queries
 from forecourt.modules.booking.calendar import Entry, calendar
 from forecourt.modules.booking.contract import BookingStatus
 from forecourt.modules.booking.queries import BookingRow, ResourceFeed
+from forecourt.modules.booking.rules import short_number
 from forecourt.modules.booking.service.base import organisation, person
 from forecourt.modules.booking.service.keeping import Keeping
 from forecourt.modules.booking.slots import claimed_ids
@@ -107,7 +108,7 @@ class Feeds(Keeping):
         return book, resource
 
     def _staff_entry(self, book: VenueBook, row: BookingRow, names: dict[UUID, str]) -> Entry:
-        who = row.guest_name or ("" if row.account_id is None else names.get(row.account_id, "")) or row.purpose.value
+        who = row.guest_name or ("" if row.account_id is None else names.get(row.account_id, "")) or short_number(row.id)
         place = book.resource(row.resource_id)
         title = f"{who}, {row.team_size}" if place is None else f"{who}, {row.team_size} · {place.name}"
         return Entry(row, title, book.venue.address, book.venue.location)
@@ -119,5 +120,6 @@ class Feeds(Keeping):
         try:
             book, resource = await self.place(row)
         except NotFound:
-            return Entry(row, "Booking", "", None)
+            # Nobody knows any more where it was. Its number is the same in every language, and on its page.
+            return Entry(row, short_number(row.id), "", None)
         return Entry(row, f"{resource.name}, {book.venue.name}", book.venue.address, book.venue.location)
