@@ -1,7 +1,8 @@
 """Ways in which files of deploy/ can be wrong, each with the test that has to fail then.
 
 `file` is below deploy/. `found_by` is a test, or another function that raises AssertionError, of the module that runs the break:
-test_every_file.py for containers and Kubernetes, tests/observability/test_every_file.py for observability.
+test_every_file.py for containers and Kubernetes, tests/observability/test_every_file.py for observability. For Terraform it
+says who finds it (Terraform itself, what is asked of a house, of the real server, or of words), and what is said then.
 """
 
 from __future__ import annotations
@@ -136,6 +137,107 @@ OBSERVABILITY = [
     ),
     Break("observability/grafana/provisioning/dashboards/forecourt.yml", "providers:", "provider:", "grafana"),
     Break("observability/grafana/provisioning/dashboards/forecourt.yml", "type: file", "type: files", "grafana"),
+]
+
+TERRAFORM = [
+    *(
+        Break(f"terraform/{file}", right, wrong, found_by)
+        for file, right, wrong, found_by in [
+            ("versions.tf", '">= 1.9"', '">= 99"', "terraform: Unsupported Terraform Core version"),
+            ("versions.tf", '"~> 6.45"', '"~> 5.0"', "words: aws ~> 5.0 is not"),
+            ("variables.tf", "default     = true\n}", "default     = []\n}", "terraform: Invalid default value"),
+            (
+                "variables.tf",
+                "length(var.subnet_ids) >= 2",
+                "length(var.subnet_ids) >= 1",
+                "house: what_cannot_be_is_refused: error",
+            ),
+            ("variables.tf", "  type        = map(string)\n", "", "words: tags has no type"),
+            ("network.tf", "to_port                      = local.valkey", "to_prot = local.valkey", "terraform: to_prot"),
+            (
+                "network.tf",
+                "referenced_security_group_id = each.value",
+                'cidr_ipv4 = "0.0.0.0/0"',
+                "house: postgres is open to more",
+            ),
+            (
+                "network.tf",
+                "  to_port                      = local.valkey_port",
+                "  to_port = 6380",
+                "house: valkey is not reached",
+            ),
+            ("postgres.tf", "aws_db_subnet_group.postgres.name", "aws_db_subnet_group.postgers.name", "terraform: postgers"),
+            ("postgres.tf", "multi_az       = true", "multi_az = false", "house: nobody takes over from the primary"),
+            ("postgres.tf", "publicly_accessible    = false", "publicly_accessible = true", "house: the primary can be reached"),
+            (
+                "postgres.tf",
+                "storage_encrypted     = true",
+                "storage_encrypted = false",
+                "house: the primary's disk is not encrypted",
+            ),
+            ("postgres.tf", "= var.backup_days", "= 0", "house: the database cannot be brought back"),
+            ("postgres.tf", "delete_automated_backups  = false", "delete_automated_backups = true", "house: deletes its copies"),
+            ("postgres.tf", '"rds.force_ssl"                     = "1"', '"rds.force_ssl" = "0"', "house: PostgreSQL takes"),
+            ("postgres.tf", '"autovacuum_naptime"', '"autovacuum_nap"', "server: autovacuum_nap is no setting"),
+            ("postgres.tf", '= "8192"', '= "8MB"', "server: work_mem is 8MB, and in containers 8MB"),
+            ("postgres.tf", '"jit"                     = "0"', '"jit" = "1"', "server: jit is 1"),
+            (
+                "postgres.tf",
+                '"pg_stat_statements.max"   = "2000"',
+                "",
+                "server: pg_stat_statements.max is said of containers only",
+            ),
+            ("postgres.tf", '"pending-reboot"', '"immediate"', "server: shared_preload_libraries is applied immediate"),
+            ("valkey.tf", '"volatile-lru"', '"allkeys-lru"', "house: Valkey does not throw out"),
+            ("valkey.tf", '"required"', '"preferred"', "house: Valkey takes connections without TLS"),
+            (
+                "valkey.tf",
+                "automatic_failover_enabled = true",
+                "automatic_failover_enabled = false",
+                "house: nobody takes over from Valkey",
+            ),
+            (
+                "valkey.tf",
+                "auth_token                 = random_password.valkey",
+                "auth_token = random_password.owner",
+                "house: Valkey has another password",
+            ),
+            (
+                "media.tf",
+                "  bucket = aws_s3_bucket.media.id\n\n  versioning",
+                "\n  versioning",
+                "terraform: Missing required argument",
+            ),
+            ("media.tf", "block_public_policy     = true", "block_public_policy = false", "house: files can be made public"),
+            ("media.tf", "days_after_initiation = 1", "days_after_initiation = 7", "house: uploads that were broken off stay"),
+            ("media.tf", "noncurrent_days = var.backup_days + 1", "noncurrent_days = 0", "house: name files that are gone"),
+            (
+                "media.tf",
+                '"aws:SecureTransport" = "false"',
+                '"aws:SecureTransport" = "true"',
+                "house: the bucket is talked to without TLS",
+            ),
+            ("media.tf", '"s3:DeleteObject"', '"s3:DeleteBucket"', "house: may do too much or too little"),
+            (
+                "media.tf",
+                "${var.namespace}:${var.release}",
+                "${var.release}:${var.namespace}",
+                "house: is not the program's account",
+            ),
+            ("secrets.tf", '"gateway-keys" ', '"gateway-key" ', "house: the chart reads ["),
+            ("secrets.tf", '"forecourt_app:', '"forecourt:', "house: database-url leads to postgresql://forecourt@"),
+            ("secrets.tf", '"sslmode=require"', '"sslmode=prefer"', "house: database-url may go without TLS"),
+            ("secrets.tf", '"valkeys://', '"valkey://', "house: valkey-url leads to valkey://"),
+            ("secrets.tf", "length  = 64", "length  = 16", "house: random_password.secret_key is short"),
+            ("outputs.tf", "one(aws_db_instance.replica[*].address)", "aws_db_instance.replicas", "terraform: replicas"),
+            ("outputs.tf", "FORECOURT_TRUSTED_PROXIES =", "FORECOURT_TRUSTED_PROXY =", "house: FORECOURT_TRUSTED_PROXY"),
+            ("outputs.tf", "postgres_replica_address", "postgres_twin_address", "words: does not tell of postgres_twin_address"),
+            ("examples/house/main.tf", "data_services.secret_arn", "data_services.secret", "terraform: Unsupported attribute"),
+            ("tests/house.tftest.hcl", "postgres_replica = false", "postgres_replica = true", "house: Reads go to the primary"),
+            (".gitignore", "*.tfstate\n", "", "words: terraform.tfstate would come into the repository"),
+            ("README.md", "| `backup_days`", "| `backup_weeks`", "words: does not tell of backup_days"),
+        ]
+    ),
 ]
 
 ELSEWHERE = {

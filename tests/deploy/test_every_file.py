@@ -13,7 +13,7 @@ import helm_python
 import pytest
 from cyclopts import CycloptsError
 from tests.deploy import charting, composing, test_chart, test_compose, test_compose_engines
-from tests.deploy.broken import CONTAINERS, DEPLOY, ELSEWHERE, NOT_OURS, OBSERVABILITY, Break
+from tests.deploy.broken import CONTAINERS, DEPLOY, ELSEWHERE, NOT_OURS, OBSERVABILITY, TERRAFORM, Break
 from tests.deploy.charting import LEAST, RELEASES, fits, merge, named, render
 
 from forecourt.cli import app
@@ -29,7 +29,7 @@ def test_every_file_is_broken_somewhere_and_a_new_one_has_to_be() -> None:
     there = {name.removeprefix("deploy/") for name in filter(None, said.split("\0")) if (ROOT / name).exists()}
     broken = [*test_chart.WRONG, *test_chart.MISSHAPEN, *test_chart.WRONG_ENGINES, *test_chart.MISSHAPEN_ENGINES]
     templates = {f"helm/forecourt/templates/{change[0]}" for change in broken}
-    assert there == templates | {found.file for found in [*CONTAINERS, *OBSERVABILITY]} | ELSEWHERE.keys()
+    assert there == templates | {found.file for found in [*CONTAINERS, *OBSERVABILITY, *TERRAFORM]} | ELSEWHERE.keys()
     for test in ELSEWHERE.values():
         file, _, name = test.partition("::")
         assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), test
