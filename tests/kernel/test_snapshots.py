@@ -404,6 +404,51 @@ async def test_who_acts_is_not_handed_old_events_again(scratch: Scratch) -> None
     assert await scratch.notes() == ["1", "2"]
 
 
+async def test_a_state_that_was_wrong_is_mended_with_the_snapshots_of_it(chains: Scratch) -> None:
+    async def wrongly(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        await link(tx, [*envelopes, envelopes[-1]])
+
+    straight = Straight()
+    for n in (1, 2, 3):
+        straight.link(None, n)
+    await two_months(chains)
+    await Dispatcher(chains.db, chains.url, [msgspec.structs.replace(LINKS, handle=wrongly)]).drain()
+    march = datetime(2020, 3, 2, tzinfo=UTC)
+    await tidy(chains, march, LINKS)
+    assert len(await snapshots(chains)) == 2
+    done = await rebuild(chains.db, LINKS)
+    assert (done.from_the_beginning, done.handled) == (True, 3)
+    assert await made(chains) == straight.chains
+    await tidy(chains, JUNE, LINKS)
+    await chains.sql(SPOIL)
+    assert not (await rebuild(chains.db, LINKS)).from_the_beginning
+    assert await made(chains) == straight.chains
+
+
+async def test_what_was_set_aside_stays_so_in_a_rebuild_and_is_handed_over_once(chains: Scratch) -> None:
+    async def fail_over_13(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        if any(e.event.n == 13 for e in envelopes):
+            raise ValueError("thirteen")
+        await link(tx, envelopes)
+
+    await count(chains, 1, 13, 2)
+    clock = FixedClock(JANUARY)
+    dispatcher = Dispatcher(chains.db, chains.url, [msgspec.structs.replace(LINKS, handle=fail_over_13)], clock)
+    for _ in range(ATTEMPTS):
+        await dispatcher.drain()
+        clock.advance(timedelta(minutes=2))
+    assert (await rebuild(chains.db, LINKS)).handled == 2
+    straight = Straight()
+    for n in (1, 2):
+        straight.link(None, n)
+    assert await made(chains) == straight.chains
+    assert await replay(chains.db, LINKS) == (1, 0)
+    straight.link(None, 13)
+    await chains.sql(SPOIL)
+    await rebuild(chains.db, LINKS)
+    assert await made(chains) == straight.chains
+
+
 async def test_a_rebuild_in_which_an_event_fails_changes_nothing_and_says_over_which(chains: Scratch) -> None:
     await count(chains, 1, 2, 3)
     await Dispatcher(chains.db, chains.url, [LINKS]).drain()
