@@ -570,7 +570,13 @@ async def open_door(client: httpx.AsyncClient, internal: str, wanted: bool) -> b
     return True
 
 
-async def test_haproxy_that_dies_is_brought_back(house: House, anyone: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize(("quick_s", "pause_s"), [(0, 3600), (3600, 0)])
+async def test_haproxy_that_dies_is_brought_back_and_at_once_unless_it_had_just_begun(
+    house: House, anyone: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, quick_s: float, pause_s: float
+) -> None:
+    """Nobody can connect meanwhile."""
+    monkeypatch.setattr("forecourt.gateway.haproxy.QUICK_S", quick_s)
+    monkeypatch.setattr("forecourt.gateway.haproxy.PAUSE_S", pause_s)
     pid = house.gateway.pid
     os.kill(pid, signal.SIGKILL)
     await until(lambda: house.gateway.pid != pid)
@@ -654,6 +660,20 @@ async def test_a_websocket_goes_through_to_the_sockets(house: House) -> None:
     writer.close()
     assert [seen.target for seen in house.live.seen] == ["/v1/socket"]
     assert house.live.seen[0].all("x-forwarded-for") == ["127.0.0.1"]
+
+
+async def test_a_websocket_lives_on_while_another_haproxy_takes_over(house: House, anyone: httpx.AsyncClient) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    asked = "GET /v1/socket HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
+    writer.write(f"{asked}sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
+    async with asyncio.timeout(20):
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        pid = house.gateway.pid
+        await house.gateway.reload()
+        assert house.gateway.pid != pid and (await anyone.get("/v1/me")).status_code == 200
+        writer.write(bytes([0x81, 0x80 | 5, 0, 0, 0, 0]) + b"still")
+        assert await reader.readexactly(7) == bytes([0x81, 5]) + b"still"
+    writer.close()
 
 
 async def test_what_does_not_ask_for_a_websocket_gets_none(house: House, anyone: httpx.AsyncClient) -> None:

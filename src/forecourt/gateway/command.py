@@ -103,7 +103,11 @@ def render(
     out.print(f"{config} is in order." + ("" if keys else " Nobody told the keys of access tokens: they are refused until then."))
 
 
-def weight(service: Annotated[str, Parameter(help="As the plan names it.")], *wishes: str, data: Data = None) -> None:
+def weight(
+    service: Annotated[str, Parameter(help="As the plan names it.")],
+    *wishes: Annotated[str, Parameter(help="Version and whole percents, such as v2=10%.")],
+    data: Data = None,
+) -> None:
     """Share a service's requests out between its versions, now and from now on; without wishes, show how they are.
 
     Versions that are not named share the rest as they did before.

@@ -45,6 +45,8 @@ GRACE_S = 10.0
 """What is under way may take so long when the gateway stops."""
 POLL_S = 0.02
 PAUSE_S = 1.0
+QUICK_S = 5.0
+"""One that dies so soon after its start would do so again: it is brought back after a pause, and any other at once."""
 KEPT_KEYS = "keys.json"
 
 Proof = Callable[[Plan], Secret | None]
@@ -114,6 +116,7 @@ class Gateway:
         """Prints of certificates: of the one that people are shown, and of the last that HAProxy did not take."""
         self._watch = Watch()
         self._process: Process | None = None
+        self._begun = 0.0
         self._leaving: set[Process] = set()
         self._tending: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
@@ -256,6 +259,7 @@ class Gateway:
             await _end(new)
             raise
         self._process = new
+        self._begun = asyncio.get_running_loop().time()
         self._names.forget()
         if old is not None:
             self._leaving = {p for p in self._leaving if p.returncode is None} | {old}
@@ -308,7 +312,8 @@ class Gateway:
             try:
                 if await self._died():
                     log.warning("gateway_died", code=process.returncode)
-                    await asyncio.sleep(PAUSE_S)
+                    if asyncio.get_running_loop().time() - self._begun < QUICK_S:
+                        await asyncio.sleep(PAUSE_S)
                     await self.reload()
                 else:
                     await self._names.follow(self.plan)
