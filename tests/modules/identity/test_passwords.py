@@ -1,7 +1,8 @@
-"""Hashing stands back: who asks the same process for something else does not wait for somebody's log-in."""
+"""Hashing stands back: who asks this process or another for something else does not wait for somebody's log-in."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
@@ -9,7 +10,7 @@ import threading
 import argon2
 import pytest
 
-from forecourt.modules.identity.passwords import STANDS_BACK, Passwords
+from forecourt.modules.identity.passwords import HASHES_AT_ONCE, STANDS_BACK, Passwords, hashes_at_once, hashing_cores
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
 
@@ -19,12 +20,18 @@ def priority() -> int:
     return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
 
+def cores() -> set[int]:
+    """Where the thread that asks may run."""
+    return os.sched_getaffinity(threading.get_native_id())
+
+
 class Watched(argon2.PasswordHasher):
-    """Notes who hashes, and with what priority a thread starts that hashing starts, as argon2 starts one for each lane."""
+    """Notes who hashes, with what priority and where a thread runs that hashing starts, as argon2 starts one for each lane."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
         self.seen: list[tuple[str, int, int]] = []
+        self.cores: list[set[int]] = []
 
     def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
         self._note("hash")
@@ -35,19 +42,59 @@ class Watched(argon2.PasswordHasher):
         return super().verify(hash, password)
 
     def _note(self, what: str) -> None:
-        lane: list[int] = []
-        thread = threading.Thread(target=lambda: lane.append(priority()))
+        lane: list[tuple[int, set[int]]] = []
+        thread = threading.Thread(target=lambda: lane.append((priority(), cores())))
         thread.start()
         thread.join()
-        self.seen.append((what, priority(), *lane))
+        self.seen.append((what, priority(), lane[0][0]))
+        self.cores.append(lane[0][1])
 
 
 async def test_a_password_is_hashed_and_checked_by_threads_that_let_others_go_first() -> None:
-    here, hasher = priority(), Watched()
+    here, everywhere, hasher = priority(), cores(), Watched()
     passwords = Passwords(hasher)
     stored = await passwords.hash("correct horse")
     assert await passwords.fits(stored, "correct horse") and not await passwords.fits(stored, "wrong horse")
     assert not await passwords.fits(None, "correct horse")
     back = min(19, here + STANDS_BACK)
     assert hasher.seen == [(what, back, back) for what in ("hash", "verify", "verify", "verify")]
-    assert priority() == here, "the control: whoever asked goes on as before"
+    assert all(0 < len(some) <= (len(everywhere) + 1) // 2 and some <= everywhere for some in hasher.cores)
+    assert (priority(), cores()) == (here, everywhere), "the control: whoever asked goes on as before"
+
+
+def test_hashing_has_half_of_the_cores_and_never_none() -> None:
+    assert [hashing_cores(set(range(n))) for n in (1, 2, 3, 4)] == [{0}, {1}, {1, 2}, {2, 3}]
+    assert hashing_cores({3, 9}) == {9}, "of those that the process has"
+    assert [hashes_at_once(n) for n in (1, 2, 4, 8)] == [1, 1, 2, 4]
+
+
+class Slow(argon2.PasswordHasher):
+    """Checks when it may, and notes how many are at it."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.go = threading.Event()
+        self.lock = threading.Lock()
+        self.here = self.most = 0
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # type: ignore[override]
+        with self.lock:
+            self.here += 1
+            self.most = max(self.most, self.here)
+        self.go.wait(20)
+        with self.lock:
+            self.here -= 1
+        return super().verify(hash, password)
+
+
+async def test_many_who_sign_in_at_once_wait_for_each_other_and_are_all_let_in() -> None:
+    hasher = Slow()
+    passwords = Passwords(hasher)
+    stored = await passwords.hash("correct horse")
+    async with asyncio.timeout(30):
+        storm = [asyncio.create_task(passwords.fits(stored, "correct horse")) for _ in range(4 * HASHES_AT_ONCE)]
+        while hasher.here < HASHES_AT_ONCE:
+            await asyncio.sleep(0)
+        hasher.go.set()
+        assert await asyncio.gather(*storm) == [True] * len(storm)
+    assert hasher.most == HASHES_AT_ONCE

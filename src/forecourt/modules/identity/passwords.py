@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import sys
 import threading
 from base64 import b64encode
+from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
@@ -22,12 +24,25 @@ MIN_SCORE = 3
 MAX_CHARS = 128
 JUDGED_CHARS = 72
 """The estimate of strength looks at no more, to bound its work; the hash takes all of them."""
-HASHES_AT_ONCE = 2
-"""Each takes 64 MiB and a core for a moment: more at once only make each other late."""
 STANDS_BACK = 5
 """How much less urgent hashing is than all else (nice): a third of the weight. A log-in keeps four threads busy for a tenth of a
 second; without this, whoever asks who somebody is waits until the loop's one thread has its turn among them. With much more, a
 machine that is full would let nobody in."""
+
+
+def hashing_cores(all_cores: Set[int]) -> set[int]:
+    """Where passwords are hashed: half of the cores, also while many sign in at once. All else may have every core, and goes
+    where there is room; hashing has its part there, however full the machine is."""
+    return set(sorted(all_cores)[len(all_cores) // 2 :])
+
+
+def hashes_at_once(cores: int) -> int:
+    """On so many cores. Each takes 64 MiB and four threads: more at once only make each other late, and all else with them."""
+    return max(1, cores // 2)
+
+
+_CORES = hashing_cores(os.sched_getaffinity(0)) if sys.platform == "linux" else set(range((os.cpu_count() or 2) // 2))
+HASHES_AT_ONCE = hashes_at_once(len(_CORES))
 
 FULL = argon2.PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
 QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
@@ -84,10 +99,12 @@ def refuse(faults: list[FieldError]) -> None:
 
 
 def _stand_back() -> None:
-    """For this thread and those that it starts. Where threads have no priority of their own, nothing happens."""
+    """For this thread and those that it starts. Where threads have no priority and no cores of their own, nothing happens."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + STANDS_BACK)
+        with contextlib.suppress(OSError):  # those cores were taken from us meanwhile: then anywhere
+            os.sched_setaffinity(thread, _CORES)
 
 
 def hasher_for(env: Env) -> argon2.PasswordHasher:
