@@ -17,7 +17,7 @@ locals {
     "jit"                     = "0"
     "log_error_verbosity"     = "terse" # a DETAIL line would put people's data into the log
     "log_min_error_statement" = "panic"
-    "max_slot_wal_keep_size"  = "16384" # a replica that is away must not fill the disk
+    "max_slot_wal_keep_size"  = tostring(min(16384, floor(var.postgres_storage_gib * 1024 / 5))) # a replica that is away must not fill the disk
     "max_wal_size"            = "2048"
     "random_page_cost"        = "1.1"
     "timezone"                = "UTC"

