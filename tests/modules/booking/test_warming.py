@@ -176,9 +176,10 @@ async def test_venues_are_popular_by_what_is_booked_there_this_week(
 
 
 async def test_it_is_counted_once_for_everybody(
-    service: BookingService, caches: tuple[Cache, Cache], monkeypatch: pytest.MonkeyPatch
+    service: BookingService, world: Any, caches: tuple[Cache, Cache], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warming, "POPULAR", f"tests:popular:{uuid4()}")
+    await world.book(await world.rich())
     counts = 0
     count = warming.Week._count  # pyright: ignore[reportPrivateUsage]
 
@@ -195,6 +196,24 @@ async def test_it_is_counted_once_for_everybody(
     await caches[0].invalidate(warming.POPULAR)
     await service.week.popular()
     assert counts == 2  # the control: it is counted where nobody has
+
+
+async def test_a_new_house_is_looked_at_again(service: BookingService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warming, "POPULAR", f"tests:popular:{uuid4()}")
+    booked: list[queries.Busiest] = []
+
+    async def busiest(*_: object) -> list[queries.Busiest]:
+        return booked
+
+    async def venues(*_: object) -> list[queries.Booked]:
+        return [queries.Booked(venue_id, 1)]
+
+    venue_id = uuid4()
+    monkeypatch.setattr(queries, "busiest_organisations", busiest)
+    monkeypatch.setattr(queries, "busiest_venues", venues)
+    assert await service.week.popular() == []
+    booked.append(queries.Busiest(uuid4(), 1))
+    assert await service.week.popular() == [venue_id]
 
 
 async def test_without_valkey_and_without_the_database_the_house_goes_on(world: Any, db: Database, clock: FixedClock) -> None:

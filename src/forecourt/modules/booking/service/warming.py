@@ -14,6 +14,7 @@ from forecourt.kernel.cache import Cache, Tier
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.errors import NotFound
 from forecourt.modules.booking import queries, slots
 from forecourt.modules.booking.service.books import Books, Terms
 from forecourt.modules.venues.contract import Resource
@@ -48,16 +49,20 @@ class Week:
 
     async def popular(self) -> list[UUID]:
         """Venues by what is booked there in the next seven days."""
-        return await self._cache.get(
-            POPULAR,
-            list[UUID],
-            self._count,
-            ttl_s=POPULAR_TTL_S,
-            shared_ttl_s=POPULAR_SHARED_TTL_S,
-            tier=Tier.BOTH,
-        )
+        try:
+            return await self._cache.get(
+                POPULAR,
+                list[UUID],
+                self._count,
+                ttl_s=POPULAR_TTL_S,
+                shared_ttl_s=POPULAR_SHARED_TTL_S,
+                tier=Tier.BOTH,
+            )
+        except NotFound:
+            return []
 
     async def _count(self) -> list[UUID]:
+        """Raises NotFound when nothing is booked: that is the case of a new house, which does not stay so for long."""
         now = self._clock.now()
         until = now + timedelta(days=DAYS)
         found: list[queries.Booked] = []
@@ -65,6 +70,8 @@ class Week:
             for organisation in await queries.busiest_organisations(tx, now, until):
                 await tx.become(self._db.role, organisation.id)
                 found += await queries.busiest_venues(tx, organisation.id, now, until)
+        if not found:
+            raise NotFound
         found.sort(key=lambda venue: (-venue.bookings, venue.id))
         return [venue.id for venue in found[:MAX_VENUES]]
 
