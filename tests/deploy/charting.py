@@ -377,12 +377,12 @@ def _settings_faults(container: Manifest, environ: Mapping[str, str], led_to: bo
 def _address_faults(settings: Settings, manifests: list[Manifest]) -> Iterator[str]:
     """Addresses that lead to none of the engines that the chart brings, or to the wrong one."""
     for cluster in named(manifests, "Cluster"):
-        owner = cluster["spec"]["bootstrap"]["initdb"]["owner"]
+        (begun,) = cluster["spec"]["bootstrap"].values()
         database = settings.database
         for url, login, leads_to in (
             (database.url, APP_ROLE, "rw"),
             (database.replica_url, APP_ROLE, "ro"),
-            (database.admin_url, owner, "rw"),
+            (database.admin_url, begun["owner"], "rw"),
         ):
             if url is None:
                 if leads_to == "ro":
@@ -391,7 +391,7 @@ def _address_faults(settings: Settings, manifests: list[Manifest]) -> Iterator[s
             parts = urlsplit(url.reveal())
             if services_of(cluster).get(parts.hostname or "") != leads_to:
                 yield f"{parts.hostname} does not lead to {leads_to}"
-            if (parts.username, parts.path) != (login, "/" + cluster["spec"]["bootstrap"]["initdb"]["database"]):
+            if (parts.username, parts.path) != (login, "/" + begun["database"]):
                 yield f"{parts.username} does not work in {parts.path}"
         if database.replica_url and urlsplit(database.replica_url.reveal()).hostname not in _pinned(cluster):
             yield "what is known of one replica would be taken for another's"
@@ -671,6 +671,15 @@ def _cluster_faults(cluster: Manifest, manifests: list[Manifest]) -> Iterator[st
     if mebibytes(spec["walStorage"]["size"]) <= kilobytes(spec["postgresql"]["parameters"]["max_slot_wal_keep_size"]) / 1024:
         yield "what a replica has not fetched may fill the disk"
     stores = {m["metadata"]["name"] for m in named(manifests, "ObjectStore")}
+    source = spec["bootstrap"].get("recovery", {}).get("source")
+    for other in spec.get("externalClusters", ()):
+        if other["name"] != source or other["plugin"]["parameters"] != {
+            "barmanObjectName": next(iter(stores)),
+            "serverName": source,
+        }:
+            yield "it cannot be restored from there"
+    if source is not None and not spec.get("externalClusters"):
+        yield "it cannot be restored from anywhere"
     for plugin in spec.get("plugins", ()):
         if plugin["parameters"]["barmanObjectName"] not in stores or not plugin["isWALArchiver"]:
             yield "its changes are archived nowhere"

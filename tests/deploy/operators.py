@@ -144,8 +144,20 @@ class InitDB(Part):
     post_init_application_sql: list[str]
 
 
+class RecoveryTarget(Part):
+    target_time: str
+
+
+class Recovery(Part):
+    source: str
+    database: str
+    owner: str
+    recovery_target: RecoveryTarget | None = None
+
+
 class Bootstrap(Part):
-    initdb: InitDB
+    initdb: InitDB | None = None
+    recovery: Recovery | None = None
 
 
 class Synchronous(Part):
@@ -234,6 +246,16 @@ class Plugin(Part):
     parameters: Labels
 
 
+class Source(Part):
+    name: Literal["barman-cloud.cloudnative-pg.io"]
+    parameters: Labels
+
+
+class ExternalCluster(Part):
+    name: str
+    plugin: Source
+
+
 class ClusterSpec(Part):
     instances: Annotated[int, Meta(ge=1)]
     image_name: str
@@ -255,6 +277,7 @@ class ClusterSpec(Part):
     wal_storage: Storage
     managed: Managed
     service_account_template: AccountTemplate | None = None
+    external_clusters: list[ExternalCluster] = []
     plugins: list[Plugin] = []
     image_pull_secrets: list[Named] = []
 

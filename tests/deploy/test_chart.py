@@ -16,7 +16,10 @@ import helm_python
 import pytest
 import yaml
 from tests.deploy.charting import CHART, LEAST, MAKE_SECRET, RELEASES, Manifest, faults, merge, named, render, shape_faults
+from tests.deploy.test_compose_engines import SIZES, postgres_settings
+from tests.deploy.test_managed_postgres import BY_THE_KEEPER
 
+from forecourt.engines import postgres
 from forecourt.gateway.plan import module_names
 from forecourt.system import VERSION
 
@@ -68,6 +71,7 @@ ENGINES: dict[str, Any] = {
     },
 }
 """What the chart can bring along: engines, and bounds for all of it."""
+RESTORED = {"from": "old-postgres", "to": "2026-11-21 09:30:00+00"}
 ALONE: dict[str, Any] = {"gateway": {"enabled": False}, "ingress": {"enabled": True}}
 BARE: dict[str, Any] = {"migration": {"enabled": False}, "networkPolicy": {"enabled": False}}
 WAYS = {
@@ -78,6 +82,7 @@ WAYS = {
     "bare": BARE,
     "engines": ENGINES,
     "divided engines": merge(ENGINES, DIVIDED),
+    "restored": merge(ENGINES, {"postgres": {"backup": {"restore": RESTORED}}}),
 }
 
 
@@ -199,6 +204,8 @@ def test_the_gateway_and_whoever_it_leads_to_have_its_keys_and_nobody_else_has(w
         (merge(ENGINES, {"postgres": {"maxConnections": 400}}), "all roles at their largest open 416"),
         (merge(ENGINES, {"settings": {"FORECOURT_DATABASE_POOL": 15}}), "all roles at their largest open 581"),
         (merge(ENGINES, {"secretSettings": {"DATABASE_REPLICA_URL": "replica"}}), "it is the key database-replica-url"),
+        (merge(ENGINES, {"postgres": {"backup": {"restore": RESTORED | {"from": "house-postgres"}}}}), "another story"),
+        (merge(ENGINES, {"postgres": {"backup": {"restore": RESTORED | {"to": "yesterday"}}}}), "to"),
         (merge(ENGINES, {"postgres": {"instances": 2}}), "instances"),
         (merge(ENGINES, {"postgres": {"image": "ghcr.io/cloudnative-pg/postgresql:17.5"}}), "image"),
         (merge(ENGINES, {"postgres": {"parameters": {"synchronous_commit": "off"}}}), "synchronous_commit"),
@@ -441,11 +448,39 @@ WRONG_ENGINES = [
 ]
 
 
+def test_a_new_database_has_what_its_owner_could_not_give_it() -> None:
+    """test_managed_postgres.py shows that a server with these can be migrated by an owner who is no superuser."""
+    (cluster,) = named(render(**ENGINES), "Cluster")
+    begun = cluster["spec"]["bootstrap"]["initdb"]
+    assert begun["postInitSQL"] == [f"alter role {begun['owner']} createrole"]
+    assert begun["postInitApplicationSQL"] == [f"create extension {name} with schema public" for name in BY_THE_KEEPER]
+    options = {"--encoding=" + begun["encoding"], "--locale=" + begun["locale"], "--locale-provider=" + begun["localeProvider"]}
+    assert options | {"--builtin-locale=" + begun["builtinLocale"]} <= set(postgres.INITDB_OPTIONS)
+    assert "managed" in cluster["spec"] and "roles" not in cluster["spec"]["managed"], "they would lose what they are members of"
+
+
+def test_the_database_is_set_up_as_the_one_of_compose() -> None:
+    (cluster,) = named(render(**ENGINES), "Cluster")
+    here, there = cluster["spec"]["postgresql"]["parameters"], postgres_settings()
+    of_the_operator = {"shared_preload_libraries", "hba_file"}
+    assert set(there) - set(here) == of_the_operator and set(here) <= set(there)
+    assert {name for name in here if here[name] != there[name]} <= SIZES
+    assert here["shared_buffers"] == ENGINES["postgres"]["parameters"]["shared_buffers"], "what is given goes before"
+
+
 @pytest.mark.parametrize(("file", "right", "wrong", "said"), WRONG_ENGINES)
 def test_one_thing_wrong_with_the_engines_is_found(tmp_path: Path, file: str, right: str, wrong: str, said: str) -> None:
     (tmp_path / "secrets").mkdir()
     found = faults(render(altered(tmp_path, file, right, wrong), **ENGINES), tmp_path / "secrets")
     assert any(said in fault for fault in found), found
+
+
+def test_a_house_that_cannot_be_restored_is_found(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    wrong = altered(tmp_path, "postgres.yaml", "serverName: {{ . }}", "serverName: {{ $name }}")
+    assert faults(render(wrong, **WAYS["restored"]), tmp_path / "secrets") == [
+        "Cluster house-postgres: it cannot be restored from there"
+    ]
 
 
 MISSHAPEN = [
@@ -465,7 +500,7 @@ MISSHAPEN_ENGINES = [
     ("vertical.yaml", "autoscaling.k8s.io/v1", "autoscaling.k8s.io/v1beta2", "v1beta2"),
     ("vertical.yaml", "updateMode:", "mode:", "mode"),
     ("postgres.yaml", "isWALArchiver", "isWalArchiver", "isWalArchiver"),
-    ("postgres.yaml", "bootstrap:\n    initdb", "bootstrap:\n    initDB", "initDB"),
+    ("postgres.yaml", "    initdb:\n", "    initDB:\n", "initDB"),
     ("postgres.yaml", "method: any", "method: quorum", "quorum"),
     ("postgres.yaml", "barmancloud.cnpg.io/v1", "postgresql.cnpg.io/v1", "postgresql.cnpg.io/v1"),
     ("postgres.yaml", "method: plugin", "method: barmanObjectStore", "barmanObjectStore"),
