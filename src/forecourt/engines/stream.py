@@ -40,6 +40,8 @@ MOST_PARTS = 60
 """Of one file of the log. Then they are made one: a quiet house fills a file in hours."""
 FULL_SPOOL, ROOMY_SPOOL = 32, 8
 """Whole files that wait for a slow archive: the stream is held up beyond the first, and let go on below the second."""
+TEND_S = 0.2
+ALONE_MOST = 30
 BLOCK_BYTES = 1 << 16
 
 START = (
@@ -96,10 +98,28 @@ class Spool:
         self._at = begin
         self._sealed_bytes = 0
         """Of the file that is being written."""
+        self._looked_at_ns = 0
+        """When it had been written to last."""
+        self._parts: list[Path] | None = None
+        """What the archive has of it; None: not looked up yet."""
+
+    def stirred(self) -> bool:
+        """Whether anything may have come since the last look. The clock of a disk is coarse: what comes just after a look is told
+        of by the server, a little later."""
+        try:
+            return self._looked_at_ns != (self._spool / f"{self._at.name}.partial").stat().st_mtime_ns
+        except FileNotFoundError:
+            return True
 
     def waiting(self) -> int:
         """Whole files of the log."""
         return sum(1 for file in self._spool.iterdir() if len(file.name) == len(self._at.name))
+
+    def seal(self) -> None:
+        """Bring all that has come. Raises OSError."""
+        self._seal_histories()
+        while self.seal_next():
+            pass
 
     def seal_next(self) -> bool:
         """Bring one whole file, or what has come of the one that is being written; whether there may be more. Raises OSError."""
@@ -117,7 +137,7 @@ class Spool:
             return True  # it was done meanwhile, and has its final name now
         return whole.exists()
 
-    def seal_histories(self) -> None:
+    def _seal_histories(self) -> None:
         """What timelines came from. Few and small, and they do not change."""
         for file in self._spool.glob("*.history"):
             target = self._wal / (file.name + SUFFIX)
@@ -131,22 +151,25 @@ class Spool:
         for part in self._wal.glob(f"{file.name}.*-*{SUFFIX}"):
             part.unlink(missing_ok=True)
         file.unlink()
-        self._at, self._sealed_bytes = self._at.following(), 0
+        self._at, self._sealed_bytes, self._parts = self._at.following(), 0, None
 
     def _part(self, file: Path) -> None:
         with file.open("rb") as log:
+            self._looked_at_ns = os.fstat(log.fileno()).st_mtime_ns
             end = end_of(log.fileno())
             if end <= self._sealed_bytes:
                 return
-            earlier = sorted(self._wal.glob(f"{self._at.name}.*-*{SUFFIX}"))
-            begin = self._sealed_bytes if len(earlier) < MOST_PARTS else 0
+            if self._parts is None:
+                self._parts = list(self._wal.glob(f"{self._at.name}.*-*{SUFFIX}"))
+            begin = self._sealed_bytes if len(self._parts) < MOST_PARTS else 0
             content = os.pread(log.fileno(), end - begin, begin)
         made = self._wal / part_name(self._at.name, begin, end)
         self._sealer.content(content, made)
         self._sealed_bytes = end
-        for part in earlier:
-            if part != made and covers(made, part):
-                part.unlink()
+        needless = {part for part in self._parts if part != made and covers(made, part)}
+        for part in needless:
+            part.unlink(missing_ok=True)
+        self._parts = [part for part in self._parts if part not in needless and part != made] + [made]
 
 
 def part_name(file: str, begin: int, end: int) -> str:
@@ -187,6 +210,8 @@ class Stream:
         self._name = f"{SLOT}.{os.getpid()}.{os.urandom(4).hex()}"
         """Another each time: an earlier stream, which the server may not miss yet, tells what came into a spool that is gone."""
         self._released = 0
+        self._alone = 0
+        """Rounds without a connection. A server that is stopping ends them first, and streams its last words after that."""
 
     async def run(self) -> None:
         """Until it is told to stop or the server ends the stream. Raises EngineError, OSError, asyncpg.PostgresError."""
@@ -196,12 +221,16 @@ class Stream:
             self._empty(begin)
             with self._receiving() as child:
                 spool = Spool(self._spool, self._wal, Sealer(self._order.recipients), begin)
-                while child.poll() is None and not self._stop.is_set():
-                    await self._round(link, spool, child)
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._stop.wait(), SEAL_S)
+                tending = asyncio.create_task(tend(child, spool))
+                try:
+                    while child.poll() is None and not self._stop.is_set():
+                        await self._round(link, spool)
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(self._stop.wait(), SEAL_S)
+                finally:
+                    tending.cancel()
                 end(child)
-                self._seal(spool, child)
+                await asyncio.to_thread(spool.seal)
         finally:
             link.terminate()
 
@@ -244,13 +273,17 @@ class Stream:
             child.kill()
             child.wait()
 
-    async def _round(self, link: "asyncpg.Connection[asyncpg.Record]", spool: Spool, child: "subprocess.Popen[bytes]") -> None:
+    async def _round(self, link: "asyncpg.Connection[asyncpg.Record]", spool: Spool) -> None:
         """Bring what has come into the archive; then, and only then, let the server forget it."""
         told = await self._written(link)  # asked first: this much is in the spool now
-        if told is not None and told == self._released:
+        if told is not None and told == self._released and not spool.stirred():
             return
-        self._seal(spool, child)
-        if told is not None:
+        await asyncio.to_thread(spool.seal)
+        if link.is_closed():
+            self._alone += 1
+            if self._alone > ALONE_MOST:
+                raise EngineError("The server does not answer, though it streams.", "The stream begins anew.")
+        elif told is not None:
             with contextlib.suppress(asyncpg.InterfaceError, OSError, asyncpg.PostgresConnectionError):
                 await link.execute(RELEASE, SLOT, told)
                 self._released = told
@@ -263,21 +296,24 @@ class Stream:
             return None
         return None if told is None else int(told)
 
-    def _seal(self, spool: Spool, child: "subprocess.Popen[bytes]") -> None:
-        spool.seal_histories()
-        held = False
-        while spool.seal_next():
-            waiting = spool.waiting()
-            if not held and waiting > FULL_SPOOL:
-                held = True
-                child.send_signal(signal.SIGSTOP)
-            elif held and waiting < ROOMY_SPOOL:
-                held = False
-                child.send_signal(signal.SIGCONT)
+
+async def tend(child: "subprocess.Popen[bytes]", spool: Spool) -> None:
+    """Hold the stream up while the archive takes what came more slowly, or not at all: the spool is on the house's disk."""
+    held = False
+    while True:
+        waiting = spool.waiting()
+        if not held and waiting > FULL_SPOOL:
+            held = True
+            child.send_signal(signal.SIGSTOP)
+        elif held and waiting < ROOMY_SPOOL:
+            held = False
+            child.send_signal(signal.SIGCONT)
+        await asyncio.sleep(TEND_S)
 
 
 def end(child: "subprocess.Popen[bytes]") -> None:
     """Let it write what it has in hand."""
+    child.send_signal(signal.SIGCONT)
     child.send_signal(signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(LEFT_LIMIT_S / 3)
