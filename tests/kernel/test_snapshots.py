@@ -21,7 +21,7 @@ from forecourt.kernel import rebuild as rebuilding
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import Query, Statement, Tx
-from forecourt.kernel.events import ATTEMPTS, Delivery, Dispatcher, Envelope, Subscription, emit, replay
+from forecourt.kernel.events import ATTEMPTS, Delivery, Dispatcher, Envelope, Subscription, Turn, emit, replay
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import Tidy, housekeeping
 from forecourt.kernel.rebuild import CannotRebuild, rebuild
@@ -445,6 +445,40 @@ async def test_what_was_set_aside_stays_so_in_a_rebuild_and_is_handed_over_once(
     assert await replay(chains.db, LINKS) == (1, 0)
     straight.link(None, 13)
     await chains.sql(SPOIL)
+    await rebuild(chains.db, LINKS)
+    assert await made(chains) == straight.chains
+
+
+async def test_nobody_moves_the_subscriber_while_its_state_is_saved_or_put_in_place(chains: Scratch) -> None:
+    straight, turns = Straight(), list[Turn]()
+    worker = Dispatcher(chains.db, chains.url, [LINKS])
+
+    async def meanwhile() -> None:
+        n = sum(events for _, events in straight.chains.values())
+        await count(chains, n)
+        straight.link(None, n)
+        turns.extend([await worker._turn("probe.links") for _ in range(2)])  # that it begins, and what it does
+
+    async def save_late(tx: Tx) -> str:
+        await meanwhile()
+        return await save(tx)
+
+    async def restore_late(tx: Tx, saved: str) -> None:
+        await meanwhile()
+        await restore(tx, saved)
+
+    late = msgspec.structs.replace(LINKS, state=State(save_late, restore_late, "[]"))
+    await meanwhile()
+    await worker.drain()
+    turns.clear()
+    await chains.sql("delete from kernel.snapshot")
+    await tidy(chains, JUNE, late)
+    assert await snapshots(chains) == ['[{"key":"None","value":0,"events":1}]']
+    await worker.drain()
+    await rebuild(chains.db, late)
+    await worker.drain()
+    assert await made(chains) == straight.chains
+    assert turns == [Turn.BUSY] * 4
     await rebuild(chains.db, LINKS)
     assert await made(chains) == straight.chains
 
