@@ -226,3 +226,16 @@ async def test_root_without_user_namespaces_reaches_data_in_a_closed_home(data: 
     program = run_program(home / "var", preamble=NO_NAMESPACES)
     assert await answer(*program.addresses()) == 42
     assert users(home) == {65534}
+
+
+def test_a_database_that_could_not_be_made_is_told_of_and_made_at_the_next_start(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that was full, say: the server's files were whole, and the next start took them for a database."""
+    with monkeypatch.context() as broken:
+        broken.setattr("forecourt.engines.postgres.DATABASE", "template1")  # which is there already
+        with pytest.raises(EngineError, match="Creating the database failed") as refused, start_engines(data):
+            pass
+        assert "already exists" in str(refused.value) and not (data / "pg").exists()
+    start_engines(data, valkey_url="valkey://elsewhere").stop()
+    assert (data / "pg" / "PG_VERSION").exists()

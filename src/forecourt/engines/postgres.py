@@ -37,6 +37,8 @@ INITDB_OPTIONS = (
     "--no-instructions",
     "--no-sync",  # one sync over everything follows, before the directory gets its name
 )
+ALONE = ("--single", "-F", "-c", "exit_on_error=on")
+"""The server for one statement, without syncs. It would end well whatever became of the statement, on a full disk say."""
 
 MIB = 1024 * 1024
 LEAST_SHARED_MEMORY_BYTES = 256 * MIB
@@ -204,9 +206,7 @@ class Postgres:
         self.owner.mkdir(unfinished)
         self._run("Preparing the database (initdb)", "initdb", *INITDB_OPTIONS, "-D", unfinished, cwd=unfinished)
         create = f"create database {DATABASE} strategy file_copy\n".encode()
-        self._run(
-            "Creating the database", "postgres", "--single", "-F", "-D", unfinished, "postgres", cwd=unfinished, stdin=create
-        )
+        self._run("Creating the database", "postgres", *ALONE, "-D", unfinished, "postgres", cwd=unfinished, stdin=create)
         self._run("Writing the database to disk", "initdb", "--sync-only", "-D", unfinished, cwd=unfinished)
         if self.home.exists():
             self.home.rmdir()
