@@ -256,6 +256,16 @@ async def test_a_value_that_does_not_fit_is_our_fault_and_no_lost_database(fresh
     await database.close()
 
 
+async def test_a_database_without_room_is_no_fault_of_the_programs_and_keeps_its_sessions(pool: Pool) -> None:
+    """A full disk: others may still read, and whoever wrote may send it once more."""
+    connection = await pool.acquire()
+    for state, status in (("53100", 503), ("53200", 503), ("22012", 500)):
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await connection.execute(f"do $$ begin raise exception 'none' using errcode = '{state}'; end $$")
+        assert as_problem(refused.value).status == status and not is_lost(refused.value)
+    await pool.release(connection)
+
+
 @pytest.mark.parametrize("how", ["cancelled", "timed out"])
 async def test_a_connection_whose_statement_was_cut_off_is_closed_and_nothing_is_asked_on_it(
     fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch, how: str

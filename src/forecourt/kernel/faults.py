@@ -10,11 +10,14 @@ from forecourt.kernel.pool import SESSION_LOST
 
 
 def as_problem(error: Exception) -> Problem:
-    """DeadlineExceeded for a statement that took or waited too long, Unavailable for a database that went away, else Internal."""
+    """DeadlineExceeded for a statement that took or waited too long, Unavailable for a database that went away or has no room,
+    such as on a full disk; else Internal."""
     if isinstance(error, (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, TimeoutError)):
         return DeadlineExceeded()
     if isinstance(error, SESSION_LOST):
         return Unavailable("the database does not answer right now")
+    if isinstance(error, asyncpg.InsufficientResourcesError):
+        return Unavailable("nothing can be written right now")
     return Internal()
 
 
