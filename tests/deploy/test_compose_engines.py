@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from tests.deploy.charting import named, render
 from tests.deploy.composing import COMPOSE, production
 from valkey.asyncio import Valkey
 from valkey.exceptions import ConnectionError
@@ -112,6 +113,27 @@ async def test_a_rule_that_cannot_be_or_lets_anybody_in_is_found(engines: Engine
     finally:
         rules.write_text(right)
         await connection.close()
+
+
+async def test_the_charts_rules_let_in_the_owner_and_the_program_over_tls_and_nobody_else(engines: Engines) -> None:
+    """The operator puts its own in front, for itself and for replicas."""
+    (cluster,) = named(render(postgres={"enabled": True, "backup": {"enabled": False}}), "Cluster")
+    connection = await asyncpg.connect(engines.database_url)
+    place = Path(await connection.fetchval("show hba_file"))
+    compose = place.read_text()
+    try:
+        place.write_text("\n".join(["local all all trust", *cluster["spec"]["postgresql"]["pg_hba"]]))
+        rules = await connection.fetch("select type, database, user_name, address, auth_method, error from pg_hba_file_rules")
+    finally:
+        place.write_text(compose)
+        await connection.close()
+    # The embedded server is built without TLS, and says that such a rule is of no use to it.
+    assert [rule["error"] for rule in rules if rule["error"] and "because SSL is" not in rule["error"]] == []
+    owner = cluster["spec"]["bootstrap"]["initdb"]["owner"]
+    assert [tuple(rule)[:5] for rule in rules[1:]] == [
+        ("hostssl", ["forecourt"], [owner, APP_ROLE], "all", "scram-sha-256"),
+        ("host", ["all"], ["all"], "all", "reject"),
+    ]
 
 
 @contextlib.contextmanager
