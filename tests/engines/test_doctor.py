@@ -46,6 +46,18 @@ def test_a_healthy_machine_has_no_faults_and_nothing_is_started_or_made(data: Pa
     assert not data.exists()
 
 
+def test_secrets_that_others_may_read_are_named(data: Path, free_port: int) -> None:
+    folder = data / "secrets"
+    folder.mkdir(mode=0o700, parents=True)
+    data.chmod(0o755)
+    (folder / "forecourt_secret_key").write_text("x")
+    assert faults(examine(data, None, None, free_port)) == set()
+    folder.chmod(0o755)
+    findings = examine(data, None, None, free_port)
+    assert faults(findings) == {"Secrets"}
+    assert f"chmod -R go= '{folder.resolve()}'" in by_name(findings)["Secrets"].cure
+
+
 def test_a_taken_port_is_named(data: Path, taken_port: int) -> None:
     findings = examine(data, None, None, taken_port)
     assert faults(findings) == {"Port"}

@@ -20,6 +20,16 @@ def test_development_makes_its_secrets_once(tmp_path: Path) -> None:
     assert first.secrets.secret_key.reveal() not in repr(first)
 
 
+def test_a_secret_that_is_there_and_cannot_be_read_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    environ = {"FORECOURT_DATA": str(tmp_path), "FORECOURT_CONTRACT_KEYS": "a:b"}
+    (tmp_path / "secrets" / "forecourt_secret_key").mkdir(parents=True)
+    with pytest.raises(SettingsError, match=r"FORECOURT_SECRET_KEY is kept in .*, which cannot be read \(IsADirectoryError\)"):
+        Settings.read(environ)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="FORECOURT_SECRET_KEY is missing and cannot be made"):
+        Settings.read(environ | {"FORECOURT_DATA": str(tmp_path / "file")})
+
+
 def test_production_starts_with_what_it_needs_and_makes_nothing(tmp_path: Path) -> None:
     settings = Settings.read(PRODUCTION | {"FORECOURT_DATA": str(tmp_path)})
     assert settings.production and settings.secrets.contract_keys == () and settings.secrets.gateway_keys == ()

@@ -59,7 +59,8 @@ def examine(data: Path, database_url: str | None, valkey_url: str | None, port: 
     """Look at all that `start_engines(data, …)` and a server on `port` need. Never raises for what it finds."""
     data = data.resolve()
     running = engines_running_in(data) if readable(data) else None
-    findings = [python_version(), clock(), directory(data), free_disk(data), lock(data, running), port_free(port, running)]
+    findings = [python_version(), clock(), directory(data), secret_files(data), free_disk(data), lock(data, running)]
+    findings.append(port_free(port, running))
     if database_url is None or valkey_url is None:
         findings += [platform(), user(data), sockets(data), shared_memory()]
     if database_url is None:
@@ -117,6 +118,17 @@ def directory(data: Path) -> Finding:
     if data.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return finding(name, False, f"Other users may write to {data}.", f"chmod go-w '{data}'")
     return finding(name, True, str(data))
+
+
+def secret_files(data: Path) -> Finding:
+    name, folder = "Secrets", data / "secrets"
+    if not readable(data) or not folder.is_dir():
+        return finding(name, True, "None are kept here.")
+    if not readable(folder) or not all(os.access(file, os.R_OK) for file in folder.iterdir()):
+        return finding(name, False, f"What is in {folder} may not be read by this user.", "Run as the user who owns it.")
+    private = not folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    seen = str(folder) if private else f"Other users may read what is in {folder}."
+    return finding(name, private, seen, f"chmod -R go= '{folder}', and make new ones if others may have read these.")
 
 
 def free_disk(data: Path) -> Finding:

@@ -480,10 +480,20 @@ class Environment:
         try:
             return _read_or_make(folder, path)
         except OSError as e:
+            if _kept(path):
+                self.fault(f"{name} is kept in {path}, which cannot be read ({type(e).__name__}): run as the user who owns it")
+                return ""
             self.fault(
                 f"{name} is missing and cannot be made in {folder} ({type(e).__name__}): set it, or make the folder writable"
             )
             return ""
+
+
+def _kept(path: Path) -> bool:
+    """Whether a secret is there, or in a folder into which only its owner looks."""
+    folder = path.parent
+    hidden = os.path.isdir(folder) and not os.access(folder, os.X_OK)  # noqa: PTH112 - a Path raises where it may not look
+    return hidden or os.path.exists(path)  # noqa: PTH110
 
 
 def _read_or_make(folder: Path, path: Path) -> str:
