@@ -18,7 +18,7 @@ from tests.engines.conftest import RunProgram, eventually, processes_of
 from forecourt.engines import EngineError, backup, start_engines
 from forecourt.engines.archive import PROGRAM, story_in, story_of
 from forecourt.engines.process import living_in
-from forecourt.engines.sealing import make_identity
+from forecourt.engines.sealing import kept, make_identity
 
 PHOTO = "media/photos/court-one"
 OLD = "what the house had before"
@@ -287,6 +287,7 @@ def test_an_encrypted_copy_gives_everything_back_to_its_identity_and_nothing_to_
         backup.take(engines.database_url, data, archive)
     assert len([file for file in (archive / "media").rglob("*") if file.is_file()]) == 1
     assert found_in(archive, "court-one", OLD, ".incoming") == set()
+    assert found_in(data, "AGE-SECRET-KEY-", OLD) == {OLD}, "the house has nothing that opens it"
     for wrong, words in ((None, "is encrypted"), (stranger, "No identity in"), (data, "No identity can be read")):
         with pytest.raises(EngineError, match=words):
             backup.restore(archive, place, identity=wrong)
@@ -305,6 +306,7 @@ def test_an_encrypted_copy_gives_everything_back_to_its_identity_and_nothing_to_
     with restored(archive, data, identity=second) as words:  # the control: either of the two
         assert words == {7}
     assert [(place / name).read_text() for name in ("secrets/key", PHOTO)] == [OLD, OLD]
+    assert kept(place) == tuple(sorted(recipients)), "its next archive is for the same"
     assert not (place / "media" / ".incoming").exists()
     assert not (place / "wal.restoring").exists()
 

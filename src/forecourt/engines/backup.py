@@ -251,7 +251,7 @@ def keys_for(base: Base, place: Path, identity: Path | None) -> Identities | Non
     if identity is None:
         raise EngineError(
             f"The archive {place} is encrypted.",
-            "Name the file with the its identity: --identity. It is not in the house.",
+            "Name the file with its identity: --identity. It is not in the house.",
         )
     keys = read_identities(identity)
     there = described(place)

@@ -59,7 +59,7 @@ class Damaged(EngineError):
     def __init__(self, file: Path) -> None:
         super().__init__(
             f"{file} is damaged, or not made for this archive.",
-            "Take it from another copy of the archive, or restore from another whole copy.",
+            "Take it from another copy of the archive, or go back to a moment before it with --to.",
         )
 
 
