@@ -120,6 +120,7 @@ async def test_the_primary_dies_for_good_and_no_acknowledged_booking_with_it(tow
     acknowledged = dict(crowd.tally.made)
     await town.standby.tell("select pg_promote()")
     town.address.lead_to(town.standby.url)
+    done = (await town.sql("select coalesce(max(id), 0) from kernel.job_log"))[0][0]
     await several(crowd.tally, 6)
     crowd.stop.set()
     tally = await running
@@ -127,5 +128,6 @@ async def test_the_primary_dies_for_good_and_no_acknowledged_booking_with_it(tow
     assert tally.refusals, "nobody noticed: the test proves nothing"
     assert len(acknowledged) >= 6 and acknowledged.items() <= tally.made.items()
     await town.address.until("select pg_walfile_name(pg_current_wal_lsn()) like '00000002%'")
+    await town.address.until(f"select count(*) > 0 from kernel.job_log where id > {done} and status = 'successful'")
     tally.made["while its replica was frozen"] = (await asked).json()["id"]
     await check(town, tally)
