@@ -141,7 +141,10 @@ def up(
     if groups:
         refuse("--groups says how --split divides the modules: give both.")
     listener = listening(settings)
+    beside = engines_running_in(settings.data)
     with steps() as report, engines(settings, report, archiving) as running:
+        if beside is not None:
+            report(f"Process {beside.pid} runs engines over this data directory: they are used, and end when it does")
         migrate_now(settings, running, report)
         report("Opening the doors")
         greeting = Greeting(settings, running, began, fill=demo and not settings.production)
@@ -168,10 +171,12 @@ class Opening(msgspec.Struct, frozen=True):
 
 def _up_split(settings: Settings, groups: str, opening: Opening) -> None:
     """Everything in processes of their own behind a gateway, tended until Ctrl-C."""
+    from forecourt.gateway.runtime import Runtime
     from forecourt.process import Crew, CrewLost
     from forecourt.split import SplitHouse, groups_of
 
     require_haproxy()
+    asyncio.run(Runtime(settings.data / "gateway").refuse_another())  # before anything of its is written over
     house = SplitHouse(groups_of(groups), os.environ)
     listening(settings).close()  # somebody who has the port is better heard of now
     lost: CrewLost | None = None

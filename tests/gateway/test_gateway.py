@@ -41,6 +41,7 @@ from tests.gateway.conftest import (
 from tests.gateway.figures import FIGURES
 from tests.ports import free_port
 
+from forecourt import cli
 from forecourt.engines import EngineError
 from forecourt.gateway.config import public_pem
 from forecourt.gateway.haproxy import Gateway
@@ -982,6 +983,21 @@ async def test_a_plan_that_haproxy_cannot_run_is_refused_and_the_old_one_goes_on
     with pytest.raises(EngineError, match="HAProxy"):
         await house.gateway.reload(msgspec.structs.replace(house.plan(), listen=(taken,)))
     assert house.gateway.pid == pid
+    assert (await anyone.get("/v1/me")).status_code == 200
+
+
+async def test_two_gateways_do_not_share_a_folder(
+    house: House, anyone: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forecourt.gateway.runtime.GONE_WITHIN_S", 0.2)
+    config = (house.gateway.folder / "haproxy.cfg").read_bytes()
+    plan = Plan(services=(Service("rest", (), {"v1": (house.rest.url,)}),), listen=(f"127.0.0.1:{free_port()}",)).checked()
+    with pytest.raises(EngineError, match=f"Another gateway runs over .* process {house.gateway.pid}"):
+        await Gateway(plan, house.gateway.folder).start()
+    (tmp_path / "gateway").symlink_to(house.gateway.folder)
+    with pytest.raises(EngineError, match="Another gateway runs over"):
+        await asyncio.to_thread(cli.up, split=True, data=tmp_path, port=free_port())
+    assert (house.gateway.folder / "haproxy.cfg").read_bytes() == config
     assert (await anyone.get("/v1/me")).status_code == 200
 
 

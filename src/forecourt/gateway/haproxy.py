@@ -132,6 +132,7 @@ class Gateway:
         """Returns when connections are taken. Raises EngineError with HAProxy's reason when it cannot run like this."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         socket_of(self.folder).parent.mkdir(mode=0o700, exist_ok=True)
+        await self.runtime.refuse_another()
         self._proof = self._ask_proof(self.plan)
         source = self._source()
         self._keys = await source.ask() or source.last()

@@ -18,6 +18,9 @@ from forecourt.gateway.config import BACKEND, RUNTIME_SOCKET
 from forecourt.gateway.weights import spread, wished
 
 ANSWER_LIMIT_S = 5.0
+GONE_WITHIN_S = 3.0
+"""The HAProxy of a gateway that was killed."""
+LOOK_S = 0.1
 MAX_SOCKET_PATH = 85
 """Of 107 bytes; HAProxy adds its process id while it makes the socket."""
 WEIGHTS = "weights.json"
@@ -86,6 +89,22 @@ class Runtime:
         """The process that answers. Raises EngineError."""
         told = dict(line.split(": ", 1) for line in (await self.command("show info")).splitlines() if ": " in line)
         return int(told.get("Pid", "0"))
+
+    async def refuse_another(self) -> None:
+        """Raises EngineError when a gateway runs over this folder: the files of two would be one and the same."""
+        pid = 0
+        try:
+            async with asyncio.timeout(GONE_WITHIN_S):
+                while True:
+                    pid = await self.pid()
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            raise EngineError(
+                f"Another gateway runs over {self._folder} (HAProxy is process {pid}).",
+                "Stop it first, or choose another data directory with --data.",
+            ) from None
+        except EngineError:  # nobody answers
+            return
 
     async def services(self) -> dict[str, list[Share]]:
         """Every service and its versions. Raises EngineError."""
