@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.db import Lock
+from forecourt.kernel.db import Lock, Plans
 from forecourt.kernel.errors import Invalid, NotFound
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
@@ -246,7 +246,7 @@ class Reading(Changing):
             tax=bill.tax,
             expires_at=now + QUOTE_LIVES,
         )
-        async with self.db.tx(ctx.within(book.venue.organisation_id)) as tx:
+        async with self.db.tx(ctx.within(book.venue.organisation_id), plans=Plans.KEPT) as tx:
             kept = await queries.add_quote(tx, book.venue.organisation_id, row)
         return Quote(kept.id, kept.lines, kept.tax, Money(kept.total_minor, kept.currency), kept.expires_at)
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context
-from forecourt.kernel.db import ModuleDatabase, Tx
+from forecourt.kernel.db import ModuleDatabase, Plans, Tx
 from forecourt.kernel.errors import FieldError, Invalid, NotFound
 from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
@@ -379,7 +379,7 @@ class Accounts:
         """In the order asked; unknown ids are left out."""
         if len(ids) > 200:
             raise Invalid.field("ids", "at most 200 at once")
-        async with self._db.read(ctx) as tx:
+        async with self._db.read(ctx, plans=Plans.KEPT) as tx:
             found = {card.id: card for card in await queries.cards(tx, ids)}
         return [found[id] for id in dict.fromkeys(ids) if id in found]
 
