@@ -71,7 +71,8 @@ CONTAINERS = [
     Break("helm/make-secret", "requirepass %s", "requirepas %s", "engines"),
     Break("helm/make-secret", "login=forecourt_app:$(random)", "login=forecourt_app:9nVxT3kQ", "chart_secret"),
     Break("helm/make-secret", "valkey=$(random)", "valkey=9nVxT3kQ", "chart_secret"),
-    Break("helm/make-secret", 'entry "$key" <', "entry more <", "chart_secret"),
+    Break("helm/make-secret", 'entry "$key"', "entry more", "chart_secret"),
+    Break("helm/make-secret", "printf '%s' \"$text\"", "printf '%s\\n' \"$text\"", "chart_secret"),
     Break("helm/make-secret", "exit 64; }\n\nrandom()", "}\n\nrandom()", "chart_secret"),
     Break("helm/forecourt/values.schema.json", '"additionalProperties": false', '"additionalProperties": true', "schema"),
     Break(

@@ -236,7 +236,7 @@ def test_a_secret_is_new_each_time_and_has_what_else_is_given() -> None:
         given.write("smtps://house@mail.example.org\n")
         given.flush()
         first, second = (made("house", f"smtp-url={given.name}") for _ in "12")
-    assert first.pop("smtp-url", None) == second.pop("smtp-url", None) == "smtps://house@mail.example.org\n"
+    assert first.pop("smtp-url", None) == second.pop("smtp-url", None) == "smtps://house@mail.example.org"
     assert [name for name in first if first[name] == second[name]] == []
     words = {name: set(re.findall(r"[A-Za-z0-9]{48}", text)) for name, text in first.items()}
     assert all(len(found) == 1 for found in words.values()), words
@@ -246,6 +246,19 @@ def test_a_secret_is_new_each_time_and_has_what_else_is_given() -> None:
     for wrong in (["House"], ["house", "smtp-url"], ["house", "smtp-url=/nowhere"], ["h" * 41]):
         refused = subprocess.run([MAKE_SECRET, *wrong], check=False, capture_output=True, text=True, timeout=60)
         assert refused.returncode != 0 and refused.stderr and not refused.stdout, (wrong, refused.stdout)
+
+
+def test_the_values_of_the_manual_are_an_installation(tmp_path: Path) -> None:
+    manual = (CHART.parents[2] / "docs" / "operations.md").read_text()
+    section = manual.partition("### Engines that the chart brings\n")[2].partition("\n### ")[0]
+    (values,) = (yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
+    assert LEAST.keys() <= values.keys()
+    manifests = render(**values)
+    assert shape_faults(manifests) == []
+    assert faults(manifests, tmp_path) == []
+    given = set(re.findall(r"(\S+)=\S+\.txt", section))
+    taken = {*values["bucketKeys"].values(), *values["postgres"]["backup"]["keys"].values()}
+    assert given == taken
 
 
 def test_every_value_has_its_place_in_the_schema() -> None:
