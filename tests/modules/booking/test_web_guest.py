@@ -262,6 +262,27 @@ async def test_credits_pay_and_the_ticket_carries_code_and_calendar(
     assert await world.balance(club, ada) == 3000
 
 
+async def test_who_booked_alone_makes_room_for_others_and_reads_before_what_that_costs(
+    reader: Reader, ada: Person, world: World, club: Club
+) -> None:
+    pounds = {"per": "hour", "priority": 0, "amount": {"amount": 2000, "currency": "GBP"}}
+    for_three = {"per": "hour", "priority": 9, "team_size": 3, "amount": {"amount": 2600, "currency": "GBP"}}
+    put = await club.owner.send("PUT", f"/v1/orgs/{club.id}/venues/{club.venue}/prices", {"rules": [pounds, for_three]})
+    assert put.status_code == 200, put.text
+    path = await paid(reader, club, team_size="1")
+    ticket = await reader.look(path)
+    assert "You booked for yourself alone" in text(ticket) and f'href="{path}/people"' in ticket.text
+    page = await reader.look(f"{path}/people")
+    assert "2 people" in text(page) and "3 people" in text(page) and "£6.00" in text(page) and "£26.00" in text(page)
+    assert (await reader.send(f"{path}/people", team_size="5")).status_code == 422, "there is room for four"
+    ticket = await reader.follow(await reader.send(f"{path}/people", team_size="3"))
+    assert toast(ticket) == "Booked for 3 people now." and "Room for 2 more" in text(ticket)
+    assert await world.balance(club, ada) == 5000 - 2600
+    await reader.follow(await reader.send(f"{path}/people", team_size="4"))
+    assert f'href="{path}/people"' not in (await reader.look(path)).text
+    assert (await reader.look(f"{path}/people")).status_code == 303, "nobody else fits"
+
+
 async def test_too_few_credits_are_not_offered_and_not_taken(reader: Reader, ada: Person, world: World, club: Club) -> None:
     path = await held(reader, club, duration_min=180)
     page = await reader.look(path)

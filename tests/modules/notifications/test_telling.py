@@ -14,11 +14,14 @@ from tests.conftest import FreshDatabase
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, Context, service_context
 from forecourt.kernel.db import ModuleDatabase
-from forecourt.kernel.events import Envelope
+from forecourt.kernel.events import Envelope, Event
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
 from forecourt.modules.booking.contract import (
+    BookingActor,
+    BookingCancelled,
     BookingOut,
+    BookingRescheduled,
     BookingStatus,
     InvitationAnswered,
     Invitee,
@@ -328,6 +331,36 @@ def test_an_answer_is_worded_for_its_reader_and_waits_for_the_end_of_their_quiet
     assert not plan({Channel.IN_APP}, {}).says_something, "an answer that is no longer true"
     off = msgspec.structs.replace(booking, status=BookingStatus.CANCELLED)
     assert not plan({Channel.IN_APP}, said, off).says_something
+
+
+def changed(**more: object) -> BookingRescheduled:
+    """A booking at noon that is changed as it says."""
+    court, free = uuid4(), Money(0, "GBP")
+    was: dict[str, Any] = {
+        "organisation_id": ORG, "venue_id": VENUE, "resource_id": court, "booking_id": uuid4(), "account_id": ADA,
+        "start": NOON, "end": NOON + timedelta(hours=1), "purpose": Purpose.WORKOUT, "team_size": 4, "price": free, "fee": free,
+        "from_resource_id": court, "from_start": NOON, "from_end": NOON + timedelta(hours=1), "from_price": free,
+    }  # fmt: skip
+    return BookingRescheduled(**(was | more))
+
+
+async def test_who_comes_along_moves_nothing_and_what_was_not_paid_does_not_come_back(fresh_database: FreshDatabase) -> None:
+    shelf = Shelf((await fresh_database.connect()).module("notifications"))
+    start = changed().start - timedelta(days=1)
+
+    async def told(event: Event) -> list[tuple[str, object]]:
+        envelope = Envelope(new_id(), start, "x", 1, ORG, Actor(), "", "", event)
+        async with shelf.db.tx(shelf.ctx) as tx:
+            await Reactions(FixedClock(start)).tell(tx, [envelope])
+        _, notices = await shelf.claim(start)
+        return [(n.kind, n.facts.get("refund")) for n in notices]
+
+    assert await told(changed(team_size=2)) == []
+    assert await told(changed(end=NOON + timedelta(hours=2))) == [("booking.moved", None)]
+    back = {name: getattr(changed(), name) for name in BookingCancelled.__struct_fields__ if hasattr(changed(), name)}
+    for paid, refund in ((0, None), (500, {"amount": 500, "currency": "GBP"})):
+        gone = BookingCancelled(**back, refund=Money(500, "GBP"), by=BookingActor.CUSTOMER, paid=Money(paid, "GBP"))
+        assert await told(gone) == [("booking.cancelled", refund)]
 
 
 # --- the party of what is off --------------------------------------------------------------------------------------------

@@ -669,7 +669,7 @@ class BookingDeclined(Event, name="booking.declined", version=1, frozen=True, kw
 
 
 class BookingCancelled(Event, name="booking.cancelled", version=1, frozen=True, kw_only=True):
-    """The place is free again; `refund` is due."""
+    """The place is free again. `refund` is due to the guest or, where nothing was `paid`, falls away of what they owe."""
 
     organisation_id: UUID
     venue_id: UUID
@@ -685,6 +685,7 @@ class BookingCancelled(Event, name="booking.cancelled", version=1, frozen=True, 
     by: BookingActor
     reason: str = ""
     """What somebody wrote, or a Why."""
+    paid: Money | None = None
 
 
 class BookingRescheduled(Event, name="booking.rescheduled", version=1, frozen=True, kw_only=True):

@@ -151,9 +151,14 @@ def requested_period(start: datetime, duration_min: int) -> Period:
     return Period.of(start, duration_min)
 
 
+def party_limits(resource: Resource, purpose: Purpose) -> tuple[int, int]:
+    """How many people may come there for that: the fewest and the most."""
+    return resource.people.get(purpose, (1, resource.capacity))
+
+
 def party(resource: Resource, purpose: Purpose, team_size: int | None) -> int:
     """How many people come: those named, else the fewest this purpose takes. Raises CapacityExceeded."""
-    fewest, most = resource.people.get(purpose, (1, resource.capacity))
+    fewest, most = party_limits(resource, purpose)
     if team_size is None:
         return fewest
     if not fewest <= team_size <= most:

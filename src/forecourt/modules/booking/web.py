@@ -28,6 +28,7 @@ from forecourt.modules.booking.contract import (
     BookingAction,
     BookingActor,
     BookingOut,
+    BookingPatch,
     BookingStatus,
     Cancel,
     Extend,
@@ -69,7 +70,7 @@ from forecourt.modules.booking.guest_views import (
 )
 from forecourt.modules.booking.guest_web import INVITING, Guests, GuestsView, NewGuest
 from forecourt.modules.booking.picking import Picked, Picker, Target
-from forecourt.modules.booking.rules import Repricing, needs_approval, permitted
+from forecourt.modules.booking.rules import Repricing, needs_approval, party_limits, permitted
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.booking.service.base import standing
 from forecourt.modules.booking.service.pricing import Bill, Plan, plan
@@ -92,6 +93,8 @@ CHANGEABLE = (BookingStatus.UPCOMING, BookingStatus.PENDING_APPROVAL)
 MENDABLE = (Invalid, Conflict, PaymentRequired, Forbidden)
 """Problems of a form that its reader can do something about on the same page."""
 INVITED_IN_VAIN = (*MENDABLE, TooManyRequests)
+MORE_PEOPLE = 12
+"""So many more are offered on a page."""
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +106,10 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     team_size: People | None = None
     purpose: Purpose = Purpose.WORKOUT
     note: Note = ""
+
+
+class MorePeople(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    team_size: Annotated[int, Meta(ge=1, le=10_000)]
 
 
 class Paying(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -463,6 +470,7 @@ class BookingPages(Api):
             again_href=""
             if valid or booking.status in CHANGEABLE
             else with_query(f"/venues/{found.book.venue.id}", {"duration_min": found.period.duration_min}),
+            people_href=f"/bookings/{booking.id}/people" if self._may_be_more(found) else "",
             can_change=booking.status in CHANGEABLE and booking.start > now,
             can_move=self._may(found, BookingAction.RESCHEDULE),
             can_cancel=self._may(found, BookingAction.CANCEL),
@@ -534,6 +542,7 @@ class BookingPages(Api):
         else:
             sentence = say.t("cancel.part", pct=preview.refund_pct) if preview.refund_pct else say.t("cancel.nothing")
         until = preview.until if preview.refund else None
+        holds = "cancel.until" if found.booking.paid else "cancel.until_unpaid"
         return self.pages.page(
             "booking/cancel.html",
             visit,
@@ -543,7 +552,7 @@ class BookingPages(Api):
             what=found.what,
             preview=preview,
             sentence=sentence,
-            until="" if until is None else say.t("cancel.until", when=say.moment(until)),
+            until="" if until is None else say.t(holds, when=say.moment(until)),
             reason=reason,
             problem=problem,
         )
@@ -568,7 +577,7 @@ class BookingPages(Api):
                 f"/venues/{found.book.venue.id}", {"date": _local_day(found), "duration_min": found.period.duration_min}
             )
             return Redirect(venue, toast=say.t("pay.released", place=found.what.place))
-        refund = done.refund
+        refund = done.refund if found.booking.paid else None
         toast = say.t("cancel.done", refund=say.money(refund)) if refund else say.t("cancel.done_plain")
         return Redirect("/bookings?show=cancelled", toast=toast)
 
@@ -675,6 +684,52 @@ class BookingPages(Api):
         return Redirect(f"/bookings/{id}", toast=found.say.t("ticket.extended", until=found.say.time(longer.end)))
 
     # -------------------------------------------------------------------------------------------------------------- guests
+
+    @page("/bookings/{id}/people", access=PERSON)
+    async def people_page(self, visit: Visit, id: UUID) -> Html | Redirect:
+        """How many may come, and what each number would cost."""
+        found = await self._found(visit, id)
+        if not self._may_be_more(found):
+            return Redirect(f"/bookings/{id}")
+        return await self._people_page(visit, found, None)
+
+    def _may_be_more(self, found: Found) -> bool:
+        _, most = party_limits(found.resource, found.booking.purpose)
+        return self._may(found, BookingAction.EDIT) and found.booking.team_size < most
+
+    async def _people_page(self, visit: Visit, found: Found, problem: Problem | None) -> Html:
+        _, most = party_limits(found.resource, found.booking.purpose)
+        first = found.booking.team_size + 1
+        return self.pages.page(
+            "booking/people.html",
+            visit,
+            org=org_nav(found.book),
+            status=200 if problem is None else problem.status,
+            booking=found.booking,
+            what=found.what,
+            sizes=[await self._more(visit, found, n) for n in range(first, min(most, first + MORE_PEOPLE - 1) + 1)],
+            problem="" if problem is None else self.pages.words(visit, problem),
+        )
+
+    async def _more(self, visit: Visit, found: Found, people: int) -> Choice:
+        """So many people, and what they mean for the guest's purse."""
+        label, say = found.say.t("book.people", n=people), found.say
+        try:
+            asked = (await self.service.party_preview(visit.ctx, found.booking.id, people)).asked
+        except MENDABLE as problem:
+            return Choice(label=label, value=str(people), disabled=True, reason=self.pages.words(visit, problem))
+        words = _words_of(say, found.booking.price, asked)
+        return Choice(label=label, value=str(people), hint=words, price=asked.price, chosen=people == found.booking.team_size + 1)
+
+    @action("/bookings/{id}/people")
+    async def people(self, visit: Visit, id: UUID, form: MorePeople) -> Html | Redirect:
+        """Changes how many come; what it costs follows, as the page has said."""
+        found = await self._found(visit, id)
+        try:
+            changed = await self.service.edit(visit.ctx, id, BookingPatch(team_size=form.team_size))
+        except MENDABLE as problem:
+            return await self._people_page(visit, found, problem)
+        return Redirect(f"/bookings/{id}#guests", toast=found.say.t("ticket.people_now", n=changed.team_size))
 
     @action("/bookings/{id}/invitees", limits=INVITING)
     async def invite(self, visit: Visit, id: UUID, form: NewGuest) -> Html | Redirect:

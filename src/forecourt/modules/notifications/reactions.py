@@ -140,7 +140,7 @@ class Reactions:
         if isinstance(event, ApprovalAsked):
             wish = TellStaff(envelope.id, organisation_id, WAITS, event.booking_id, APPROVE, event.account_id)
             enqueue(tx, TELL_STAFF, wish, key=f"tell staff {envelope.id}")
-        if isinstance(event, BookingConfirmed | BookingCancelled | BookingRescheduled):
+        if isinstance(event, BookingConfirmed | BookingCancelled) or (isinstance(event, BookingRescheduled) and _moved(event)):
             kind, facts = _for_the_party(event)
             party = TellParty(envelope.id, organisation_id, kind, event.booking_id, facts, event.account_id)
             enqueue(tx, TELL_PARTY, party, key=f"tell party {envelope.id}")
@@ -169,9 +169,12 @@ class Reactions:
                 return [_notice(envelope, who, "booking.confirmed", event.booking_id, {}, now)]
             case BookingCancelled():
                 reason = event.reason if event.by is not BookingActor.CUSTOMER else ""
-                facts: dict[str, object] = {"reason": reason, "refund": msgspec.to_builtins(event.refund)}
+                back = event.refund if event.paid is None or event.paid else None  # what was not paid does not come back
+                facts: dict[str, object] = {"reason": reason, "refund": msgspec.to_builtins(back)}
                 return [_notice(envelope, who, "booking.cancelled", event.booking_id, facts, now)]
             case BookingRescheduled():
+                if not _moved(event):
+                    return []
                 facts = {**_from(event)}
                 return [_notice(envelope, who, "booking.moved", event.booking_id, facts, now)]
             case ApprovalAsked():
@@ -260,6 +263,12 @@ def _answer(envelope: Envelope[Any], event: InvitationAnswered, now: datetime) -
     stretch = int(envelope.at.timestamp() // pause_s)
     end = max(datetime.fromtimestamp((stretch + 1) * pause_s, UTC), now)
     return [msgspec.structs.replace(notice, key=f"{ANSWERED} {event.invitation_id} {stretch}", due_at=end)]
+
+
+def _moved(event: BookingRescheduled) -> bool:
+    """Whether it is elsewhere or at another time: how many come, and what for, concerns whoever changed it alone."""
+    before = (event.from_resource_id, event.from_start, event.from_end)
+    return (event.resource_id, event.start, event.end) != before
 
 
 def _from(event: BookingRescheduled) -> dict[str, str]:

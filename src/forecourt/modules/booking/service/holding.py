@@ -739,4 +739,4 @@ def release_errand(row: BookingRow) -> Errand:
 
 
 def emit_cancelled(tx: Tx, row: BookingRow, refund: Money, by: BookingActor, reason: str) -> None:
-    emit(tx, BookingCancelled(**facts(row), refund=refund, by=by, reason=reason))
+    emit(tx, BookingCancelled(**facts(row), refund=refund, by=by, reason=reason, paid=paid_of(row)))
