@@ -83,10 +83,19 @@ def secrets_for(manifests: list[Manifest]) -> Mapping[str, str]:
 
 def render(chart: Path = CHART, **values: Any) -> list[Manifest]:
     """Every manifest of an installation with `values` over the least there are. Raises HelmError."""
+    return _rendered(chart, values, {"is_install": True})
+
+
+def upgraded(**values: Any) -> list[Manifest]:
+    """`render`, for an installation that is there already."""
+    return _rendered(CHART, values, {"is_upgrade": True, "revision": 2})
+
+
+def _rendered(chart: Path, values: Mapping[str, Any], release: Mapping[str, Any]) -> list[Manifest]:
     with helm_python.Chart.load(chart) as loaded:
         told = merge(LEAST, values)
         loaded.validate_schema(told)
-        files = loaded.render(told, name="house", namespace="prod")
+        files = loaded.render(told, name="house", namespace="prod", **release)
     found: list[Manifest] = []
     for name, text in sorted(files.items()):
         if name.endswith(".yaml"):

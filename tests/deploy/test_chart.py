@@ -15,7 +15,19 @@ from typing import Any
 import helm_python
 import pytest
 import yaml
-from tests.deploy.charting import CHART, LEAST, MAKE_SECRET, RELEASES, Manifest, faults, merge, named, render, shape_faults
+from tests.deploy.charting import (
+    CHART,
+    LEAST,
+    MAKE_SECRET,
+    RELEASES,
+    Manifest,
+    faults,
+    merge,
+    named,
+    render,
+    shape_faults,
+    upgraded,
+)
 from tests.deploy.test_compose_engines import SIZES, postgres_settings
 from tests.deploy.test_managed_postgres import BY_THE_KEEPER
 
@@ -34,7 +46,7 @@ EVERYTHING: dict[str, Any] = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "book", "annotations": {"a": "b"}},
     "queueLag": {"enabled": True},
-    "gateway": {"limits": {"requests_per_address": 2000}},
+    "gateway": {"limits": {"requests_per_address": 2000, "routes": {"/v1/auth": 50, "/sign-in": 60}, "socket_idle_s": 90}},
     "nodeSelector": {"kubernetes.io/arch": "amd64"},
     "tolerations": [{"key": "spot", "operator": "Exists"}],
     "imagePullSecrets": [{"name": "registry"}],
@@ -459,6 +471,19 @@ WRONG_ENGINES = [
     ("monitor.yaml", "replacement: forecourt-postgres", "replacement: forecourt", "pass for the program's"),
     ("monitor.yaml", "values: [gateway, valkey]", "values: [gateway]", "has no port http"),
 ]
+
+
+def test_the_first_migration_of_a_database_that_is_made_too_does_not_come_before_it(tmp_path: Path) -> None:
+    (first,) = named(render(**ENGINES), "Job")
+    assert "annotations" not in first["metadata"], "it would wait for a database that is made after it"
+    (other,) = named(render(**merge(ENGINES, {"image": {"tag": "0.2.0"}})), "Job")
+    assert other["metadata"]["name"] != first["metadata"]["name"], "a job that is there cannot become another"
+    manifests = upgraded(**ENGINES)
+    assert shape_faults(manifests) == []
+    assert faults(manifests, tmp_path) == []
+    for there in (manifests, render()):
+        (job,) = named(there, "Job")
+        assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
 
 
 def test_a_new_database_has_what_its_owner_could_not_give_it() -> None:
