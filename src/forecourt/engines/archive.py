@@ -27,10 +27,7 @@ STORY = "select s.system_identifier, c.timeline_id from pg_control_system() s, p
 STREAM_LIMIT_S = 10.0
 STREAM_PAUSE_S = 0.02
 LOST = f"select 1 from pg_replication_slots where slot_name = '{SLOT}' and wal_status = 'lost' and not active"  # noqa: S608
-STREAMED = (
-    f"select 1 from pg_replication_slots where slot_name = '{SLOT}' and active"  # noqa: S608
-    f" union select 1 from pg_stat_replication where application_name like '{SLOT}.%'"
-)
+STREAMED = f"select 1 from pg_replication_slots where slot_name = '{SLOT}' and active"  # noqa: S608
 RESERVE = (
     f"select pg_create_physical_replication_slot('{SLOT}', true)"  # noqa: S608
     f" where not exists (select from pg_replication_slots where slot_name = '{SLOT}')"
@@ -167,14 +164,12 @@ class Archiver:
         if give_up:
             ask(self.database_url, f"select pg_drop_replication_slot('{SLOT}')")
         ask(self.database_url, RESERVE)
-        if self.recipients:
-            self._stream_encrypted()
-        else:
-            self._stream()
+        streamed = self._stream_encrypted() if self.recipients else self._stream()
         if give_up or not lost:
-            self._await_stream()
+            self._await_stream(streamed)
 
-    def _stream(self) -> None:
+    def _stream(self) -> str:
+        """Start pg_receivewal. Returns the question whether the server knows of it."""
         command = [pg.binaries() / PROGRAM, "--dbname", self.database_url, "--directory", self.wal, "--slot", SLOT]
         self.nursery.start(
             NAME,
@@ -184,11 +179,13 @@ class Archiver:
             log=self.log,
             death_signal=signal.SIGINT,
         )
+        return STREAMED
 
-    def _stream_encrypted(self) -> None:
+    def _stream_encrypted(self) -> str:
+        """Start what encrypts (`stream.py`). Returns the question whether the server knows of this very stream."""
         encrypt(self.place, self.data, self.recipients, self.database_url)
         order = Order(self.database_url, str(pg.binaries() / PROGRAM), str(self.spool), str(self.wal), tuple(self.recipients))
-        self.nursery.start(
+        child = self.nursery.start(
             NAME,
             # -P: what lies in a working directory is no part of the program.
             [sys.executable, "-P", "-c", "from forecourt.engines.stream import main; main()"],
@@ -198,12 +195,16 @@ class Archiver:
             death_signal=signal.SIGINT,
             stdin=msgspec.json.encode(order),
         )
+        return (
+            f"select 1 from pg_stat_replication where application_name like '{SLOT}.{child.pid}.%'"  # noqa: S608
+            " and state in ('catchup', 'streaming')"
+        )
 
-    def _await_stream(self) -> None:
+    def _await_stream(self, streamed: str) -> None:
         """Wait until the server knows of the stream: from then on it does not end without handing over its last words. One that
         does not come keeps no house from opening; an alert tells of it."""
         give_up = time.monotonic() + STREAM_LIMIT_S
-        while not (self.nursery.died(NAME) or time.monotonic() > give_up or ask(self.database_url, STREAMED)):
+        while not (self.nursery.died(NAME) or time.monotonic() > give_up or ask(self.database_url, streamed)):
             time.sleep(STREAM_PAUSE_S)
 
     def stop(self) -> None:

@@ -208,7 +208,8 @@ class Stream:
         self._order, self._stop = order, stop
         self._spool, self._wal = Path(order.spool), Path(order.wal)
         self._name = f"{SLOT}.{os.getpid()}.{os.urandom(4).hex()}"
-        """Another each time: an earlier stream, which the server may not miss yet, tells what came into a spool that is gone."""
+        """Another each time: an earlier stream, which the server may not miss yet, tells what came into a spool that is gone.
+        `archive.py` knows it by our process id."""
         self._released = 0
         self._alone = 0
         """Rounds without a connection. A server that is stopping ends them first, and streams its last words after that."""
