@@ -95,6 +95,19 @@ async def test_history_is_told_step_by_step(rows: asyncpg.Connection) -> None:
     assert wrong == []
 
 
+async def test_one_guest_of_tonight_has_said_yes_and_one_no(rows: asyncpg.Connection) -> None:
+    said = await rows.fetch(
+        "select a.email, i.status, g.organisation_id is not null as found, b.invitees @> jsonb_build_array("
+        " jsonb_build_object('account_id', i.account_id)) as named from booking.invitation i"
+        " join identity.account a on a.id = i.account_id join booking.booking b on b.id = i.booking_id"
+        " left join booking.guest g on (g.account_id, g.organisation_id) = (i.account_id, i.organisation_id) order by a.email"
+    )
+    assert [tuple(r) for r in said] == [
+        ("hina@example.org", "declined", True, True),
+        ("kwame@example.org", "accepted", True, True),
+    ]
+
+
 async def test_news_can_be_read_by_every_subscriber(rows: asyncpg.Connection) -> None:
     events = await rows.fetch("select name, version, payload, at, organisation_id from kernel.event order by id")
     assert 100 <= len(events) <= 7 * 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import asyncpg
 
@@ -23,6 +23,9 @@ TAKEN = (
     "select o.resource_id, o.starts_at, o.ends_at from booking.occupancy o"
     " where o.organisation_id = $1 and o.resource_id = any($2::uuid[]) and o.ends_at > $3"
 )
+
+
+NOTE_GUEST = "insert into booking.guest (account_id, organisation_id) values ($1, $2) on conflict do nothing"
 
 
 async def blocks(connection: Connection, site: Site, blocks: Sequence[Block], made_by: UUID, now: datetime) -> None:
@@ -139,6 +142,29 @@ async def _bookings(connection: Connection, bookings: Sequence[Booked], settled:
         "booking.due",
         "organisation_id booking_id at",
         [(b.site.organisation_id, b.id, _due(b)) for b in live],
+    )
+    await _answers(connection, bookings)
+
+
+async def _answers(connection: Connection, bookings: Sequence[Booked]) -> None:
+    """Who has said whether they come. Of the others, and of other bookings, the program makes rows when somebody asks."""
+    rows: list[Row] = [
+        (
+            b.site.organisation_id, uuid5(b.id, f"account {id}"), b.id, id, said.value, uuid5(b.id, f"salt {id}").bytes,
+            b.person.id, b.created_at, b.created_at + timedelta(hours=3),
+        )
+        for b in bookings
+        if b.person is not None
+        for id, said in b.answers.items()
+    ]  # fmt: skip
+    if not rows:
+        return
+    await connection.executemany(NOTE_GUEST, [(row[3], row[0]) for row in rows])
+    await copy(
+        connection,
+        "booking.invitation",
+        "organisation_id id booking_id account_id status salt invited_by created_at answered_at",
+        rows,
     )
 
 

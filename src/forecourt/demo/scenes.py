@@ -43,6 +43,9 @@ class Scene:
     invited: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     """Of guests without an account."""
+    comes: tuple[str, ...] = ()
+    """Of those who are invited, who has said yes."""
+    stays_away: tuple[str, ...] = ()
     booked_h_before: int = 46
 
 
@@ -98,6 +101,8 @@ CLIFTON_TODAY = (
         note="Left-handed racket kept behind the desk",
         pay_with=PayWith.CREDITS,
         invited=("ayesha@example.org", "kwame@example.org", "hina@example.org"),
+        comes=("kwame@example.org",),
+        stays_away=("hina@example.org",),
     ),
     Scene("Court 3", _at(21, 15), 90, "ayesha@example.org", note="Baradari Ladies A, team practice"),
     Scene("Court 4", _at(18, 30), 90, "hamza@example.org", note="One tube of balls"),

@@ -20,7 +20,7 @@ from forecourt.demo.tariff import DAY_MIN, Tariff
 from forecourt.demo.weather import Weather
 from forecourt.demo.world import AHEAD_DAYS, Site, World
 from forecourt.kernel.money import Money
-from forecourt.modules.booking.contract import BookingAction, BookingActor, BookingStatus, PayWith
+from forecourt.modules.booking.contract import BookingAction, BookingActor, BookingStatus, InviteeStatus, PayWith
 from forecourt.modules.venues.contract import OrganisationKind, Purpose, Resource
 from forecourt.modules.venues.contract.calendar import minutes_of
 
@@ -124,6 +124,8 @@ class Booked:
     invited: list[UUID] = field(default_factory=list[UUID])
     addresses: tuple[str, ...] = ()
     """Of guests without an account."""
+    answers: dict[UUID, InviteeStatus] = field(default_factory=dict[UUID, InviteeStatus])
+    """Of those who are invited and have said whether they come."""
     status: BookingStatus = _S.DRAFT
     steps: list[Step] = field(default_factory=list[Step])
     hold_expires_at: datetime | None = None
@@ -553,6 +555,11 @@ class Chronicle:
             booked.note = scene.note
             booked.invited = [self.world.person(email).id for email in scene.invited]
             booked.addresses = scene.addresses
+            booked.answers = {
+                self.world.person(email).id: said
+                for emails, said in ((scene.comes, InviteeStatus.ACCEPTED), (scene.stays_away, InviteeStatus.DECLINED))
+                for email in emails
+            }
             if scene.pay_with is not None:
                 booked.pay_with = scene.pay_with
             lived = self._live(booked, scene.ending)
