@@ -377,16 +377,19 @@ def test_two_copies_at_once_do_not_clear_each_other_away_and_one_that_fails_leav
         assert backup.bases(archive) == [made]
 
 
-def test_a_new_archive_gets_what_happens_after_the_old_one_was_given_up(data: Path, archive: Path) -> None:
+def test_a_new_archive_gets_what_happens_after_the_old_one_was_given_up(
+    data: Path, archive: Path, identity: Path, recipients: list[str]
+) -> None:
     """One that is away for too long: the server keeps no more than it may, and nothing closes the gap."""
     new = data.with_name("archive-2")
     small = {"max_slot_wal_keep_size": "16MB", "max_wal_size": "32MB", "min_wal_size": "32MB"}
     state = "select wal_status from pg_replication_slots where slot_name = 'forecourt_archive'"
     switch = ("insert into word (id) select coalesce(max(id), 0) + 1 from word", "select pg_switch_wal()::text")
-    with start_engines(data, archive=archive, postgres_settings=small) as engines:
+    with start_engines(data, archive=archive, archive_recipients=recipients, postgres_settings=small) as engines:
         run(engines.database_url, "create table word (id bigint primary key)", "select 1")
         assert eventually(lambda: run(engines.database_url, state) == "reserved")
-        (stream,) = living_in(archive / "wal", PROGRAM)
+        assert eventually(lambda: any((archive / "wal").iterdir())), "one that has nothing has no gap"
+        (stream,) = (pid for pid, name in processes_of(data / "spool").items() if name != PROGRAM)
         os.kill(stream, signal.SIGKILL)
         for _ in range(5):
             run(engines.database_url, *switch)
@@ -394,12 +397,13 @@ def test_a_new_archive_gets_what_happens_after_the_old_one_was_given_up(data: Pa
         assert eventually(lambda: run(engines.database_url, state) == "lost")
     with start_engines(data, archive=archive, postgres_settings=small) as engines:  # the control: the old one has its gap
         assert run(engines.database_url, state) == "lost"
-    with start_engines(data, archive=new, postgres_settings=small) as engines:
+        assert eventually(lambda: "it has a gap from here on" in (data / "log" / "archive.log").read_text())
+    with start_engines(data, archive=new) as engines:  # with room for the log that a whole copy needs
         assert eventually(lambda: run(engines.database_url, state) == "reserved")
         backup.take(engines.database_url, data, new)
         run(engines.database_url, "insert into word (id) values (99)", "select 1")
     shutil.rmtree(data)
-    with restored(new, data) as words:
+    with restored(new, data, identity=identity) as words:
         assert words == {1, 2, 3, 4, 5, 99}
 
 

@@ -1,8 +1,10 @@
 """What an encrypted archive is made of, without a server: keys, files, whose it is, and a log that arrives whoever is killed."""
 
+import asyncio
 import os
 import random
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -308,6 +310,37 @@ def test_a_log_with_a_gap_or_a_damaged_file_is_open_up_to_there_and_no_further(
     assert opened(until_end=False) == names[:2]
     clean_up(wal, names[3])
     assert [file.name for file in wal.iterdir()] == [f"{names[3]}.age"]
+
+
+async def test_the_stream_is_held_up_while_the_archive_does_not_take_what_came_and_then_let_go_on(
+    tmp_path: Path, recipients: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "TEND_S", 0.01)
+    waiting = [tmp_path / Position(1, number, 1 << 24).name for number in range(stream.FULL_SPOOL + 1)]
+    with subprocess.Popen(["/bin/sleep", "60"]) as child:
+
+        def held() -> bool:
+            return Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+        async def until(wanted: bool) -> None:
+            async with asyncio.timeout(20):
+                while held() != wanted:
+                    await asyncio.sleep(0.01)
+
+        tending = asyncio.create_task(stream.tend(child, Spool(tmp_path, tmp_path, Sealer(recipients), FIRST)))
+        try:
+            for file in waiting[:-1]:
+                file.touch()
+            await asyncio.sleep(0.05)
+            assert not held(), "it waits for nobody yet"
+            waiting[-1].touch()
+            await until(True)
+            for file in waiting[stream.ROOMY_SPOOL - 1 :]:
+                file.unlink()
+            await until(False)
+        finally:
+            tending.cancel()
+            child.kill()
 
 
 def test_the_end_of_a_file_is_found_and_the_next_is_named_as_the_server_does(tmp_path: Path) -> None:
