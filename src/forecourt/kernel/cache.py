@@ -38,8 +38,9 @@ GENERATION_TTL_S = 2 * MAX_TTL_S
 AWAY_TTL_S = 5.0
 """How long L1 keeps a value while invalidations of other processes cannot be heard."""
 LOCK_MS = 2_000
-LOCK_POLL_S = 0.05
-LOCK_POLLS = 20
+LOCK_FIRST_POLL_S, LOCK_POLL_S = 0.002, 0.05
+"""Most loads take some milliseconds, so the first looks are soon after each other."""
+LOCK_POLLS = 22
 RECONNECT_S = 1.0
 MAX_OWED = 10_000
 MAX_TOGETHER = 500
@@ -273,9 +274,10 @@ class Cache:
         locked = False
         if shared is not None:
             seen = await self._look_shared(key, shape, kind, lives.here_s)
-            self._metrics.cache_lookup("l2", _name(key), hit=seen is not None and seen[1] is not None)
             if seen is not None and seen[1] is None:
                 seen, locked = await self._await_turn(key, shape, kind, lives.here_s, seen)
+            # What another process was just loading was found as well: nobody else asked for it.
+            self._metrics.cache_lookup("l2", _name(key), hit=seen is not None and seen[1] is not None)
         entry = seen[1] if seen is not None else None
         found = "l2"
         if entry is None:
@@ -413,10 +415,10 @@ class Cache:
         self, key: str, shape: str, kind: Any, ttl_s: float, seen: tuple[bytes, _Entry | None]
     ) -> tuple[tuple[bytes, _Entry | None], bool]:
         """Lets one process load: the others wait a little for its value, then load themselves. True: this one has the lock."""
-        for _ in range(LOCK_POLLS):
+        for n in range(LOCK_POLLS):
             if await self._ask("set", self._lock(key, shape), b"1", nx=True, px=LOCK_MS):
                 return seen, True
-            await asyncio.sleep(LOCK_POLL_S)
+            await asyncio.sleep(min(LOCK_FIRST_POLL_S * 2**n, LOCK_POLL_S))
             again = await self._look_shared(key, shape, kind, ttl_s)
             if again is None:
                 break

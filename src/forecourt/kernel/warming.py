@@ -8,6 +8,7 @@ when somebody asks, and what fails is left until then.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
@@ -95,7 +96,8 @@ class Warmer:
                 async with asyncio.timeout(self._again_s):
                     while True:
                         await self._hurry.wait()
-                        await asyncio.sleep(self._settle_s)
+                        # Not all processes at once: the first reads it for the others.
+                        await asyncio.sleep(self._settle_s * random.uniform(1, 2))
                         await self.make_changed_ready()
 
     async def make_all_ready(self) -> None:

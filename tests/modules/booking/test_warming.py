@@ -189,7 +189,7 @@ async def test_it_is_counted_once_for_everybody(
         return await count(self)
 
     monkeypatch.setattr(warming.Week, "_count", noted)
-    there = warming.Week(service.db, service.clock, caches[1], lambda: service.books, lambda: service.terms)
+    there = warming.Week(service.db, service.clock, caches[1], lambda: service.books)
     found = [await week.popular() for week in (service.week, service.week, there)]
     assert found[0] == found[1] == found[2]
     assert counts == 1

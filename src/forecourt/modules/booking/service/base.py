@@ -91,7 +91,7 @@ class Base:
         self.venues = venues
         self.books = Books(venues, metrics=cache.metrics)
         self.terms = Terms(venues, metrics=cache.metrics)
-        self.week = Week(db, clock, cache, lambda: self.books, lambda: self.terms)
+        self.week = Week(db, clock, cache, lambda: self.books)
         """What is made ready before anybody asks."""
         self.week.watch(self.forget)
         self.till = Till(payments)

@@ -1,4 +1,4 @@
-"""The next seven days of the venues that are booked most, made ready before anybody asks: their books, their terms, and the day
+"""The next seven days of the venues that are booked most, made ready before anybody asks: their books, and the day
 plans that a question for free times needs. What is taken is never kept: it is read for each question.
 
 A day plan belongs to one version of a book, so one that is made while the venue changes is not the one that is asked for after.
@@ -16,7 +16,7 @@ from forecourt.kernel.context import service_context
 from forecourt.kernel.db import ModuleDatabase
 from forecourt.kernel.errors import NotFound
 from forecourt.modules.booking import queries, slots
-from forecourt.modules.booking.service.books import Books, Terms
+from forecourt.modules.booking.service.books import Books
 from forecourt.modules.venues.contract import Resource
 from forecourt.modules.venues.contract.calendar import local
 from forecourt.modules.venues.contract.keeping import venue_of
@@ -38,14 +38,11 @@ class Week:
 
     name = "booking:week"
 
-    def __init__(
-        self, db: ModuleDatabase, clock: Clock, cache: Cache, books: Callable[[], Books], terms: Callable[[], Terms]
-    ) -> None:
+    def __init__(self, db: ModuleDatabase, clock: Clock, cache: Cache, books: Callable[[], Books]) -> None:
         self._db = db
         self._clock = clock
         self._cache = cache
         self._books = books
-        self._terms = terms
 
     async def popular(self) -> list[UUID]:
         """Venues by what is booked there in the next seven days."""
@@ -77,7 +74,6 @@ class Week:
 
     async def make_ready(self, venue_id: UUID, /) -> AsyncGenerator[int]:
         book = await self._books().of_venue(venue_id)
-        await self._terms().of_venues([venue_id])
         first = local(book, self._clock.now()).date()
         made: dict[int, slots.DayPlan] = {}
         for day in (first + timedelta(days=n) for n in range(DAYS)):
