@@ -21,6 +21,7 @@ PROGRAMS = {
     "live": "fan-out in one room, beside Socket.IO and python-socketio; idle sockets; a storm of reconnections",
     "gateway": "what a gateway adds to a request, and how many a core of it takes, beside Express + http-proxy-middleware",
     "split": "the divided house: every kind of request at 32 clients, what each costs, and a thousand people at once",
+    "cache": "the cache under the mix of an evening, in several processes: what it finds, and first questions to busy venues",
     "pages": "what pages of the demo world take",
     "start": "`forecourt up`, fresh and again",
 }

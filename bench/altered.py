@@ -4,6 +4,8 @@
 
 - `BENCH_SLOW=/v1/wallets=60`: answers to this path come so many milliseconds later;
 - `BENCH_FAULTY=/v1/wallets=20`: every so-manieth of them is a 500;
+- `BENCH_CACHE_ENTRIES=5`: the first tier of the cache holds no more values than that;
+- `BENCH_COLD=1`: nothing is made ready before somebody asks;
 - `BENCH_LIGHT_HASHES=1`: passwords are hashed with parameters that cost nothing, so that what is left of a log-in shows.
 """
 
@@ -12,25 +14,27 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import argon2
 
-from forecourt import cli, process
+from forecourt import app, cli, process
+from forecourt.kernel.cache import Cache
 from forecourt.kernel.http.front import App, Receive, Send
 from forecourt.modules.identity import passwords
 
 LIGHT = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
-def slowed(app: App, path: str, late_ms: float, every: int) -> App:
-    """`app`, which answers to `path` so much later, and each `every`-th time not at all well; 0: never."""
+def slowed(served: App, path: str, late_ms: float, every: int) -> App:
+    """`served`, which answers to `path` so much later, and each `every`-th time not at all well; 0: never."""
     count = 0
 
     async def serve(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         nonlocal count
         if scope["type"] != "http" or scope["path"] != path:
-            await app(scope, receive, send)
+            await served(scope, receive, send)
             return
         count += 1
         faulty = bool(every) and count % every == 0
@@ -39,7 +43,7 @@ def slowed(app: App, path: str, late_ms: float, every: int) -> App:
             await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
             return
-        await app(scope, receive, send)
+        await served(scope, receive, send)
 
     return serve
 
@@ -53,9 +57,13 @@ def main() -> None:
     (slow, late_ms), (faulty, every) = _told("BENCH_SLOW"), _told("BENCH_FAULTY")
     whole: Callable[..., Callable[..., Awaitable[None]]] = process.parting
     if slow or faulty:
-        process.parting = lambda app, house: slowed(whole(app, house), slow or faulty, late_ms, int(every))
+        process.parting = lambda served, house: slowed(whole(served, house), slow or faulty, late_ms, int(every))
     if os.environ.get("BENCH_LIGHT_HASHES"):
         passwords.FULL = LIGHT
+    if entries := os.environ.get("BENCH_CACHE_ENTRIES"):
+        app.Cache = partial(Cache, max_entries=int(entries))  # type: ignore[misc]
+    if os.environ.get("BENCH_COLD"):
+        app.House.start_warming = lambda house: None  # type: ignore[method-assign]
     cli.main()
 
 

@@ -108,6 +108,11 @@ class Connection(asyncio.Protocol):
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result((status, body))
 
+    @property
+    def ended(self) -> bool:
+        """The server has closed it, as it does with those that were silent for long."""
+        return self._transport is not None and self._transport.is_closing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(ConnectionResetError("the server closed the connection"))

@@ -107,7 +107,7 @@ class _Lane:
         if not isinstance(question, Call):
             return await question()
         try:
-            if self._connection is None:
+            if self._connection is None or self._connection.ended:
                 _, self._connection = await asyncio.get_running_loop().create_connection(Connection, HOST, self._port)
             status, _ = await self._connection.ask(question.wire())
         except (OSError, TimeoutError):
@@ -136,6 +136,15 @@ class _Choice:
 def closed(port: int, kinds: Sequence[Kind], clients: int, seconds: float, dice: random.Random) -> Heard:
     """`clients` at once, each asking as soon as it was answered."""
     return uvloop.run(_closed(port, kinds, clients, seconds, dice))
+
+
+def open_at(ports: Sequence[int], kinds: Sequence[Kind], per_s: float, seconds: float, dice: random.Random) -> list[Heard]:
+    """`open_load` at several servers at once, each of which gets its part of `per_s`."""
+
+    async def all_of_them() -> list[Heard]:
+        return await asyncio.gather(*(_open(port, kinds, per_s / len(ports), seconds, dice) for port in ports))
+
+    return uvloop.run(all_of_them())
 
 
 async def _closed(port: int, kinds: Sequence[Kind], clients: int, seconds: float, dice: random.Random) -> Heard:

@@ -52,10 +52,10 @@ def address(number: int) -> str:
 class Questions:
     """All kinds, for one world. Places to book are never asked for twice, whichever house is asked."""
 
-    def __init__(self, world: seed.World) -> None:
+    def __init__(self, world: seed.World, dice: random.Random | None = None) -> None:
         self.world = world
         self._book: Iterator[Call] = iter(world.book(BOOKINGS))
-        self._dice = random.Random(3)
+        self._dice = dice or random.Random(3)
         self.rooms: list[tuple[str, UUID]] = []
         """Tokens, and rooms that their people are in."""
 
@@ -73,9 +73,9 @@ class Questions:
         finally:
             await db.close()
 
-    def open_rooms(self, house: Divided) -> None:
-        """A room of two for each of a hundred people, made as they make one."""
-        with httpx.Client(base_url=f"http://{HOST}:{house.port}", timeout=30) as client:
+    def open_rooms(self, port: int) -> None:
+        """A room of two for each of a hundred people, made as they make one. `port`: where the house is."""
+        with httpx.Client(base_url=f"http://{HOST}:{port}", timeout=30) as client:
             for n in range(ROOMS):
                 me, you = self.world.bookers[2 * n], self.world.bookers[2 * n + 1]
                 headers = {"Authorization": f"Bearer {me.token}", "X-Forwarded-For": address(n)}
@@ -99,6 +99,13 @@ class Questions:
         async def ask_account() -> int:
             return await asker.account(self._dice.choice(self.world.bookers).account_id)
 
+        found = self.of_people()
+        after = [sort.kind.name for sort in found].index("my account") + 1
+        return [*found[:after], Sort(ACCOUNT, Kind("an account, for a service", 2, lambda: ask_account)), *found[after:]]
+
+    def of_people(self) -> list[Sort]:
+        """The kinds that people ask, of any house."""
+
         def told(target: str, name: str, share: float, make: Callable[[], Call], good: int = 200) -> Sort:
             return Sort(target, Kind(name, share, lambda: self._from_somewhere(make()), good))
 
@@ -112,7 +119,6 @@ class Questions:
             told(SEARCH, "search by words", 5, lambda: Call(search.QUESTIONS["by words"](self._dice), self._reader())),
             told(SEARCH, "search near a point", 3, lambda: Call(search.QUESTIONS["near a point"](self._dice), self._reader())),
             told(ACCOUNT, "my account", 12, lambda: Call("/v1/me", self._reader())),
-            Sort(ACCOUNT, Kind("an account, for a service", 2, lambda: ask_account)),
             told(WALLET, "my wallets", 8, lambda: Call("/v1/wallets", self._dice.choice(self.world.bookers).token)),
             told(PRICE, "a price", 7, self._price, 201),
             told(LOG_IN, "log in", 0.5, lambda: self.log_in(0)),

@@ -126,7 +126,7 @@ def measure(options: Options) -> None:
         uvloop.run(questions.prepare(at, length.venues))
         _say("opening the house")
         with divided(at) as house:
-            questions.open_rooms(house)
+            questions.open_rooms(house.port)
             sorts = questions.sorts(house)
             found = _found(house, questions, [s.kind for s in sorts], length)
         hash_ms = uvloop.run(_hash_ms())
