@@ -261,10 +261,7 @@ def _pod_faults(pod: Manifest, manifests: list[Manifest], secrets: Path) -> Iter
     if container["name"] == "valkey":
         yield from _valkey_faults(pod, container, manifests)
         return
-    try:
-        app.parse_args([str(argument) for argument in container["args"]], exit_on_error=False, print_error=False)
-    except CycloptsError as e:
-        yield f"forecourt {container['args']}: {e}"
+    yield from _command_faults(tuple(str(argument) for argument in container["args"]))
     account = pod.get("serviceAccountName")  # the migration runs before there is one
     if account and account not in {m["metadata"]["name"] for m in named(manifests, "ServiceAccount")}:
         yield f"there is no account {account}"
@@ -293,6 +290,15 @@ def _pod_faults(pod: Manifest, manifests: list[Manifest], secrets: Path) -> Iter
     else:
         led_to = container["args"][0] in ("serve", "realtime") and _has_gateway(manifests)
         yield from _settings_faults(container, environ, led_to, manifests)
+
+
+@functools.cache
+def _command_faults(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        app.parse_args(list(arguments), exit_on_error=False, print_error=False)
+    except CycloptsError as e:
+        return (f"forecourt {list(arguments)}: {e}",)
+    return ()
 
 
 def _shut_faults(pod: Manifest, container: Manifest) -> Iterator[str]:
