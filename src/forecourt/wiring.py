@@ -97,6 +97,7 @@ def people(house: House) -> Part:
     from forecourt.modules.media.contract import Media
     from forecourt.modules.people.contract import People
     from forecourt.modules.people.http import PeopleApi
+    from forecourt.modules.people.reactions import subscriptions
     from forecourt.modules.people.service import PeopleService
     from forecourt.modules.people.web import PeoplePages
 
@@ -104,7 +105,8 @@ def people(house: House) -> Part:
     service = PeopleService(house.database.module("people"), house.clock, house.board.call(Identity), files)
     house.board.provide(People, service)
     pages = PeoplePages(service, files, house.surroundings)
-    return Part("people", operations=[*PeopleApi(service).operations(), *pages.operations()])
+    operations = [*PeopleApi(service).operations(), *pages.operations()]
+    return Part("people", operations=operations, subscriptions=subscriptions(service))
 
 
 def notifications(house: House) -> Part:

@@ -86,6 +86,7 @@ CHANGED = (
 OF_ORGANISATIONS = {f"{event} changes {field}" for event in CHANGED for field in ("field", "before", "after")}
 """What an organisation says of itself and its places, rights and prices."""
 WORDS_OF_OURS = {
+    "account.registered language",
     "api_key.created permissions",
     "audit.exported about",
     "audit.exported by",

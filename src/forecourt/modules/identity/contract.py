@@ -236,6 +236,8 @@ class Change(Struct, frozen=True):
 
 class AccountRegistered(Event, frozen=True, name="account.registered"):
     account_id: UUID
+    language: str = ""
+    """What they read the pages in where they registered; empty when it was not on a page."""
 
 
 class AccountConfirmed(Event, frozen=True, name="account.confirmed"):

@@ -68,6 +68,9 @@ SAVE_PREFERENCES = Statement(
     "insert into people.preferences (account_id, chosen, updated_at) values ($1, $2::text::jsonb, $3)"
     " on conflict (account_id) do update set chosen = excluded.chosen, updated_at = excluded.updated_at"
 )
+BEGIN_PREFERENCES = Statement(
+    "insert into people.preferences (account_id, chosen, updated_at) values ($1, $2::text::jsonb, $3) on conflict do nothing"
+)
 
 
 async def profile(tx: Tx, account_id: UUID) -> ProfileRow | None:
@@ -121,3 +124,8 @@ async def preferences(tx: Tx, account_id: UUID) -> Preferences | None:
 
 async def save_preferences(tx: Tx, account_id: UUID, chosen: Preferences, at: datetime) -> None:
     await tx.run(SAVE_PREFERENCES, account_id, to_json(chosen), at)
+
+
+async def begin_preferences(tx: Tx, account_id: UUID, chosen: Preferences, at: datetime) -> None:
+    """For somebody who has chosen nothing yet; nothing happens when they have."""
+    await tx.run(BEGIN_PREFERENCES, account_id, to_json(chosen), at)

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import ActorKind, Context
-from forecourt.kernel.db import ModuleDatabase, constraint_of
+from forecourt.kernel.db import ModuleDatabase, Tx, constraint_of
 from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Unauthenticated
 from forecourt.kernel.events import emit
 from forecourt.kernel.names import tidy
@@ -284,6 +284,11 @@ class PeopleService:
         async with self._db.tx(ctx) as tx:
             await queries.save_preferences(tx, me, chosen, self._clock.now())
         return chosen
+
+    async def begin(self, tx: Tx, account_id: UUID, language: str) -> None:
+        """In the transaction of an event: a new person is written to in the language they came in, until they choose one."""
+        await tx.become(self._db.role, None, account_id)
+        await queries.begin_preferences(tx, account_id, Preferences(locale=language), self._clock.now())
 
     async def preferences(self, ctx: Context, account_ids: list[UUID]) -> list[Preferences]:
         """For modules that write to people. Each person's row is read in that person's name."""

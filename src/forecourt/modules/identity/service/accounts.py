@@ -121,7 +121,8 @@ class Accounts:
                 await self._send_code(tx, account, now, new.onward)
                 begun = await self._sessions.begin(tx, account, kind)
                 await note(tx, account.id, SecurityKind.REGISTERED, now)
-                emit(tx, AccountRegistered(account_id=account.id))
+                read_in = ctx.language if kind is SessionKind.BROWSER else ""
+                emit(tx, AccountRegistered(account_id=account.id, language=read_in))
         if begun is None:
             await self._tell_owner(ctx, address.key)
             raise EmailTaken
