@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from urllib.parse import quote
 
@@ -44,6 +45,24 @@ async def test_who_makes_an_account_on_a_page_in_urdu_gets_the_code_in_urdu(worl
         assert (await reader.send("/verify", code=code)).status_code == 303
 
 
+async def test_whoever_came_in_a_language_is_written_to_in_it_from_any_browser(
+    world: World, door: httpx.AsyncBaseTransport
+) -> None:
+    email = "ada.came@example.org"
+    async with Reader(door) as reader:
+        await reader.look("/sign-up?lang=ur")
+        await reader.send("/sign-up", name="Ada", email=email, password=PASSWORD)
+        async with asyncio.timeout(30):
+            while (await reader.http.get("/v1/me/preferences")).json()["locale"] is None:
+                await asyncio.sleep(0.05)
+    async with Reader(door) as elsewhere:
+        elsewhere.http.headers["Accept-Language"] = "pt-BR,pt;q=0.9"
+        await elsewhere.send("/forgot", email=email)
+        assert "نیا پاس ورڈ چنیں" in [mail["subject"] for mail in await world.mail(email, 2)]
+    ada = await world.person("Ada")
+    assert (await ada.get("/v1/me/preferences")).json()["locale"] is None, "a program reads no page"
+
+
 async def mailed(world: World, email: str, count: int = 1) -> str:
     """The newest mail's link."""
     text = (await world.mail(email, count))[0]["text"]
@@ -67,6 +86,7 @@ async def test_the_link_of_the_first_mail_leads_back_to_what_the_visitor_had_cho
         await here.http.aclose()
         async with Reader(door) as again:
             await again.send("/sign-up", name="Ada", email=other, password=PASSWORD, next=CHOICE)
+        await mailed(world, other)  # which of two under way comes last, nobody can tell
         await phone.send("/verify/resend", email=other)
         second = await mailed(world, other, 2)
         await phone.look(second)
