@@ -24,7 +24,7 @@ from forecourt.kernel.clock import Clock, SystemClock
 from forecourt.kernel.context import service_context
 from forecourt.kernel.contracts import SIGNATURE_WINDOW_S, CallRefused, KeyRing, Switchboard
 from forecourt.kernel.db import Database, Query
-from forecourt.kernel.doorbell import Doorbell, install
+from forecourt.kernel.doorbell import Doorbell
 from forecourt.kernel.errors import Internal, Misconfigured, Problem, Unavailable
 from forecourt.kernel.events import Dispatcher as EventDispatcher
 from forecourt.kernel.events import Subscription
@@ -205,7 +205,6 @@ class House:
         return self.surroundings.problem(problem, visit, trace_id)
 
     async def _start(self) -> None:
-        install(self.doorbell)
         await self.doorbell.start()
         async with self.database.module("kernel").read(service_context("start")) as tx:
             await self.cache.start(await tx.one(NAME))

@@ -18,7 +18,7 @@ from tests.kernel.conftest import Scratch
 from forecourt.kernel import doorbell
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import service_context
-from forecourt.kernel.db import Statement, Tx
+from forecourt.kernel.db import Database, Statement, Tx
 from forecourt.kernel.events import (
     ATTEMPTS,
     STARTS,
@@ -340,10 +340,14 @@ async def test_partitions_are_made_ahead_and_dropped_only_when_everyone_has_read
     assert (await scratch.sql("select kernel.make_event_partitions(3) as n"))[0]["n"] == 0
 
 
-async def test_a_ring_wakes_a_dispatcher_in_another_place(scratch: Scratch) -> None:
-    bell = doorbell.Doorbell(scratch.db)
+@pytest.mark.parametrize("another_house", ["none", "opened later", "opened later and closed"])
+async def test_a_ring_wakes_a_dispatcher_in_another_place(scratch: Scratch, db: Database, another_house: str) -> None:
+    bell, other = doorbell.Doorbell(scratch.db), doorbell.Doorbell(db)
     await bell.start()
-    doorbell.install(bell)
+    if another_house != "none":
+        await other.start()
+    if another_house == "opened later and closed":
+        await other.stop()
     heard: asyncio.Queue[doorbell.Topic] = asyncio.Queue()
     try:
         async with doorbell.listen(scratch.url, heard.put_nowait), asyncio.timeout(10):
@@ -352,8 +356,8 @@ async def test_a_ring_wakes_a_dispatcher_in_another_place(scratch: Scratch) -> N
             await count(scratch, 1)
             assert await heard.get() is doorbell.Topic.EVENTS
     finally:
-        doorbell.install(None)
         await bell.stop()
+        await other.stop()
 
 
 def with_tests(root: Path) -> dict[str, str]:

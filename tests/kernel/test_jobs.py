@@ -193,7 +193,6 @@ async def test_a_running_worker_is_woken_by_the_doorbell_and_stops_when_told(
     monkeypatch.setattr(jobs, "DEQUEUE_TIMEOUT", timedelta(hours=1))  # so that only the bell can wake it
     bell = doorbell.Doorbell(scratch.db)
     await bell.start()
-    doorbell.install(bell)
     running = asyncio.create_task(worker.run())
     try:
         async with asyncio.timeout(20):
@@ -204,7 +203,6 @@ async def test_a_running_worker_is_woken_by_the_doorbell_and_stops_when_told(
     finally:
         await worker.stop()
         await asyncio.wait_for(running, 20)
-        doorbell.install(None)
         await bell.stop()
     assert ledger.ran == list(range(5))
     assert await left(scratch) == 0

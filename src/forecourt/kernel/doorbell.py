@@ -2,7 +2,7 @@
 
 `NOTIFY` inside a business transaction takes a lock on the whole server at commit and halves throughput. So the commit only
 rings here; a background task sends at most one `NOTIFY` per 20 ms for everything that rang. A lost ring costs one poll
-(1 s), never an event.
+(1 s for an event, 5 s for a job), never an event.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Topic(StrEnum):
 
 
 class Doorbell:
-    """The bell of one process. The app starts one with `install` and stops it at the end."""
+    """The bell of one house: from `start` to `stop` every commit of this process rings it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -50,9 +50,11 @@ class Doorbell:
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="doorbell")
+        _started.append(self)
 
     async def stop(self) -> None:
         if self._task is not None:
+            _started.remove(self)
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
@@ -87,18 +89,14 @@ def jobs_changed() -> str:
     return msgspec.json.encode(change).decode()
 
 
-_installed: Doorbell | None = None
-
-
-def install(doorbell: Doorbell | None) -> None:
-    """Makes `doorbell` the one that commits ring; None takes it away (workers then find their work by polling)."""
-    global _installed  # noqa: PLW0603 - one bell per process: commits ring it without knowing who listens
-    _installed = doorbell
+_started: list[Doorbell] = []
+"""A process is one house. Where it is several, as in tests, a commit does not know whose it is: all hear of it."""
 
 
 def ring(topic: Topic) -> None:
-    if _installed is not None:
-        _installed.ring(topic)
+    """Where no bell is started, workers find their work by polling."""
+    for bell in _started:
+        bell.ring(topic)
 
 
 @asynccontextmanager
