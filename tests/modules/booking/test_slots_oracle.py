@@ -204,7 +204,7 @@ def test_a_whole_is_claimed_with_all_its_parts_and_a_part_alone() -> None:
 
 def test_the_cache_of_plans_stays_within_its_budget_and_forgets_the_least_used() -> None:
     plan = slots.DayPlan((1.0,), (Money(1, "GBP"),), b"{},", (0, 3))
-    small = slots._Plans(slots._size(plan) * 2)
+    small = slots._Plans(slots.size_of(plan) * 2)
     for key in ("a", "b"):
         small.keep((key,), plan)
     assert small.get(("a",)) is plan
