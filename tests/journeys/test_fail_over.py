@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -29,7 +29,7 @@ from tests.journeys.world import World, at
 from tests.kernel.standby import Standby
 
 from forecourt.app import Addresses, House
-from forecourt.engines import postgres, start_engines
+from forecourt.engines import Engines, postgres, start_engines
 from forecourt.engines.process import living_in
 from forecourt.kernel.migrate import APP_ROLE, migrate
 from forecourt.layout import migration_folders
@@ -75,10 +75,20 @@ class Twofold(Town):
         return await self.address.sql(statement, *args)
 
 
-@pytest.fixture
-async def town() -> AsyncIterator[Twofold]:
+@dataclass
+class Pair:
+    """A primary whose every commit waits for its replica, and the one address of whichever leads."""
+
+    base: Path
+    engines: Engines
+    address: Address
+    standby: Standby
+
+
+@contextlib.asynccontextmanager
+async def pair() -> AsyncGenerator[Pair]:
     base = Path(tempfile.mkdtemp(prefix="fc-fail-over-", dir=memory_disk()))
-    async with contextlib.AsyncExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, base, ignore_errors=True)
         engines = stack.enter_context(start_engines(base / "engines", postgres_settings={"shared_buffers": "32MB"}))
         await migrate(engines.database_url, migration_folders())
@@ -90,15 +100,21 @@ async def town() -> AsyncIterator[Twofold]:
         await address.sql("alter system set synchronous_standby_names = 'any 1 (standby)'")
         await address.sql("select pg_reload_conf()")
         await address.until("select count(*) = 1 from pg_stat_replication where sync_state = 'quorum'")
+        yield Pair(base, engines, address, standby)
 
-        addresses = Addresses(as_user(address.url, APP_ROLE), engines.valkey_url, as_user(standby.url, APP_ROLE))
-        house = await House.open(settings_for(base), addresses)
+
+@pytest.fixture
+async def town() -> AsyncIterator[Twofold]:
+    async with pair() as two, contextlib.AsyncExitStack() as stack:
+        address, standby, valkey_url = two.address, two.standby, two.engines.valkey_url
+        addresses = Addresses(as_user(address.url, APP_ROLE), valkey_url, as_user(standby.url, APP_ROLE))
+        house = await House.open(settings_for(two.base), addresses)
         stack.push_async_callback(house.close)
         await house.start_work()
         transport = httpx.ASGITransport(app=house.app, raise_app_exceptions=False)  # type: ignore[arg-type]
         client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://house.test", timeout=30))
         world = World(client)
-        yield Twofold(engines, [], "http://house.test", world, *await settlers(world), address=address, standby=standby)
+        yield Twofold(two.engines, [], "http://house.test", world, *await settlers(world), address=address, standby=standby)
 
 
 async def test_the_primary_dies_for_good_and_no_acknowledged_booking_with_it(town: Twofold) -> None:
