@@ -212,6 +212,13 @@ def test_a_long_way_to_the_socket_is_cut_short(tmp_path: Path) -> None:
     assert len(str(long)) <= MAX_SOCKET_PATH and long != socket_of(tmp_path / ("y" * 90))
 
 
+@pytest.mark.parametrize("length", [4, 90])
+def test_every_name_of_a_folder_leads_to_one_socket(tmp_path: Path, length: int) -> None:
+    (folder := tmp_path / ("x" * length)).mkdir()
+    (other := tmp_path / "other").symlink_to(folder)
+    assert socket_of(other) == socket_of(folder)
+
+
 # --- weights -----------------------------------------------------------------------------------------------------------------
 
 

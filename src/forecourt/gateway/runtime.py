@@ -181,11 +181,15 @@ class Runtime:
 
 
 def socket_of(folder: Path) -> Path:
-    """Where the runtime socket of a gateway lies: in its folder, or in a short one of our own when that path is too long."""
-    wanted = folder.absolute() / RUNTIME_SOCKET
+    """Where the runtime socket of a gateway lies: in its folder, or in a short one of our own when that path is too long.
+
+    The same for every name of the folder, or a second gateway would not see the first.
+    """
+    folder = folder.resolve()
+    wanted = folder / RUNTIME_SOCKET
     if len(os.fsencode(wanted)) <= MAX_SOCKET_PATH:
         return wanted
-    name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"forecourt-{os.getuid()}-{name}" / RUNTIME_SOCKET
 
 
