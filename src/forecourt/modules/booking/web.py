@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -73,6 +73,7 @@ from forecourt.modules.booking.picking import Picked, Picker, Target
 from forecourt.modules.booking.rules import Repricing, needs_approval, party_limits, permitted
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.booking.service.base import standing
+from forecourt.modules.booking.service.changing import Change
 from forecourt.modules.booking.service.pricing import Bill, Plan, plan
 from forecourt.modules.booking.service.reading import BookingsQuery
 from forecourt.modules.booking.showing import Showing, bookable
@@ -700,6 +701,7 @@ class BookingPages(Api):
     async def _people_page(self, visit: Visit, found: Found, problem: Problem | None) -> Html:
         _, most = party_limits(found.resource, found.booking.purpose)
         first = found.booking.team_size + 1
+        preview = await self.service.party_preview(visit.ctx, found.booking.id)
         return self.pages.page(
             "booking/people.html",
             visit,
@@ -707,15 +709,15 @@ class BookingPages(Api):
             status=200 if problem is None else problem.status,
             booking=found.booking,
             what=found.what,
-            sizes=[await self._more(visit, found, n) for n in range(first, min(most, first + MORE_PEOPLE - 1) + 1)],
+            sizes=[await self._more(visit, found, preview, n) for n in range(first, min(most, first + MORE_PEOPLE - 1) + 1)],
             problem="" if problem is None else self.pages.words(visit, problem),
         )
 
-    async def _more(self, visit: Visit, found: Found, people: int) -> Choice:
+    async def _more(self, visit: Visit, found: Found, preview: Callable[[int], Awaitable[Change]], people: int) -> Choice:
         """So many people, and what they mean for the guest's purse."""
         label, say = found.say.t("book.people", n=people), found.say
         try:
-            asked = (await self.service.party_preview(visit.ctx, found.booking.id, people)).asked
+            asked = (await preview(people)).asked
         except MENDABLE as problem:
             return Choice(label=label, value=str(people), disabled=True, reason=self.pages.words(visit, problem))
         words = _words_of(say, found.booking.price, asked)

@@ -294,13 +294,17 @@ class Changing(Holding):
         planned = plan(book, resource, row.starts_at, row.period.duration_min, purpose, team_size)
         return await self._change(ctx, row, actor, _A.EDIT, planned)
 
-    async def party_preview(self, ctx: Context, booking_id: UUID, team_size: int) -> Change:
-        """What another number of people would mean now. Raises as `edit`, and PromoRejected."""
+    async def party_preview(self, ctx: Context, booking_id: UUID) -> Callable[[int], Awaitable[Change]]:
+        """What other numbers of people would mean now: ask for each. Each raises as `edit`, and PromoRejected."""
         row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
         book, resource = await self._target(row, None)
-        planned = plan(book, resource, row.starts_at, row.period.duration_min, row.purpose, team_size)
-        self._check_change(row, actor, _A.EDIT, planned)
-        return await self._priced(ctx, row, actor, _A.EDIT, planned)
+
+        async def of(team_size: int) -> Change:
+            planned = plan(book, resource, row.starts_at, row.period.duration_min, row.purpose, team_size)
+            self._check_change(row, actor, _A.EDIT, planned)
+            return await self._priced(ctx, row, actor, _A.EDIT, planned)
+
+        return of
 
     async def _note(self, ctx: Context, row: BookingRow, note: str | None) -> BookingRow:
         async with self.db.tx(ctx.within(row.organisation_id)) as tx:
