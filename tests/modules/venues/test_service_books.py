@@ -136,7 +136,7 @@ async def found_venue(venues: VenuesService, make) -> tuple[Context, UUID]:
 
 async def test_a_book_that_outlived_its_change_ends_when_versions_are_asked_for(pair, make) -> None:
     here, dying = pair
-    ctx, venue_id = await found_venue(here, make)
+    ctx, venue_id = await found_venue(dying, make)  # what `here` announced would come back to it, and end what it has just read
     old = await here.book(GUEST, venue_id)
     assert await here.book_version(GUEST, [venue_id]) == {venue_id: old.version}
     assert await here.book(GUEST, venue_id) is old  # it is right, so it is kept
@@ -148,7 +148,7 @@ async def test_a_book_that_outlived_its_change_ends_when_versions_are_asked_for(
 
 async def test_the_event_of_a_change_ends_what_valkey_still_has(pair, db: Database, clock, owners, valkey_url: str, make) -> None:
     here, dying = pair
-    ctx, venue_id = await found_venue(here, make)
+    ctx, venue_id = await found_venue(dying, make)  # what `here` announced would come back to it, and end what it has just read
     old = await here.book(GUEST, venue_id)
     await dying.edit_venue(ctx, venue_id, VenuePatch(name="New"), None)
     cache = Cache(valkey_url, Metrics())
