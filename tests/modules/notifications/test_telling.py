@@ -289,6 +289,11 @@ async def test_a_host_hears_a_first_answer_at_once_and_who_toggles_is_told_of_on
     await host.answered(gus, no, asked)
     assert await host.hears() == [("gus@example.org", False)], "asked again, they said no again"
 
+    async with host.shelf.db.tx(host.shelf.ctx) as tx:  # a booking may be two years ahead, and what was told is kept for one
+        await tx.connection.execute("update notifications.notice set facts = '{}'")
+    await host.answered(gus, yes, no)
+    assert await host.hears(ANSWER_PAUSE) == [("gus@example.org", True)]
+
 
 async def test_a_host_is_told_of_nothing_but_answers_and_each_guests_is_their_own(fresh_database: FreshDatabase) -> None:
     host = Host((await fresh_database.connect()).module("notifications"))

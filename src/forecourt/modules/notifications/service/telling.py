@@ -242,7 +242,8 @@ class Telling:
             return {}
         async with self._db.read(ctx) as tx:
             before = await queue.told_of(tx, organisation_id, about, ANSWERED)
-        told = {str(n.facts["invitation_id"]): n.facts["status"] for n in reversed(before)}
+        # What was told longer ago than words are kept has no facts any more.
+        told = {str(n.facts["invitation_id"]): n.facts["status"] for n in reversed(before) if n.facts}
         guests: dict[str, Invitee] = {}
         for booking_id in about:
             guests |= {str(g.id): g for g in (await self._ask.bookings.invitees(ctx, booking_id)).items}
