@@ -37,7 +37,7 @@ from forecourt.modules.notifications.jobs import TellParty
 from forecourt.modules.notifications.queries import queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
 from forecourt.modules.notifications.reactions import Reactions
-from forecourt.modules.notifications.rules import ANSWER_PAUSE
+from forecourt.modules.notifications.rules import ANSWER_PAUSE, NOISE, REMINDERS
 from forecourt.modules.notifications.sealing import Links
 from forecourt.modules.notifications.service.inbox import InboxService
 from forecourt.modules.notifications.service.telling import Answer, Plan, Reader, Said, Scene, Sources, Telling
@@ -366,6 +366,35 @@ async def test_who_comes_along_moves_nothing_and_what_was_not_paid_does_not_come
     for paid, refund in ((0, None), (500, {"amount": 500, "currency": "GBP"})):
         gone = BookingCancelled(**back, refund=Money(500, "GBP"), by=BookingActor.CUSTOMER, paid=Money(paid, "GBP"))
         assert await told(gone) == [("booking.cancelled", refund)]
+
+
+async def test_who_comes_along_takes_no_reminder_back_and_brings_none_a_second_time(fresh_database: FreshDatabase) -> None:
+    """One reminder was told and is still to be sent, another waits for its time."""
+    shelf = Shelf((await fresh_database.connect()).module("notifications"))
+    party = changed(team_size=2)
+    late = party.start - timedelta(minutes=20)
+    begins: dict[str, object] = {"start": party.start.isoformat()}
+    tomorrow, soon = (NewNotice(new_id(), ADA, kind, kind, party.booking_id, begins, NOON) for kind in REMINDERS if kind != NOISE)
+    mail = Delivery(
+        ORG, new_id(), tomorrow.id, ADA, tomorrow.kind, "reminders", Channel.EMAIL, "ada@example.org", "en", Content(text="x"),
+        DeliveryStatus.QUEUED, 0, "", "", NOON, None, NOON,
+    )  # fmt: skip
+    async with shelf.db.tx(shelf.ctx) as tx:
+        await queue.insert_notices(tx, ORG, [tomorrow, soon], NOON)
+        await queue.told(tx, ORG, [tomorrow.id], NOON)
+        await queue.insert_deliveries(tx, ORG, [mail], NOON)
+
+    async def after(event: BookingRescheduled) -> tuple[DeliveryStatus, set[str]]:
+        """How the mail stands, and what waits to be told."""
+        envelope = Envelope(new_id(), late, "x", 1, ORG, Actor(), "", "", event)
+        async with shelf.db.tx(shelf.ctx) as tx:
+            await Reactions(FixedClock(late)).tell(tx, [envelope])
+            waiting = await tx.connection.fetch("select kind from notifications.notice where status = 'waiting'")
+            return (await queue.one(tx, ORG, mail.id)).status, {row["kind"] for row in waiting}
+
+    assert await after(party) == (DeliveryStatus.QUEUED, {soon.kind})
+    elsewhere = msgspec.structs.replace(party, resource_id=uuid4())
+    assert await after(elsewhere) == (DeliveryStatus.FAILED, {NOISE, "booking.moved"}), "the control: who moves is told anew"
 
 
 # --- the party of what is off --------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ ASKED = "booking.approval_asked"
 WAITS, APPROVE = "booking.approval_waits", "booking.approve"
 """What staff are told of a booking that asks for them, and the permission of those who are."""
 STALE = timedelta(hours=12)
-"""What happened longer ago is history, not news: a subscriber that is rebuilt, or a demo world, tells nobody."""
+"""What happened longer ago is history, not news: a subscriber that begins with an old log, or a demo world, tells nobody."""
 
 Told = (
     ApprovalAsked
@@ -135,12 +135,14 @@ class Reactions:
         if isinstance(event, InvitationAnswered):
             await queue.insert_notices(tx, organisation_id, _answer(envelope, event, now), now)
             return
+        if isinstance(event, BookingRescheduled) and not _moved(event):
+            return
         if isinstance(event, BookingCancelled | BookingDeclined | BookingExpired | BookingRescheduled):
             await queue.void(tx, organisation_id, [event.booking_id], list(REMINDERS), now)
         if isinstance(event, ApprovalAsked):
             wish = TellStaff(envelope.id, organisation_id, WAITS, event.booking_id, APPROVE, event.account_id)
             enqueue(tx, TELL_STAFF, wish, key=f"tell staff {envelope.id}")
-        if isinstance(event, BookingConfirmed | BookingCancelled) or (isinstance(event, BookingRescheduled) and _moved(event)):
+        if isinstance(event, BookingConfirmed | BookingCancelled | BookingRescheduled):
             kind, facts = _for_the_party(event)
             party = TellParty(envelope.id, organisation_id, kind, event.booking_id, facts, event.account_id)
             enqueue(tx, TELL_PARTY, party, key=f"tell party {envelope.id}")
@@ -173,8 +175,6 @@ class Reactions:
                 facts: dict[str, object] = {"reason": reason, "refund": msgspec.to_builtins(back)}
                 return [_notice(envelope, who, "booking.cancelled", event.booking_id, facts, now)]
             case BookingRescheduled():
-                if not _moved(event):
-                    return []
                 facts = {**_from(event)}
                 return [_notice(envelope, who, "booking.moved", event.booking_id, facts, now)]
             case ApprovalAsked():
