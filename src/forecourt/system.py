@@ -6,14 +6,13 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-import httpx
 import msgspec
 from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import Query
-from forecourt.kernel.errors import NotFound, Problem
+from forecourt.kernel.errors import NotFound, Problem, Unavailable
 from forecourt.kernel.events import asyncapi
 from forecourt.kernel.http.openapi import document, portable
 from forecourt.kernel.http.operation import PUBLIC, Api, Html, Raw, Reply, Request, Visit, file, get, page
@@ -51,8 +50,7 @@ class SystemApi(Api):
         self._documents: Documents | None = None
         self._reading = asyncio.Lock()
         modules = [part.name for part in house.parts]
-        client = None if house.peers is None else httpx.AsyncClient(transport=house.peers, trust_env=False)
-        self._lookout = Lookout(modules, house.settings.topology.peers, self._readiness, client, house.clock)
+        self._lookout = Lookout(modules, house.settings.topology.peers, self._readiness, house.peers, house.clock)
 
     async def _whole(self) -> Documents:
         """The documents of the whole house, made when somebody asks.
@@ -82,7 +80,10 @@ class SystemApi(Api):
     async def ready(self) -> Reply[Readiness]:
         """The process and what it needs work; 503 when something does not, or when the process is about to end."""
         found = await self._readiness()
-        return Reply(found, 200 if found.status == "ready" else 503)
+        if found.status == "ready":
+            return Reply(found)
+        again = Unavailable()
+        return Reply(found, again.status, headers=again.headers)
 
     @get("/api/status", access=PUBLIC)
     async def status(self) -> Reply[HouseStatus]:

@@ -38,8 +38,9 @@ async def test_a_process_that_is_about_to_end_says_so(client: httpx.AsyncClient,
         leaving = await client.get("/readyz")
     finally:
         house.draining = False
-    assert (leaving.status_code, leaving.json()["status"]) == (503, "draining")
-    assert (await client.get("/readyz")).json()["status"] == "ready"
+    assert (leaving.status_code, leaving.json()["status"], leaving.headers["retry-after"]) == (503, "draining", "1")
+    ready = await client.get("/readyz")
+    assert (ready.json()["status"], "retry-after" in ready.headers) == ("ready", False)
 
 
 async def test_requests_are_counted_by_route_and_not_by_path(client: httpx.AsyncClient) -> None:

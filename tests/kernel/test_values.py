@@ -1,14 +1,31 @@
 """Money, periods, ids and contexts."""
 
+import errno
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forecourt.gateway.problems import NoAnswer
 from forecourt.kernel.context import Actor, ActorKind, Context
-from forecourt.kernel.errors import Conflict, Problem, TooManyRequests
+from forecourt.kernel.contracts import decode_problem, encode_problem
+from forecourt.kernel.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Internal,
+    Invalid,
+    Misconfigured,
+    NoRoom,
+    NotFound,
+    Problem,
+    TooManyRequests,
+    Unavailable,
+)
+from forecourt.kernel.faults import as_problem
+from forecourt.kernel.idempotency import IdempotencyInFlight
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import CurrencyMismatch, Money
 from forecourt.kernel.period import Period
@@ -109,3 +126,35 @@ def test_a_problem_document_says_what_happened() -> None:
     assert document["detail"] == "slow down"
     assert problem.headers == {"Retry-After": "7"}
     assert Problem.registered("rate_limited") is TooManyRequests
+
+
+def test_whoever_is_told_to_come_again_is_told_when() -> None:
+    """GW-4. What passes by itself says so; what somebody has to mend first does not."""
+    passing = [Unavailable("away"), NoRoom(), DeadlineExceeded(), NoAnswer(), IdempotencyInFlight(), TooManyRequests()]
+    assert {p.status for p in passing} == {503, 504, 502, 409, 429}
+    assert {p.headers["Retry-After"] for p in passing} == {"1", "30"}
+    lasting = [kind() for kind in (Misconfigured, Internal, Conflict, NotFound, Invalid)]
+    assert [p.headers for p in lasting] == [{}] * 5
+    kinds = [kind for kind in every_kind(Problem) if kind.__module__.startswith("forecourt.")]
+    assert len(kinds) > 20
+    silent = [kind for kind in kinds if kind.status in (429, 502, 503, 504) and "Retry-After" not in kind().headers]
+    assert all(issubclass(kind, Misconfigured) for kind in silent), silent
+
+
+def every_kind(of: type[Problem]) -> list[type[Problem]]:
+    return [kind for below in of.__subclasses__() for kind in (below, *every_kind(below))]
+
+
+def test_a_disk_that_is_full_is_not_asked_again_as_soon_as_a_database_that_went_away() -> None:
+    full = as_problem(asyncpg.DiskFullError("could not extend file"))
+    busy = as_problem(asyncpg.TooManyConnectionsError("sorry, too many clients already"))
+    ours = as_problem(OSError(errno.ENOSPC, "No space left on device"))
+    assert [p.status for p in (full, busy, ours)] == [503, 503, 503]
+    assert [p.headers["Retry-After"] for p in (full, busy, ours)] == ["30", "1", "30"]
+    assert type(as_problem(OSError(errno.EIO, "Input/output error"))) is Internal
+
+
+def test_the_seconds_travel_between_two_processes() -> None:
+    there = decode_problem(encode_problem(NoRoom("nothing can be written right now")))
+    assert (type(there), there.headers) == (Unavailable, {"Retry-After": "30"})
+    assert decode_problem(encode_problem(Misconfigured("a key is missing"))).headers == {}

@@ -360,6 +360,16 @@ async def test_a_handshake_that_is_none_is_refused(node: Node) -> None:
         assert (await reader.read()).startswith(b"HTTP/1.1 4")
 
 
+async def test_a_process_that_is_full_says_when_to_come_again(node: Node, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await node.open(ada)
+    monkeypatch.setattr(server, "MAX_CLIENTS", 1)
+    with pytest.raises(Refused) as full:
+        await node.open(ada)
+    assert full.value.status == 503
+    assert "Retry-After: 1" in full.value.head.splitlines()
+    assert await alive(first), "whoever is there stays"
+
+
 async def test_a_planned_end_says_when_to_come_back(nodes: Callable[..., Awaitable[Node]], ada: Person) -> None:
     node = await nodes()
     ws = await node.open(ada)

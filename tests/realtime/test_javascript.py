@@ -106,20 +106,23 @@ async def test_a_program_in_node_books_once_whatever_happens_to_its_line(port: i
 async def test_what_may_be_repeated_is_and_nothing_else(folder: Path) -> None:
     away = answer(503, {"status": 503, "code": "unavailable", "title": "…"})
     slow = answer(429, {"status": 429, "code": "rate_limited", "title": "…"}, Retry_After="3600")
+    full = answer(503, {"status": 503, "code": "unavailable", "title": "…"}, Retry_After="3600")
     program = """
     const api = new Api({ url, random: () => 0 });
     await api.call("system_alive").then((it) => out("alive", it.status));
     await api.call("booking_make_feed").catch((e) => out(...caught(e)));
     await api.call("booking_make_feed").catch((e) => out(...caught(e)));
     await api.call("system_alive").catch((e) => out(...caught(e), e.retryAfterS));
+    await api.call("system_alive").catch((e) => out(...caught(e), e.retryAfterS));
     await api.call("booking_read", { path: { id: "../../livez" } }).catch((e) => out(...caught(e)));
     """
     alive, page = answer(200, {"status": "ok"}), answer(200, b"<h1>Welcome</h1>")
-    async with Scripted(HANG_UP, away, alive, HANG_UP, away, slow, page) as server:
+    async with Scripted(HANG_UP, away, alive, HANG_UP, away, slow, full, page) as server:
         said = await node(folder, program, HOUSE=server.url)
         heads = [head.split(" ")[:2] for head in server.heard]
-    assert said == [["alive", "ok"], ["ConnectionLost"], [503, "unavailable"], [429, "rate_limited", 3600], ["ConnectionLost"]]
-    assert [head[0] for head in heads] == ["GET", "GET", "GET", "POST", "POST", "GET", "GET"]
+    told_to_wait = [[429, "rate_limited", 3600], [503, "unavailable", 3600]]
+    assert said == [["alive", "ok"], ["ConnectionLost"], [503, "unavailable"], *told_to_wait, ["ConnectionLost"]]
+    assert [head[0] for head in heads] == ["GET", "GET", "GET", "POST", "POST", "GET", "GET", "GET"]
     assert heads[-1][1] == "/v1/bookings/..%2F..%2Flivez", "what is put into an address does not lead elsewhere"
 
 

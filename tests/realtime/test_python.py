@@ -268,12 +268,15 @@ async def test_what_may_not_be_repeated_is_repeated_only_when_it_was_refused_unh
 
 async def test_whoever_is_asked_to_wait_longer_than_the_patience_is_told_at_once() -> None:
     slow = answer(429, {"status": 429, "code": "rate_limited", "title": "…"}, Retry_After="3600")
-    async with Scripted(slow) as server:
+    full = answer(503, {"status": 503, "code": "unavailable", "title": "…"}, Retry_After="3600")
+    async with Scripted(slow, full) as server:
         async with AsyncForecourt(server.url, policy=BRISK) as house:
             with pytest.raises(RateLimited) as limited:
                 await house.booking.mine()
-        assert limited.value.retry_after_s == 3600
-        assert len(server.heard) == 1
+            with pytest.raises(Unavailable) as away:
+                await house.booking.mine()
+        assert (limited.value.retry_after_s, away.value.retry_after_s) == (3600, 3600)
+        assert len(server.heard) == 2
 
 
 async def test_nobody_there_is_a_lost_connection_after_every_try() -> None:

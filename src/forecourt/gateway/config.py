@@ -211,7 +211,7 @@ cannot be replaced."""
 
 
 def _own_error(problem: Problem) -> str:
-    return f"http-error status {problem.status} {_content(problem)}{_retry_after(1) if problem.status == 503 else ''}"
+    return f"http-error status {problem.status} {_content(problem)}"
 
 
 def _refuse(problem: Problem, when: str, headers: str = "") -> str:
@@ -220,18 +220,14 @@ def _refuse(problem: Problem, when: str, headers: str = "") -> str:
 
 def _content(problem: Problem) -> str:
     body = body_of(problem, "@trace@").replace("%", "%%").replace("'", "\\u0027").replace("@trace@", "%[var(txn.trace)]")
-    return (
-        f"content-type application/problem+json lf-string '{body}' hdr Cache-Control no-store hdr X-Content-Type-Options nosniff"
-    )
-
-
-def _retry_after(seconds: int) -> str:
-    return f" hdr Retry-After {seconds}"
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **problem.headers}
+    named = "".join(f" hdr {name} {value}" for name, value in headers.items())
+    return f"content-type application/problem+json lf-string '{body}'{named}"
 
 
 def _spent(limits: Limits, requests: int | str) -> str:
     return (
-        f"{_retry_after(limits.window_s)} hdr RateLimit 'limit={requests}, remaining=0, reset={limits.window_s}'"
+        f" hdr RateLimit 'limit={requests}, remaining=0, reset={limits.window_s}'"
         f" hdr RateLimit-Policy '{requests};w={limits.window_s}'"
     )
 
@@ -395,7 +391,7 @@ def _tokens(folder: str, kids: Sequence[str] | None) -> list[str]:
         "acl has_token var(txn.token) -m found",
     ]
     if not kids:
-        return [*lines, _refuse(Unavailable("access tokens cannot be checked right now"), "if has_token", _retry_after(1))]
+        return [*lines, _refuse(Unavailable("access tokens cannot be checked right now"), "if has_token")]
     challenge = " hdr WWW-Authenticate 'Bearer realm=\"forecourt\"'"
     ours = "{ var(txn.token),jwt_payload_query('$.iss') -m str " + ISSUER + " }"
     ours += " { var(txn.token),jwt_payload_query('$.aud') -m str " + AUDIENCE + " }"

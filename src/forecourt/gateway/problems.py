@@ -11,6 +11,7 @@ class NoAnswer(Problem):
     """A service took a request and ended without an answer. Whether it acted is not known: repeat with the same key."""
 
     status, code, title = 502, "no_answer", "This part of the house did not answer"
+    passes_in_s = 1
 
 
 def body_of(problem: Problem, trace: str = "") -> str:

@@ -52,6 +52,8 @@ class Problem(Exception):
     title: ClassVar[str] = "This did not work on our side"
     ways: ClassVar[tuple[Way, ...]] = ()
     """What a page offers to whoever meets it; none: the start page."""
+    passes_in_s: ClassVar[int | None] = None
+    """After so long the same request may succeed: `Retry-After` says it. None: somebody has to do something first."""
 
     _by_code: ClassVar[dict[str, type[Problem]]] = {}
 
@@ -69,7 +71,7 @@ class Problem(Exception):
         self.errors = errors or []
         self.extra = extra
         """Further members of the problem document, such as `alternatives`. Plain JSON values."""
-        self.headers: dict[str, str] = {}
+        self.headers: dict[str, str] = {} if self.passes_in_s is None else {"Retry-After": str(self.passes_in_s)}
 
     def document(self, trace_id: str) -> dict[str, object]:
         """The members of the problem document, extensions included."""
@@ -171,16 +173,25 @@ class Internal(Problem):
 
 class Unavailable(Problem):
     status, code, title = 503, "unavailable", "This part of the house does not answer right now"
+    passes_in_s = 1
+
+
+class NoRoom(Unavailable):
+    """A disk is full. Somebody makes room, which takes longer than a process takes to come back."""
+
+    passes_in_s = 30
 
 
 class Misconfigured(Unavailable):
     """The settings cannot be right; the text says which and what to do. A process that meets it at its start refuses to start."""
 
     code, title = "misconfigured", "This installation is not set up rightly"
+    passes_in_s = None
 
 
 class DeadlineExceeded(Problem):
     status, code, title = 504, "deadline_exceeded", "This took too long and was stopped"
+    passes_in_s = 1
 
 
 class AddressRefused(Invalid):

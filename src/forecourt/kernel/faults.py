@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+
 import asyncpg
 
-from forecourt.kernel.errors import DeadlineExceeded, Internal, Problem, Unavailable
+from forecourt.kernel.errors import DeadlineExceeded, Internal, NoRoom, Problem, Unavailable
 from forecourt.kernel.log import without_rows
 from forecourt.kernel.pool import SESSION_LOST
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 
 def as_problem(error: Exception) -> Problem:
-    """DeadlineExceeded for a statement that took or waited too long, Unavailable for a database that went away or has no room,
-    such as on a full disk; else Internal."""
+    """DeadlineExceeded for a statement that took or waited too long, NoRoom for a full disk, be it the database's or our own,
+    Unavailable for a database that went away or has nothing left, such as connections; else Internal."""
     if isinstance(error, (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, TimeoutError)):
         return DeadlineExceeded()
     if isinstance(error, SESSION_LOST):
         return Unavailable("the database does not answer right now")
+    if isinstance(error, asyncpg.DiskFullError) or (isinstance(error, OSError) and error.errno in _FULL):
+        return NoRoom("nothing can be written right now")
     if isinstance(error, asyncpg.InsufficientResourcesError):
         return Unavailable("nothing can be written right now")
     return Internal()

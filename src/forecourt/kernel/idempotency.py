@@ -48,6 +48,7 @@ class IdempotencyMismatch(Invalid):
 class IdempotencyInFlight(Conflict):
     code = "idempotency_in_flight"
     title = "The first request with that Idempotency-Key is still running"
+    passes_in_s = 1
 
 
 class Fresh(msgspec.Struct, frozen=True):

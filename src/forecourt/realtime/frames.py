@@ -128,7 +128,7 @@ def acked(op: Op, ack: Ack | None) -> bytes:
 
 def failed(problem: Problem, op: Op | None) -> bytes:
     """`ref` is what the client gave as `ref`, or the `client_id` of its message, or the topic."""
-    retry = getattr(problem, "retry_after_s", None)
+    retry = problem.headers.get("Retry-After")
     return say(
         Failed(
             code=problem.code,
@@ -137,6 +137,6 @@ def failed(problem: Problem, op: Op | None) -> bytes:
             topic=(op.topic or UNSET) if op is not None else UNSET,
             client_id=(op.client_id or UNSET) if op is not None else UNSET,
             detail=problem.detail or UNSET,
-            retry_after_s=float(retry) if isinstance(retry, int | float) else UNSET,
+            retry_after_s=float(retry) if retry else UNSET,
         )
     )

@@ -20,6 +20,7 @@ import msgspec
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from forecourt.kernel.errors import Problem, Unavailable
 from forecourt.kernel.http.dispatch import SESSION_COOKIE
 from forecourt.kernel.http.doorman import CHALLENGE, GatewayKeys, refusal
 from forecourt.kernel.http.doorman import HEADER as PROOF_HEADER
@@ -198,7 +199,7 @@ def socket_door(
             url = urlsplit(path)
             headers = {name.lower(): value for name, value in request.headers.items()}
             if gateways is not None and not gateways.know(headers.pop(PROOF_HEADER, "").encode()):
-                return _refuse(HTTPStatus.UNAUTHORIZED, refusal().document(trace_id_of(headers.get("traceparent"))))
+                return _tell(refusal(), trace_id_of(headers.get("traceparent")))
             if url.path != PATH:
                 return _refuse(HTTPStatus.NOT_FOUND)
             origin = headers.get("origin")
@@ -207,7 +208,7 @@ def socket_door(
             if origin is not None and not same and _origin(origin) not in allowed:
                 return _refuse(HTTPStatus.FORBIDDEN)
             if realtime.full:
-                return _refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+                return _tell(Unavailable(), trace_id_of(headers.get("traceparent")))
             offered = [p.strip() for p in headers.get("sec-websocket-protocol", "").split(",") if p.strip()]
             client = self._client
             client.address = believed.address(self._peer, headers.get("x-forwarded-for"))
@@ -220,13 +221,21 @@ def socket_door(
     return Door
 
 
-def _refuse(status: HTTPStatus, document: Mapping[str, object] | None = None) -> WSUpgradeResponseWithListener:
-    body = msgspec.json.encode(document or {"title": status.phrase, "status": status.value})
-    headers = {"Content-Type": "application/problem+json"}
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = CHALLENGE
-    response = WSUpgradeResponse.create_error_response(status, body, headers)
-    return WSUpgradeResponseWithListener(response, None)
+def _refuse(status: HTTPStatus) -> WSUpgradeResponseWithListener:
+    return _say(status, {"title": status.phrase, "status": status.value}, {})
+
+
+def _tell(problem: Problem, trace_id: str) -> WSUpgradeResponseWithListener:
+    status = HTTPStatus(problem.status)
+    challenge = {"WWW-Authenticate": CHALLENGE} if status == HTTPStatus.UNAUTHORIZED else {}
+    return _say(status, problem.document(trace_id), problem.headers | challenge)
+
+
+def _say(status: HTTPStatus, document: Mapping[str, object], headers: Mapping[str, str]) -> WSUpgradeResponseWithListener:
+    told = {"Content-Type": "application/problem+json", **headers}
+    return WSUpgradeResponseWithListener(
+        WSUpgradeResponse.create_error_response(status, msgspec.json.encode(document), told), None
+    )
 
 
 def _credentials(query: str, headers: dict[str, str], offered: list[str], *, same_origin: bool) -> Credentials:
