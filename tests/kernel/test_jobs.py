@@ -4,7 +4,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.kernel.test_events import NOTES, Counted
 from forecourt.kernel import doorbell, jobs
 from forecourt.kernel.clock import FixedClock, SystemClock
 from forecourt.kernel.context import Context, service_context
-from forecourt.kernel.db import ModuleDatabase, Tx
+from forecourt.kernel.db import ModuleDatabase, Statement, Tx
 from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.events import Dispatcher, emit
 from forecourt.kernel.jobs import (
@@ -223,6 +224,36 @@ async def test_a_schedule_fires_once_for_two_workers_and_makes_up_for_a_pause_on
     for w in workers:
         await w.drain()
     assert ledger.ran == [1, 1]
+
+
+UNGUARDED = Statement("update kernel.schedule set next_at = $3, fired_at = $2 where name = $1")
+
+
+async def turns(workers: Sequence[Worker], ledger: Ledger) -> Counter[int]:
+    """What two workers run when both look and work at the same time, and then one after the other once more."""
+    before = Counter(ledger.ran)
+    await asyncio.gather(*(w.drain() for w in workers))
+    for w in workers:
+        await w.drain()
+    return Counter(ledger.ran) - before
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_two_workers_at_once_fire_each_of_many_schedules_once_for_each_of_its_times(
+    scratch: Scratch, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    clock = FixedClock(datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC))
+    schedules = [Schedule(f"probe.every{n}", every(minutes=n), COUNT, Count(n)) for n in (1, 2, 3)]
+    workers = [Worker(scratch.db, scratch.url, [JobHandler(COUNT, ledger.run)], schedules, clock) for _ in range(2)]
+    assert await turns(workers, ledger) == {}, "no time has come"
+    if not guarded:
+        monkeypatch.setattr(jobs, "FIRE", UNGUARDED)
+    fired: list[dict[int, int]] = []
+    for _ in range(6):
+        clock.advance(timedelta(minutes=1))
+        fired.append(dict(await turns(workers, ledger)))
+    once = [{n: 1 for n in (1, 2, 3) if minute % n == 0} for minute in range(1, 7)]
+    assert (fired == once) is guarded, fired  # the control: without the row's own word each worker fires
 
 
 def test_times_of_schedules() -> None:
