@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from forecourt.kernel.clock import Clock
+from forecourt.kernel.wire import Wire
 
 CHECK_TIMEOUT_S = 2.0
 PEER_TIMEOUT_S = 2.5
@@ -75,17 +76,17 @@ class Lookout:
         modules: Iterable[str],
         peers: Mapping[str, Sequence[str]],
         own: Callable[[], Awaitable[Readiness]],
-        client: httpx.AsyncClient | None,
+        wire: Wire | None,
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`modules` live here, and `own` says how this process is; `peers` are the other services and their addresses."""
-        if peers and client is None:
-            raise ValueError("peers need an HTTP client")
+        if peers and wire is None:
+            raise ValueError("peers are asked over a wire")
         self._modules = sorted(modules)
         self._peers = {name: tuple(urls) for name, urls in peers.items()}
         self._own = own
-        self._client = client
+        self._wire = wire
         self._clock = clock
         self._monotonic = monotonic
         self._turn = asyncio.Lock()
@@ -120,21 +121,15 @@ class Lookout:
     async def _there(self, url: str) -> tuple[ServiceState, float]:
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(PEER_TIMEOUT_S):
-                readiness = await self._ask(url)
-        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError):
+            readiness = await self._ask(url)
+        except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError):
             return ServiceState.DOWN, took_ms(began)
         return _state(readiness), took_ms(began)
 
     async def _ask(self, url: str) -> Readiness:
-        assert self._client is not None  # noqa: S101 - there are no peers without one
-        async with self._client.stream("GET", f"{url}/readyz", timeout=PEER_TIMEOUT_S) as answer:
-            body = b""
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise msgspec.DecodeError("this is no process of ours")
-        return msgspec.json.decode(body, type=Readiness)
+        assert self._wire is not None  # noqa: S101 - there are no peers without one
+        answer = await self._wire.get(f"{url}/readyz", timeout=PEER_TIMEOUT_S, most_bytes=MAX_ANSWER_BYTES)
+        return msgspec.json.decode(answer.content, type=Readiness)
 
 
 def _state(readiness: Readiness) -> ServiceState:

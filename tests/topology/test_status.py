@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 
-import httpx
 import msgspec
 import pytest
 
 from forecourt import status
 from forecourt.kernel.clock import FixedClock
+from forecourt.kernel.wire import Wire
 from forecourt.status import Dependency, HouseStatus, Lookout, Readiness, ServiceState
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -71,8 +71,8 @@ async def look(own: Sequence[Dependency], **peers: Sequence[str]) -> HouseStatus
     async def here() -> Readiness:
         return Readiness("ready" if own[0].ok else "not ready", list(own))
 
-    async with httpx.AsyncClient() as client:
-        return await Lookout(["venues"], peers, here, client, FixedClock(NOW)).look()
+    async with Wire(8, 10.0) as wire:
+        return await Lookout(["venues"], peers, here, wire, FixedClock(NOW)).look()
 
 
 @pytest.fixture(autouse=True)
@@ -135,8 +135,8 @@ async def test_one_look_serves_everybody_who_asks_within_two_seconds() -> None:
     async def here() -> Readiness:
         return Readiness("ready", WELL)
 
-    async with peer.open() as url, httpx.AsyncClient() as client:
-        lookout = Lookout([], {"people": [url], "identity": [url]}, here, client, FixedClock(NOW), lambda: now)
+    async with peer.open() as url, Wire(8, 10.0) as wire:
+        lookout = Lookout([], {"people": [url], "identity": [url]}, here, wire, FixedClock(NOW), lambda: now)
         seen = await asyncio.gather(*(lookout.look() for _ in range(50)))
         assert (peer.asked, len({id(s) for s in seen})) == (1, 1), "two services at one address are one question"
         now += status.KEPT_S

@@ -1,27 +1,23 @@
 """HTTP between processes of the house, at a tenth of what a client for all of HTTP costs.
 
 A call between modules is a few hundred bytes on a connection that is open already. This writes a head, feeds what comes to the
-parser that our servers use, and keeps the connection. HTTP/1.1 alone, whole answers. `Wire.post` is what calls use; for the rare
-other question a `Wire` is a transport of httpx as well. Why not a library's client: docs/adr/0004.
+parser that our servers use, and keeps the connection. HTTP/1.1 alone, whole answers. Why not a library's client: docs/adr/0004.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import NamedTuple, Self, cast
 
 import httptools
 import httpx
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-CONNECT_S = 10.0
-"""For a connection to be made, where the request does not say."""
 
 _Where = tuple[str, int, bool]
 """Host, port, and whether it speaks TLS."""
@@ -37,11 +33,12 @@ class Answer(NamedTuple):
     content: bytes
 
 
-class Wire(httpx.AsyncBaseTransport):
+class Wire:
     """At most `most` connections at once, each kept until nobody wanted it for `idle_s`. The one used last is taken first.
 
-    Raises what httpx's own transport raises: ConnectError and ConnectTimeout before anything was sent, RemoteProtocolError for an
-    answer that is none, ReadTimeout, PoolTimeout.
+    Whoever asks names the seconds within which the answer has to be there, from the wait for a connection on. Raises what httpx
+    raises: PoolTimeout, ConnectError and ConnectTimeout before anything was sent, then ReadTimeout, and RemoteProtocolError for
+    an answer that is none; UnsupportedProtocol and LocalProtocolError for what cannot be asked.
     """
 
     def __init__(self, most: int, idle_s: float, marks: Callable[[], Mapping[str, str]] = dict[str, str]) -> None:
@@ -65,16 +62,23 @@ class Wire(httpx.AsyncBaseTransport):
         headers: Mapping[str, str],
         timeout: float,  # noqa: ASYNC109 - httpx calls it so
     ) -> Answer:
-        """Asks for an answer that is there within `timeout` seconds, from the wait for a connection on."""
-        place = _place(url)
+        place = _place("POST", url)
         wire = _posted(place.begun, {**headers, **self._marks()}, content)
+        return await self._ask(url, place.where, wire, timeout, MAX_ANSWER_BYTES)
+
+    async def get(self, url: str, *, timeout: float, most_bytes: int = MAX_ANSWER_BYTES) -> Answer:  # noqa: ASYNC109 - as in `post`
+        """`most_bytes`: a longer body is no answer."""
+        place = _place("GET", url)
+        return await self._ask(url, place.where, place.begun + b"\r\n", timeout, most_bytes)
+
+    async def _ask(self, url: str, where: _Where, wire: bytes, timeout_s: float, most_bytes: int) -> Answer:
         late: type[httpx.TimeoutException] = httpx.PoolTimeout
         try:
-            async with asyncio.timeout(timeout), self._free:
+            async with asyncio.timeout(timeout_s), self._free:
                 late = httpx.ConnectTimeout
-                line = self._open(place.where) or await self._dial(place.where)
+                line = self._open(where) or await self._dial(where)
                 late = httpx.ReadTimeout
-                status, told, body = await self._put(line, place.where, wire)
+                status, told, body = await self._put(line, where, wire, most_bytes)
         except TimeoutError as e:
             raise late(f"no answer from {url} in time") from e
         except OSError as e:  # a name that is not known as well, and a certificate that is not theirs
@@ -83,39 +87,10 @@ class Wire(httpx.AsyncBaseTransport):
             raise httpx.RemoteProtocolError(str(e)) from e
         return Answer(status, {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in told}, body)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        where, wire = _where(request.url), _written(request, await request.aread())
-        limits = cast("dict[str, float | None]", request.extensions.get("timeout", {}))
-        with _as(httpx.PoolTimeout, "every connection is in use", request):
-            async with asyncio.timeout(limits.get("pool")):
-                await self._free.acquire()
-        try:
-            return await self._ask(where, wire, limits, request)
-        finally:
-            self._free.release()
-
-    async def _ask(self, where: _Where, wire: bytes, limits: dict[str, float | None], request: httpx.Request) -> httpx.Response:
-        line = self._open(where)
-        if line is None:
-            limit_s = limits.get("connect")
-            try:
-                with _as(httpx.ConnectTimeout, "no connection in time", request):
-                    async with asyncio.timeout(CONNECT_S if limit_s is None else limit_s):
-                        line = await self._dial(where)
-            except OSError as e:  # a name that is not known as well, and a certificate that is not theirs
-                raise httpx.ConnectError(str(e), request=request) from e
-        try:
-            with _as(httpx.ReadTimeout, "no answer in time", request):
-                async with asyncio.timeout(limits.get("read")):
-                    status, told, body = await self._put(line, where, wire)
-        except _Broken as e:
-            raise httpx.RemoteProtocolError(str(e), request=request) from e
-        return httpx.Response(status, headers=told, stream=_Whole(body))
-
-    async def _put(self, line: _Line, where: _Where, wire: bytes) -> _Told:
+    async def _put(self, line: _Line, where: _Where, wire: bytes, most_bytes: int) -> _Told:
         """What is answered; the connection is kept when it can be asked again. Raises _Broken."""
         try:
-            return await line.ask(wire)
+            return await line.ask(wire, most_bytes)
         finally:
             if line.ready:
                 line.since = time.monotonic()
@@ -141,19 +116,17 @@ class Wire(httpx.AsyncBaseTransport):
         _, line = await asyncio.get_running_loop().create_connection(_Line, host, port, ssl=self._tls if secure else None)
         return line
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()
+
     async def aclose(self) -> None:
         for lines in self._kept.values():
             for line in lines:
                 line.close()
         self._kept.clear()
-
-
-@contextlib.contextmanager
-def _as(kind: type[httpx.TimeoutException], text: str, request: httpx.Request) -> Generator[None]:
-    try:
-        yield
-    except TimeoutError as e:
-        raise kind(text, request=request) from e
 
 
 def _where(url: httpx.URL) -> _Where:
@@ -163,29 +136,18 @@ def _where(url: httpx.URL) -> _Where:
     return url.host, url.port or (443 if secure else 80), secure
 
 
-def _written(request: httpx.Request, body: bytes) -> bytes:
-    """The request as it goes out. Raises LocalProtocolError for a header that would be two."""
-    if request.method in ("HEAD", "CONNECT"):
-        raise httpx.UnsupportedProtocol(f"{request.method} is not spoken here")
-    lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-    lines += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
-    head = b"\r\n".join(lines)
-    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
-        raise httpx.LocalProtocolError("a header has a line break in it", request=request)
-    return head + b"\r\n\r\n" + body
-
-
 class _Place(NamedTuple):
-    """What is the same in every `post` to an address."""
+    """What is the same whenever an address is asked."""
 
     where: _Where
     begun: bytes
 
 
 @lru_cache(maxsize=2_000)
-def _place(url: str) -> _Place:
+def _place(method: str, url: str) -> _Place:
+    """Raises UnsupportedProtocol."""
     parsed = httpx.URL(url)
-    return _Place(_where(parsed), b"POST %s HTTP/1.1\r\nhost: %s\r\n" % (parsed.raw_path, parsed.netloc))
+    return _Place(_where(parsed), b"%s %s HTTP/1.1\r\nhost: %s\r\n" % (method.encode(), parsed.raw_path, parsed.netloc))
 
 
 def _posted(begun: bytes, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -212,7 +174,7 @@ class _Line(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser
         self._headers: list[tuple[bytes, bytes]]
         self._body: list[bytes]
-        self._size = 0
+        self._size = self._most = 0
         self._keeps = True
 
     @property
@@ -220,11 +182,12 @@ class _Line(asyncio.Protocol):
         """Whether something can be asked."""
         return not self.closed and self._keeps and self._waiting is None
 
-    async def ask(self, wire: bytes) -> _Told:
+    async def ask(self, wire: bytes, most_bytes: int) -> _Told:
         """Raises _Broken."""
         assert self._transport is not None  # noqa: S101 - a connection that was made has one
         self._parser = httptools.HttpResponseParser(self)
         self._keeps = False  # until a whole answer says otherwise
+        self._most = most_bytes
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(wire)
         return await self._waiting
@@ -261,12 +224,12 @@ class _Line(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))
-        if name.lower() == b"content-length" and int(value) > MAX_ANSWER_BYTES:
+        if name.lower() == b"content-length" and int(value) > self._most:
             self._break("the answer is too long")
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
-        if self._size > MAX_ANSWER_BYTES:
+        if self._size > self._most:
             self._break("the answer is too long")
             return
         self._body.append(body)
@@ -285,13 +248,3 @@ class _Line(asyncio.Protocol):
         self.close()
         if waiting is not None and not waiting.done():
             waiting.set_exception(_Broken(why))
-
-
-class _Whole(httpx.AsyncByteStream):
-    """A body that is there already."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self._body
