@@ -421,8 +421,10 @@ async def test_a_court_has_a_calendar_address_that_is_shown_once_and_can_be_clos
     assert path is not None
     content = await world.client.get(path[0])
     assert (content.status_code, content.headers["content-type"]) == (200, "text/calendar; charset=utf-8")
-    again = await world.client.get(path[0], headers={"If-None-Match": content.headers["etag"]})
-    assert again.status_code == 304
+    tag = content.headers["etag"]
+    again = [await world.client.get(path[0], headers={"If-None-Match": told}) for told in (tag, f"W/{tag}", f'"{tag}"')]
+    assert [one.status_code for one in again] == [304, 304, 200]
+    assert {one.headers["cache-control"] for one in again} == {"private, no-cache"}
     assert path[0] not in (await desk.look(here)).text
     assert toast(await desk.follow(await desk.send(f"{here}/close"))) == "The address is closed"
     assert (await world.client.get(path[0])).status_code == 404

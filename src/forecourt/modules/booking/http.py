@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Invalid, PreconditionFailed
-from forecourt.kernel.http.operation import PUBLIC, Api, By, Keyed, Limit, Raw, Request, delete, get, patch, post, staff
+from forecourt.kernel.http.operation import PUBLIC, Api, By, Keyed, Limit, Raw, delete, get, patch, post, staff
 from forecourt.kernel.paging import Page
 from forecourt.modules.booking.calendar import CONTENT_TYPE
 from forecourt.modules.booking.contract import (
@@ -167,12 +167,9 @@ class Availabilities(msgspec.Struct, frozen=True):
     items: list[Availability]
 
 
-def _calendar(content: bytes, request: Request) -> Raw:
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if tag in request.header("if-none-match"):
-        return Raw(b"", CONTENT_TYPE, status=304, headers=headers)
-    return Raw(content, CONTENT_TYPE, headers=headers)
+def _calendar(content: bytes) -> Raw:
+    """With a tag: calendar programs ask again and again, and hear that nothing changed."""
+    return Raw(content, CONTENT_TYPE, headers={"ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"'})
 
 
 class BookingApi(Api):
@@ -308,9 +305,9 @@ class BookingApi(Api):
         return Raw(await self.service.calendar_file(ctx, id), CONTENT_TYPE, headers=name)
 
     @get("/v1/me/calendar.ics", access=PUBLIC, content_type=CONTENT_TYPE)
-    async def feed(self, ctx: Context, query: FeedQuery, request: Request) -> Raw:
+    async def feed(self, ctx: Context, query: FeedQuery) -> Raw:
         """The calendar behind a private address, for calendar programs."""
-        return _calendar(await self.service.feed(ctx, query.token), request)
+        return _calendar(await self.service.feed(ctx, query.token))
 
     @post("/v1/me/calendar-feed", status=201)
     async def make_feed(self, ctx: Context) -> Feed:
@@ -324,9 +321,9 @@ class BookingApi(Api):
         await self.service.end_feed(ctx)
 
     @get("/v1/resources/calendar.ics", access=PUBLIC, content_type=CONTENT_TYPE)
-    async def resource_feed(self, ctx: Context, query: FeedQuery, request: Request) -> Raw:
+    async def resource_feed(self, ctx: Context, query: FeedQuery) -> Raw:
         """What occupies a court, a room or a table, behind a private address of staff, for calendar programs."""
-        return _calendar(await self.service.resource_feed(ctx, query.token), request)
+        return _calendar(await self.service.resource_feed(ctx, query.token))
 
     @post("/v1/orgs/{org_id}/resources/{resource_id}/calendar-feed", status=201, access=staff(READ_ANY))
     async def make_resource_feed(self, ctx: Context, org_id: UUID, resource_id: UUID) -> Feed:

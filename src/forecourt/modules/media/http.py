@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Invalid, NotFound, UnsupportedMedia
+from forecourt.kernel.http.dispatch import names_tag
 from forecourt.kernel.http.operation import (
     ANY_STAFF,
     PUBLIC,
@@ -173,7 +174,7 @@ class MediaApi(Api):
         width = int(query.width) if query.width is not None else None
         opened = await self._service.open(ctx, Asked(id, width, query.v, query.expires, query.signature))
         headers = _headers(opened)
-        if rules.names_tag(request.header("if-none-match"), opened.tag):
+        if names_tag(request.header("if-none-match"), headers["ETag"]):
             return Download(_nothing(), 0, opened.type, 304, headers)
         asked = request.header("range") if rules.may_be_partial(request.header("if-range"), opened.tag) else ""
         part = rules.part_of(asked, opened.bytes)

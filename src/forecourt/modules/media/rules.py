@@ -271,11 +271,6 @@ def file_name(name: str, type_: str) -> str:
     return stem if stem.lower().endswith(endings) else stem + endings[0]
 
 
-def names_tag(header: str, tag: str) -> bool:
-    """Whether an `If-None-Match` header names this version."""
-    return any(named.strip().removeprefix("W/") in (f'"{tag}"', "*") for named in header.split(","))
-
-
 def may_be_partial(if_range: str, tag: str) -> bool:
     """Whether a part may be sent: `If-Range` is absent or names this version."""
     return if_range.strip() in ("", f'"{tag}"')
