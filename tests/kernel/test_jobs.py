@@ -307,6 +307,41 @@ async def test_housekeeping_goes_on_until_all_that_is_old_is_gone_or_its_time_is
     assert len(await scratch.sql("select id from kernel.job_log")) == 2, "what is not in the statistics yet stays"
 
 
+SET_ASIDE = """
+with old (note, at, died) as (
+    values ('long ago', '2019-12-10'::timestamptz, interval '91 days'),
+           ('lately', '2019-12-10', interval '89 days'),
+           ('of a month that the log has', '2020-01-10', interval '2 years')
+), letters as (
+    insert into kernel.dead_letter (subscriber, event_id, at, name, version, payload, actor_kind, service, trace_id, address,
+                                    attempts, error, died_at)
+    select 'probe.slow', gen_random_uuid(), o.at, 'probe.counted', 1, '', 'service', '', '', '', 8, o.note, now() - o.died
+    from old o
+)
+insert into kernel.dead_job (id, kind, payload, headers, starts, error, enqueued_at, died_at)
+select row_number() over (), 'probe.count', '', '{}', 3, o.note, o.at, now() - o.died from old o where o.at < '2020-01-01'
+"""
+LEFT = "select d.error from kernel.dead_letter d union all select 'job ' || j.error from kernel.dead_job j order by 1"
+
+
+async def test_what_was_set_aside_goes_after_ninety_days_but_never_before_its_event_leaves_the_log(scratch: Scratch) -> None:
+    """A rebuild passes over what was set aside: it must not find the event again without its letter."""
+    await scratch.sql(OLD_MONTH)
+    await scratch.sql(
+        "insert into kernel.event (id, at, name, version, payload, actor_kind)"
+        " values (gen_random_uuid(), '2020-01-10', 'probe.counted', 1, '', 'service')"
+    )
+    await scratch.sql("insert into kernel.cursor (subscriber) values ('probe.gone')")  # holds the month back
+    await scratch.sql(SET_ASIDE)
+    handler, _ = housekeeping(scratch.db, SystemClock())
+    await handler.run(service_context("kernel.tidy"), Tidy())
+    assert [r["error"] for r in await scratch.sql(LEFT)] == ["job lately", "lately", "of a month that the log has"]
+    await scratch.sql("delete from kernel.cursor")
+    await handler.run(service_context("kernel.tidy"), Tidy())
+    assert not await scratch.sql(MONTHS)
+    assert [r["error"] for r in await scratch.sql(LEFT)] == ["job lately", "lately"]
+
+
 OLD_MONTH = """
 create table kernel.event_2020_01 partition of kernel.event
     for values from ('2020-01-01 00:00+00') to ('2020-02-01 00:00+00')

@@ -659,14 +659,25 @@ class Tidy(msgspec.Struct, frozen=True):
     pass
 
 
-TIDY = JobKind("kernel.tidy", Tidy, timeout_s=150, attempts=3)
+TIDY = JobKind("kernel.tidy", Tidy, timeout_s=180, attempts=3)
 KEEP_EVENTS_DAYS = 90
 KEEP_INBOX_DAYS = 90
+KEEP_SET_ASIDE_DAYS = 90
+"""Events and jobs that were set aside, from then on: they hold what the log may not keep, and nobody has replayed them."""
 MAKE_PARTITIONS = Query(int, "select kernel.make_event_partitions(3)")
 DROP_PARTITIONS = Query(str, "select array_to_string(kernel.drop_event_partitions($1), ' ')")
 FORGET_KEYS = Query(int, "select kernel.forget_idempotency($1, $2)")
 FORGET_INBOX = Statement(
     "delete from kernel.inbox where ctid = any(array(select i.ctid from kernel.inbox i where i.at < $1 order by i.at limit $2))"
+)
+FORGET_LETTERS = Statement(
+    "delete from kernel.dead_letter where id = any(array(select d.id from kernel.dead_letter d where d.died_at < $1"
+    " and to_regclass('kernel.event_' || to_char(d.at at time zone 'UTC', 'YYYY_MM')) is null order by d.id limit $2))"
+)
+"""Not while the log has their month: a rebuild would come upon the event and not know that it was set aside."""
+FORGET_DEAD_JOBS = Statement(
+    "delete from kernel.dead_job where id = any(array("
+    "select j.id from kernel.dead_job j where j.died_at < $1 order by j.id limit $2))"
 )
 HOLDERS = Query(
     str,
@@ -697,7 +708,11 @@ class Housekeeper:
         inbox = await self._forget(ctx, FORGET_INBOX, now - timedelta(days=KEEP_INBOX_DAYS))
         lines = await self._forget(ctx, FORGET_LOG, now - timedelta(days=KEEP_LOG_DAYS))
         figures = await self._forget(ctx, FORGET_STATISTICS, now - timedelta(days=KEEP_EVENTS_DAYS))
+        letters = await self._forget(ctx, FORGET_LETTERS, now - timedelta(days=KEEP_SET_ASIDE_DAYS))
+        jobs = await self._forget(ctx, FORGET_DEAD_JOBS, now - timedelta(days=KEEP_SET_ASIDE_DAYS))
         log.info("tidied", dropped=dropped, keys=keys, inbox=inbox, log=lines, statistics=figures)
+        if letters or jobs:
+            log.warning("set_aside_forgotten", events=letters, jobs=jobs)
         if unkept:
             raise unkept[0]  # the months that need it stay; what else there was to do is done
 
