@@ -240,9 +240,11 @@ ATTEMPTS = Query(
     "select a.id, a.at, a.provider, a.taken, a.error from notifications.attempt a"
     " where a.organisation_id = $1 and a.delivery_id = $2 order by a.id desc limit 50",
 )
+IS_THERE = Query(bool, "select exists (select from notifications.delivery m where m.organisation_id = $1 and m.id = $2)")
+# What was forgotten, or never kept, has no words to be sent.
 REVIVE = Statement(
     "update notifications.delivery set status = 'queued', tries = 0, error = '', changed_at = $3"
-    " where organisation_id = $1 and id = $2 and status = 'failed' and content <> '{}'::jsonb"
+    " where organisation_id = $1 and id = $2 and status = 'failed' and content ?| array['text', 'html', 'body']"
 )
 # What is still on its way keeps its words. The recipient becomes the id: two of one notice stay apart.
 FORGET = Query(
@@ -454,6 +456,10 @@ async def log(
 async def one(tx: Tx, organisation_id: UUID, id: UUID) -> Delivery:
     """Locked. Raises NotFound."""
     return await tx.one(ONE, organisation_id, id)
+
+
+async def is_there(tx: Tx, organisation_id: UUID, id: UUID) -> bool:
+    return await tx.one(IS_THERE, organisation_id, id)
 
 
 async def attempts(tx: Tx, organisation_id: UUID, id: UUID) -> list[Attempt]:

@@ -17,15 +17,16 @@ from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import ModuleDatabase
 from forecourt.kernel.errors import Unavailable
+from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
 from forecourt.modules.booking.contract import Addressee
 from forecourt.modules.notifications import wording
 from forecourt.modules.notifications.calendar import calendar_of
-from forecourt.modules.notifications.channels import Message, NotTaken, Refused
+from forecourt.modules.notifications.channels import MAX_ERROR, Message, NotTaken, Refused
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
 from forecourt.modules.notifications.jobs import DRAIN, Drain, WriteTo
 from forecourt.modules.notifications.queries import choices, queue
-from forecourt.modules.notifications.queries.queue import Content, Delivery, Notice
+from forecourt.modules.notifications.queries.queue import Content, Delivery, Notice, Settled, Tried
 from forecourt.modules.notifications.rules import INVITED, INVITED_BY_ADDRESS, KINDS
 from forecourt.modules.notifications.sealing import LeaveAddress, Links
 from forecourt.modules.notifications.service.carriers import Carriers
@@ -61,7 +62,7 @@ class Addresses:
         self._url = public_url
 
     async def write(self, wish: WriteTo) -> None:
-        """Raises Unavailable when no mail server takes it now."""
+        """Once, however often it is asked for. Raises Unavailable when no mail server takes it now."""
         ctx = service_context("notifications", wish.organisation_id)
         ask = self._ask.bookings.first_letter if wish.kind == INVITED else self._ask.bookings.letter
         found = await ask(ctx, wish.invitation_id)
@@ -70,13 +71,13 @@ class Addresses:
         if found.account_id is not None:
             await self._tell_account(ctx, wish, found.account_id)
             return
-        address = self._links.digest(found.email)
+        address, id = self._links.digest(found.email), uuid5(wish.event_id, f"{wish.kind} {wish.invitation_id}")
         async with self._db.read(ctx) as tx:
-            if await choices.is_unwanted(tx, address):
+            if await choices.is_unwanted(tx, address) or await queue.is_there(tx, wish.organisation_id, id):
                 return
         leave = f"{self._url}/v1/unsubscribe/{self._links.token(LeaveAddress(address))}"
         locale, content = await self._content(ctx, wish, found, leave)
-        await self._send(ctx, wish, found.email, locale, content, leave)
+        await self._send(ctx, wish, id, found.email, locale, content, leave)
 
     async def _tell_account(self, ctx: Context, wish: WriteTo, account_id: UUID) -> None:
         now = self._clock.now()
@@ -120,28 +121,35 @@ class Addresses:
             return wording.shipped(name, Channel.EMAIL, locale)
         return Words(own.subject, own.body, own.html)
 
-    async def _send(self, ctx: Context, wish: WriteTo, to: str, locale: str, content: Content, leave_url: str) -> None:
-        id = uuid5(wish.event_id, f"{wish.kind} {wish.invitation_id}")
+    async def _send(self, ctx: Context, wish: WriteTo, id: UUID, to: str, locale: str, content: Content, leave_url: str) -> None:
         headers = {"List-Unsubscribe": f"<{leave_url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
         message = Message(id, wish.kind, to, content, locale, sender=content.sender, headers=headers)
         async with self._db.read(ctx) as tx:
             carriers = (await self._carriers.of(tx, wish.organisation_id))[Channel.EMAIL]
+        refused: list[tuple[str, str]] = []
         for carrier in carriers:
             try:
                 async with carrier.place:
                     await carrier.carry(message)
             except (NotTaken, Refused) as e:
                 log.warning("mail_not_taken", delivery=str(id), provider=carrier.name, error=str(e))
+                if isinstance(e, Refused):
+                    refused.append((carrier.name, str(e)))
             else:
-                await self._log(ctx, wish, id, to, locale, content.subject)
+                await self._log(ctx, wish, id, to, locale, content.subject, carrier.name, "")
                 return
-        raise Unavailable("no mail server took the mail")
+        if not refused or len(refused) < len(carriers):
+            raise Unavailable("no mail server took the mail")
+        # None of them will ever: somebody mistyped an address.
+        await self._log(ctx, wish, id, to, locale, content.subject, *refused[-1])
 
-    async def _log(self, ctx: Context, wish: WriteTo, id: UUID, to: str, locale: str, subject: str) -> None:
-        """For the delivery log: what was sent to whom, without its words."""
+    async def _log(
+        self, ctx: Context, wish: WriteTo, id: UUID, to: str, locale: str, subject: str, provider: str, error: str
+    ) -> None:
+        """For the delivery log: what was sent to whom, without its words; or why it was not."""
         now = self._clock.now()
         kind = KINDS[INVITED_BY_ADDRESS if wish.kind == INVITED else wish.kind]
-        done = Delivery(
+        made = Delivery(
             wish.organisation_id,
             id,
             None,
@@ -152,13 +160,17 @@ class Addresses:
             to,
             locale,
             Content(subject=subject),
-            DeliveryStatus.SENT,
-            1,
+            DeliveryStatus.QUEUED,
+            0,
             "",
             "",
             now,
-            now,
+            None,
             now,
         )
+        status = DeliveryStatus.FAILED if error else DeliveryStatus.SENT
+        settled = Settled(id, status, 1, provider[:80], error[:MAX_ERROR])
+        tried = Tried(id, new_id(), now, provider[:80], not error, error[:MAX_ERROR])
         async with self._db.tx(ctx) as tx:
-            await queue.insert_deliveries(tx, wish.organisation_id, [done], now)
+            if await queue.insert_deliveries(tx, wish.organisation_id, [made], now):
+                await queue.settle(tx, wish.organisation_id, [settled], [tried], now)
