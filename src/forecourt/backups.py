@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +19,12 @@ import asyncpg
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from forecourt.engines import EngineError, backup, engines_running_in, start_engines
+from forecourt.daily import Daily
+from forecourt.engines import EngineError, backup, engines_running_in, outside, start_engines
+from forecourt.engines.archive import refuse_another
 from forecourt.engines.sealing import make_identity
-from forecourt.terminal import err, out, steps
+from forecourt.kernel.settings import Environment
+from forecourt.terminal import err, out, readers_of, steps, warn_of_readers
 
 GROWING = ("kernel.event", "payments.entry", "booking.transition", "audit.entry")
 """Tables to which rows are only ever added: a restored one lacks none that the archive had received."""
@@ -28,6 +34,8 @@ NOTED = (
     "insert into kernel.last_copy (finished_at, size_bytes) values ($1, $2)"
     " on conflict (id) do update set finished_at = excluded.finished_at, size_bytes = excluded.size_bytes"
 )
+
+HOURS = range(24)
 
 Archive = Annotated[Path, Parameter(help="Where the archive is: a directory on another disk.")]
 Recipients = Annotated[
@@ -39,6 +47,17 @@ Recipients = Annotated[
         help="Who can read the archive (age1…), once for each: it is encrypted for them. Default: as last time.",
     ),
 ]
+Unencrypted = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        env_var="FORECOURT_ARCHIVE_UNENCRYPTED",
+        help="In production too, let a new archive be one that everybody can read who has it.",
+    ),
+]
+Data = Annotated[
+    Path, Parameter(env_var="FORECOURT_DATA", help="The data directory of the open house, or what remembers for one outside.")
+]
 Identity = Annotated[
     Path | None, Parameter(help="The file that opens an encrypted archive. Bring it when it is needed; keep it elsewhere.")
 ]
@@ -48,42 +67,159 @@ def add_to(app: App) -> None:
     """Make the commands part of `forecourt`."""
     for command in (take, restore, drill):
         app.command(command, name={"take": "backup"}.get(command.__name__, command.__name__))
-    archive = App(name="archive", help="What an archive needs that nobody else can read.")
+    archive = App(name="archive", help="Who can read an archive, and what streams the changes of a server outside into it.")
     app.command(archive)
     archive.command(keygen)
+    archive.command(stream)
 
 
 def take(
     archive: Archive,
     *,
-    data: Annotated[Path, Parameter(help="The data directory of the open house.")] = Path("var"),
+    data: Data = Path("var"),
     keep: Annotated[int, Parameter(help="How many whole copies to keep; older ones go, with the changes only they need.")] = 7,
+    daily: Annotated[
+        int | None,
+        Parameter(
+            help="Stay, and make one each day at this hour (UTC); at once, too, when the last is a day old, or there is none."
+        ),
+    ] = None,
+    files: Annotated[
+        Path | None, Parameter(help="The data directory in which uploaded files are, where it is another one.")
+    ] = None,
     archive_recipient: Recipients = (),
+    archive_unencrypted: Unencrypted = False,
 ) -> None:
     """Make a whole copy of an open house. Once a day, say; `forecourt up --archive` adds every change in between.
 
     It is encrypted for those for whom the house encrypts already, or for those named here when the archive is new.
+    With DATABASE_ADMIN_URL, a superuser's, it is a copy of the server there; `forecourt archive stream` adds its changes.
 
     Example: forecourt backup /mnt/other/forecourt
+
+    Example: forecourt backup /mnt/other/forecourt --daily 3
     """
     if keep < 1:
         raise EngineError("--keep must be 1 or more: a copy that is not kept is none.", "Leave it out to keep 7.")
-    url = open_house(data)
-    with steps() as report:
-        place = archive.resolve()
-        gone = backup.trim(place, keep)  # a full disk is given room by a smaller --keep
-        made = backup.take(url, data.resolve(), place, report, archive_recipient)
-        gone += backup.trim(place, keep)
+    if daily is not None and daily not in HOURS:
+        raise EngineError(f"There is no {daily} o'clock.", "Give --daily an hour from 0 to 23.")
+    if files is not None and not files.is_dir():
+        raise EngineError(f"There is no directory {files}.", "Name the one in which `media/` is, or will be, with --files.")
+    place = archive.resolve()
+    house = Outside.read(os.environ)
+    if house is not None:
+        readers_of(house.production, data.resolve(), place, archive_recipient, archive_unencrypted)
+    beside = backup.Beside(files, house.secrets if house else {})
+    copying = Copying(house, data.resolve(), beside, place, archive_recipient, keep)
+    if daily is None:
+        copying.make()
+        return
+    leave_when_told()
+    Daily(copying.make_and_go_on, daily, tell_trouble).run(copying.last())
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A server that somebody else runs, and what its house was given."""
+
+    database_url: str = field(repr=False)
+    production: bool
+    secrets: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Outside | None:
+        """The one that DATABASE_ADMIN_URL names, or DATABASE_ADMIN_URL_FILE; None when nobody does. Raises SettingsError."""
+        e = Environment(environ)
+        url = e.address("DATABASE_ADMIN_URL", ("postgresql", "postgres"))
+        # Without it a house that is restored cannot open what it has sealed.
+        secrets = {name.lower(): e.secret(name).reveal() for name in ("FORECOURT_SECRET_KEY",) if e.given(name)}
+        e.refuse_faults()
+        return None if url is None else cls(url.reveal(), e.production, secrets)
+
+
+@dataclass(frozen=True)
+class Copying:
+    """How whole copies of a house are made."""
+
+    house: Outside | None
+    """None: the one that an `up` runs over `data`."""
+    data: Path
+    beside: backup.Beside
+    place: Path
+    recipients: tuple[str, ...]
+    keep: int
+
+    def make(self) -> None:
+        """One copy, of which is told. Raises EngineError; Untold when there is one all the same."""
+        url = self.house.database_url if self.house else open_house(self.data)
+        with steps() as report, backup.reasons(self.place):
+            refuse_another(self.place, url)  # first: the copies of another house make no room for ours
+            gone = backup.trim(self.place, self.keep)  # a full disk is given room by a smaller --keep
+            made = backup.take(url, self.data, self.place, report, self.recipients, self.beside)
+            gone += backup.trim(self.place, self.keep)
+        tell_copy(made, gone, self.place)
         asyncio.run(note(url, made))
-    out.print(
-        f"A copy of {made.finished:%Y-%m-%d %H:%M:%S} UTC is in {made.path} ({made.size_bytes / 1e6:,.1f} MB).", soft_wrap=True
-    )
+
+    def last(self) -> datetime | None:
+        """When the newest copy was finished. Raises EngineError."""
+        with backup.reasons(self.place):
+            return max((made.finished for made in backup.bases(self.place)), default=None)
+
+    def make_and_go_on(self) -> None:
+        """One copy of many: one that the house could not be told of need not be made again. Raises EngineError."""
+        try:
+            self.make()
+        except Untold as untold:
+            tell_trouble(str(untold))
+
+
+def tell_copy(made: backup.Base, gone: list[backup.Base], place: Path) -> None:
+    moment = f"{made.finished:%Y-%m-%d %H:%M:%S} UTC"
+    out.print(f"A copy of {moment} is in {made.path} ({made.size_bytes / 1e6:,.1f} MB).", soft_wrap=True)
     if gone:
         out.print(f"{len(gone)} older {'copy' if len(gone) == 1 else 'copies'} made room.")
     if not made.encrypted:
         out.print("It is not encrypted: whoever reads it reads everything. A new archive can be: --archive-recipient age1…")
-    if not (archive / "wal").is_dir():
+    if not (place / "wal").is_dir():
         out.print("Changes from now on are not in it: start the house with `forecourt up --archive` to have every one.")
+
+
+def tell_trouble(text: str) -> None:
+    err.print(text, style="bold red", markup=False, soft_wrap=True)
+
+
+def leave_when_told() -> None:
+    """SIGTERM ends this process, even the first of a container, and what is half done is cleared away."""
+
+    def leave(*_: object) -> None:
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def stream(
+    archive: Archive,
+    *,
+    data: Data = Path("var"),
+    archive_recipient: Recipients = (),
+    archive_unencrypted: Unencrypted = False,
+) -> None:
+    """Bring every change of the server of DATABASE_ADMIN_URL, a superuser's, into an archive, until told to stop.
+
+    For a house whose PostgreSQL somebody else runs; `forecourt up --archive` does it for its own. `forecourt backup` adds whole
+    copies.
+
+    Example: DATABASE_ADMIN_URL_FILE=/run/secrets/database_admin_url forecourt archive stream /mnt/other/forecourt
+    """
+    house = Outside.read(os.environ)
+    if house is None:
+        raise EngineError(
+            "DATABASE_ADMIN_URL is missing.", "Say where the server is. `forecourt up --archive` streams the changes of its own."
+        )
+    place = archive.resolve()
+    warn_of_readers(readers_of(house.production, data.resolve(), place, archive_recipient, archive_unencrypted))
+    leave_when_told()
+    outside.stream(house.database_url, data.resolve(), place, archive_recipient)
 
 
 def restore(
@@ -157,8 +293,12 @@ def keygen(
     )
 
 
+class Untold(EngineError):
+    """A copy of which the house does not know."""
+
+
 async def note(url: str, made: backup.Base) -> None:
-    """Tell the house, whose workers tell how old its last copy is. Raises EngineError."""
+    """Tell the house, whose workers tell how old its last copy is. Raises Untold."""
     try:
         link = await asyncpg.connect(url)
         try:
@@ -166,7 +306,7 @@ async def note(url: str, made: backup.Base) -> None:
         finally:
             await link.close()
     except (asyncpg.PostgresError, OSError) as error:
-        raise EngineError(
+        raise Untold(
             f"The copy in {made.path} is whole, but the house could not be told of it: {error}.",
             "Its alerts will take it for missing. Does the house run this release?",
         ) from error

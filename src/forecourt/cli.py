@@ -118,9 +118,7 @@ def up(
     groups: Annotated[str, Parameter(help="With --split: modules that share a process. The rest get one each.")] = "",
     archive: Annotated[Path | None, Parameter(help="A directory on another disk that gets every change as it happens.")] = None,
     archive_recipient: backups.Recipients = (),
-    archive_unencrypted: Annotated[
-        bool, Parameter(negative="", help="In production too, let a new archive be one that everybody can read who has it.")
-    ] = False,
+    archive_unencrypted: backups.Unencrypted = False,
 ) -> None:
     """Start everything on this machine: PostgreSQL, Valkey, the pages, the API and the background work.
 

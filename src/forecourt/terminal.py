@@ -112,15 +112,30 @@ def archiving_of(settings: Settings, place: Path | None, recipients: tuple[str, 
         if recipients and not os.environ.get("FORECOURT_ARCHIVE_RECIPIENTS"):
             raise EngineError("--archive-recipient is for an archive.", "Say where it is: --archive.")
         return None
-    told = sealed_for(place, settings.data, recipients)
+    readers_of(settings.production, settings.data, place, recipients, unencrypted)
+    return Archiving(place, recipients)
+
+
+def readers_of(production: bool, data: Path, place: Path, recipients: tuple[str, ...], unencrypted: bool) -> tuple[str, ...]:
+    """For whom an archive is encrypted; without anybody, whoever has it reads it.
+
+    Raises EngineError for a new one in production that is not, unless that is said.
+    """
+    told = sealed_for(place, data, recipients)
     new = not (holds(place, "wal/*") or holds(place, "base/*/note.json"))
-    if settings.production and new and not told and not unencrypted:
+    if production and new and not told and not unencrypted:
         raise EngineError(
             f"{place} would be a new archive that is not encrypted: whoever reads it reads everything, and could sign in as us.",
             "Name who may read it: --archive-recipient age1… (`forecourt archive keygen` makes a pair)."
             " Where its disk is encrypted and nobody else reads it, say --archive-unencrypted.",
         )
-    return Archiving(place, recipients)
+    return told
+
+
+def warn_of_readers(recipients: tuple[str, ...]) -> None:
+    """Says so when an archive is encrypted for nobody."""
+    if not recipients:
+        err.print("[yellow]The archive is not encrypted: whoever reads it reads everything (see --archive-recipient).[/]")
 
 
 @contextmanager
@@ -143,8 +158,9 @@ def engines(
         archive=archive,
         archive_recipients=recipients,
     ) as running:
-        if archive is not None and described(archive) is None:
-            err.print("[yellow]The archive is not encrypted: whoever reads it reads everything (see --archive-recipient).[/]")
+        if archive is not None:
+            there = described(archive)
+            warn_of_readers(there.recipients if there else ())
         yield running
 
 

@@ -84,10 +84,12 @@ def refuse_another(place: Path, database_url: str) -> None:
 
 def ask(database_url: str, statement: str) -> str:
     """What a running server answers to one statement, columns parted by `|`. Raises EngineError."""
-    command = [pg.binaries() / "psql", "--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only"]
+    command = [pg.program("psql"), "--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only"]
+    server = pg.asked(database_url)
     try:
         done = subprocess.run(  # noqa: S603
-            [*command, "--dbname", database_url, "--command", statement],
+            [*command, "--dbname", server.database_url, "--command", statement],
+            env=server.environ,
             check=False,
             capture_output=True,
             text=True,
@@ -99,6 +101,19 @@ def ask(database_url: str, statement: str) -> str:
     if done.returncode != 0:
         raise EngineError("The database does not answer.", done.stderr.strip()[-2000:])
     return done.stdout.strip()
+
+
+def reserve(place: Path, database_url: str) -> bool:
+    """Make the server keep what the archive has not got. Returns whether it has all of it: else the archive has a gap.
+
+    An archive that was away for too long, and this is the new one: there is none. In the old one nothing closes it.
+    """
+    lost = bool(ask(database_url, LOST))
+    anew = lost and not any((place / "wal").iterdir())
+    if anew:
+        ask(database_url, f"select pg_drop_replication_slot('{SLOT}')")
+    ask(database_url, RESERVE)
+    return anew or not lost
 
 
 def encrypt(place: Path, data: Path, recipients: Sequence[str], database_url: str) -> None:
@@ -114,6 +129,12 @@ def encrypt(place: Path, data: Path, recipients: Sequence[str], database_url: st
         keep(data, recipients)
     except OSError as error:
         raise EngineError(f"{place} cannot be written: {error}.", "Is the disk there, and has it room?") from error
+
+
+def receiving(database_url: str, wal: Path) -> list[str | Path]:
+    """The command that writes the log into an archive which is not encrypted."""
+    command = [pg.program(PROGRAM), "--dbname", database_url, "--directory", wal, "--slot", SLOT]
+    return [*command, "--synchronous", "--no-password", "--status-interval=1"]
 
 
 class Archiver:
@@ -158,22 +179,16 @@ class Archiver:
         """Make the server keep what the archive has not got, and start the stream."""
         refuse_another(self.place, self.database_url)
         clear_leftovers(self.wal, PROGRAM, patience_s=5)
-        lost = bool(ask(self.database_url, LOST))
-        give_up = lost and not any(self.wal.iterdir())
-        # An archive that was away for too long, and this is the new one. In the old one nothing closes the gap.
-        if give_up:
-            ask(self.database_url, f"select pg_drop_replication_slot('{SLOT}')")
-        ask(self.database_url, RESERVE)
+        kept = reserve(self.place, self.database_url)
         streamed = self._stream_encrypted() if self.recipients else self._stream()
-        if give_up or not lost:
+        if kept:
             self._await_stream(streamed)
 
     def _stream(self) -> str:
         """Start pg_receivewal. Returns the question whether the server knows of it."""
-        command = [pg.binaries() / PROGRAM, "--dbname", self.database_url, "--directory", self.wal, "--slot", SLOT]
         self.nursery.start(
             NAME,
-            [*command, "--synchronous", "--no-password", "--status-interval=1"],
+            receiving(self.database_url, self.wal),
             self.owner,
             cwd=self.wal,
             log=self.log,
@@ -184,7 +199,7 @@ class Archiver:
     def _stream_encrypted(self) -> str:
         """Start what encrypts (`stream.py`). Returns the question whether the server knows of this very stream."""
         encrypt(self.place, self.data, self.recipients, self.database_url)
-        order = Order(self.database_url, str(pg.binaries() / PROGRAM), str(self.spool), str(self.wal), tuple(self.recipients))
+        order = Order(self.database_url, str(pg.program(PROGRAM)), str(self.spool), str(self.wal), tuple(self.recipients))
         child = self.nursery.start(
             NAME,
             # -P: what lies in a working directory is no part of the program.

@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -67,8 +67,23 @@ class Base:
         return (self.path / SEALED_COPY).exists()
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What goes along with a copy of the database and is not in the directory in which the house remembers things."""
+
+    files: Path | None = None
+    """The directory in which `media/` is, where it is another one."""
+    secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Those that the house was given, by the names of their files. An archive that is not encrypted gets none of them."""
+
+
 def take(
-    database_url: str, data: Path, place: Path, say: Callable[[str], None] = unheard, recipients: Sequence[str] = ()
+    database_url: str,
+    data: Path,
+    place: Path,
+    say: Callable[[str], None] = unheard,
+    recipients: Sequence[str] = (),
+    beside: Beside = Beside(),
 ) -> Base:
     """Copy the whole database of a running server, and the files beside it, into `place`. Raises EngineError.
 
@@ -77,6 +92,8 @@ def take(
     """
     wanted = sealed_for(place, data, recipients)
     refuse_another(place, database_url)
+    media = (beside.files or data) / MEDIA
+    uploaded(media)  # what nobody here may read is said now, and not after the database has been copied
     base = place / "base"
     with alone(place):
         with reasons(place):
@@ -89,21 +106,36 @@ def take(
             raise EngineError(f"There is a copy of this very second: {part.with_suffix('')}.", "Try again.")
         try:
             if wanted:
-                return _take_sealed(database_url, data, place, started, part, Sealer(wanted), say)
-            return _take(database_url, data, place, started, part, say)
+                return _take_sealed(database_url, data, media, beside.secrets, place, started, part, Sealer(wanted), say)
+            return _take(database_url, data, media, place, started, part, say)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
 
 
-def _take(database_url: str, data: Path, place: Path, started: datetime, part: Path, say: Callable[[str], None]) -> Base:
+def uploaded(media: Path) -> list[str]:
+    """Names of the uploaded files. Raises EngineError where they cannot be read: a copy without them would look whole."""
+    try:
+        return arrived(media)
+    except OSError as error:
+        raise EngineError(
+            f"The uploaded files in {media} cannot be read: {error}. A copy would lack them.",
+            "Is their disk there, and are they ours to read?",
+        ) from error
+
+
+def _take(
+    database_url: str, data: Path, media: Path, place: Path, started: datetime, part: Path, say: Callable[[str], None]
+) -> Base:
     """A whole copy in `part`, which gets its name at the end."""
     final = part.with_suffix("")
     say("Copying the database")
+    server = pg.asked(database_url)
     run(
-        pg.binaries() / "pg_basebackup",
-        *("--dbname", database_url, "--pgdata", part / COPY),
+        pg.program("pg_basebackup"),
+        *("--dbname", server.database_url, "--pgdata", part / COPY),
         *("--format=tar", "--gzip", "--wal-method=stream", "--checkpoint=fast", "--no-password"),
+        environ=server.environ,
     )
     say("Checking the copy")
     check(part / COPY)
@@ -111,7 +143,7 @@ def _take(database_url: str, data: Path, place: Path, started: datetime, part: P
     with reasons(place):
         (part / SECRETS).mkdir(mode=0o700)  # without any, too: then there are none to be sought elsewhere
         copy_new(data / SECRETS, part / SECRETS)
-        copy_new(data / MEDIA, place / MEDIA)
+        copy_new(media, place / MEDIA)
         size = sum(file.stat().st_size for file in (part / COPY).iterdir())
         made = Base(final, started, datetime.now(UTC), first_wal(part / COPY), size)
         name_it(made, part)
@@ -119,7 +151,15 @@ def _take(database_url: str, data: Path, place: Path, started: datetime, part: P
 
 
 def _take_sealed(
-    database_url: str, data: Path, place: Path, started: datetime, part: Path, sealer: Sealer, say: Callable[[str], None]
+    database_url: str,
+    data: Path,
+    media: Path,
+    given: Mapping[str, str],
+    place: Path,
+    started: datetime,
+    part: Path,
+    sealer: Sealer,
+    say: Callable[[str], None],
 ) -> Base:
     """A whole encrypted copy in `part`, which gets its name at the end."""
     final = part.with_suffix("")
@@ -128,14 +168,16 @@ def _take_sealed(
         say("Copying and checking the database")
         first = whole.copy(database_url, lambda content: sealer.stream(content, part / SEALED_COPY))
         say("Copying files")
-        for name in arrived(data / MEDIA):
+        for name in uploaded(media):
             target = place / MEDIA / hidden_name(data, name)
             if not target.exists():
                 target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                with as_tar(data / MEDIA / name, name) as content:
+                with as_tar(media / name, name) as content:
                     sealer.stream(content, target)
         for name in arrived(data / SECRETS):  # last: what the names of files are made with is among them
             sealer.file(data / SECRETS / name, part / SECRETS / (name + SUFFIX))
+        for name, secret in given.items():
+            sealer.content(secret.encode(), part / SECRETS / (name + SUFFIX))
         made = Base(final, started, datetime.now(UTC), first, (part / SEALED_COPY).stat().st_size)
         name_it(made, part)
     return made
@@ -190,7 +232,7 @@ def trim(place: Path, keep: int) -> list[Base]:
     if described(place) is not None:
         sealed_log.clean_up(place / "wal", oldest)
     elif (place / "wal").is_dir():  # whole copies may be all there is
-        run(pg.binaries() / "pg_archivecleanup", place / "wal", oldest)
+        run(pg.program("pg_archivecleanup"), place / "wal", oldest)
     return gone
 
 
@@ -404,7 +446,7 @@ def replay(home: Path, data: Path, sockets: Path, owner: Owner, settings: Mappin
 
 def check(copy: Path) -> None:
     """Raises EngineError when a whole copy is not what its manifest says. The log in it proves itself when it is replayed."""
-    run(pg.binaries() / "pg_verifybackup", "--no-parse-wal", "--quiet", copy)
+    run(pg.program("pg_verifybackup"), "--no-parse-wal", "--quiet", copy)
 
 
 def damage(database_url: str) -> str:
@@ -443,9 +485,20 @@ def opened_tar(archive: Path | IO[bytes]) -> tarfile.TarFile:
 
 
 def arrived(source: Path) -> list[str]:
-    """Names of the files below a folder, if there is one. What is still on its way in belongs to nobody yet, and is left out."""
-    names = (file.relative_to(source) for file in sorted(source.rglob("*")) if file.is_file())
-    return [str(name) for name in names if INCOMING not in name.parts]
+    """Names of the files below a folder, if there is one. What is still on its way in belongs to nobody yet, and is left out.
+
+    Raises OSError for a folder that we may not look into: it would seem empty.
+    """
+
+    def unseen(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # none there, or gone meanwhile
+            raise error
+
+    names: list[str] = []
+    for folder, folders, files in os.walk(source, onerror=unseen):
+        folders[:] = [name for name in folders if name != INCOMING]
+        names += [str(Path(folder, name).relative_to(source)) for name in files if Path(folder, name).is_file()]
+    return sorted(names)
 
 
 def copy_new(source: Path, target: Path) -> None:
@@ -469,9 +522,11 @@ def sync_file(path: Path) -> None:
         os.fsync(file)
 
 
-def run(*command: str | Path) -> None:
+def run(*command: str | Path, environ: Mapping[str, str] | None = None) -> None:
     """Run one of the server's own programs. Raises EngineError with what it said."""
-    done = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        [str(part) for part in command], env=environ, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     if done.returncode != 0:
         raise EngineError(f"{Path(command[0]).name} failed (exit status {done.returncode}).", done.stderr.strip()[-2000:])
 

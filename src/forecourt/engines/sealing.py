@@ -100,12 +100,13 @@ class _Watched:
 
     def __init__(self, source: Readable) -> None:
         self._source = source
-        self.trouble: OSError | None = None
+        self.trouble: BaseException | None = None
+        """Also of who was told to stop meanwhile: the library would make an error of reading of it."""
 
     def read(self, size: int = -1, /) -> bytes:
         try:
             return self._source.read(size)
-        except OSError as error:
+        except BaseException as error:
             self.trouble = error
             raise
 
@@ -224,8 +225,8 @@ def described(place: Path) -> Description | None:
 
 def describe(place: Path, description: Description) -> None:
     """Make `place` an encrypted archive. Raises OSError."""
-    part = place / f"{DESCRIPTION}.part"
-    with part.open("w") as file:
+    part = place / f"{DESCRIPTION}.{secrets.token_hex(8)}.part"  # two containers have the same process ids
+    with part.open("x") as file:
         json.dump({"format": "age", **asdict(description)}, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
@@ -323,8 +324,8 @@ def as_tar(file: Path, name: str) -> Generator[Readable, None, None]:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

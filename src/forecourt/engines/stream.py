@@ -26,7 +26,8 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
-from forecourt.engines.process import EngineError, Owner, clean_environment, clear_leftovers, guarded
+from forecourt.engines.postgres import asked
+from forecourt.engines.process import EngineError, Owner, clear_leftovers, guarded
 from forecourt.engines.sealing import SUFFIX, Sealer
 
 SLOT = "forecourt_archive"
@@ -256,15 +257,15 @@ class Stream:
 
     @contextlib.contextmanager
     def _receiving(self) -> "Generator[subprocess.Popen[bytes], None, None]":
-        url = f"{self._order.database_url}&application_name={self._name}"
-        command = [self._order.program, "--dbname", url, "--directory", self._order.spool]
+        server = asked(self._order.database_url, self._name)
+        command = [self._order.program, "--dbname", server.database_url, "--directory", self._order.spool]
         # Not to the disk: the spool is thrown away whenever anything ends.
         command += ["--no-sync", "--no-loop", "--no-password", "--status-interval=1"]
         child = subprocess.Popen(  # noqa: S603
             # Killed, for it may be held up when we die, and a held-up process hears of nothing else.
             guarded(command, Owner("self", os.geteuid()), signal.SIGKILL),
             cwd=self._spool,
-            env=clean_environment(),
+            env=server.environ,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

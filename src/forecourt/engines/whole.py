@@ -24,12 +24,13 @@ def copy(database_url: str, put: Callable[[Readable], None]) -> str:
 
     Raises EngineError when the copy is not what its manifest says.
     """
-    command = [pg.binaries() / "pg_basebackup", "--dbname", database_url, "--pgdata=-", "--format=tar", "--gzip"]
+    server = pg.asked(database_url)
+    command = [pg.program("pg_basebackup"), "--dbname", server.database_url, "--pgdata=-", "--format=tar", "--gzip"]
     command += ["--wal-method=fetch", "--checkpoint=fast", "--no-password", "--manifest-checksums=SHA256"]
     with (
         kept_log(database_url),
         subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command, env=server.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as program,
     ):
         said = _Said(given(program.stderr))
@@ -49,11 +50,12 @@ def copy(database_url: str, put: Callable[[Readable], None]) -> str:
 @contextlib.contextmanager
 def kept_log(database_url: str) -> Generator[None, None, None]:
     """The server keeps its log from here on while the block lasts: the copy gets it last, and it must still be there."""
-    command = [pg.binaries() / "psql", "--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only"]
-    command += ["--set=ON_ERROR_STOP=1", "--dbname", database_url]
+    server = pg.asked(database_url)
+    command = [pg.program("psql"), "--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only"]
+    command += ["--set=ON_ERROR_STOP=1", "--dbname", server.database_url]
     wanted = f"select slot_name from pg_create_physical_replication_slot('forecourt_copy_{os.getpid()}', true, true);\n"  # noqa: S608
     with subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, env=server.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as session:
         ask = given(session.stdin)
         ask.write(wanted.encode())
