@@ -444,6 +444,22 @@ async def test_a_call_that_may_have_arrived_is_not_sent_to_another_process(pair:
     assert pair.one.break_next + pair.other.break_next == 1
 
 
+@pytest.mark.parametrize(("error", "opens"), [(httpx.PoolTimeout, False), (httpx.ReadTimeout, True)])
+async def test_a_process_that_was_never_asked_is_not_taken_for_one_that_does_not_answer(
+    error: type[httpx.TimeoutException], opens: bool
+) -> None:
+    """All our connections may be in use, by calls to another."""
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise error("no answer in time", request=request)
+
+    breaker = Breaker(failures=1)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(fail)) as client:
+        with pytest.raises(Unavailable):
+            await remote(Courts, "http://peer", KeyRing([NEW]), client, breaker=breaker, pause=no_pause).cards(CTX, [])
+    assert breaker.open is opens
+
+
 def test_a_breaker_opens_probes_and_closes() -> None:
     now = 0.0
     breaker = Breaker(failures=2, open_s=10, monotonic=lambda: now)

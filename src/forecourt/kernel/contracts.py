@@ -595,8 +595,8 @@ class _Remote:
         try:
             answer = await self._client.post(target.base + method.path, content=body, headers=headers, timeout=timeout_s)
         except httpx.TimeoutException as e:
-            # A caller in a hurry proves nothing about the target.
-            if timeout_s >= 1:
+            # A caller in a hurry proves nothing about the target, nor does one for whom no connection was free.
+            if timeout_s >= 1 and not isinstance(e, httpx.PoolTimeout):
                 target.breaker.failed()
             raise _NoAnswer(sent=not isinstance(e, httpx.ConnectTimeout | httpx.PoolTimeout)) from e
         except httpx.TransportError as e:
