@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -199,6 +200,27 @@ async def test_without_a_server_the_answer_is_unavailable(fresh_database: FreshD
         await nowhere.acquire()
     assert nowhere.size == 0
     await nowhere.close()
+
+
+async def test_a_session_that_ends_before_it_is_looked_at_is_of_a_server_that_does_not_answer(
+    fresh_database: FreshDatabase,
+) -> None:
+    """Whoever reads at a replica asks the primary then, and notices nothing."""
+    ends = True
+
+    async def look(connection: Any) -> None:
+        if ends:
+            with contextlib.suppress(asyncpg.ConnectionDoesNotExistError):
+                await connection.execute("select pg_terminate_backend(pg_backend_pid())")
+        await connection.execute("select 1")
+
+    looked_at = Pool(fresh_database.url, 2, "pool tests", look)
+    with pytest.raises(Unavailable):
+        await looked_at.acquire()
+    assert looked_at.size == 0
+    ends = False
+    await looked_at.release(await looked_at.acquire())  # the control
+    await looked_at.close()
 
 
 # --- sessions that are over before their connection is ---------------------------------------------------------------

@@ -220,8 +220,10 @@ class Pool:
             if self._admit is not None:
                 try:
                     await self._admit(connection)
-                except BaseException:
+                except BaseException as e:
                     connection.terminate()
+                    if isinstance(e, SESSION_LOST):
+                        raise ConnectionError("the session ended before it was used") from e
                     raise
             return connection
         finally:
