@@ -8,6 +8,7 @@ export const OPERATIONS = {
   booking_accept_invitation: ["POST", "/v1/invitations/{token}/accept"],
   booking_approve: ["POST", "/v1/orgs/{org_id}/bookings/{id}/approve", true],
   booking_ask_again: ["POST", "/v1/bookings/{id}/invitees/{invitee_id}/ask", true],
+  booking_ask_any_again: ["POST", "/v1/orgs/{org_id}/bookings/{id}/invitees/{invitee_id}/ask", true],
   booking_availabilities: ["GET", "/v1/availability"],
   booking_availability: ["GET", "/v1/venues/{venue_id}/availability"],
   booking_blocks: ["GET", "/v1/orgs/{org_id}/blocks"],

@@ -2160,6 +2160,15 @@ export interface Operations {
    */
   booking_ask_again: { asks: { path: { id: string; invitee_id: string }; idempotencyKey?: string }; answers: Invitee };
   /**
+   * Ask once more who said no to a booking that stands, or was taken off, in the name of whose it is.
+   *
+   * For staff with `booking.update_any`.
+   *
+   * Problems: `email_unconfirmed`, `forbidden`, `asked_often`, `conflict`, `invalid_transition`, `invitation_declined`,
+   * `invalid`.
+   */
+  booking_ask_any_again: { asks: { path: { org_id: string; id: string; invitee_id: string }; idempotencyKey?: string }; answers: Invitee };
+  /**
    * Free starts at several venues, named or near a point.
    *
    * Unknown venues are left out. Near a point: the 20 nearest that are listed and have something for the sport, nearest

@@ -98,10 +98,22 @@ async def test_staff_see_who_comes_and_invite_and_take_back_as_they_may(
         looked = await other.look(f"{sheet(club)}&booking={id}")
         assert email in text(looked) and f"{path}/invitees" not in looked.text, "seen, and not changed"
         assert (await other.send(f"{path}/invitees", email="more@example.org")).status_code == 403
-        assert (await other.send(f"{path}/invitees/{invited['id']}/withdraw")).status_code == 403
+        for deed in ("ask", "withdraw"):
+            assert (await other.send(f"{path}/invitees/{invited['id']}/{deed}")).status_code == 403
 
     page = await desk.follow(await desk.send(f"{path}/invitees/{invited['id']}/withdraw"))
     assert "Taken back" in text(page) and toast(page) == "The invitation is taken back"
+    assert f"Ask again: {email}" in page.text
+    page = await desk.follow(await desk.send(f"{path}/invitees/{invited['id']}/ask"))
+    assert "Has not answered" in text(page) and toast(page) == "They are asked again" and "Ask again" not in page.text
+    taken = [await desk.send(f"{path}/invitees", email=f"{name}@example.org") for name in ("one", "another")]
+    assert [answer.status_code for answer in taken] == [303, 422] and "A party of 3 has room for 2 guests" in text(taken[1])
+    await club.owner.send("DELETE", f"/v1/orgs/{club.id}/bookings/{id}/invitees/{invited['id']}")
+    await club.owner.post(f"/v1/orgs/{club.id}/bookings/{id}/invitees", {"email": "more@example.org"})
+    full = await desk.send(f"{path}/invitees/{invited['id']}/ask")
+    assert full.status_code == 422 and "A party of 3 has room for 2 guests" in text(full)
+    refused = await club.owner.post(f"/v1/orgs/{club.id}/bookings/{id}/invitees/{invited['id']}/ask")
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
 
 
 async def test_a_guest_with_an_account_is_found_by_address_and_an_unknown_one_is_said_at_the_field(

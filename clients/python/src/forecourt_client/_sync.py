@@ -169,6 +169,24 @@ class Booking:
             )
         )
 
+    def ask_any_again(
+        self, org_id: UUID | str, id: UUID | str, invitee_id: UUID | str, *, idempotency_key: str | None = None
+    ) -> m.Invitee:
+        """Ask once more who said no to a booking that stands, or was taken off, in the name of whose it is.
+
+        For staff with `booking.update_any`.
+
+        Raises AskedOften, EmailUnconfirmed, InvalidTransition, InvitationDeclined, TooManyInvitations.
+        """
+        return self._door.call(
+            Call(
+                Method("POST", "/v1/orgs/{org_id}/bookings/{id}/invitees/{invitee_id}/ask", keyed=True),
+                m.Invitee,
+                path={"org_id": org_id, "id": id, "invitee_id": invitee_id},
+                key=idempotency_key,
+            )
+        )
+
     def availabilities(
         self,
         *,

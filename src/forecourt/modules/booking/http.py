@@ -375,6 +375,17 @@ class BookingApi(Api):
         """Invite one more to a booking that stands, in the name of whose it is."""
         return await self.service.invite(ctx, id, body)
 
+    @post(
+        "/v1/orgs/{org_id}/bookings/{id}/invitees/{invitee_id}/ask",
+        access=staff(CHANGE_ANY),
+        keyed=Keyed.YES,
+        limits=INVITING,
+        problems=_INVITING,
+    )
+    async def ask_any_again(self, ctx: Context, org_id: UUID, id: UUID, invitee_id: UUID) -> Invitee:
+        """Ask once more who said no to a booking that stands, or was taken off, in the name of whose it is."""
+        return await self.service.ask_again(ctx, id, invitee_id)
+
     @delete("/v1/orgs/{org_id}/bookings/{id}/invitees/{invitee_id}", status=204, access=staff(CHANGE_ANY))
     async def withdraw_any(self, ctx: Context, org_id: UUID, id: UUID, invitee_id: UUID) -> None:
         """Take an invitation of a booking back."""

@@ -613,17 +613,34 @@ class StaffBookingPages(Api):
     @action("/orgs/{org_id}/day/{booking_id}/invitees", access=CHANGE, limits=INVITING)
     async def invite(self, visit: Visit, org_id: UUID, booking_id: UUID, form: NewGuest) -> Html | Redirect:
         """Invites one more in the name of whose booking it is."""
+        email = form.email.strip()
+        wish = NewInvitee(email=email)
         booking = await self._service.booking(visit.ctx, booking_id)
         book = await self._own_book(visit, org_id, booking.venue_id)
-        email = form.email.strip()
         try:
-            await self._service.invite(visit.ctx, booking_id, NewInvitee(email=email))
+            await self._service.invite(visit.ctx, booking_id, wish)
         except Problem as problem:
-            seen = await self._seen(visit, org_id, book.venue.id, local(book, booking.start).date(), booking_id)
-            opened = await self._opened(visit, seen, booking_id)
-            wrong = self._pages.faults(visit, problem, {"invitees": "email"})
-            return await self._again(visit, seen, Panel(opened=opened, wrong=wrong, email=email))
+            return await self._uninvited(visit, org_id, book, booking, problem, email)
         return await self._done(visit, org_id, book, booking, self._say(visit, "guests.invited", email=email), "")
+
+    @action("/orgs/{org_id}/day/{booking_id}/invitees/{invitee_id}/ask", access=CHANGE, limits=INVITING)
+    async def ask_again(self, visit: Visit, org_id: UUID, booking_id: UUID, invitee_id: UUID) -> Html | Redirect:
+        """Asks once more who said no or was taken off, in the name of whose booking it is."""
+        booking = await self._service.booking(visit.ctx, booking_id)
+        book = await self._own_book(visit, org_id, booking.venue_id)
+        try:
+            await self._service.ask_again(visit.ctx, booking_id, invitee_id)
+        except Problem as problem:
+            return await self._uninvited(visit, org_id, book, booking, problem, "")
+        return await self._done(visit, org_id, book, booking, self._say(visit, "guests.asked_again"), "")
+
+    async def _uninvited(
+        self, visit: Visit, org_id: UUID, book: VenueBook, booking: BookingOut, problem: Problem, email: str
+    ) -> Html:
+        """The day with the booking beside it, and why somebody is not invited."""
+        wrong = self._pages.faults(visit, problem, {"invitees": "email"})
+        seen = await self._seen(visit, org_id, book.venue.id, local(book, booking.start).date(), booking.id)
+        return await self._again(visit, seen, Panel(opened=await self._opened(visit, seen, booking.id), wrong=wrong, email=email))
 
     @action("/orgs/{org_id}/day/{booking_id}/invitees/{invitee_id}/withdraw", access=CHANGE)
     async def withdraw(self, visit: Visit, org_id: UUID, booking_id: UUID, invitee_id: UUID) -> Html | Redirect:

@@ -84,7 +84,7 @@ class Inviting(Feeds):
             known = next((r for r in rows if _same(r, new)), None)
             if known is not None and known.takes_a_place:
                 return shown(known)
-            if known is not None and known.status is _S.DECLINED:
+            if known is not None and known.status is _S.DECLINED and known.may_ask_again:
                 raise InvitationDeclined
             inviter = _inviter(ctx, actor, row)
             await self._refuse_more(tx, row, rows, known, inviter, wish)
