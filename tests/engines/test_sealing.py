@@ -27,7 +27,7 @@ from forecourt.engines.sealing import (
     read_recipients,
     sealed_for,
 )
-from forecourt.engines.stream import Position, Spool, end_of, next_name
+from forecourt.engines.stream import Position, Spool, end_of, next_name, part_name
 from forecourt.kernel.settings import Env, Settings
 from forecourt.terminal import archiving_of
 
@@ -310,6 +310,30 @@ def test_a_log_with_a_gap_or_a_damaged_file_is_open_up_to_there_and_no_further(
     assert opened(until_end=False) == names[:2]
     clean_up(wal, names[3])
     assert [file.name for file in wal.iterdir()] == [f"{names[3]}.age"]
+
+
+def test_a_part_that_is_missing_from_the_file_that_was_being_written_is_a_gap(
+    tmp_path: Path, recipients: tuple[str, ...], keys: Identities
+) -> None:
+    wal = tmp_path / "wal"
+    wal.mkdir()
+    content = os.urandom(400)
+    spans = [(0, 100), (100, 300), (250, 400)]
+    for begin, end in spans:
+        Sealer(recipients).content(content[begin:end], wal / part_name(FIRST.name, begin, end))
+
+    def opened(*, until_end: bool) -> bytes:
+        into = tmp_path / os.urandom(4).hex()
+        into.mkdir()
+        open_log(wal, into, FIRST.name, keys, until_end=until_end)
+        return (into / f"{FIRST.name}.partial").read_bytes().rstrip(b"\0")
+
+    assert opened(until_end=True) == content.rstrip(b"\0")
+    for missing, reach in (((100, 300), 100), ((0, 100), 0)):
+        (wal / part_name(FIRST.name, *missing)).unlink()
+        with pytest.raises(Gap, match=FIRST.name):
+            opened(until_end=True)
+        assert opened(until_end=False) == content[:reach].rstrip(b"\0")
 
 
 async def test_the_stream_is_held_up_while_the_archive_does_not_take_what_came_and_then_let_go_on(

@@ -16,7 +16,7 @@ FILE_BYTES = 16 * 1024 * 1024
 
 
 class Gap(EngineError):
-    """A file of the log is missing though later ones are there."""
+    """A file of the log is missing, or part of one, though later changes are there."""
 
 
 def clean_up(wal: Path, oldest: str) -> None:
@@ -41,23 +41,23 @@ def open_log(wal: Path, into: Path, first: str, keys: Identities, *, until_end: 
         expected = names[0] if names else ""
         for name in names:
             if name != expected:
-                raise _gap(wal, expected)
+                raise _gap(f"{wal / (expected + SUFFIX)}")
             whole = wal / (name + SUFFIX)
             if whole.exists():
                 _open_file(whole, into / name, keys)
             elif name == names[-1]:
                 _open_parts(wal, name, into / f"{name}.partial", keys)
             else:
-                raise _gap(wal, name)
+                raise _gap(f"{wal / (name + SUFFIX)}")
             expected = next_name(name, FILE_BYTES)
     except (Damaged, Gap):
         if until_end:
             raise
 
 
-def _gap(wal: Path, name: str) -> Gap:
+def _gap(what: str) -> Gap:
     return Gap(
-        f"{wal / (name + SUFFIX)} is missing, and later changes are there.",
+        f"{what} is missing, and later changes are there.",
         "Restore to a moment before it with --to, or from a later whole copy.",
     )
 
@@ -72,12 +72,17 @@ def _open_file(sealed: Path, target: Path, keys: Identities) -> None:
 
 
 def _open_parts(wal: Path, name: str, target: Path, keys: Identities) -> None:
-    """What there is of the file that was being written. Parts may overlap: a stream that begins anew brings its file again."""
+    """What there is of the file that was being written. Parts may overlap: a stream that begins anew brings its file again.
+
+    Raises Gap after what goes on from the file's begin, when parts are there that do not go on from that.
+    """
     parts = list(wal.glob(f"{name}.*-*{SUFFIX}"))
     content = bytearray()
     while (best := _furthest(parts, len(content))) is not None:
         content[span(best)[0] :] = keys.content(best)
     target.write_bytes(content.ljust(FILE_BYTES, b"\0"))
+    if any(span(part)[1] > len(content) for part in parts):
+        raise _gap(f"What follows byte {len(content)} of {wal / name}")
 
 
 def _furthest(parts: Sequence[Path], at: int) -> Path | None:
