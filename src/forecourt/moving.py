@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import os
 import re
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -403,13 +404,19 @@ async def take(url: str, org: UUID, to: Path, store: Objects, say: Callable[[str
     try:
         # Not read only: the people are noted in a temporary table.
         async with connection.transaction(isolation="repeatable_read"):
-            with gzip.open(part, "wb", compresslevel=5) as file:
-                moved = await _write(connection, org, Writer(file), store, say)  # type: ignore[arg-type]
+            with _for_us_alone(part) as file, gzip.open(file, "wb", compresslevel=5) as packed:
+                moved = await _write(connection, org, Writer(packed), store, say)  # type: ignore[arg-type]
         part.rename(to)
         return moved
     finally:
         part.unlink(missing_ok=True)
         await connection.close()
+
+
+def _for_us_alone(path: Path) -> IO[bytes]:
+    """A new file that nobody else on the machine can read."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 async def _write(connection: Connection, org: UUID, writer: Writer, store: Objects, say: Callable[[str], None]) -> Moved:

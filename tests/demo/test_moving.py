@@ -215,6 +215,12 @@ async def test_no_row_of_another_organisation_is_in_the_file(there: There, here:
     assert [r[0] for r in await here.link.fetch("select id from venues.organisation")] == [there.org]
 
 
+def test_the_file_is_for_whoever_wrote_it_alone(there: There) -> None:
+    """It has all that the organisation knows of people in it, and what their passwords are checked by."""
+    assert there.file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in there.file.parent.glob("club.*")] == [there.file.name]
+
+
 async def test_a_file_that_somebody_changed_leaves_nothing(there: There, here: Here) -> None:
     before, text = await here.rows(), there.text()
     name = there.moved.name.encode()
