@@ -23,7 +23,7 @@ def test_development_makes_its_secrets_once(tmp_path: Path) -> None:
 def test_a_secret_that_is_there_and_cannot_be_read_is_not_said_to_be_missing(tmp_path: Path) -> None:
     environ = {"FORECOURT_DATA": str(tmp_path), "FORECOURT_CONTRACT_KEYS": "a:b"}
     (tmp_path / "secrets" / "forecourt_secret_key").mkdir(parents=True)
-    with pytest.raises(SettingsError, match=r"FORECOURT_SECRET_KEY is kept in .*, which cannot be read \(IsADirectoryError\)"):
+    with pytest.raises(SettingsError, match=r"FORECOURT_SECRET_KEY is kept in .*, which cannot be read \(Is a directory\)"):
         Settings.read(environ)
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="FORECOURT_SECRET_KEY is missing and cannot be made"):
@@ -171,3 +171,51 @@ def test_one_process_has_gateway_keys_only_when_it_is_told_and_several_in_develo
     assert Settings.read(environ | {"FORECOURT_GATEWAY_KEYS": "x"}).secrets.gateway_keys == (Secret("x"),)
     one, other = (Settings.read(environ | {"FORECOURT_MODULES": name}).secrets.gateway_keys for name in ("booking", "venues"))
     assert one == other != ()
+
+
+BROKEN = [
+    ("DATABASE_URL", "postgresql://app:s3cr3t@[broken/house"),
+    ("DATABASE_URL", "postgresql://app:s3cr3t@db:many/house"),
+    ("DATABASE_URL", "postgresql://app:s3cr3t@one:5432,two:70000/house"),
+    ("DATABASE_URL", "postgresql://app:s3cr3t/with-a-slash@db/house"),
+    ("VALKEY_URL", "valkey://:s3cr3t@cache:many"),
+    ("FORECOURT_SMTP_URL", "smtp://app:s3cr3t@[x"),
+    ("FORECOURT_PUBLIC_URL", "http://[x"),
+    ("FORECOURT_PUBLIC_URL", "https://book.example.org:many"),
+    ("FORECOURT_CORS_ORIGINS", "http://[x"),
+    ("FORECOURT_PEERS", "venues=http://[x"),
+    ("FORECOURT_MEDIA_URL", "s3://[x"),
+]
+WHOLE = [
+    ("DATABASE_URL", "postgresql://app:p%2Fw@one:5432,[2001:db8::1]:5433/house?target_session_attrs=read-write"),
+    ("DATABASE_URL", "postgresql:///house?host=/run/postgresql"),
+    ("VALKEY_URL", "unix:///run/valkey.sock?db=0"),
+    ("FORECOURT_PUBLIC_URL", "http://[::1]:8000"),
+    ("FORECOURT_PEERS", "venues=http://[fd00::2]:8000"),
+]
+
+
+@pytest.mark.parametrize(("name", "address", "taken"), [(*a, False) for a in BROKEN] + [(*a, True) for a in WHOLE])
+def test_an_address_that_cannot_be_read_is_a_fault_with_a_name_and_shows_no_password(
+    name: str, address: str, taken: bool, tmp_path: Path
+) -> None:
+    environ = {"FORECOURT_SECRET_KEY": "x", "FORECOURT_CONTRACT_KEYS": "a:b", "FORECOURT_GATEWAY_KEYS": "a:b"}
+    environ |= {"FORECOURT_DATA": str(tmp_path), name: address}
+    if taken:
+        Settings.read(environ)
+        return
+    with pytest.raises(SettingsError) as refused:
+        Settings.read(environ)
+    assert [fault.startswith(name) for fault in refused.value.faults] == [True]
+    assert "s3cr3t" not in str(refused.value)
+
+
+def test_a_secret_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    environ = {"FORECOURT_CONTRACT_KEYS": "a:b", "FORECOURT_DATA": str(tmp_path)}
+    with pytest.raises(
+        SettingsError, match=r"FORECOURT_SECRET_KEY_FILE: /nowhere/key cannot be read \(No such file or directory\)"
+    ):
+        Settings.read(environ | {"FORECOURT_SECRET_KEY_FILE": "/nowhere/key"})
+    (tmp_path / "noise").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"noise cannot be read \(it is no text\)"):
+        Settings.read(environ | {"FORECOURT_SECRET_KEY_FILE": str(tmp_path / "noise")})

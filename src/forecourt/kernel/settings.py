@@ -18,7 +18,7 @@ from contextlib import suppress
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -31,6 +31,7 @@ _NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
 _KEY_ID = re.compile(r"^[A-Za-z0-9_.-]{1,40}$")
 _ASSETS_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*")
 """Nothing that would mean something in a policy's list of sources."""
+_HOST = re.compile(r"(\[[0-9A-Za-z:.%]+\]|[^\[\]:]*)(?::([0-9]{0,5}))?")
 _SHOWABLE = re.compile(r"[!-~]+")
 """What a header's value may be."""
 
@@ -227,8 +228,8 @@ def _http(e: Environment) -> HttpSettings:
             e.fault(f"FORECOURT_TRUSTED_PROXIES: {proxy!r} is not an address or a network such as 10.0.0.0/8")
     origins = e.names("FORECOURT_CORS_ORIGINS")
     for origin in origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+        parts = parts_of(origin)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
             e.fault(f"FORECOURT_CORS_ORIGINS: {origin!r} is not an origin such as https://app.example.org")
     assets = e.url("FORECOURT_ASSETS_URL", "") or ""
     if assets and not _ASSETS_URL.fullmatch(assets):
@@ -282,8 +283,8 @@ def _channels(e: Environment) -> ChannelSettings:
 
 def _media(e: Environment) -> MediaSettings:
     url = e.text("FORECOURT_MEDIA_URL", "").rstrip("/") or None
-    parts = urlsplit(url or "s3://bucket")
-    if parts.scheme != "s3" or not parts.hostname or parts.query:
+    parts = parts_of(url or "s3://bucket")
+    if parts is None or parts.scheme != "s3" or not parts.hostname or parts.query:
         e.fault("FORECOURT_MEDIA_URL is not an address such as s3://bucket/prefix")
     mib = 1024 * 1024
     return MediaSettings(
@@ -312,8 +313,8 @@ def _topology(e: Environment) -> TopologySettings:
 
 
 def _is_base_url(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+    parts = parts_of(url)
+    return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _contract_keys(e: Environment, topology: TopologySettings) -> tuple[ContractKey, ...]:
@@ -407,8 +408,8 @@ class Environment:
         value = self.text(name, "")
         if not value:
             return default
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        parts = parts_of(value)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             self.fault(f"{name} is {value!r}: give an address that starts with http:// or https://")
             return default
         return value.rstrip("/")
@@ -418,10 +419,16 @@ class Environment:
         value = self._secret_text(name)
         if value is None:
             return None
-        if urlsplit(value).scheme not in schemes:
+        if value.partition(":")[0].lower() not in schemes:
             self.fault(f"{name} does not start with {schemes[0]}://")
             return None
-        if self.production and urlsplit(value).password in _WEAK_PASSWORDS:
+        parts = parts_of(value)
+        if parts is None:
+            self.fault(
+                f"{name} has no host and port that can be read: in a password write / ? # @ [ ] as %2F %3F %23 %40 %5B %5D"
+            )
+            return None
+        if self.production and parts.password in _WEAK_PASSWORDS:
             self.fault(f"{name} has a well-known password: choose one of your own")
         return Secret(value)
 
@@ -468,7 +475,7 @@ class Environment:
         try:
             text = Path(path).read_text().strip()
         except (OSError, UnicodeDecodeError) as e:
-            self.fault(f"{name}_FILE: {path} cannot be read ({type(e).__name__})")
+            self.fault(f"{name}_FILE: {path} cannot be read ({_reason(e)})")
             return None
         if not text:
             self.fault(f"{name}_FILE: {path} is empty")
@@ -481,12 +488,24 @@ class Environment:
             return _read_or_make(folder, path)
         except OSError as e:
             if _kept(path):
-                self.fault(f"{name} is kept in {path}, which cannot be read ({type(e).__name__}): run as the user who owns it")
+                self.fault(f"{name} is kept in {path}, which cannot be read ({_reason(e)}): run as the user who owns it")
                 return ""
-            self.fault(
-                f"{name} is missing and cannot be made in {folder} ({type(e).__name__}): set it, or make the folder writable"
-            )
+            self.fault(f"{name} is missing and cannot be made in {folder} ({_reason(e)}): set it, or make the folder writable")
             return ""
+
+
+def parts_of(url: str) -> SplitResult | None:
+    """An address in its parts; None for one of which nobody can tell host and port. Several hosts may stand in it: `a:1,b:2`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    hosts = [_HOST.fullmatch(host) for host in parts.netloc.rpartition("@")[2].split(",")]
+    return parts if all(host is not None and int(host[2] or 0) <= 65_535 for host in hosts) else None
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror if isinstance(error, OSError) else "it is no text") or type(error).__name__
 
 
 def _kept(path: Path) -> bool:
