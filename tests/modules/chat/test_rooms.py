@@ -110,6 +110,18 @@ async def test_a_public_channel_is_found_read_and_joined_and_a_ban_ends_that(tow
     assert len(await town.chat.add(town.ben, channel, NewMembers())) == 1
 
 
+async def test_a_channel_is_called_something_that_can_be_read(town: Town) -> None:
+    for unnamed in (NewRoom(RoomKind.CHANNEL), NewRoom(RoomKind.CHANNEL, "  ")):
+        with pytest.raises(Invalid, match="needs a name"):
+            await town.chat.create(town.ada, unnamed)
+    with pytest.raises(Invalid, match="needs a name"):
+        await town.chat.create_channel(town.ada, uuid4(), NewChannel("\u2003 "))
+    assert (await town.chat.create_channel(town.ada, uuid4(), NewChannel(" News "))).name == "News"
+    assert (await town.chat.create(town.ada, NewRoom(RoomKind.CHANNEL, " Old news "))).room.name == "Old news"
+    group = await town.chat.create(town.ada, NewRoom(RoomKind.GROUP, "  ", [id_of(town.ben)]))
+    assert group.room.name.strip(), "a group is called by its people then"
+
+
 async def test_moderators_deal_with_members_and_owners_with_moderators(town: Town) -> None:
     room = await town.group(town.ben, town.cleo)
     said = await town.say(town.cleo, room, "well")

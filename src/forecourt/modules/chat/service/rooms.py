@@ -171,11 +171,12 @@ class Rooms(Base):
                 return await self._direct(ctx, me, others, new)
             case RoomKind.GROUP | RoomKind.CHANNEL:
                 names = await self._existing(ctx, others)
-                if new.kind is RoomKind.CHANNEL and new.name is None:
-                    raise Invalid.field("name", "a channel needs a name")
-                name = (new.name or "").strip() or _people(
-                    [card.name for card in (await self.names.of(ctx, [me])).values()] + names
-                )
+                if new.kind is RoomKind.CHANNEL:
+                    name = _of_channel(new.name)
+                else:
+                    name = (new.name or "").strip() or _people(
+                        [card.name for card in (await self.names.of(ctx, [me])).values()] + names
+                    )
                 room_id = await self._make(ctx, None, new.kind, name, new.about, public=False, others=others)
                 return Made(await self.look(ctx, room_id), fresh=True)
             case RoomKind.BOOKING:
@@ -183,10 +184,10 @@ class Rooms(Base):
 
     async def create_channel(self, ctx: Context, organisation_id: UUID, new: NewChannel) -> RoomDetail:
         """Staff make one for their organisation; who may, the caller has decided. Raises Invalid, TooManyRooms."""
-        me = person(ctx)
+        me, name = person(ctx), _of_channel(new.name)
         others = [i for i in dict.fromkeys(new.member_ids) if i != me]
         await self._existing(ctx, others)
-        room_id = await self._make(ctx, organisation_id, RoomKind.CHANNEL, new.name, new.about, public=new.public, others=others)
+        room_id = await self._make(ctx, organisation_id, RoomKind.CHANNEL, name, new.about, public=new.public, others=others)
         return await self.look(ctx, room_id)
 
     async def _existing(self, ctx: Context, ids: list[UUID]) -> list[str]:
@@ -353,6 +354,14 @@ class Rooms(Base):
 
 class _PairTaken(Exception):
     """Somebody made the direct room of these two a moment ago."""
+
+
+def _of_channel(name: str | None) -> str:
+    """Raises Invalid for none, and for one of spaces alone."""
+    plain = (name or "").strip()
+    if not plain:
+        raise Invalid.field("name", "a channel needs a name")
+    return plain
 
 
 def _people(names: list[str]) -> str:
