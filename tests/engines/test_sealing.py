@@ -336,6 +336,35 @@ def test_a_part_that_is_missing_from_the_file_that_was_being_written_is_a_gap(
         assert opened(until_end=False) == content[:reach].rstrip(b"\0")
 
 
+@pytest.mark.parametrize("becomes", ["one part", "whole"])
+def test_the_log_of_a_house_that_goes_on_meanwhile_is_opened(
+    tmp_path: Path, recipients: tuple[str, ...], keys: Identities, monkeypatch: pytest.MonkeyPatch, becomes: str
+) -> None:
+    """As in a drill: the stream brings more and throws away what that covers, between a look and the next."""
+    wal, into = tmp_path / "wal", tmp_path / "into"
+    wal.mkdir()
+    into.mkdir()
+    spans = [(0, 100), (100, 200)]
+    for begin, end in spans:
+        Sealer(recipients).content(b"x" * (end - begin), wal / part_name(FIRST.name, begin, end))
+    real, opened = Identities.content, list[str]()
+
+    def content(self: Identities, sealed: Path) -> bytes:
+        if not opened:
+            after = wal / (f"{FIRST.name}.age" if becomes == "whole" else part_name(FIRST.name, 0, 300))
+            Sealer(recipients).content(b"x" * 300, after)
+            for begin, end in spans:
+                (wal / part_name(FIRST.name, begin, end)).unlink()
+        opened.append(sealed.name)
+        return real(self, sealed)
+
+    monkeypatch.setattr(Identities, "content", content)
+    open_log(wal, into, FIRST.name, keys, until_end=True)
+    (file,) = into.iterdir()
+    assert file.name == FIRST.name + ("" if becomes == "whole" else ".partial")
+    assert file.read_bytes().rstrip(b"\0") == b"x" * 300
+
+
 async def test_the_stream_is_held_up_while_the_archive_does_not_take_what_came_and_then_let_go_on(
     tmp_path: Path, recipients: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

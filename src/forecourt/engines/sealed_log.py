@@ -13,6 +13,7 @@ _OF_LOG = re.compile(rf"(?P<name>[0-9A-F]{{24}})(\.[0-9a-f]{{8}}-[0-9a-f]{{8}})?
 _TIMELINE_CHARS = 8
 FILE_BYTES = 16 * 1024 * 1024
 """Of a file of the log, as initdb makes it."""
+LOOKS = 5
 
 
 class Gap(EngineError):
@@ -42,13 +43,12 @@ def open_log(wal: Path, into: Path, first: str, keys: Identities, *, until_end: 
         for name in names:
             if name != expected:
                 raise _gap(f"{wal / (expected + SUFFIX)}")
-            whole = wal / (name + SUFFIX)
-            if whole.exists():
+            if name == names[-1]:
+                _open_last(wal, name, into, keys)
+            elif (whole := wal / (name + SUFFIX)).exists():
                 _open_file(whole, into / name, keys)
-            elif name == names[-1]:
-                _open_parts(wal, name, into / f"{name}.partial", keys)
             else:
-                raise _gap(f"{wal / (name + SUFFIX)}")
+                raise _gap(f"{whole}")
             expected = next_name(name, FILE_BYTES)
     except (Damaged, Gap):
         if until_end:
@@ -71,12 +71,34 @@ def _open_file(sealed: Path, target: Path, keys: Identities) -> None:
         raise
 
 
+def _open_last(wal: Path, name: str, into: Path, keys: Identities) -> None:
+    """The file that was being written, whole or as far as it is there.
+
+    A house that goes on, as in a drill, brings more meanwhile and throws away what that covers: then it is looked again.
+    """
+    whole, partial = wal / (name + SUFFIX), into / f"{name}.partial"
+    for looks_left in range(LOOKS - 1, -1, -1):
+        try:
+            if whole.exists():
+                _open_file(whole, into / name, keys)
+                partial.unlink(missing_ok=True)
+            else:
+                _open_parts(wal, name, partial, keys)
+        except (FileNotFoundError, Gap):
+            if not looks_left:
+                raise
+        else:
+            return
+
+
 def _open_parts(wal: Path, name: str, target: Path, keys: Identities) -> None:
     """What there is of the file that was being written. Parts may overlap: a stream that begins anew brings its file again.
 
-    Raises Gap after what goes on from the file's begin, when parts are there that do not go on from that.
+    Raises FileNotFoundError for one that is gone, and Gap, after it has opened what comes before, when parts do not go on from there.
     """
     parts = list(wal.glob(f"{name}.*-*{SUFFIX}"))
+    if not parts:
+        raise FileNotFoundError(f"{wal / name} is neither whole nor in parts")
     content = bytearray()
     while (best := _furthest(parts, len(content))) is not None:
         content[span(best)[0] :] = keys.content(best)
