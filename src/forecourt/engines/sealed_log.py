@@ -94,7 +94,7 @@ def _open_last(wal: Path, name: str, into: Path, keys: Identities) -> None:
 def _open_parts(wal: Path, name: str, target: Path, keys: Identities) -> None:
     """What there is of the file that was being written. Parts may overlap: a stream that begins anew brings its file again.
 
-    Raises FileNotFoundError for one that is gone, and Gap, after it has opened what comes before, when parts do not go on from there.
+    Raises FileNotFoundError for one that is gone; Gap when parts do not go on from what comes before, which is opened.
     """
     parts = list(wal.glob(f"{name}.*-*{SUFFIX}"))
     if not parts:
