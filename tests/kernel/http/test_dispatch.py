@@ -703,6 +703,7 @@ async def test_what_was_done_is_said_once_on_the_next_page(desk: Desk) -> None:
         ('["a"]', "", ""),
         ('["a", "https://evil.example"]', "a", ""),
         ('["a", "//evil.example"]', "a", ""),
+        (json.dumps(["a", "/\\evil.example"]), "a", ""),
         (json.dumps(["x" * 400, "/undo"]), "x" * 300, "/undo"),
     ],
 )

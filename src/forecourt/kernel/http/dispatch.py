@@ -55,6 +55,7 @@ from forecourt.kernel.http.operation import (
 from forecourt.kernel.http.sent import Spool, read_body, read_form
 from forecourt.kernel.idempotency import MAX_KEY_CHARS, Idempotency, Replay
 from forecourt.kernel.limits import Allowance, Limiter, counted_as
+from forecourt.kernel.web.addresses import inside
 
 log = structlog.get_logger("forecourt.http")
 
@@ -733,7 +734,7 @@ def _toast(cookie: str) -> tuple[str, str]:
         text, undo = msgspec.json.decode(cookie, type=tuple[str, str])
     except msgspec.DecodeError:
         return "", ""
-    return text[:300], undo if undo.startswith("/") and not undo.startswith("//") else ""
+    return text[:300], inside(undo)
 
 
 def preferred_language(header: str) -> str:
