@@ -100,12 +100,9 @@ class QueryDecoder:
                 values[name] = value
             else:
                 values.setdefault(name, "")
-        blank = [name for name, value in values.items() if value == ""]
-        for name in blank:
-            if name in {f.encode_name for f in msgspec.structs.fields(self._kind)}:
-                del values[name]
+        given = {name: value for name, value in values.items() if value != "" or name not in self._names}
         try:
-            result = msgspec.convert(values | lists, self._kind, strict=False)
+            result = msgspec.convert(given | lists, self._kind, strict=False)
         except msgspec.ValidationError as e:
             raise fault(e, self._kind) from None
         self._check(result, "")
