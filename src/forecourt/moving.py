@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import tempfile
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,8 @@ from forecourt.spread import TableFacts, in_order, tables
 Connection = Any  # asyncpg.Connection[asyncpg.Record], whose stubs do not know all of COPY
 
 FORMAT = "forecourt organisation 1"
+_BEGINS = b'{"format":"forecourt organisation'
+NAME_ONE = "Name the file that `forecourt org export` wrote."
 MAX_PIECE_BYTES = 4 * 1024 * 1024
 MAX_LINE_BYTES = 1024 * 1024
 WRITING_FOR = timedelta(days=1)
@@ -348,7 +351,8 @@ class Reader:
         self._digest = hashlib.sha256()
 
     def line(self, kind: type[T]) -> T:
-        text = self._file.readline(MAX_LINE_BYTES)
+        with readable():
+            text = self._file.readline(MAX_LINE_BYTES)
         if not text.endswith(b"\n"):
             raise broken("it ends in the middle")
         self._digest.update(text)
@@ -370,12 +374,15 @@ class Reader:
     def close(self) -> str:
         """The digest of all that was read. Raises EngineError when the file says another."""
         digest = self._digest.hexdigest()
-        if self._file.read() != digest.encode() + b"\n":
+        with readable():
+            end = self._file.read()
+        if end != digest.encode() + b"\n":
             raise broken("what it says of itself at its end is not so")
         return digest
 
     def _take(self, length: int) -> bytes:
-        data = self._file.read(length)
+        with readable():
+            data = self._file.read(length)
         if len(data) != length:
             raise broken("it ends in the middle")
         self._digest.update(data)
@@ -384,10 +391,48 @@ class Reader:
 
 @contextlib.contextmanager
 def readable() -> Generator[None]:
+    """While bytes of the file are read. Raises EngineError when there are no more, or none that were ever packed."""
     try:
         yield
-    except (EOFError, gzip.BadGzipFile, OSError) as e:
+    except (EOFError, zlib.error, OSError) as e:
         raise broken(str(e) or "it ends in the middle") from e
+
+
+def opened(source: Path) -> IO[bytes]:
+    """A file as `take` writes it, unpacked as it is read. Raises EngineError when it cannot be opened."""
+    try:
+        return gzip.open(source, "rb")  # type: ignore[return-value]
+    except FileNotFoundError:
+        raise EngineError(f"{source} is not there.", NAME_ONE) from None
+    except OSError as e:
+        raise EngineError(f"{source} cannot be read: {e.strerror}.", NAME_ONE) from e
+
+
+def refuse_no_export(source: Path) -> None:
+    """Raises EngineError for a file that can be none, before anything is started for it. What comes through a pipe comes once."""
+    with contextlib.suppress(OSError):  # who may not look is told so when it is opened
+        if source.is_fifo():
+            return
+    with opened(source) as file:
+        try:
+            with readable():
+                begins = file.read(len(_BEGINS))
+        except EngineError as e:
+            if not isinstance(e.__cause__, gzip.BadGzipFile):
+                raise
+            begins = b""
+    if begins != _BEGINS:
+        raise EngineError(f"{source} is no export of an organisation.", NAME_ONE)
+
+
+def refuse_place(to: Path) -> None:
+    """Raises EngineError for a place where no file can be written, before anything is started for it."""
+    with contextlib.suppress(OSError):  # who may not look is told so when it is written
+        if to.exists():
+            raise EngineError(f"{to} is there already.", "Name another file with --to.")
+    part = _part_of(to)
+    _for_us_alone(part).close()
+    part.unlink()
 
 
 def broken(why: str) -> EngineError:
@@ -399,7 +444,7 @@ def broken(why: str) -> EngineError:
 
 async def take(url: str, org: UUID, to: Path, store: Objects, say: Callable[[str], None]) -> Moved:
     """Writes the organisation to a file, which gets its name when it is whole. Raises EngineError."""
-    part = to.with_name(to.name + ".part")
+    part = _part_of(to)
     connection = await connect(url)
     try:
         # Not read only: the people are noted in a temporary table.
@@ -413,10 +458,17 @@ async def take(url: str, org: UUID, to: Path, store: Objects, say: Callable[[str
         await connection.close()
 
 
-def _for_us_alone(path: Path) -> IO[bytes]:
-    """A new file that nobody else on the machine can read."""
-    path.unlink(missing_ok=True)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+def _part_of(to: Path) -> Path:
+    return to.with_name(to.name + ".part")
+
+
+def _for_us_alone(part: Path) -> IO[bytes]:
+    """A new file that nobody else on the machine can read. Raises EngineError."""
+    try:
+        part.unlink(missing_ok=True)
+        return os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    except OSError as e:
+        raise EngineError(f"{part.with_suffix('')} cannot be written: {e.strerror}.", "Name another place with --to.") from e
 
 
 async def _write(connection: Connection, org: UUID, writer: Writer, store: Objects, say: Callable[[str], None]) -> Moved:
@@ -478,10 +530,8 @@ async def bring(url: str, source: Path, store: Objects, digest: str, say: Callab
     """Reads a file into an installation that has not got the organisation. All of it, or nothing. Raises EngineError."""
     connection = await connect(url)
     try:
-        with readable(), gzip.open(source, "rb") as file:
-            return await _Bringing(connection, Reader(file), store, digest, say).all()  # type: ignore[arg-type]
-    except FileNotFoundError as e:
-        raise EngineError(f"{source} is not there.", "Name the file that `forecourt org export` wrote.") from e
+        with opened(source) as file:
+            return await _Bringing(connection, Reader(file), store, digest, say).all()
     finally:
         await connection.close()
 
@@ -517,7 +567,10 @@ class _Bringing:
 
     async def _refuse(self, head: Head) -> None:
         if head.format != FORMAT:
-            raise broken(f"it is no {FORMAT}")
+            raise EngineError(
+                f"The file is written in another form ({head.format}) than this release reads ({FORMAT}).",
+                "Bring both installations to the same release, then export again.",
+            )
         here = await migrations(self._connection)
         if head.migrations != here:
             other = sorted(dict(set(head.migrations.items()) ^ set(here.items())))

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from cyclopts import App, Parameter
 
-from forecourt.engines import EngineError
 from forecourt.terminal import Data, admin_url, engines, out, prepared, read_settings, steps
 
 if TYPE_CHECKING:
@@ -37,8 +36,7 @@ def export(
     """
     from forecourt import moving
 
-    if to.exists():
-        raise EngineError(f"{to} is there already.", "Name another file with --to.")
+    moving.refuse_place(to)
     settings = read_settings(data)
     with steps() as report, engines(settings, report) as running:
         url = admin_url(settings, running)
@@ -60,6 +58,7 @@ def bring_in(
     """
     from forecourt import moving
 
+    moving.refuse_no_export(source)
     settings = read_settings(data)
     with steps() as report, engines(settings, report) as running:
         url = admin_url(settings, running)

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import as_user, clone, drop
 from tests.demo.conftest import Filled
 
-from forecourt import moving
+from forecourt import moving, organisations
 from forecourt.engines import EngineError
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.migrate import APP_ROLE
@@ -219,6 +219,48 @@ def test_the_file_is_for_whoever_wrote_it_alone(there: There) -> None:
     """It has all that the organisation knows of people in it, and what their passwords are checked by."""
     assert there.file.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in there.file.parent.glob("club.*")] == [there.file.name]
+
+
+HEAD = b'{"format":"forecourt organisation 1","organisation_id":"'
+OTHER_FILES = {
+    "missing": (None, "is not there"),
+    "a folder": (None, "cannot be read: Is a directory"),
+    "empty": (b"", "is no export"),
+    "text": (b"hello", "is no export"),
+    "packed text": (gzip.compress(b"hello"), "is no export"),
+    "packed nothing": (gzip.compress(b""), "is no export"),
+    "cut": (gzip.compress(HEAD)[:20], "is not whole"),
+    "garbled": (gzip.compress(HEAD)[:10] + b"\xff" * 40, "is not whole"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_FILES)
+def test_a_file_that_is_no_export_is_called_that_before_anything_is_started_for_it(kind: str, tmp_path: Path) -> None:
+    content, words = OTHER_FILES[kind]
+    file = tmp_path if kind == "a folder" else tmp_path / "club.forecourt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(EngineError, match=words) as refused:
+        organisations.bring_in(file, data=tmp_path / "var")
+    assert "Errno" not in str(refused.value)
+    assert not (tmp_path / "var").exists()
+
+
+def test_what_may_be_an_export_is_opened_for_a_closer_look(tmp_path: Path) -> None:
+    (tmp_path / "club.forecourt").write_bytes(gzip.compress(HEAD))
+    moving.refuse_no_export(tmp_path / "club.forecourt")
+
+
+@pytest.mark.parametrize("place", ["nowhere/club.forecourt", "file/club.forecourt"])
+def test_an_export_to_a_place_that_cannot_be_written_is_refused_before_anything_is_started_for_it(
+    place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EngineError, match=rf"{place} cannot be written: (No such file or|Not a) directory") as refused:
+        organisations.export(uuid4(), to=tmp_path / place, data=tmp_path / "var")
+    assert "--to" in str(refused.value)
+    moving.refuse_place(tmp_path / "club.forecourt")  # the control
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 async def test_a_file_that_somebody_changed_leaves_nothing(there: There, here: Here) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import re
 import subprocess
@@ -63,6 +64,7 @@ def test_a_database_that_nobody_prepared_is_named_with_what_to_do(
     fresh: dict[str, str], here: dict[str, str], tmp_path: Path
 ) -> None:
     """Not by what fails first in it: the tables of some module."""
+    (tmp_path / "club.forecourt").write_bytes(gzip.compress(b'{"format":"forecourt organisation 1"'))
     commands = [["worker"], ["replay", "audit.trail"], ["org", "import", str(tmp_path / "club.forecourt")]]
     with ThreadPoolExecutor(5) as side_by_side:
         told = [side_by_side.submit(forecourt, fresh, *command) for command in commands]
