@@ -463,9 +463,13 @@ async def test_a_server_that_refuses_us_is_not_the_end_and_one_that_knows_nobody
     assert second.taken == [blocked]
 
 
-async def test_an_organisations_mail_server_inside_our_network_is_not_reached(letterbox: tuple[Letterbox, str]) -> None:
+async def test_an_organisations_mail_server_inside_our_network_is_not_reached_and_the_houses_own_takes_the_mail(
+    desk: Desk, letterbox: tuple[Letterbox, str]
+) -> None:
     box, url = letterbox
     server = MailServer(Secret(url), "f@house.example", FixedClock(NOW), "own", Egress())
-    with pytest.raises(Refused):
-        await server.carry(Message(new_id(), "x", "ada@example.org", Content(subject="a", text="b")))
+    (id,) = await desk.queued(channel=Channel.EMAIL, content=Content(subject="a", text="b"))
+    await desk.worker(server, house := Provider("house")).drain()
     assert box.letters == []
+    assert await desk.tried(id) == [("own", False), ("house", True)]
+    assert house.taken == [id]

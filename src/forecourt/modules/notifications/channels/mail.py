@@ -132,7 +132,7 @@ class MailServer:
         parts = urlsplit(self._url.reveal())
         host, secure = parts.hostname or "localhost", parts.scheme == "smtps"
         port = parts.port or (465 if secure else 587)
-        sock = await self._connected(await self._egress.pin(host, port), port) if self._egress is not None else None
+        sock = await self._connected(self._egress, host, port) if self._egress is not None else None
         client = aiosmtplib.SMTP(
             hostname=host,
             port=None if sock is not None else port,
@@ -161,8 +161,13 @@ class MailServer:
             client.close()
 
     @staticmethod
-    async def _connected(address: str, port: int) -> socket.socket:
-        """A connection to the very address that was judged."""
+    async def _connected(egress: Egress, host: str, port: int) -> socket.socket:
+        """A connection to the very address that was judged. Raises NotTaken for one that is not reached from here: whom the mail is for
+        cannot help it, and another server may take it."""
+        try:
+            address = await egress.pin(host, port)
+        except Refused as e:
+            raise NotTaken(f"the mail server is not reached: {e}") from None
         sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         try:
