@@ -608,7 +608,10 @@ def create_admin(
     """
     from getpass import getpass
 
-    password = os.environ.get("FORECOURT_ADMIN_PASSWORD") or getpass("Password: ")
+    try:
+        password = os.environ.get("FORECOURT_ADMIN_PASSWORD") or getpass("Password: ")
+    except EOFError:
+        raise EngineError("There is no terminal to read a password from.", "Set FORECOURT_ADMIN_PASSWORD.") from None
     settings = read_settings(data)
     with engines(settings, _unheard) as running:
         migrate_now(settings, running, _unheard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from pathlib import Path
@@ -10,9 +11,12 @@ import msgspec
 import pytest
 from joserfc.jwk import ECKey, OctKey
 
+from forecourt.engines import EngineError
+from forecourt.gateway import command
 from forecourt.gateway.canary import Watch
 from forecourt.gateway.command import read_plan
 from forecourt.gateway.config import public_pem, render
+from forecourt.gateway.haproxy import Gateway
 from forecourt.gateway.keys import checked
 from forecourt.gateway.plan import Health, Limits, Plan, Service
 from forecourt.gateway.routes import Route, Table, routing_table, shortened
@@ -333,3 +337,33 @@ def test_failures_of_long_ago_are_forgotten_and_a_house_says_what_is_many() -> N
     assert looked(BEGUN, bad, *[{**bad}] * 12, later) == []
     assert looked(BEGUN, bad, health=Health(withdrawn_after=5, withdrawn_percent=4)) == ["v2"]
     assert looked(BEGUN, bad, health=Health(withdrawn_after=5)) == [], "5 % is not more than 5 %"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"\x1f\x8b\xff", "is no text: a plan is written in TOML"),
+        (b"hello", "Expected '='"),
+    ],
+)
+def test_a_file_that_is_no_plan_is_called_that(content: bytes | None, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingsError, match=re.escape(words)) as refused:
+        read_plan(file, {})
+    assert str(file) in str(refused.value)
+    file.write_text(command.EXAMPLE)
+    assert read_plan(file, {}).services[0].name == "house", "the control"
+
+
+async def test_a_folder_that_cannot_be_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "gateway.toml").write_text(command.EXAMPLE)
+    for place in ("file", "file/below"):
+        with pytest.raises(EngineError, match=rf"{place}: (File exists|Not a directory)") as refused:
+            await asyncio.to_thread(command.render, tmp_path / "gateway.toml", data=tmp_path / "var", into=tmp_path / place)
+        assert "Choose another" in str(refused.value)
+        with pytest.raises(EngineError, match=rf"{place}: (File exists|Not a directory)"):
+            await Gateway(read_plan(tmp_path / "gateway.toml", {}), tmp_path / place).start()

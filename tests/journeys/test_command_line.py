@@ -19,6 +19,8 @@ from tests.conftest import as_user, drop, make_empty
 from tests.journeys.conftest import environ_for
 from tests.journeys.world import PASSWORD
 
+from forecourt.cli import create_admin
+from forecourt.engines import EngineError
 from forecourt.gateway.routes import routing_table
 from forecourt.kernel.migrate import APP_ROLE
 from forecourt.layout import migration_folders
@@ -140,6 +142,19 @@ async def test_an_administrator_made_here_may_look_at_every_account(here: dict[s
         forecourt, here | {"FORECOURT_ADMIN_PASSWORD": "short"}, "account", "create-admin", f"x{email}"
     )
     assert status != 0 and "password" in words.lower()
+
+
+def test_an_administrator_without_a_password_is_not_made(bare: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No terminal to ask on, as in a container or from cron."""
+
+    def nobody_there(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", nobody_there)
+    monkeypatch.delenv("FORECOURT_ADMIN_PASSWORD", raising=False)
+    with pytest.raises(EngineError, match="FORECOURT_ADMIN_PASSWORD"):
+        create_admin("ada@example.org", data=Path(bare["FORECOURT_DATA"]))
+    assert not Path(bare["FORECOURT_DATA"]).exists(), "nothing was started for it"
 
 
 def test_the_map_and_the_routing_table_tell_the_same_routes(bare: dict[str, str]) -> None:

@@ -97,8 +97,9 @@ def render(
     if into is None:
         sys.stdout.write(made.config)
         return
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    config = made.write(folder)
+    with haproxy.writing(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config = made.write(folder)
     asyncio.run(haproxy.check(config))
     out.print(f"{config} is in order." + ("" if keys else " Nobody told the keys of access tokens: they are refused until then."))
 

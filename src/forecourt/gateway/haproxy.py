@@ -20,7 +20,7 @@ import os
 import shutil
 import signal
 from asyncio.subprocess import Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import structlog
@@ -70,6 +70,16 @@ def haproxy_program() -> str:
     if found is None:
         raise EngineError("HAProxy is not installed.", "Install version 2.6 or later, such as with `apt-get install haproxy`.")
     return found
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Generator[None]:
+    """While a gateway's files are written to `folder`. Raises EngineError when they cannot be."""
+    try:
+        yield
+    except OSError as e:
+        cure = "Choose another place: --data for a gateway that runs, --into for its files."
+        raise EngineError(f"A gateway's files cannot be written to {folder}: {e.strerror}.", cure) from e
 
 
 async def check(config: Path) -> None:
@@ -130,8 +140,9 @@ class Gateway:
 
     async def start(self) -> None:
         """Returns when connections are taken. Raises EngineError with HAProxy's reason when it cannot run like this."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        socket_of(self.folder).parent.mkdir(mode=0o700, exist_ok=True)
+        with writing(self.folder):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            socket_of(self.folder).parent.mkdir(mode=0o700, exist_ok=True)
         await self.runtime.refuse_another()
         self._proof = self._ask_proof(self.plan)
         source = self._source()

@@ -146,7 +146,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             file = msgspec.toml.decode(path.read_bytes(), type=_File)
         except OSError as e:
             raise SettingsError([f"{path} cannot be read ({e.strerror})"]) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        except UnicodeDecodeError:
+            raise SettingsError([f"{path} is no text: a plan is written in TOML"]) from None
+        except msgspec.DecodeError as e:
             raise SettingsError([f"{path}: {e}"]) from None
         return file.plan(path.parent).checked(modules)
 
