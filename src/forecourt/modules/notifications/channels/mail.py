@@ -162,8 +162,8 @@ class MailServer:
 
     @staticmethod
     async def _connected(egress: Egress, host: str, port: int) -> socket.socket:
-        """A connection to the very address that was judged. Raises NotTaken for one that is not reached from here: whom the mail is for
-        cannot help it, and another server may take it."""
+        """A connection to the very address that was judged. Raises NotTaken for one that is not reached from here: it says
+        nothing of whom the mail is for, and another server may take it."""
         try:
             address = await egress.pin(host, port)
         except Refused as e:
