@@ -58,6 +58,10 @@ Unencrypted = Annotated[
 Data = Annotated[
     Path, Parameter(env_var="FORECOURT_DATA", help="The data directory of the open house, or what remembers for one outside.")
 ]
+Files = Annotated[
+    Path | None,
+    Parameter(env_var="FORECOURT_ARCHIVE_FILES", help="The data directory in which uploaded files are, where it is another one."),
+]
 Identity = Annotated[
     Path | None, Parameter(help="The file that opens an encrypted archive. Bring it when it is needed; keep it elsewhere.")
 ]
@@ -84,9 +88,7 @@ def take(
             help="Stay, and make one each day at this hour (UTC); at once, too, when the last is a day old, or there is none."
         ),
     ] = None,
-    files: Annotated[
-        Path | None, Parameter(help="The data directory in which uploaded files are, where it is another one.")
-    ] = None,
+    files: Files = None,
     archive_recipient: Recipients = (),
     archive_unencrypted: Unencrypted = False,
 ) -> None:

@@ -18,6 +18,7 @@ import jsonschema_rs
 import yaml
 from cyclopts import CycloptsError
 
+from forecourt import backups
 from forecourt.cli import app
 from forecourt.kernel.settings import Settings, SettingsError
 
@@ -120,9 +121,25 @@ def settings_known() -> set[str]:
     raise AssertionError("production starts with nothing set")
 
 
+@functools.cache
+def archive_settings_known() -> set[str]:
+    """The variables that `archive stream` and `backup` read: themselves, and as options of theirs."""
+    asked = _Asked()
+    backups.Outside.read(asked)
+    options = (backups.Recipients, backups.Unencrypted, backups.Files, backups.Data)
+    return asked.names | {str(name) for option in options for name in option.__metadata__[0].env_var}
+
+
+ARCHIVING = {"archive", "backup"}
+"""Services that serve nobody, and know nothing of the house but where its database is."""
+
+
+def known_to(service: str) -> set[str]:
+    return archive_settings_known() if service in ARCHIVING else settings_known() | BEYOND
+
+
 def faults(tree: Tree) -> list[str]:
     """What would keep a project from running although its shape is right."""
-    known = settings_known() | BEYOND
     found = [
         f"{name}: {fault}"
         for name, service in tree["services"].items()
@@ -132,7 +149,7 @@ def faults(tree: Tree) -> list[str]:
             *(
                 f"{v} is no setting"
                 for v in service.get("environment", {})
-                if v not in known and service["image"].startswith(OURS)
+                if v not in known_to(name) and service["image"].startswith(OURS)
             ),
         ]
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.deploy.composing import (
+    ARCHIVING,
     COMPOSE,
     OURS,
     SET,
@@ -26,6 +28,8 @@ from tests.deploy.composing import (
     shape_faults,
 )
 
+from forecourt.backups import Outside
+from forecourt.cli import app
 from forecourt.gateway.plan import Plan
 from forecourt.kernel.settings import Environment, Settings, SettingsError, gateway_keys
 
@@ -62,8 +66,12 @@ WRONG: list[Change] = [
     ("services.serve.networks", ["engine"], "there is no network engine"),
     ("services.serve.depends_on", {"migrations": {"condition": "service_healthy"}}, "there is no service migrations"),
     ("services.valkey.healthcheck", {"disable": True}, "nobody knows whether valkey is healthy"),
-    ("services.archive.configs", [{"source": "backups", "target": "/x"}], "there is no config backups"),
-    ("configs.backup.file", "./backup.sh", "there is no ./backup.sh"),
+    ("services.gateway.configs", [{"source": "gateways", "target": "/x"}], "there is no config gateways"),
+    ("configs.gateway.file", "./gateway.yml", "there is no ./gateway.yml"),
+    ("services.archive.command", ["archive", "steam", "/archive"], "steam"),
+    ("services.backup.command", ["backup", "/archive", "--daily", "three"], "three"),
+    ("services.backup.environment.FORECOURT_ARCHIVE_RECIPIENT", "age1x", "FORECOURT_ARCHIVE_RECIPIENT is no setting"),
+    ("services.serve.environment.FORECOURT_ARCHIVE_RECIPIENTS", "age1x", "FORECOURT_ARCHIVE_RECIPIENTS is no setting"),
     ("services.serve.build", {"context": "../..", "dockerfile": "deploy/Dockerfile"}, "there is no deploy/Dockerfile"),
 ]
 MISSHAPEN: list[Change] = [
@@ -165,8 +173,11 @@ def test_the_program_refuses_the_secrets_of_somebody_careless(secrets: Path, tmp
 def test_secrets_differ_are_not_changed_by_a_second_run_and_stay_out_of_the_repository(secrets: Path, tmp_path: Path) -> None:
     before = {file.name: file.read_text() for file in secrets.iterdir()}
     assert set(before) == {Path(entry["file"]).name for entry in production()["secrets"].values()}
-    again = subprocess.run([secrets.parent / "make-secrets", "x.org"], check=True, capture_output=True, text=True, timeout=60)
-    assert again.stdout == ""
+    for recipient in ("", "age1x"):
+        told = {**os.environ, "FORECOURT_ARCHIVE_RECIPIENTS": recipient, "FORECOURT_ARCHIVE_UNENCRYPTED": ""}
+        command = [secrets.parent / "make-secrets", "x.org"]
+        again = subprocess.run(command, env=told, check=True, capture_output=True, text=True, timeout=60)
+        assert (again.stdout, "FORECOURT_ARCHIVE_RECIPIENTS, which is not set" in again.stderr) == ("", not recipient)
     assert {file.name: file.read_text() for file in secrets.iterdir()} == before
     made = ("secret_key", "postgres_password", "database_url", "valkey_conf", "gateway_keys")
     words = re.findall(r"\b[A-Za-z0-9]{48}\b", "".join(before[name] for name in made))
@@ -194,7 +205,8 @@ def test_who_serves_can_say_how_every_role_is(secrets: Path) -> None:
     """/api/status asks the peers. Nobody calls them, so no key is needed."""
     tree = production()
     settings = Settings.read(inside(tree, "serve", secrets))
-    roles = {name for name, service in tree["services"].items() if service["image"].startswith(OURS)} - {"migrate", "gateway"}
+    ours = {name for name, service in tree["services"].items() if service["image"].startswith(OURS)}
+    roles = ours - {"migrate", "gateway"} - ARCHIVING
     assert settings.topology.peers == {name: (f"http://{name}:8000",) for name in roles - {"serve"}}
     assert settings.secrets.contract_keys == ()
     called = inside(tree, "serve", secrets) | {"FORECOURT_PEERS": "venues=http://venues:8000"}
@@ -219,6 +231,29 @@ def test_whoever_the_gateway_leads_to_asks_for_what_it_shows_and_it_holds_no_oth
     assert tree["services"]["gateway"]["secrets"] == ["certificate", "gateway_keys"]
     # In development people come straight to the one process that serves.
     assert not any("FORECOURT_GATEWAY_KEYS_FILE" in s.get("environment", {}) for s in development()["services"].values())
+
+
+def test_what_archives_has_what_it_needs_and_no_more(secrets: Path) -> None:
+    tree = production()
+    dockerfile = (COMPOSE.parent / "docker" / "Dockerfile").read_text()
+    (memory,) = re.findall(r"FORECOURT_DATA=(\S+)", dockerfile)
+    told = {name: (secrets / name).read_text().strip() for name in ("database_admin_url", "secret_key")}
+    for name in ARCHIVING:
+        service = tree["services"][name]
+        sealed = {"forecourt_secret_key": told["secret_key"]} if name == "backup" else {}
+        assert Outside.read(inside(tree, name, secrets)) == Outside(told["database_admin_url"], True, sealed)
+        # As they are where `docker compose` runs.
+        for option in ("FORECOURT_ARCHIVE_RECIPIENTS", "FORECOURT_ARCHIVE_UNENCRYPTED"):
+            assert service["environment"][option] is None
+        mounts = dict(volume.split(":", 1)[::-1] for volume in service["volumes"])
+        _, bound, _ = app.parse_args(service["command"], exit_on_error=False)
+        mine = {str(bound.arguments["archive"]): SET["FORECOURT_ARCHIVE"], memory: "archiving"}
+        files = {f"{service['environment']['FORECOURT_ARCHIVE_FILES']}:ro": "data"} if name == "backup" else {}
+        assert mounts == mine | files
+        # Whoever the image says owns that memory, and the files; nobody asks whether it is well.
+        assert not {"user", "group_add", "entrypoint"} & service.keys()
+        assert (service["networks"], service.get("healthcheck")) == (["engines"], {"disable": True})
+    assert f"data:{memory}" in tree["services"]["serve"]["volumes"]
 
 
 def test_what_has_to_be_set_is_asked_for() -> None:

@@ -9,22 +9,29 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 from tests.deploy.charting import named, render
 from tests.deploy.composing import COMPOSE, production
+from tests.deploy.test_compose import inside
 from valkey.asyncio import Valkey
 from valkey.exceptions import ConnectionError
 
+from forecourt import backups
 from forecourt.backups import arrived
-from forecourt.engines import Engines, backup, start_engines
+from forecourt.cli import app
+from forecourt.engines import EngineError, Engines, backup, start_engines
 from forecourt.engines import postgres as embedded
+from forecourt.engines.sealing import make_identity
 from forecourt.engines.valkey import binary
 from forecourt.engines.valkey import settings_for as valkey_settings_for
 from forecourt.kernel.migrate import APP_ROLE, MigrationError, admit, migrate, scram_verifier
@@ -32,8 +39,6 @@ from forecourt.layout import migration_folders
 
 SIZES = {"shared_buffers", "effective_cache_size", "work_mem", "maintenance_work_mem", "max_connections", "max_wal_size"}
 """What depends on the machine."""
-POSTGRES_IN_ITS_IMAGE = 999
-DOCKERFILE = COMPOSE.parent / "docker" / "Dockerfile"
 WHILE_TESTING = {"fsync": "off", "max_wal_senders": "10"}
 
 
@@ -50,7 +55,8 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
     place = tmp_path_factory.mktemp("compose")
     rules = place / "pg_hba.conf"
     # TCP, where the file asks for passwords and lets the archive in, is not open here: the socket stands for it.
-    here = f"local all {APP_ROLE} scram-sha-256\nlocal replication {embedded.USER} trust\n"
+    asked = "".join(f"local all {login} scram-sha-256\n" for login in (APP_ROLE, OWNER))
+    here = f"{asked}local replication {OWNER} scram-sha-256\n"
     rules.write_text(here + (COMPOSE / "pg_hba.conf").read_text())
     for folder in (place, *place.parents):
         if folder.stat().st_mode & 0o001 == 0 and folder.owner() == "root":
@@ -137,7 +143,7 @@ async def test_the_charts_rules_let_in_the_owner_and_the_program_over_tls_and_no
 
 
 @contextlib.contextmanager
-def running(*command: str | Path, environ: dict[str, str] | None = None, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(*command: str | Path, environ: Mapping[str, str] | None = None, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as said:
         process = subprocess.Popen(command, env=environ, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
     try:
@@ -192,167 +198,244 @@ async def test_the_program_gets_its_password_once_and_again_when_it_is_changed(e
         scram_verifier("ﬁve", b"salt")
 
 
-async def test_its_archive_is_one_that_restore_reads(engines: Engines, tmp_path: Path) -> None:
-    """The program of the services `archive` and `backup`, with the server's own tools, against the real server."""
-    archive, files = tmp_path / "archive", tmp_path / "files"
-    (files / "media").mkdir(parents=True)
-    (files / "media" / "photo").write_bytes(b"court one")
-    (files / "media" / "photo2.part").write_bytes(b"half")
-    environ = backing_up(engines, archive, files)
-    program = production()["services"]["backup"]["entrypoint"]
-    assert program[0] == "bash"
+OWNER = "keeper"
+PASSWORD = "a/b c%q:Zk3vN8wLr2"
 
-    def once() -> str:
-        command = [program[0], COMPOSE / "backup", "once"]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
-    await migrate(engines.database_url, [folder for folder in migration_folders() if folder[0] == "kernel"])
+@pytest.fixture(scope="module")
+def owner_url(engines: Engines) -> str:
+    """The address of a superuser who needs a password, as the owner in its container does."""
+    statement = f"create role {OWNER} superuser login password '{PASSWORD}'"
+    asyncio.run(execute(engines.database_url, statement))
+    asyncio.run(migrate(engines.database_url, [folder for folder in migration_folders() if folder[0] == "kernel"]))
+    return urlunsplit(urlsplit(engines.database_url)._replace(netloc=f"{OWNER}:{quote(PASSWORD, safe='')}@"))
+
+
+async def execute(url: str, statement: str) -> None:
+    link = await asyncpg.connect(url)
+    try:
+        await link.execute(statement)
+    finally:
+        await link.close()
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the containers `archive` and `backup` find, on this machine."""
+
+    folder: Path
+    environ: Mapping[str, str]
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "archive"
+
+    @property
+    def identity(self) -> Path:
+        return self.folder / "identity"
+
+    def command(self, service: str) -> list[str]:
+        """As compose starts it, in a place of this test's. The hour is far from now: nothing happens by chance."""
+        found = {"/archive": str(self.archive), "3": str((datetime.now(UTC).hour + 12) % 24)}
+        told = production()["services"][service]["command"]
+        return [sys.executable, "-m", "forecourt", *(found.get(word, word) for word in told)]
+
+    def once(self, keep: int = 7) -> None:
+        """`docker compose exec backup forecourt backup /archive`, in this process."""
+        told = {name: self.environ[f"FORECOURT_{name}"] for name in ("DATA", "ARCHIVE_FILES")}
+        readers = tuple(self.environ.get("FORECOURT_ARCHIVE_RECIPIENTS", "").split())
+        plain = self.environ.get("FORECOURT_ARCHIVE_UNENCRYPTED") == "true"
+        backups.take(
+            self.archive,
+            data=Path(told["DATA"]),
+            keep=keep,
+            files=Path(told["ARCHIVE_FILES"]),
+            archive_recipient=readers,
+            archive_unencrypted=plain,
+        )
+
+
+@pytest.fixture
+def site(owner_url: str, secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Site]:
+    """The containers' mounts and settings; encrypted for the identity `identity`, or said to be readable."""
+
+    def made(encrypted: bool) -> Site:
+        (tmp_path / "house" / "media" / ".incoming").mkdir(parents=True)
+        (tmp_path / "house" / "media" / "photo").write_bytes(b"court one")
+        (tmp_path / "house" / "media" / ".incoming" / "half").write_bytes(b"half")
+        (tmp_path / "url").write_text(f"{owner_url}\n")
+        recipient = make_identity(tmp_path / "identity", "2026-11-22")
+        told = inside(production(), "backup", secrets) | {
+            "DATABASE_ADMIN_URL_FILE": str(tmp_path / "url"),
+            "FORECOURT_ARCHIVE_FILES": str(tmp_path / "house"),
+            "FORECOURT_DATA": str(tmp_path / "memory"),
+            **({"FORECOURT_ARCHIVE_RECIPIENTS": recipient} if encrypted else {"FORECOURT_ARCHIVE_UNENCRYPTED": "true"}),
+        }
+        for name, value in told.items():
+            monkeypatch.setenv(name, value)
+        return Site(tmp_path, {**os.environ, **told})
+
+    return made
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+async def test_its_archive_is_one_that_restore_reads(
+    encrypted: bool, engines: Engines, site: Callable[[bool], Site], secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The services `archive` and `backup` as compose starts them, against the real server, until they are told to stop."""
+    house = site(encrypted)
+    started = list[str]()
+    monkeypatch.setattr(subprocess, "Popen", remembering(started))
     link = await asyncpg.connect(engines.database_url)
     try:
         await link.execute("create table public.proof (word text)")
-        with running(program[0], COMPOSE / "backup", "stream", environ=environ, log=tmp_path / "log"):
-            await until_streamed(link)
-            await asyncio.to_thread(once)
-            with backup.alone(archive):  # one at a time, whoever makes it
-                (archive / "base" / "another.part").mkdir()
-                with pytest.raises(AssertionError, match="is being made already"):
-                    await asyncio.to_thread(once)
-                assert (archive / "base" / "another.part").is_dir()
+        with (
+            running(*house.command("archive"), environ=house.environ, log=house.folder / "archive.log") as stream,
+            running(*house.command("backup"), environ=house.environ, log=house.folder / "backup.log") as daily,
+        ):
+            await until_streamed(link, stream, house.folder / "archive.log")
+            first = await until_noted(link, daily, house.folder / "backup.log")
+            with backup.alone(house.archive), pytest.raises(EngineError, match="is being made in"):
+                await asyncio.to_thread(house.once)
             await link.execute("insert into public.proof values ('before the second copy')")
-            assert "A whole copy is in" in await asyncio.to_thread(once)
-            (made,) = backup.bases(archive)  # the first has made room
+            await another_second(house.archive / "base")
+            await asyncio.to_thread(house.once, keep=1)
+            (made,) = backup.bases(house.archive)  # the first has made room
             noted = await link.fetchrow("select c.finished_at, c.size_bytes from kernel.last_copy c")
-            assert noted is not None and tuple(noted) == (made.finished, made.size_bytes)
+            assert noted is not None and first < noted[0] and tuple(noted) == (made.finished, made.size_bytes)
             await link.execute("insert into public.proof values ('after every copy')")
             await arrived(link)
+            seen = "\0".join([*started, *everybodys_command_lines()])
+            assert "pg_receivewal" in seen and "pg_basebackup" in seen and f"{OWNER}@" in seen
+            for process in (stream, daily):
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0
     finally:
-        await link.execute("select pg_drop_replication_slot('forecourt_archive')")
+        await link.execute("drop table public.proof; delete from kernel.last_copy")
+        await link.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active")
         await link.close()
-    assert [path.name for path in (archive / "media").iterdir()] == ["photo"]
+    said = "".join((house.folder / f"{service}.log").read_text() for service in ("archive", "backup"))
+    assert f"is in {house.archive}" in said
+    for secret in (PASSWORD, quote(PASSWORD, safe="")):
+        assert secret not in seen and secret not in said
+    everything = b"".join(str(file).encode() + file.read_bytes() for file in house.archive.rglob("*") if file.is_file())
+    assert (b"court one" in everything, "not encrypted" in said) == (not encrypted, not encrypted)
+    assert b"half" not in everything
 
-    for beside in ("wal", "base"):  # each tells alone whose archive it is, as a server on an empty volume finds out
-        another = tmp_path / f"{beside} of another"
-        (another / beside).mkdir(parents=True)
-        if beside == "wal":
-            newest = max(path for path in (archive / "wal").iterdir() if path.stat().st_size)
-            with newest.open("rb") as segment:
-                head = bytearray(segment.read(40))
-            head[24] ^= 1
-            (another / "wal" / "000000010000000000000009").write_bytes(head)
-        else:
-            shutil.copytree(made.path, another / "base" / made.path.name)
-            manifest = another / "base" / made.path.name / "copy" / "backup_manifest"
-            manifest.write_text(re.sub(r'("System-Identifier": )(\d)', r"\g<1>1\2", manifest.read_text()))
-        for what in ("stream", "once"):
-            told = subprocess.run(
-                [program[0], COMPOSE / "backup", what],
-                env=environ | {"ARCHIVE": str(another)},
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=60,
-            )
-            assert (told.returncode, "archive of another house" in told.stderr) == (1, True), told.stdout + told.stderr
-
-    await asyncio.to_thread(backup.restore, archive, tmp_path / "restored")
-    with start_engines(tmp_path / "restored", valkey_url=engines.valkey_url) as restored:
+    back = house.folder / "restored"
+    await asyncio.to_thread(backup.restore, house.archive, back, identity=house.identity if encrypted else None)
+    with start_engines(back, valkey_url=engines.valkey_url) as restored:
         link = await asyncpg.connect(restored.database_url)
         try:
             rows = await link.fetch("select word from public.proof order by word")
         finally:
             await link.close()
     assert [row["word"] for row in rows] == ["after every copy", "before the second copy"]
-    assert (tmp_path / "restored" / "media" / "photo").read_bytes() == b"court one"
+    assert (back / "media" / "photo").read_bytes() == b"court one"
+    # What opens what the house has sealed comes along where nobody else can read it.
+    key = back / "secrets" / "forecourt_secret_key"
+    assert (key.read_text() if key.exists() else None) == ((secrets / "secret_key").read_text().strip() if encrypted else None)
 
 
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """A directory that other users of this machine get into, which stand for other containers."""
-    with tempfile.TemporaryDirectory() as place:
-        Path(place).chmod(0o711)
-        yield Path(place)
+def remembering(started: list[str]) -> type[subprocess.Popen[bytes]]:
+    """What starts programs, and keeps their command lines in `started`."""
+
+    class Remembering(subprocess.Popen[bytes]):
+        def __init__(self, args: Sequence[str | Path], *more: Any, **named: Any) -> None:
+            started.extend(map(str, args))
+            super().__init__(args, *more, **named)
+
+    return Remembering
 
 
-def backing_up(engines: Engines, archive: Path, files: Path) -> dict[str, str]:
-    """What the services `archive` and `backup` are told, about the server here."""
-    at = {name: values[0] for name, values in parse_qs(urlsplit(engines.database_url).query).items()}
-    return {
-        "PATH": f"{embedded.binaries()}:{os.environ['PATH']}",
-        "PGHOST": at["host"],
-        "PGPORT": at["port"],
-        "PGUSER": embedded.USER,
-        "PGDATABASE": embedded.DATABASE,
-        "ARCHIVE": str(archive),
-        "FILES": str(files),
-        "KEEP": "1",
-    }
+def everybodys_command_lines() -> Iterator[str]:
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            yield (process / "cmdline").read_text(errors="replace")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="changes users, which only root may do")
-def test_the_archives_user_may_read_the_uploaded_files_and_a_copy_without_them_is_none(engines: Engines, public: Path) -> None:
-    """As in its container: the user of PostgreSQL's image, without any rights of root, with the groups that the project adds."""
-    found = re.search(r"install --directory --owner=(\d+) --group=(\d+) --mode=(\d+) /var/lib/forecourt", DOCKERFILE.read_text())
-    assert found is not None
-    owner, group, mode = int(found[1]), int(found[2]), int(found[3], 8)
-    archive, files = public / "archive", public / "files"
-    archive.mkdir()
-    os.chown(archive, POSTGRES_IN_ITS_IMAGE, POSTGRES_IN_ITS_IMAGE)
-    (files / "media" / ".incoming").mkdir(parents=True)
-    (files / "media" / ".incoming").chmod(0o700)
-    (files / "media" / "photo").write_bytes(b"court one")
-    (files / "media" / ".incoming" / "half").write_bytes(b"half")
-    for path in (files, *files.rglob("*")):
-        os.chown(path, owner, group)
-    environ = backing_up(engines, archive, files)
-    name = f".s.PGSQL.{environ['PGPORT']}"
-    server, environ["PGHOST"] = Path(environ["PGHOST"], name), str(public)
-    os.link(server, public / name)
-    service = production()["services"]["backup"]
-    groups = ",".join(service["group_add"])
-    nobody_special = ("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs")
-    user = (f"--reuid={POSTGRES_IN_ITS_IMAGE}", f"--regid={POSTGRES_IN_ITS_IMAGE}", f"--groups={groups}", *nobody_special)
-    assert (service["user"], service["cap_drop"]) == ("postgres", ["ALL"])
-
-    def once() -> subprocess.CompletedProcess[str]:
-        command = ["setpriv", *user, "bash", str(COMPOSE / "backup"), "once"]
-        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
-
-    files.chmod(0o700)
-    refused = once()
-    assert refused.returncode != 0 and "cannot be read" in refused.stderr and "A whole copy" not in refused.stdout
-    assert backup.bases(archive) == []
-    files.chmod(mode)
-    server.chmod(0o777)
-    try:
-        done = once()
-    finally:
-        server.chmod(0o700)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert [path.name for path in (archive / "media").iterdir()] == ["photo"]
+async def another_second(copies: Path) -> None:
+    """Copies are called by the second in which they began."""
+    while f"{datetime.now(UTC):{backup.NAME_FORMAT}}" in {path.name for path in copies.iterdir()}:
+        await asyncio.sleep(0.02)
 
 
-async def until_streamed(link: asyncpg.Connection) -> None:
-    for _ in range(200):
-        if await link.fetchval("select count(*) from pg_stat_replication where application_name = 'pg_receivewal'"):
+async def until_streamed(link: asyncpg.Connection, process: subprocess.Popen[bytes], log: Path) -> None:
+    """The server knows of the stream, whichever of the two it is."""
+    streamed = (
+        "select count(*) from pg_stat_replication r where r.state = 'streaming'"
+        " and (r.application_name = 'pg_receivewal' or r.application_name like 'forecourt\\_archive.%')"
+    )
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()
+        if await link.fetchval(streamed):
             return
         await asyncio.sleep(0.05)
-    raise AssertionError("nothing is streamed")
+    raise AssertionError(log.read_text())
 
 
-def test_a_copy_that_cannot_be_made_is_no_copy_and_said_so(tmp_path: Path) -> None:
-    environ = {
-        "PATH": f"{embedded.binaries()}:{os.environ['PATH']}",
-        "PGHOST": str(tmp_path),
-        "ARCHIVE": str(tmp_path / "archive"),
-        "FILES": str(tmp_path),
-    }
-    command = ["bash", COMPOSE / "backup", "once"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode != 0
-    assert "could not connect" in done.stderr or "failed" in done.stderr
-    assert backup.bases(tmp_path / "archive") == []
-    assert (
-        subprocess.run(["bash", COMPOSE / "backup"], env=environ, check=False, capture_output=True, timeout=60).returncode == 64
-    )
+async def until_noted(link: asyncpg.Connection, process: subprocess.Popen[bytes], log: Path) -> datetime:
+    """When the first copy was finished."""
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()
+        if (noted := await link.fetchval("select c.finished_at from kernel.last_copy c")) is not None:
+            return noted
+        await asyncio.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+def test_an_archive_of_another_house_stays_as_it_is(site: Callable[[bool], Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a server on an empty volume finds it. The copies and the log tell whose it is, each alone."""
+    house = site(False)
+    house.once()
+    (made,) = backup.bases(house.archive)
+    earlier = Path(shutil.copytree(made.path, made.path.with_name("20260101T030000Z")))
+    for base in (earlier, made.path):
+        manifest = base / "copy" / "backup_manifest"
+        manifest.write_text(re.sub(r'("System-Identifier": )(\d)', r"\g<1>1\2", manifest.read_text()))
+    monkeypatch.setattr(os, "execve", refuse_to_become)
+    for _ in range(2):
+        with pytest.raises(EngineError, match="is the archive of another house"):
+            house.once(keep=1)
+        with pytest.raises(EngineError, match="is the archive of another house"):
+            backups.stream(house.archive, data=house.folder / "memory", archive_unencrypted=True)
+        if len(backup.bases(house.archive)) == 2:
+            shutil.rmtree(house.archive / "base")
+            head = bytearray(40)
+            head[24] = 1
+            (house.archive / "wal" / "000000010000000000000009").write_bytes(head)
+    assert [path.name for path in (house.archive / "wal").iterdir()] == ["000000010000000000000009"]
+
+
+def refuse_to_become(*_: object) -> None:
+    raise AssertionError("it streams")
+
+
+def test_in_production_a_new_archive_that_everybody_could_read_is_refused_unless_that_is_said(
+    site: Callable[[bool], Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = site(False)
+    for command in ("backup", "archive stream"):
+        _, bound, _ = app.parse_args([*command.split(), str(house.archive)], exit_on_error=False)
+        assert bound.arguments["archive_unencrypted"] is True, "its name in the environment"
+        monkeypatch.delenv("FORECOURT_ARCHIVE_UNENCRYPTED")
+        act, bound, _ = app.parse_args([*command.split(), str(house.archive)], exit_on_error=False)
+        with pytest.raises(EngineError, match="would be a new archive that is not encrypted"):
+            act(*bound.args, **bound.kwargs)
+        monkeypatch.setenv("FORECOURT_ARCHIVE_UNENCRYPTED", "true")
+    assert not house.archive.exists()
+
+
+def test_a_copy_that_cannot_be_made_is_no_copy_and_said_so(
+    tmp_path: Path, site: Callable[[bool], Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = site(True)
+    monkeypatch.delenv("DATABASE_ADMIN_URL_FILE")
+    monkeypatch.setenv("DATABASE_ADMIN_URL", f"postgresql://{OWNER}:{quote(PASSWORD, safe='')}@/forecourt?host={tmp_path}&port=1")
+    with pytest.raises(EngineError, match="does not answer") as refused:
+        house.once()
+    assert "is the server running" in str(refused.value).lower() and PASSWORD not in str(refused.value)
+    assert backup.bases(house.archive) == []
+    monkeypatch.delenv("DATABASE_ADMIN_URL")
+    with pytest.raises(EngineError, match="DATABASE_ADMIN_URL is missing"):
+        backups.stream(house.archive)

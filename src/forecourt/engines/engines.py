@@ -169,7 +169,7 @@ def _start(
                 if pg.NAME not in owned:
                     raise EngineError(
                         "Only the PostgreSQL that Forecourt runs itself can be archived here.",
-                        "Archive the server of DATABASE_URL with its own means, and leave --archive out.",
+                        "Leave --archive out, and archive the server of DATABASE_URL with `forecourt archive stream`.",
                     )
                 archiver = Archiver(archive.resolve(), database_url, data, owner, nursery, archive_recipients)
                 undo.callback(archiver.stop)  # after the server, whose last words it waits for
