@@ -252,7 +252,7 @@ def restore(
 def drill(
     archive: Archive,
     *,
-    data: Annotated[Path, Parameter(help="The data directory of the open house.")] = Path("var"),
+    data: Annotated[Path, Parameter(env_var="FORECOURT_DATA", help="The data directory of the open house.")] = Path("var"),
     space: Annotated[Path | None, Parameter(help="Where to restore to. Default: the system's temporary directory.")] = None,
     identity: Identity = None,
 ) -> None:

@@ -4,13 +4,14 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from forecourt.backups import Outside
+from forecourt.backups import Copying, Outside, Untold
 from forecourt.daily import TRIES, Daily, next_at
 from forecourt.engines import EngineError
-from forecourt.engines.backup import arrived, uploaded
+from forecourt.engines.backup import Beside, arrived, uploaded
 from forecourt.engines.postgres import asked
 from forecourt.engines.sealing import Sealer, make_identity
 from forecourt.kernel.clock import FixedClock
@@ -48,6 +49,24 @@ class Day:
         with pytest.raises(Enough):
             Daily(self.act, hour, self.told.append, self.clock, self.pause).run(last)
         return self.done
+
+
+def test_a_copy_of_which_the_house_could_not_be_told_is_not_made_again_and_one_that_failed_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Failing(Copying):
+        trouble: ClassVar[EngineError]
+
+        def make(self) -> None:
+            raise self.trouble
+
+    copying = Failing(None, tmp_path, Beside(), tmp_path, (), 7)
+    Failing.trouble = Untold("The copy is whole, but nobody knows.", "Look.")
+    copying.make_and_go_on()
+    assert "nobody knows" in capsys.readouterr().err
+    Failing.trouble = EngineError("The disk is away.", "Mount it.")
+    with pytest.raises(EngineError, match="away"):
+        copying.make_and_go_on()
 
 
 def at(day: int, hour: int, minute: int = 0) -> datetime:
