@@ -12,14 +12,18 @@ from tests.demo.conftest import NOW, PAST_DAYS, SEED, Filled
 from forecourt.demo import LOG_INS, PASSWORD, HouseInUse, begun, fill, unheard
 from forecourt.demo.fill import LOCK, MayNotFill, OtherSize
 from forecourt.demo.many import fill_venues
+from forecourt.kernel.cache import Cache
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import Database
 from forecourt.kernel.events import decode, registered_events
+from forecourt.kernel.metrics import Metrics
 from forecourt.modules.identity.contract import BadCredentials
 from forecourt.modules.identity.passwords import Passwords
 from forecourt.modules.identity.service import IdentityService
 from forecourt.modules.payments.service.reading import Reading
+from forecourt.modules.venues.queries import Wanted
+from forecourt.modules.venues.service import VenuesService
 
 COUNTS = """
     select (select count(*) from booking.booking), (select count(*) from booking.transition),
@@ -262,6 +266,22 @@ async def test_a_benchmark_world_is_whole_and_goes_on_where_it_stopped(fresh_dat
     with pytest.raises(OtherSize):
         await fill(url, seed=SEED, scale=40_000, report=unheard, now=NOW)
     await admin.close()
+
+
+async def test_a_place_is_found_by_what_people_call_where_it_is(house: Database) -> None:
+    venues = VenuesService(house.module("venues"), FixedClock(NOW), Cache(None, Metrics()), None)  # type: ignore[arg-type]
+    expected = {
+        "Alfama": {"Casa Lioz"},
+        "Bermondsey": {"Counterweight Bermondsey", "Sail Loft", "The Bread Room"},
+        "Walworth": {"Counterweight Walworth"},
+        "Gulberg": {"Gulberg Grass"},
+        "Clifton": {"Baradari Clifton"},
+        "Druid Street": {"Counterweight Bermondsey"},
+        "Lisbon": {"Casa Lioz"},
+        "Chiado": set[str](),
+    }
+    found = {typed: (await venues.search(Context(), Wanted(), text=typed)).items for typed in expected}
+    assert {typed: {card.name for card in cards} for typed, cards in found.items()} == expected
 
 
 async def test_venues_for_searches_are_added_once(fresh_database: FreshDatabase) -> None:

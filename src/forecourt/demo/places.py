@@ -158,7 +158,7 @@ COUNTERWEIGHT = House(
         Place(
             "bermondsey",
             "Counterweight Bermondsey",
-            "Arch 2, Druid Street, London SE1 2EZ",
+            "Arch 2, Druid Street, Bermondsey, London SE1 2EZ",
             "London",
             51.50077,
             -0.07636,
@@ -181,7 +181,7 @@ COUNTERWEIGHT = House(
         Place(
             "walworth",
             "Counterweight Walworth",
-            "Rear yard, 218 East Street, London SE17 2SS",
+            "Rear yard, 218 East Street, Walworth, London SE17 2SS",
             "London",
             51.48893,
             -0.08812,
@@ -217,7 +217,7 @@ BREAD_ROOM = House(
         Place(
             "maltby-street",
             "The Bread Room",
-            "First floor, 41 Maltby Street, London SE1 3PA",
+            "First floor, 41 Maltby Street, Bermondsey, London SE1 3PA",
             "London",
             51.49917,
             -0.07527,
@@ -248,7 +248,7 @@ SAIL_LOFT = House(
         Place(
             "shad-thames",
             "Sail Loft",
-            "Third floor, 18 Shad Thames, London SE1 2YR",
+            "Third floor, 18 Shad Thames, Bermondsey, London SE1 2YR",
             "London",
             51.50301,
             -0.07318,
@@ -445,7 +445,7 @@ CASA_LIOZ = House(
         Place(
             "alfama",
             "Casa Lioz",
-            "Rua do Limoeiro 27, 1100-333 Lisboa",
+            "Rua do Limoeiro 27, Alfama, 1100-333 Lisboa",
             "Lisboa",
             38.71097,
             -9.13227,

@@ -232,6 +232,20 @@ async def test_two_typos_and_words_of_two_venues_find_nothing(town: Town, make, 
     assert await town.found(text=typed) == []
 
 
+async def test_a_place_is_found_by_the_words_of_its_address_and_by_nobody_elses(town: Town, make) -> None:
+    alfama = make.padel("Casa Lioz", address="Rua do Limoeiro 27, Alfama, 1100-333 Lisboa", city="Lisboa")
+    lioz = await town.venue(alfama, make.court("Court"))
+    quay = await town.venue(make.padel("Sail Loft", address="18 Shad Thames, Bermondsey, London SE1 2YR"), make.court("Court"))
+    typed = {
+        lioz.id: ["Alfama", "alf", "Alfma", "Limoeiro", "rua do limoeiro 27", "1100-333", "Lisboa", "Lisbon", "padel, Alfama"],
+        quay.id: ["Bermondsey", "bermondsay", "Shad Thames", "SE1 2YR", "London", "sail loft bermondsey"],
+    }
+    assert {text: await town.found(text=text) for texts in typed.values() for text in texts} == {
+        text: [id] for id, texts in typed.items() for text in texts
+    }
+    assert await town.found(text="Chiado") == await town.found(text="Alfama London") == []
+
+
 async def test_a_name_that_fits_comes_before_an_address_that_does(town: Town, make) -> None:
     street = await town.venue(make.padel("Club Alpha", address="1 River Street"))
     name = await town.venue(make.padel("Zulu River"))
