@@ -526,27 +526,52 @@ async def _fill(settings: Settings, url: str, seed: int, scale: int, report: Rep
 
 
 @app.command
-def doctor(*, data: Data = None, port: Port = None) -> None:
+def doctor(
+    *,
+    data: Data = None,
+    port: Port = None,
+    archive: Annotated[
+        Path | None, Parameter(help="Where the archive is. An open house that streams its changes is asked for it.")
+    ] = None,
+) -> None:
     """Say what is wrong with this machine or installation, in plain words, and what to do about it.
 
+    What could be better and keeps nothing from working is said too, and does not count. Ends with 1 when something is wrong.
+
     Example: forecourt doctor --data /srv/forecourt
+
+    Example: forecourt doctor --archive /mnt/other/forecourt
     """
     from forecourt.engines.doctor import examine
+    from forecourt.engines.doctor_archive import archives
 
     settings = read_settings(data, None, port)
     database = settings.database.url.reveal() if settings.database.url else None
     valkey = settings.valkey.url.reveal() if settings.valkey.url else None
     findings = [*examine(settings.data, database, valkey, settings.http.port), *schema(settings)]
+    there = engines_running_in(settings.data)
+    place = archive or (Path(there.archive) if there and there.archive else None)
+    findings += archives(looked_at(settings), place, production=settings.production)
     for finding in findings:
-        out.print(
-            f"  {'[green]ok[/]  ' if finding.ok else '[bold red]no[/]  '}[bold]{finding.name}[/]  {finding.detail}",
-            soft_wrap=True,
-        )
-        if not finding.ok:
-            out.print(f"      → {finding.cure}", soft_wrap=True)
-    wrong = sum(not f.ok for f in findings)
-    out.print(f"{wrong} to mend." if wrong else "All is well.")
+        tell_finding(finding)
+    wrong, warned = sum(not f.ok for f in findings), sum(f.warns for f in findings)
+    mend = f"{wrong} to mend." if wrong else "All is well." if not warned else "Nothing to mend."
+    out.print(f"{mend} {warned} to think of." if warned else mend)
     sys.exit(1 if wrong else 0)
+
+
+def tell_finding(finding: Finding) -> None:
+    mark = "[yellow]mind[/]" if finding.warns else "[green]ok[/]  " if finding.ok else "[bold red]no[/]  "
+    out.print(f"  {mark}  [bold]{finding.name}[/]  {finding.detail}", soft_wrap=True)
+    if finding.cure:
+        out.print(f"        → {finding.cure}", soft_wrap=True)
+
+
+def looked_at(settings: Settings) -> str | None:
+    """The address of the database that a command may look into; None when nobody can be asked."""
+    there = engines_running_in(settings.data)
+    told = settings.database.admin_url or settings.database.url
+    return told.reveal() if told else there.database_url if there and there.database_url else None
 
 
 def schema(settings: Settings) -> list[Finding]:
@@ -557,9 +582,7 @@ def schema(settings: Settings) -> list[Finding]:
     from forecourt.kernel.migrate import pending
     from forecourt.layout import migration_folders
 
-    there = engines_running_in(settings.data)
-    told = settings.database.admin_url or settings.database.url
-    url = told.reveal() if told else there.database_url if there else None
+    url = looked_at(settings)
     if url is None:
         return []
     try:

@@ -168,5 +168,8 @@ def test_the_map_and_the_routing_table_tell_the_same_routes(bare: dict[str, str]
 
 
 def test_the_doctor_says_what_is_wrong_and_what_to_do(bare: dict[str, str]) -> None:
-    status, words = forecourt(bare | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}, "doctor")
+    status, words = forecourt(
+        bare | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}, "doctor", "--archive", "/nowhere"
+    )
     assert status == 1 and "→" in words and "to mend" in words
+    assert "no Archive directory /nowhere is not there. → Mount its disk" in words

@@ -42,17 +42,29 @@ PLAUSIBLE_TIME = (1_767_225_600, 4_102_444_800)  # 2026 to 2100, Unix seconds
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: whether it is as needed, what was seen, and what to do if it is not ("" when it is)."""
+    """One thing looked at: whether it is as needed, what was seen, and what to do if it is not ("" when it is).
+
+    What could be better and keeps nothing from working has something to do, and is ok: it warns.
+    """
 
     name: str
     ok: bool
     detail: str
     cure: str = ""
 
+    @property
+    def warns(self) -> bool:
+        return self.ok and bool(self.cure)
+
 
 def finding(name: str, ok: bool, detail: str, cure: str = "") -> Finding:
     """A finding, without a cure where nothing is wrong."""
     return Finding(name, ok, detail, "" if ok else cure)
+
+
+def warning(name: str, well: bool, detail: str, cure: str) -> Finding:
+    """A finding that keeps nothing from working, and is to be thought of unless all is `well`."""
+    return Finding(name, True, detail, "" if well else cure)
 
 
 def examine(data: Path, database_url: str | None, valkey_url: str | None, port: int) -> list[Finding]:

@@ -38,6 +38,8 @@ class Running:
     pid: int
     database_url: str = field(repr=False)  # an outside one may hold a password
     valkey_url: str = field(repr=False)
+    archive: str = ""
+    """Where it brings every change; "" nowhere."""
 
 
 class Undo(contextlib.ExitStack):
@@ -178,7 +180,8 @@ def _start(
             if archiver is not None:
                 archiver.await_ready(say)
                 owned[archiver.name] = archiver
-            write_note(lock, Running(os.getpid(), database_url, valkey_url))
+            place = str(archive.resolve()) if archive is not None else ""
+            write_note(lock, Running(os.getpid(), database_url, valkey_url, place))
         return Engines(database_url, valkey_url, data, owned, nursery, undo.pop_all())
 
 
@@ -257,7 +260,8 @@ def taken(lock: IO[str]) -> bool:
 def write_note(lock: IO[str], note: Running) -> None:
     lock.seek(0)
     lock.truncate()
-    json.dump({"pid": note.pid, "database_url": note.database_url, "valkey_url": note.valkey_url}, lock)
+    fields = {"pid": note.pid, "database_url": note.database_url, "valkey_url": note.valkey_url, "archive": note.archive}
+    json.dump({name: value for name, value in fields.items() if name != "archive" or value}, lock)
     lock.flush()
 
 
