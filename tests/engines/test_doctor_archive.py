@@ -75,7 +75,10 @@ def test_a_directory_is_looked_at_from_outside(tmp_path: Path) -> None:
         assert str(place) in gone.detail and "Mount its disk" in gone.cure
     (tmp_path / "empty").mkdir()
     (bare,) = directory(tmp_path / "empty", production=True)
-    assert not bare.ok and "no wal" in bare.detail
+    assert not bare.ok and "Nothing was ever brought" in bare.detail
+    (tmp_path / "copies" / "base" / "20261122T030000Z").mkdir(parents=True)
+    (tmp_path / "copies" / "base" / "20261122T030000Z" / "note.json").write_text("{}")
+    assert by_name(directory(tmp_path / "copies", production=True))["Archive directory"].ok, "whole copies alone"
     (tmp_path / "open" / "wal").mkdir(parents=True)
     for production in (False, True):
         findings = directory(tmp_path / "open", production=production)

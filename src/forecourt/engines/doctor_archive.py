@@ -155,9 +155,10 @@ def directory(place: Path, *, production: bool) -> list[Finding]:
     name, cure = "Archive directory", "Mount its disk, with its owner, or name the right one with --archive."
     if not place.is_dir():
         return [finding(name, False, f"{place} is not there.", cure)]
-    if not (place / "wal").is_dir():
-        return [finding(name, False, f"{place} has no wal/: no changes were ever brought there.", cure)]
-    if not os.access(place / "wal", os.R_OK | os.W_OK | os.X_OK):
+    parts = [part for part in (place / "wal", place / "base") if part.is_dir()]
+    if not parts:
+        return [finding(name, False, f"Nothing was ever brought to {place}.", cure)]
+    if not all(os.access(part, os.R_OK | os.W_OK | os.X_OK) for part in parts):
         return [finding(name, False, f"This user may not read and write in {place}.", "Run as the user who owns it.")]
     return [finding(name, True, str(place)), encryption(place, production=production)]
 
