@@ -72,6 +72,17 @@ async def test_a_walk_in_is_booked_and_stands_on_the_sheet(desk: Reader, club: C
     assert blocks(page) == ["10:00–11:00, Zainab, upcoming, 1 person, £20.00 due"]
 
 
+async def test_who_is_to_pay_themselves_has_the_place_held_until_they_do(desk: Reader, club: Club, world: World) -> None:  # noqa: F811
+    ada = await world.person("Ada")
+    page = await desk.look(f"{sheet(club)}&new=1")
+    (hold,) = re.findall(r'<option value="([^"]*)"[^>]*>Hold it; they pay themselves</option>', page.text)
+    page, _ = await book(desk, club, who=ada.email, pay_with=hold)
+    assert blocks(page) == ["10:00–11:00, Ada, not paid, 1 person, £20.00 due"]
+    assert [b["status"] for b in (await ada.get("/v1/bookings")).json()["items"]] == ["payment_pending"]
+    refused = await desk.send(f"/orgs/{club.id}/day/new", **wish(club, who="Zainab", pay_with=hold))
+    assert refused.status_code == 409 and f'<option value="{hold}" selected' in refused.text, "what was chosen stays"
+
+
 async def test_staff_see_who_comes_and_invite_and_take_back_as_they_may(
     desk: Reader,
     club: Club,

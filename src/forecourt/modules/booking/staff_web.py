@@ -68,6 +68,8 @@ MAX_VENUES = 100
 AT_ONCE = 100
 UNDO_FOR = timedelta(minutes=10)
 EXTEND_STEPS = (15, 30, 45, 60, 90, 120)
+HOLD = "hold"
+"""Chosen instead of a way to pay. Not an empty value: a form that says nothing of a field leaves it as it was."""
 PROBLEM_JSON = "application/problem+json"
 
 OPEN_STATES = frozenset(
@@ -316,7 +318,7 @@ class StaffBookingPages(Api):
             pays=[
                 Choice(label=seen.say.t("sheet.pay.desk"), value=PayWith.DESK.value),
                 Choice(label=seen.say.t("sheet.pay.credits"), value=PayWith.CREDITS.value),
-                Choice(label=seen.say.t("sheet.pay.hold"), value=""),
+                Choice(label=seen.say.t("sheet.pay.hold"), value=HOLD),
             ],
             closed_href=seen.href(),
         )
@@ -456,7 +458,7 @@ class StaffBookingPages(Api):
             "duration_min": form.duration_min,
             "purpose": form.purpose,
             "team_size": form.team_size,
-            "pay_with": form.pay_with,
+            "pay_with": "" if form.pay_with == HOLD else form.pay_with,
             "note": form.note.strip(),
             "email" if "@" in who else "name": who,
         }
