@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -13,7 +14,7 @@ from tests.conftest import FreshDatabase
 
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, Context, service_context
-from forecourt.kernel.db import ModuleDatabase
+from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.events import Envelope, Event
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
@@ -32,15 +33,18 @@ from forecourt.modules.booking.contract import (
 )
 from forecourt.modules.chat.contract import MessagePreview, RoomKind, RoomSubject
 from forecourt.modules.identity.contract import AccountCard, AccountStatus
-from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Digest, Topic
+from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus, Digest, Topic
 from forecourt.modules.notifications.jobs import TellParty
-from forecourt.modules.notifications.queries import queue
+from forecourt.modules.notifications.queries import inbox, queue
+from forecourt.modules.notifications.queries.inbox import DigestItem
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
 from forecourt.modules.notifications.reactions import Reactions
-from forecourt.modules.notifications.rules import ANSWER_PAUSE, NOISE, REMINDERS
+from forecourt.modules.notifications.rules import ANSWER_PAUSE, KINDS, NOISE, REMINDERS
 from forecourt.modules.notifications.sealing import Links
+from forecourt.modules.notifications.service import telling
 from forecourt.modules.notifications.service.inbox import InboxService
 from forecourt.modules.notifications.service.telling import Answer, Plan, Reader, Said, Scene, Sources, Telling
+from forecourt.modules.payments.contract import PaymentRefunded
 from forecourt.modules.people.contract import Preferences, QuietHours
 from forecourt.modules.venues.contract import (
     Location,
@@ -358,7 +362,7 @@ async def test_who_comes_along_moves_nothing_and_what_was_not_paid_does_not_come
         async with shelf.db.tx(shelf.ctx) as tx:
             await Reactions(FixedClock(start)).tell(tx, [envelope])
         _, notices = await shelf.claim(start)
-        return [(n.kind, n.facts.get("refund")) for n in notices]
+        return [(n.kind, n.facts.get("refund") or n.facts.get("amount")) for n in notices]
 
     assert await told(changed(team_size=2)) == []
     assert await told(changed(end=NOON + timedelta(hours=2))) == [("booking.moved", None)]
@@ -366,6 +370,15 @@ async def test_who_comes_along_moves_nothing_and_what_was_not_paid_does_not_come
     for paid, refund in ((0, None), (500, {"amount": 500, "currency": "GBP"})):
         gone = BookingCancelled(**back, refund=Money(500, "GBP"), by=BookingActor.CUSTOMER, paid=Money(paid, "GBP"))
         assert await told(gone) == [("booking.cancelled", refund)]
+    some = {"amount": 100, "currency": "GBP"}
+    gone = msgspec.structs.replace(gone, falls_away=Money(400, "GBP"))
+    assert await told(gone) == [("booking.cancelled", some)], "the rest was still due"
+    returned = PaymentRefunded(
+        organisation_id=ORG, payment_id=uuid4(), refund_id=uuid4(), account_id=ADA, amount=Money(500, "GBP"),
+        to_credits=Money(100, "GBP"), at_desk=Money(0, "GBP"), waived=Money(400, "GBP"), reason="rain",
+    )  # fmt: skip
+    assert await told(returned) == [("payment.refunded", some)]
+    assert await told(msgspec.structs.replace(returned, to_credits=Money(0, "GBP"), waived=Money(500, "GBP"))) == []
 
 
 async def test_who_comes_along_takes_no_reminder_back_and_brings_none_a_second_time(fresh_database: FreshDatabase) -> None:
@@ -490,3 +503,84 @@ async def test_what_is_taken_back_is_not_sent_though_it_waits_for_the_morning(fr
     async with shelf.db.tx(service_context("test")) as tx:
         due = await queue.claim(tx, NOON + timedelta(hours=9), NOON + timedelta(hours=10), new_id(), 10)
     assert {d.id for d in due} == {d.id for d in deliveries[1:]}
+
+
+# --- digests -------------------------------------------------------------------------------------------------------------
+
+
+class Patient:
+    """Ada, who wants one mail a day: what notifications asks identity and people for."""
+
+    async def accounts(self, ctx: Context, ids: list[UUID]) -> list[AccountCard]:
+        return [AccountCard(ADA, "Ada", "ada@example.org", AccountStatus.ACTIVE)]
+
+    async def preferences(self, ctx: Context, ids: list[UUID]) -> list[Preferences]:
+        return [Preferences()]
+
+
+class Waiting:
+    """What waits for Ada's digest, and the digest."""
+
+    def __init__(self, db: ModuleDatabase) -> None:
+        self.db = db
+        ask = Sources(*[cast("Any", Patient())] * 5)
+        self.telling = Telling(db, FixedClock(NOON), ask, cast("InboxService", None), Links(b"s" * 32), "https://b.example.org")
+
+    async def add(self, *titles: str) -> None:
+        async with self.db.tx(service_context("test", ORG)) as tx:
+            for n, title in enumerate(titles):
+                notice = Notice(ORG, new_id(), ADA, "payment.due", title, None, {})
+                item = DigestItem(notice.id, Topic.PAYMENTS.value, title, "/bookings", NOON + timedelta(seconds=n))
+                plan = Plan(notice, KINDS[notice.kind], [], {}, digest=item, digest_at=NOON)
+                await self.telling._write_personal(tx, plan)  # pyright: ignore[reportPrivateUsage]
+
+    async def send(self) -> int:
+        """Sends what is due; returns how many digests were."""
+        lease = new_id()
+        async with self.db.tx(service_context("test")) as tx:
+            found = [d for d in await queue.claim(tx, NOON, NOON + LEASE, lease, 100) if d.what == "digest"]
+        for due in found:
+            await self.telling.digest(due.id, lease)
+        return len(found)
+
+    async def mails(self, *titles: str) -> list[list[str]]:
+        """Which of these titles are in which mail."""
+        async with self.db.tx(service_context("test", NOBODYS)) as tx:
+            texts = [d.content.text for d in await queue.log(tx, NOBODYS, None, None, None, 10)]
+        return sorted([title for title in titles if title in text] for text in texts)
+
+
+async def test_what_comes_while_a_digest_is_written_is_in_the_next(
+    fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = Waiting((await fresh_database.connect()).module("notifications"))
+    await waiting.add("the first")
+    real, late = inbox.digest, list[asyncio.Task[None]]()
+
+    async def read(tx: Tx, account_id: UUID, limit: int) -> list[DigestItem]:
+        items = await real(tx, account_id, limit)
+        if not late:
+            late.append(asyncio.create_task(waiting.add("the second")))
+            watch = await fresh_database.admin()
+            while not late[0].done() and not await watch.fetchval(
+                "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())"
+            ):
+                await asyncio.sleep(0.005)
+            await watch.close()
+        return items
+
+    monkeypatch.setattr(inbox, "digest", read)
+    async with asyncio.timeout(20):
+        assert await waiting.send() == 1
+        await late[0]
+        assert await waiting.send() == 1
+    assert await waiting.mails("the first", "the second") == [["the first"], ["the second"]]
+    assert await waiting.send() == 0, "the control: when nothing waits there is none"
+
+
+async def test_more_than_a_mail_holds_goes_on_in_another(fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "AT_ONCE", 2)
+    waiting = Waiting((await fresh_database.connect()).module("notifications"))
+    await waiting.add("bill 1", "bill 2", "bill 3")
+    assert [await waiting.send() for _ in range(3)] == [1, 1, 0]
+    assert await waiting.mails("bill 1", "bill 2", "bill 3") == [["bill 1", "bill 2"], ["bill 3"]]

@@ -181,8 +181,10 @@ QUEUE = Statement(
     " select $1, n.id, $4, n.due_at from unnest($2::uuid[], $3::timestamptz[]) as n (id, due_at)"
     " on conflict (organisation_id, id) do update set due_at = excluded.due_at, lease = null, claims = 0"
 )
+# Whoever is at work on the one that is there may just be done with it: then this waits, and makes another.
 QUEUE_ONCE = Statement(
-    "insert into notifications.due (organisation_id, id, what, due_at) values ($1, $2, $3, $4) on conflict do nothing"
+    "insert into notifications.due (organisation_id, id, what, due_at) values ($1, $2, $3, $4)"
+    " on conflict (organisation_id, id) do update set due_at = notifications.due.due_at"
 )
 INSERT_DELIVERIES = Query(
     UUID,
@@ -357,6 +359,7 @@ async def queue(tx: Tx, organisation_id: UUID, what: str, times: dict[UUID, date
 
 
 async def queue_once(tx: Tx, organisation_id: UUID, id: UUID, what: str, at: datetime) -> None:
+    """Nothing changes when it is there already."""
     await tx.run(QUEUE_ONCE, organisation_id, id, what, at)
 
 

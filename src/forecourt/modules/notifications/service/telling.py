@@ -504,7 +504,10 @@ class Telling:
                 await queue.insert_deliveries(tx, NOBODYS, [delivery], now)
                 await queue.queue(tx, NOBODYS, "delivery", {delivery.id: now})
             await inbox.digested(tx, account_id, [item.id for item in items])
-            await queue.done(tx, NOBODYS, [account_id], lease)
+            if len(items) < AT_ONCE:
+                await queue.done(tx, NOBODYS, [account_id], lease)
+            else:  # there may be more
+                await queue.later(tx, NOBODYS, {account_id: now}, lease)
 
     def _digest_mail(self, reader: Reader, items: Sequence[DigestItem], now: datetime) -> Delivery:
         locale = wording.locale_for(reader.preferences.locale)
