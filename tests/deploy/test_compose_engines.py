@@ -23,6 +23,7 @@ import pytest
 from tests.deploy.charting import named, render
 from tests.deploy.composing import COMPOSE, production
 from tests.deploy.test_compose import inside
+from tests.engines.conftest import unmeasured
 from valkey.asyncio import Valkey
 from valkey.exceptions import ConnectionError
 
@@ -273,7 +274,7 @@ def site(owner_url: str, secrets: Path, tmp_path: Path, monkeypatch: pytest.Monk
         }
         for name, value in told.items():
             monkeypatch.setenv(name, value)
-        return Site(tmp_path, {**os.environ, **told})
+        return Site(tmp_path, {**unmeasured(), **told})
 
     return made
 
@@ -366,7 +367,7 @@ async def until_streamed(link: asyncpg.Connection, process: subprocess.Popen[byt
         "select count(*) from pg_stat_replication r where r.state = 'streaming'"
         " and (r.application_name = 'pg_receivewal' or r.application_name like 'forecourt\\_archive.%')"
     )
-    for _ in range(600):
+    for _ in range(1200):
         assert process.poll() is None, log.read_text()
         if await link.fetchval(streamed):
             return
@@ -376,7 +377,7 @@ async def until_streamed(link: asyncpg.Connection, process: subprocess.Popen[byt
 
 async def until_noted(link: asyncpg.Connection, process: subprocess.Popen[bytes], log: Path) -> datetime:
     """When the first copy was finished."""
-    for _ in range(600):
+    for _ in range(1200):
         assert process.poll() is None, log.read_text()
         if (noted := await link.fetchval("select c.finished_at from kernel.last_copy c")) is not None:
             return noted
