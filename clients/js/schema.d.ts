@@ -1556,10 +1556,15 @@ export interface RefundBody {
   amount?: Money | null;
 }
 
-/** What would come back if the booking were cancelled now; `refund_pct` is the tier that holds until `until`, if one does. */
+/**
+ * What would be given back if the booking were cancelled now; `refund_pct` is the tier that holds until `until`, if one does.
+ *
+ * Of `refund`, `falls_away` is what is still due and was never paid; the rest comes back.
+ */
 export interface RefundPreview {
   refund: Money;
   refund_pct: number;
+  falls_away: Money;
   until: string | null;
 }
 

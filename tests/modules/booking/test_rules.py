@@ -82,12 +82,14 @@ def test_nothing_leaves_a_final_status_and_everything_else_is_reached_from_a_dra
 )  # fmt: skip
 def test_a_refund_follows_the_tier_at_the_very_instant(notice: timedelta, refund: int) -> None:
     assert rules.refund_due(Policies(), gbp(1001), START, START - notice) == gbp(refund)
-    assert rules.refund_preview(Policies(), gbp(1001), START, START - notice).refund == gbp(refund)
+    assert rules.refund_preview(Policies(), gbp(1001), gbp(0), START, START - notice).refund == gbp(refund)
 
 
 def test_a_preview_says_until_when_it_holds() -> None:
-    assert rules.refund_preview(Policies(), gbp(1000), START, START - timedelta(days=3)).until == START - timedelta(hours=24)
-    assert rules.refund_preview(Policies(), gbp(1000), START, START).until is None
+    assert rules.refund_preview(Policies(), gbp(1000), gbp(0), START, START - timedelta(days=3)).until == START - timedelta(
+        hours=24
+    )
+    assert rules.refund_preview(Policies(), gbp(1000), gbp(0), START, START).until is None
 
 
 @given(list_price=st.integers(0, 10**6), price=st.integers(0, 10**6), new=st.integers(0, 10**6), fee=st.integers(0, 10**5))

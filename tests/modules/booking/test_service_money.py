@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from forecourt.kernel.context import service_context
 from forecourt.kernel.events import Dispatcher
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.money import Money
@@ -101,6 +102,29 @@ async def test_who_cancels_after_staff_gave_some_back_gets_the_rest_and_no_more(
     cancelled = await world.service.cancel(guest, booked.id, Cancel())
     assert (cancelled.status, cancelled.refund, cancelled.paid) == (S.CANCELLED, gbp(rest), gbp(0))
     assert (await world.balance(guest), await errands(world)) == (10_000, [])
+
+
+@pytest.mark.parametrize(("pct", "back", "falls_away"), [(100, 500, 1_500), (80, 100, 1_500), (50, 0, 1_000), (0, 0, 0)])
+async def test_of_a_booking_that_is_paid_in_part_what_is_still_due_falls_away_first(
+    world: Any, pct: int, back: int, falls_away: int
+) -> None:
+    await world.policies(cancellation=[RefundTier(0, pct)])
+    guest = await world.rich(amount=1_000)
+    held = await world.hold(guest)
+    booked = await world.service.pay(guest, held.id, Pay(PayWith.DESK, credits_amount=500))
+    assert (booked.paid, await money(world, booked)) == (gbp(500), (500, 1_500, 0))
+    preview = await world.service.refund_preview(guest, booked.id)
+    assert (preview.refund, preview.back, preview.falls_away) == (gbp(back + falls_away), gbp(back), gbp(falls_away))
+    cancelled = await world.service.cancel(guest, booked.id, Cancel())
+    assert cancelled.refund == preview.refund
+    assert (await world.balance(guest), await money(world, booked)) == (500 + back, (500, 1_500 - falls_away, back))
+    async with world.db.module("kernel").tx(service_context("tests")) as tx:
+        rows = await tx.connection.fetch(
+            "select convert_from(payload, 'utf8')::jsonb -> 'falls_away' ->> 'amount' as said from kernel.event"
+            " where organisation_id = $1 and name = 'booking.cancelled'",
+            world.organisation_id,
+        )
+    assert [int(row["said"]) for row in rows] == [falls_away]
 
 
 async def test_what_is_due_at_the_desk_is_due_no_longer_when_staff_waived_a_part_and_the_guest_cancels(world: Any) -> None:

@@ -357,6 +357,19 @@ async def test_cancelling_says_first_what_comes_back_and_then_gives_it_back(
     assert (await reader.look(f"{path}/cancel")).headers["location"] == path, "it cannot be cancelled twice"
 
 
+async def test_cancelling_what_is_paid_in_part_says_what_comes_back_and_what_falls_away(
+    reader: Reader, ada: Person, world: World, club: Club
+) -> None:
+    path = await held(reader, club)
+    paid_in_part = await ada.post(f"/v1{path}/pay", {"pay_with": "desk", "credits_amount": 500})
+    assert paid_in_part.status_code == 200, paid_in_part.text
+    ask = await reader.look(f"{path}/cancel")
+    assert re.search("Comes back to you £5.00 .*first.* Falls away £15.00", text(ask)), text(ask)
+    done = await reader.follow(await reader.send(f"{path}/cancel", refund_minor=hidden(ask, "refund_minor")))
+    assert toast(done) == "Cancelled. £5.00 comes back to you."
+    assert await world.balance(club, ada) == 5000
+
+
 async def test_when_less_comes_back_than_was_shown_it_is_shown_again_first(
     reader: Reader, ada: Person, world: World, club: Club
 ) -> None:

@@ -303,6 +303,13 @@ async def test_a_cancellation_says_before_and_after_what_goes_back(
     assert toast(gone) == "Cancelled, £20.00 goes back"
     assert blocks(gone) == []
     assert await world.balance(club, ada) == 5000
+    _, booking = await book(desk, club, who=ada.email, pay_with="hold")
+    in_part = await club.owner.post(f"/v1/orgs/{club.id}/bookings/{booking}/pay", {"pay_with": "desk", "credits_amount": 500})
+    assert in_part.status_code == 200, in_part.text
+    asked = await desk.look(f"{sheet(club)}&booking={booking}&act=cancel")
+    assert "£15.00 of what is due falls away; £5.00 goes back" in text(asked)
+    gone = await desk.follow(await desk.send(f"/orgs/{club.id}/day/{booking}/cancel"))
+    assert (toast(gone), await world.balance(club, ada)) == ("Cancelled, £5.00 goes back", 5000)
 
 
 async def test_a_block_names_the_bookings_in_its_way_and_can_be_undone(desk: Reader, club: Club) -> None:

@@ -1923,10 +1923,15 @@ class RefundBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RefundPreview(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What would come back if the booking were cancelled now; `refund_pct` is the tier that holds until `until`, if one does."""
+    """What would be given back if the booking were cancelled now; `refund_pct` is the tier that holds until `until`, if one
+    does.
+
+    Of `refund`, `falls_away` is what is still due and was never paid; the rest comes back.
+    """
 
     refund: Money
     refund_pct: int
+    falls_away: Money
     until: datetime | None = None
 
 

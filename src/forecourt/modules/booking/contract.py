@@ -437,11 +437,19 @@ class Decline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RefundPreview(msgspec.Struct, frozen=True):
-    """What would come back if the booking were cancelled now; `refund_pct` is the tier that holds until `until`, if one does."""
+    """What would be given back if the booking were cancelled now; `refund_pct` is the tier that holds until `until`, if one does.
+
+    Of `refund`, `falls_away` is what is still due and was never paid; the rest comes back.
+    """
 
     refund: Money
     refund_pct: int
+    falls_away: Money
     until: datetime | None = None
+
+    @property
+    def back(self) -> Money:
+        return self.refund - self.falls_away
 
 
 # --------------------------------------------------------------------------------------------------- blocks, the day sheet
@@ -669,7 +677,7 @@ class BookingDeclined(Event, name="booking.declined", version=1, frozen=True, kw
 
 
 class BookingCancelled(Event, name="booking.cancelled", version=1, frozen=True, kw_only=True):
-    """The place is free again. `refund` is due to the guest or, where nothing was `paid`, falls away of what they owe."""
+    """The place is free again. Of `refund`, `falls_away` is what was still due; the rest goes back to the guest."""
 
     organisation_id: UUID
     venue_id: UUID
@@ -686,6 +694,7 @@ class BookingCancelled(Event, name="booking.cancelled", version=1, frozen=True, 
     reason: str = ""
     """What somebody wrote, or a Why."""
     paid: Money | None = None
+    falls_away: Money | None = None
 
 
 class BookingRescheduled(Event, name="booking.rescheduled", version=1, frozen=True, kw_only=True):

@@ -14,8 +14,8 @@ from forecourt.kernel.period import Period
 from forecourt.kernel.web import formats
 from forecourt.kernel.web.render import Language, OrgNav, Pages
 from forecourt.kernel.web.views import BackTier, Choice, DayView, Fact, GridView, Link, PriceLine, QuoteView, TaxLine
-from forecourt.modules.booking.contract import BookingOut, BookingStatus
-from forecourt.modules.booking.rules import needs_approval, short_number
+from forecourt.modules.booking.contract import BookingOut, BookingStatus, RefundPreview
+from forecourt.modules.booking.rules import falls_away, needs_approval, short_number
 from forecourt.modules.booking.service.pricing import Bill, Plan
 from forecourt.modules.venues.contract import Policies, Resource, ResourceKind, VenueBook
 
@@ -344,6 +344,13 @@ def ticket_facts(say: Speaker, booking: BookingOut, cancel: str) -> list[Fact]:
     if cancel:
         facts.append(Fact(say.t("ticket.cancel_fact"), cancel))
     return facts
+
+
+def came_back(before: BookingOut, gone: BookingOut, preview: RefundPreview) -> Money | None:
+    """What came back of a booking that was cancelled; None of one for which nothing was paid."""
+    if gone.refund is None or not before.paid:
+        return None
+    return gone.refund - falls_away(gone.refund, preview.falls_away)
 
 
 def fields_of(values: dict[str, str]) -> list[Link]:

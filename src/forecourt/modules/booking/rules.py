@@ -253,12 +253,18 @@ def refund_due(policies: Policies, paid: Money, start: datetime, now: datetime) 
     return paid.percent(refund_pct(policies, start, now))
 
 
-def refund_preview(policies: Policies, paid: Money, start: datetime, now: datetime) -> RefundPreview:
-    """What comes back now, and until when that holds; an instant later it is less."""
+def falls_away(refund: Money, due: Money) -> Money:
+    """What of a refund nobody paid: what is still due goes first, for nobody has it (`payments.rules.portions`)."""
+    return min(refund, due, key=_amount)
+
+
+def refund_preview(policies: Policies, charged: Money, due: Money, start: datetime, now: datetime) -> RefundPreview:
+    """What is given back now of what was charged, `due` included, and until when that holds; an instant later it is less."""
     pct = refund_pct(policies, start, now)
     tier = next((t for t in policies.cancellation if start - now >= timedelta(hours=t.before_h)), None)
     until = None if tier is None else start - timedelta(hours=tier.before_h)
-    return RefundPreview(paid.percent(pct), pct, until)
+    refund = charged.percent(pct)
+    return RefundPreview(refund, pct, falls_away(refund, due), until)
 
 
 class Repricing(msgspec.Struct, frozen=True):

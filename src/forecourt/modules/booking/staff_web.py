@@ -43,7 +43,7 @@ from forecourt.modules.booking.contract import (
     Why,
 )
 from forecourt.modules.booking.day_views import Seen, booked_pct, day_view, needs, neighbour, takings
-from forecourt.modules.booking.guest_views import Speaker
+from forecourt.modules.booking.guest_views import Speaker, came_back
 from forecourt.modules.booking.guest_web import INVITING, Guests, GuestsView, NewGuest
 from forecourt.modules.booking.queries import TransitionRow
 from forecourt.modules.booking.rules import permitted
@@ -562,6 +562,7 @@ class StaffBookingPages(Api):
     async def cancel(self, visit: Visit, org_id: UUID, booking_id: UUID, form: CancelForm) -> Html | Redirect | Raw:
         """Gives the place back, and the money that the policy gives back."""
         before = await self._service.booking(visit.ctx, booking_id)
+        preview = await self._refund(visit, booking_id)
         try:
             gone = await self._service.cancel(visit.ctx, booking_id, Cancel(form.reason.strip() or None))
         except Problem as problem:
@@ -574,8 +575,8 @@ class StaffBookingPages(Api):
         book = await self._own_book(visit, org_id, gone.venue_id)
         say = self._speaker(visit, book)
         text = say.t("sheet.toast.cancelled")
-        if gone.refund and before.paid:
-            text = say.t("sheet.toast.cancelled_back", refund=say.money(gone.refund))
+        if preview is not None and (back := came_back(before, gone, preview)):
+            text = say.t("sheet.toast.cancelled_back", refund=say.money(back))
         return await self._done(visit, org_id, book, gone, text, "", chosen=False)
 
     @action("/orgs/{org_id}/day/{booking_id}/undo", access=CREATE)

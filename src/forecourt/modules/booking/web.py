@@ -55,6 +55,7 @@ from forecourt.modules.booking.guest_views import (
     Speaker,
     VenueLook,
     What,
+    came_back,
     fields_of,
     free_until,
     hold_label,
@@ -538,6 +539,8 @@ class BookingPages(Api):
         say = found.say
         if not found.booking.paid:
             sentence = say.t("cancel.unpaid")
+        elif preview.falls_away:
+            sentence = say.t("cancel.in_part")
         elif preview.refund_pct == 100:
             sentence = say.t("cancel.all")
         else:
@@ -565,21 +568,20 @@ class BookingPages(Api):
         say = found.say
         if found.booking.status not in OPEN:
             return Redirect(f"/bookings/{id}")
-        if not form.held:
-            preview = await self.service.refund_preview(visit.ctx, id)
-            if preview.refund.amount < form.refund_minor:
-                return await self._cancel_page(visit, found, form.reason, say.t("cancel.changed"))
+        preview = None if form.held else await self.service.refund_preview(visit.ctx, id)
+        if preview is not None and preview.refund.amount < form.refund_minor:
+            return await self._cancel_page(visit, found, form.reason, say.t("cancel.changed"))
         try:
             done = await self.service.cancel(visit.ctx, id, Cancel(form.reason or None))
         except MENDABLE as problem:
             return await self._booking_page(visit, await self._found(visit, id), problem)
-        if form.held:
+        if preview is None:
             venue = with_query(
                 f"/venues/{found.book.venue.id}", {"date": _local_day(found), "duration_min": found.period.duration_min}
             )
             return Redirect(venue, toast=say.t("pay.released", place=found.what.place))
-        refund = done.refund if found.booking.paid else None
-        toast = say.t("cancel.done", refund=say.money(refund)) if refund else say.t("cancel.done_plain")
+        back = came_back(found.booking, done, preview)
+        toast = say.t("cancel.done", refund=say.money(back)) if back else say.t("cancel.done_plain")
         return Redirect("/bookings?show=cancelled", toast=toast)
 
     # ------------------------------------------------------------------------------------------------------------ changing

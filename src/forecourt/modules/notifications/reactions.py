@@ -171,7 +171,9 @@ class Reactions:
                 return [_notice(envelope, who, "booking.confirmed", event.booking_id, {}, now)]
             case BookingCancelled():
                 reason = event.reason if event.by is not BookingActor.CUSTOMER else ""
-                back = event.refund if event.paid is None or event.paid else None  # what was not paid does not come back
+                back = event.refund - event.falls_away if event.falls_away else event.refund
+                if event.paid is not None and not event.paid:
+                    back = None  # what was not paid does not come back
                 facts: dict[str, object] = {"reason": reason, "refund": msgspec.to_builtins(back)}
                 return [_notice(envelope, who, "booking.cancelled", event.booking_id, facts, now)]
             case BookingRescheduled():
@@ -185,8 +187,9 @@ class Reactions:
                 facts = {"amount": msgspec.to_builtins(event.amount)}
                 return [_notice(envelope, who, "payment.due", event.payment_id, facts, now)] if event.amount.amount else []
             case PaymentRefunded():
-                facts = {"amount": msgspec.to_builtins(event.amount)}
-                return [_notice(envelope, who, "payment.refunded", event.payment_id, facts, now)] if event.amount.amount else []
+                sent = event.amount - event.waived  # what was still due, and is so no longer, went nowhere
+                facts = {"amount": msgspec.to_builtins(sent)}
+                return [_notice(envelope, who, "payment.refunded", event.payment_id, facts, now)] if sent else []
             case StaffJoined():
                 return [_notice(envelope, who, "staff.joined", None, {"role": event.role}, now)]
             case SecurityNoted():

@@ -253,6 +253,11 @@ def paid_of(row: BookingRow) -> Money:
     return Money(row.paid_minor - row.refunded_minor, row.currency)
 
 
+def due_of(row: BookingRow) -> Money:
+    """What is still to be paid at the desk."""
+    return Money(row.due_minor, row.currency)
+
+
 def price_of(row: BookingRow) -> Money:
     return Money(row.price_minor, row.currency)
 

@@ -59,6 +59,7 @@ from forecourt.modules.booking.service.base import (
     READ_ANY,
     check_version,
     claiming,
+    due_of,
     facts,
     is_authorised_first,
     natural_due,
@@ -120,11 +121,11 @@ class Changing(Holding):
         """What cancelling would give back now. Raises NotFound, InvalidTransition."""
         row, actor = await self.find(ctx, booking_id, READ_ANY)
         rules.advance(row.status, _A.CANCEL, actor)
-        charged = _charged(row)
+        charged, due = _charged(row), due_of(row)
         if row.status not in (_S.UPCOMING, _S.IN_PROGRESS):
-            return RefundPreview(charged + _set_aside(row), 100)
+            return RefundPreview(charged + _set_aside(row), 100, rules.falls_away(charged, due))
         book, _ = await self.place(row)
-        return rules.refund_preview(book.policies, charged, row.starts_at, self.clock.now())
+        return rules.refund_preview(book.policies, charged, due, row.starts_at, self.clock.now())
 
     async def _refund_by_policy(self, row: BookingRow) -> Money:
         if row.status not in (_S.UPCOMING, _S.IN_PROGRESS):

@@ -65,6 +65,7 @@ from forecourt.modules.booking.service.base import (
     SETTLE_AFTER,
     Base,
     claiming,
+    due_of,
     facts,
     is_authorised_first,
     natural_due,
@@ -739,4 +740,5 @@ def release_errand(row: BookingRow) -> Errand:
 
 
 def emit_cancelled(tx: Tx, row: BookingRow, refund: Money, by: BookingActor, reason: str) -> None:
-    emit(tx, BookingCancelled(**facts(row), refund=refund, by=by, reason=reason, paid=paid_of(row)))
+    away = rules.falls_away(refund, due_of(row))
+    emit(tx, BookingCancelled(**facts(row), refund=refund, by=by, reason=reason, paid=paid_of(row), falls_away=away))
