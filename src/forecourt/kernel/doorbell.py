@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from forecourt.kernel.db import Database
+from forecourt.kernel.faults import describe
 
 log = structlog.get_logger("forecourt.doorbell")
 
@@ -68,7 +69,7 @@ class Doorbell:
             try:
                 await self._send(rung)
             except Exception as e:  # whatever it was, whoever waits looks by itself within a second; the bell must ring again
-                log.warning("doorbell_unsent", error=f"{type(e).__name__}: {e}")
+                log.warning("doorbell_unsent", error=describe(e))
             await asyncio.sleep(PAUSE_S)
 
     async def _send(self, topics: set[Topic]) -> None:
@@ -129,5 +130,5 @@ async def _listen(url: str, heard: Callable[[Topic], None]) -> None:
             finally:
                 connection.terminate()
         except Exception as e:  # whatever it was, the ear must be there again
-            log.warning("doorbell_listener_lost", error=f"{type(e).__name__}: {e}")
+            log.warning("doorbell_listener_lost", error=describe(e))
         await asyncio.sleep(RECONNECT_S)

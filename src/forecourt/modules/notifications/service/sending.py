@@ -20,6 +20,7 @@ from msgspec import Struct
 from forecourt.kernel.clock import JITTER, Clock
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import ModuleDatabase, Tx
+from forecourt.kernel.faults import describe
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.metrics import Metrics
 from forecourt.modules.notifications import rules
@@ -150,9 +151,7 @@ class Sending:
             for account_id in digests:
                 await self._telling.digest(account_id, lease)
         except Exception as e:  # whoever was asked does not answer, or one of them cannot be told: none is lost
-            log.warning(
-                "not_told", organisation=str(organisation_id), notices=len(notices), error=f"{type(e).__name__}: {e}"[:300]
-            )
+            log.warning("not_told", organisation=str(organisation_id), notices=len(notices), error=describe(e))
             await self._put_off(organisation_id, [d for d in items if d.what != "delivery"], lease)
         if deliveries:
             await self._send(organisation_id, deliveries, lease, ends)
