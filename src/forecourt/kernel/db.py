@@ -46,7 +46,7 @@ from forecourt.kernel import telemetry
 from forecourt.kernel.context import ActorKind, Context
 from forecourt.kernel.errors import NotFound, Unavailable
 from forecourt.kernel.pool import CONNECTION_LOST, Pool, is_cut_off, is_lost
-from forecourt.kernel.replica import Replica, writer_of
+from forecourt.kernel.replica import AnotherReplica, Replica, writer_of
 
 Row = TypeVar("Row")
 T = TypeVar("T")
@@ -409,8 +409,9 @@ class ReplicaTx(TracedTx):
             self._pool = self._replica.pool
             try:
                 return await super().__aenter__()
-            except Unavailable:
-                self._replica.failed()
+            except Unavailable as e:
+                if not isinstance(e.__cause__, AnotherReplica):
+                    self._replica.failed()
                 self._there, self._pool = False, self._primary
         return await super().__aenter__()
 

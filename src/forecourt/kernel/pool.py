@@ -222,7 +222,7 @@ class Pool:
                     await self._admit(connection)
                 except BaseException as e:
                     connection.terminate()
-                    if isinstance(e, SESSION_LOST):
+                    if isinstance(e, SESSION_LOST) and not isinstance(e, ConnectionError):
                         raise ConnectionError("the session ended before it was used") from e
                     raise
             return connection

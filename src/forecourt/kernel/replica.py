@@ -55,7 +55,7 @@ class _PrimaryAway(Exception):
     """Nobody can say where the primary's log ends."""
 
 
-class _AnotherReplica(ConnectionError):
+class AnotherReplica(ConnectionError):
     """A connection came to a replica of which nothing was measured."""
 
 
@@ -227,7 +227,7 @@ class Replica:
 
     async def _admit(self, connection: Connection) -> None:
         if await connection.fetchval(_SERVER) != self._server:
-            raise _AnotherReplica("the address led to another replica than the one that is measured")
+            raise AnotherReplica("the address led to another replica than the one that is measured")
 
     async def _watch(self, primary: Connection, replica: Connection) -> None:
         while True:
