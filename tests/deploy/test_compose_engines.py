@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import pytest
 from tests.deploy.charting import named, render
 from tests.deploy.composing import COMPOSE, production
 from tests.deploy.test_compose import inside
-from tests.engines.conftest import unmeasured
+from tests.engines.conftest import memory_disk, unmeasured
 from valkey.asyncio import Valkey
 from valkey.exceptions import ConnectionError
 
@@ -51,9 +52,17 @@ def postgres_settings() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+def disk() -> Iterator[Path]:
+    """In memory where that has room: nobody loses power here."""
+    with tempfile.TemporaryDirectory(prefix="fc-test-", dir=memory_disk()) as place:
+        yield Path(place)
+
+
+@pytest.fixture(scope="module")
+def engines(disk: Path) -> Iterator[Engines]:
     """The embedded server, set up as the one in the container."""
-    place = tmp_path_factory.mktemp("compose")
+    place = disk / "compose"
+    place.mkdir()
     rules = place / "pg_hba.conf"
     # TCP, where the file asks for passwords and lets the archive in, is not open here: the socket stands for it.
     asked = "".join(f"local all {login} scram-sha-256\n" for login in (APP_ROLE, OWNER))
@@ -257,24 +266,25 @@ class Site:
 
 
 @pytest.fixture
-def site(owner_url: str, secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Site]:
+def site(owner_url: str, secrets: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Site]:
     """The containers' mounts and settings; encrypted for the identity `identity`, or said to be readable."""
 
     def made(encrypted: bool) -> Site:
-        (tmp_path / "house" / "media" / ".incoming").mkdir(parents=True)
-        (tmp_path / "house" / "media" / "photo").write_bytes(b"court one")
-        (tmp_path / "house" / "media" / ".incoming" / "half").write_bytes(b"half")
-        (tmp_path / "url").write_text(f"{owner_url}\n")
-        recipient = make_identity(tmp_path / "identity", "2026-11-22")
+        place = Path(tempfile.mkdtemp(dir=disk))
+        (place / "house" / "media" / ".incoming").mkdir(parents=True)
+        (place / "house" / "media" / "photo").write_bytes(b"court one")
+        (place / "house" / "media" / ".incoming" / "half").write_bytes(b"half")
+        (place / "url").write_text(f"{owner_url}\n")
+        recipient = make_identity(place / "identity", "2026-11-22")
         told = inside(production(), "backup", secrets) | {
-            "DATABASE_ADMIN_URL_FILE": str(tmp_path / "url"),
-            "FORECOURT_ARCHIVE_FILES": str(tmp_path / "house"),
-            "FORECOURT_DATA": str(tmp_path / "memory"),
+            "DATABASE_ADMIN_URL_FILE": str(place / "url"),
+            "FORECOURT_ARCHIVE_FILES": str(place / "house"),
+            "FORECOURT_DATA": str(place / "memory"),
             **({"FORECOURT_ARCHIVE_RECIPIENTS": recipient} if encrypted else {"FORECOURT_ARCHIVE_UNENCRYPTED": "true"}),
         }
         for name, value in told.items():
             monkeypatch.setenv(name, value)
-        return Site(tmp_path, {**unmeasured(), **told})
+        return Site(place, {**unmeasured(), **told})
 
     return made
 
