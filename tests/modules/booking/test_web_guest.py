@@ -162,6 +162,16 @@ async def test_a_stranger_is_sent_to_sign_in_with_the_choice_in_the_address(read
     assert "Hold Court 1?" in text(await reader.look(back.headers["location"]))
 
 
+@pytest.mark.parametrize(("size", "said", "other"), [(1, "1 person", "4 people"), (4, "4 people", "1 person")])
+async def test_the_last_look_and_the_held_place_say_for_how_many_it_is(
+    reader: Reader, ada: Person, club: Club, size: int, said: str, other: str
+) -> None:
+    asked = f"/book?resource_id={club.courts[0]}&start={at(18)}&duration_min=60&team_size={size}"
+    before = text(await reader.look(asked))
+    for page in (before, text(await reader.look(await held(reader, club, team_size=size)))):
+        assert "18:00–19:00" in page and said in page and other not in page
+
+
 async def test_looking_at_the_last_page_holds_nothing(
     reader: Reader, rival: Reader, ada: Person, world: World, club: Club
 ) -> None:

@@ -227,7 +227,7 @@ def what_of(
         when=say.span(period.start, period.end),
         day=say.date(period.start),
         length=say.length(period.duration_min),
-        people=say.t("book.people", n=people) if people > 1 else "",
+        people=say.t("book.people", n=people),
         quote=quote_view(say, bill),
         picture=pictures_of([resource])[0],
         under=under,
