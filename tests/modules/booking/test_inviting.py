@@ -94,6 +94,36 @@ async def test_nobody_is_asked_again_without_a_place_a_booking_that_stands_or_a_
         await world.service.ask_again(host, booked.id, made.id)
 
 
+async def on_record(world: Any, host: Context) -> list[bool]:
+    """For each invitation that was told, in order, whether the host did it."""
+    async with world.db.module("kernel").tx(service_context("tests")) as tx:
+        rows = await tx.connection.fetch(
+            "select account_id from kernel.event where organisation_id = $1 and name = 'booking.guest_invited' order by xid, id",
+            world.organisation_id,
+        )
+    return [row["account_id"] == host.account_id for row in rows]
+
+
+async def test_staff_ask_again_in_the_name_of_whose_booking_it_is_and_no_oftener_than_the_host(world: Any, words: Any) -> None:
+    host, elsewhere = await world.rich("Ada"), msgspec.structs.replace(world.staff, organisation_id=uuid4())
+    booked, other = await world.book(host, team_size=2), await world.book(host, team_size=2, start=words.TEN + words.HOUR * 3)
+    made = await world.service.invite(host, booked.id, GIL)
+    first = await link(world, made.id)
+    await world.service.decline_invitation(VISITOR, first)
+    for who, booking in ((elsewhere, booked.id), (world.staff, other.id)):
+        with pytest.raises(NotFound):
+            await world.service.ask_again(who, booking, made.id)
+    assert (await world.service.ask_again(world.staff, booked.id, made.id)).status is InviteeStatus.PENDING
+    assert (await world.service.invitation(VISITOR, first)).host == "Ada"
+    await world.service.decline_invitation(VISITOR, first)
+    await world.service.ask_again(host, booked.id, made.id)
+    assert await on_record(world, host) == [True, False, True], "what staff do is on record as theirs"
+    await world.service.decline_invitation(VISITOR, first)
+    for who in (world.staff, host):
+        with pytest.raises(AskedOften):
+            await world.service.ask_again(who, booked.id, made.id)
+
+
 async def test_staff_invite_in_the_name_of_whose_booking_it_is_once_it_stands(world: Any, words: Any) -> None:
     host = await world.rich("Ada")
     booked, held = await world.book(host, team_size=3), await world.hold(host, team_size=3, start=words.TEN + words.HOUR * 3)
@@ -104,9 +134,4 @@ async def test_staff_invite_in_the_name_of_whose_booking_it_is_once_it_stands(wo
     with pytest.raises(InvalidTransition):
         await world.service.invite(world.staff, held.id, GIL)
     assert (await world.service.invite(host, held.id, GIL)).status is InviteeStatus.PENDING
-    async with world.db.module("kernel").tx(service_context("tests")) as tx:
-        rows = await tx.connection.fetch(
-            "select account_id from kernel.event where organisation_id = $1 and name = 'booking.guest_invited'",
-            world.organisation_id,
-        )
-    assert [row["account_id"] == host.account_id for row in rows] == [False], "what staff do is on record as theirs"
+    assert await on_record(world, host) == [False], "what staff do is on record as theirs"

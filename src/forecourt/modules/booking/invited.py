@@ -16,7 +16,7 @@ MOST_LISTED = 4 * MAX_INVITEES
 """Of one booking or one person, those taken back included."""
 MOST_OVER = 1_000
 MOST_ASKED = 3
-"""How often one booking's host may ask the same person."""
+"""So often somebody is asked to one booking, by its host and by staff together."""
 
 
 class InvitationRow(msgspec.Struct, frozen=True):
