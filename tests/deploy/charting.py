@@ -58,18 +58,23 @@ LEAST: dict[str, Any] = {
     "existingSecret": "forecourt",
     "settings": {"FORECOURT_MEDIA_URL": "s3://media/house"},
 }
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 Manifest = dict[str, Any]
 MAKE_SECRET = CHART.parent / "make-secret"
 
 
-@functools.cache
-def secret_made(program: Path) -> dict[str, str]:
-    """What the Secret has that `make-secret house` prints, beside those that the operator makes itself."""
-    said = subprocess.run([program, "house"], check=True, capture_output=True, text=True, timeout=60).stdout
+def secret_printed(program: Path, *more: str) -> dict[str, str]:
+    """What the Secret has that `make-secret house` prints."""
+    said = subprocess.run([program, "house", *more], check=True, capture_output=True, text=True, timeout=60).stdout
     secret = yaml.load(said, Unique)
     assert (secret["apiVersion"], secret["kind"], secret["metadata"]) == ("v1", "Secret", {"name": LEAST["existingSecret"]})
-    made = {name: base64.b64decode(value, validate=True).decode() for name, value in secret["data"].items()}
-    return made | {
+    return {name: base64.b64decode(value, validate=True).decode() for name, value in secret["data"].items()}
+
+
+@functools.cache
+def secret_made(program: Path) -> dict[str, str]:
+    """The same, beside what the operator makes itself."""
+    return secret_printed(program) | {
         "uri": "postgresql://forecourt:Pq7yT4bNx9kL2hG5sDf8@house-postgres-rw:5432/forecourt",
         "ca.crt": "-----BEGIN CERTIFICATE-----",
         "smtp-url": SECRETS["smtp-url"],
@@ -266,12 +271,11 @@ def _pod_faults(pod: Manifest, manifests: list[Manifest], secrets: Path) -> Iter
     if account and account not in {m["metadata"]["name"] for m in named(manifests, "ServiceAccount")}:
         yield f"there is no account {account}"
     ports = {port["name"] for port in container.get("ports", ())}
-    probes = [probe for kind in ("startupProbe", "livenessProbe", "readinessProbe") if (probe := container.get(kind))]
-    for probe in probes:
+    for probe in probes_of(container):
         if probe["httpGet"]["port"] not in ports or probe["httpGet"]["path"] not in ("/livez", "/readyz"):
             yield f"nobody answers {probe['httpGet']}"
-    if ports and len(probes) < 3:
-        yield "not every probe is there"
+    if ports:
+        yield from _missing_probes(container)
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     for mount in container["volumeMounts"]:
         if mount["name"] not in volumes:
@@ -290,6 +294,15 @@ def _pod_faults(pod: Manifest, manifests: list[Manifest], secrets: Path) -> Iter
     else:
         led_to = container["args"][0] in ("serve", "realtime") and _has_gateway(manifests)
         yield from _settings_faults(container, environ, led_to, manifests)
+
+
+def probes_of(container: Manifest) -> list[Manifest]:
+    return [container[kind] for kind in PROBES if container.get(kind)]
+
+
+def _missing_probes(container: Manifest) -> Iterator[str]:
+    if len(probes_of(container)) < len(PROBES):
+        yield "not every probe is there"
 
 
 @functools.cache
@@ -772,5 +785,4 @@ def _valkey_faults(pod: Manifest, container: Manifest, manifests: list[Manifest]
     waits = [t.get("tolerationSeconds", FAIL_OVER_S) for t in pod["tolerations"] if t["key"].startswith("node.kubernetes.io/")]
     if len(waits) != 2 or max(waits) + NODE_NOTICED_S > FAIL_OVER_S // 2:
         yield "when its node dies it is away for too long"
-    if len([probe for probe in ("startupProbe", "livenessProbe", "readinessProbe") if probe in container]) < 3:
-        yield "not every probe is there"
+    yield from _missing_probes(container)

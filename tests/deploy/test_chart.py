@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import re
@@ -25,6 +24,7 @@ from tests.deploy.charting import (
     merge,
     named,
     render,
+    secret_printed,
     shape_faults,
     upgraded,
 )
@@ -237,17 +237,11 @@ def test_values_that_cannot_be_are_refused(values: dict[str, Any], said: str) ->
         render(**values)
 
 
-def made(*more: str) -> dict[str, str]:
-    """What the Secret has that make-secret prints."""
-    said = subprocess.run([MAKE_SECRET, *more], check=True, capture_output=True, text=True, timeout=60).stdout
-    return {name: base64.b64decode(value).decode() for name, value in yaml.safe_load(said)["data"].items()}
-
-
 def test_a_secret_is_new_each_time_and_has_what_else_is_given() -> None:
     with tempfile.NamedTemporaryFile("w") as given:
         given.write("smtps://house@mail.example.org\n")
         given.flush()
-        first, second = (made("house", f"smtp-url={given.name}") for _ in "12")
+        first, second = (secret_printed(MAKE_SECRET, f"smtp-url={given.name}") for _ in "12")
     assert first.pop("smtp-url", None) == second.pop("smtp-url", None) == "smtps://house@mail.example.org"
     assert [name for name in first if first[name] == second[name]] == []
     words = {name: set(re.findall(r"[A-Za-z0-9]{48}", text)) for name, text in first.items()}
