@@ -13,7 +13,7 @@ import httpx
 import pytest
 from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, hidden, said_at, text, toast, undo_of
-from tests.journeys.world import Club, World
+from tests.journeys.world import Club, Person, World
 
 from forecourt.app import House
 
@@ -53,6 +53,11 @@ async def book(desk: Reader, club: Club, **more: Any) -> tuple[httpx.Response, s
     found = re.search(r'data-booking-panel="([^"]+)"', page.text)
     assert found
     return page, found[1]
+
+
+async def employ(club: Club, person: Person, role: str) -> None:
+    added = await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": person.id, "role": role})
+    assert added.status_code == 201, added.text
 
 
 def blocks(page: httpx.Response) -> list[str]:
@@ -102,8 +107,7 @@ async def test_staff_see_who_comes_and_invite_and_take_back_as_they_may(
     (invited,) = (await ada.get(f"/v1/bookings/{id}/invitees")).json()["items"]
 
     viewer = await world.person("Vera")
-    added = await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": viewer.id, "role": "viewer"})
-    assert added.status_code == 201, added.text
+    await employ(club, viewer, "viewer")
     async with Reader.at(house) as other:
         await other.sign_in(viewer)
         looked = await other.look(f"{sheet(club)}&booking={id}")
@@ -278,8 +282,7 @@ async def test_a_new_booking_is_taken_back_by_who_made_it_and_by_nobody_else(
 ) -> None:
     page, booking = await book(desk, club)
     ada = await world.person("Ada")
-    added = await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": ada.id, "role": "agent"})
-    assert added.status_code == 201, added.text
+    await employ(club, ada, "agent")
     async with Reader.at(house) as other:
         await other.sign_in(ada)
         assert (await other.send(undo_of(page))).status_code == 409
@@ -337,8 +340,7 @@ async def test_who_only_looks_is_offered_nothing_and_may_do_nothing(
     page, booking = await book(desk, club)
     assert "New booking" in text(page), "or nobody is offered it"
     vera = await world.person("Vera")
-    added = await club.owner.post(f"/v1/orgs/{club.id}/staff", {"account_id": vera.id, "role": "viewer"})
-    assert added.status_code == 201, added.text
+    await employ(club, vera, "viewer")
     async with Reader.at(house) as viewer:
         await viewer.sign_in(vera)
         seen = await viewer.look(f"{sheet(club)}&booking={booking}")

@@ -484,15 +484,7 @@ class StaffBookingPages(Api):
             opened = await self._opened(visit, seen, before.id)
             wrong = self._pages.faults(visit, problem, {"start": "at"})
             return await self._again(visit, seen, Panel(opened=opened, act="move", move=form, wrong=wrong))
-        undo = with_query(
-            f"/orgs/{org_id}/day/{before.id}/back",
-            {
-                "resource_id": before.resource_id,
-                "start": before.start,
-                "duration_min": Period(before.start, before.end).duration_min,
-            },
-        )
-        return await self._done(visit, org_id, book, moved, _moved_text(say, book, before, moved), undo)
+        return await self._done(visit, org_id, book, moved, _moved_text(say, book, before, moved), _way_back(org_id, before))
 
     @action("/orgs/{org_id}/day/{booking_id}/back", access=CHANGE)
     async def back(self, visit: Visit, org_id: UUID, booking_id: UUID, query: Back) -> Html | Redirect | Raw:
@@ -546,17 +538,9 @@ class StaffBookingPages(Api):
             seen = await self._seen(visit, org_id, book.venue.id, local(book, before.start).date(), before.id)
             opened = await self._opened(visit, seen, before.id)
             return await self._again(visit, seen, Panel(opened=opened, act="extend", wrong=self._pages.faults(visit, problem)))
-        undo = with_query(
-            f"/orgs/{org_id}/day/{booking_id}/back",
-            {
-                "resource_id": before.resource_id,
-                "start": before.start,
-                "duration_min": Period(before.start, before.end).duration_min,
-            },
-        )
         may = _may(visit, book, longer, self._clock.now())
         text = _with_price(say, "sheet.toast.until", longer.price - before.price, until=say.time(longer.end))
-        return await self._done(visit, org_id, book, longer, text, undo if "move" in may else "")
+        return await self._done(visit, org_id, book, longer, text, _way_back(org_id, before) if "move" in may else "")
 
     @action("/orgs/{org_id}/day/{booking_id}/cancel", access=CANCEL)
     async def cancel(self, visit: Visit, org_id: UUID, booking_id: UUID, form: CancelForm) -> Html | Redirect | Raw:
@@ -906,6 +890,13 @@ def _with_price(say: Speaker, key: str, change: Money, **values: object) -> str:
     if change.amount < 0:
         return say.t(f"{key}_less", price=say.money(-change), **values)
     return say.t(key, **values) if values else ""
+
+
+def _way_back(org_id: UUID, before: BookingOut) -> str:
+    """The address that undoes a change: back to where and how long the booking was."""
+    minutes = Period(before.start, before.end).duration_min
+    was = {"resource_id": before.resource_id, "start": before.start, "duration_min": minutes}
+    return with_query(f"/orgs/{org_id}/day/{before.id}/back", was)
 
 
 def _moved_text(say: Speaker, book: VenueBook, before: BookingOut, moved: BookingOut) -> str:
