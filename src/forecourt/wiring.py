@@ -43,6 +43,7 @@ def gate(house: House) -> Gate:
 
 def identity(house: House) -> Part:
     from forecourt.app import Part
+    from forecourt.modules.booking.contract import Proposals
     from forecourt.modules.identity import jobs
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.identity.http import AccountsAdminApi, AuthApi, MeApi, StaffApi
@@ -69,7 +70,9 @@ def identity(house: House) -> Part:
         MeApi(service),
         StaffApi(service),
         AccountsAdminApi(service),
-        IdentityPages(service, house.surroundings, house.board.call(People), secure=secure),
+        IdentityPages(
+            service, house.surroundings, house.board.call(People), house.board.call(Proposals), house.clock, secure=secure
+        ),
         StaffPages(service, house.surroundings, house.board.call(Venues)),
     ]
     return Part(
@@ -196,10 +199,11 @@ def venues(house: House) -> Part:
 def booking(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.booking import jobs, reactions
-    from forecourt.modules.booking.contract import Bookings, BookingTopics, BookingTotals, FreeAt, FreeTimes
+    from forecourt.modules.booking.contract import Bookings, BookingTopics, BookingTotals, FreeAt, FreeTimes, Proposals
     from forecourt.modules.booking.guest_web import InvitationPages
     from forecourt.modules.booking.http import BookingApi
     from forecourt.modules.booking.live import Topics
+    from forecourt.modules.booking.onward import Onward
     from forecourt.modules.booking.service import BookingService
     from forecourt.modules.booking.showing import Showing
     from forecourt.modules.booking.staff_calendar import StaffCalendarPages
@@ -224,6 +228,7 @@ def booking(house: House) -> Part:
     house.board.provide(BookingTotals, service)
     house.board.provide(FreeAt, service)
     house.board.provide(FreeTimes, showing)
+    house.board.provide(Proposals, Onward(showing))
 
     async def standing(actor: Actor, organisation_id: UUID, address: str) -> frozenset[str] | None:
         return await house.gate.permissions(actor, organisation_id, address)

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -19,12 +20,15 @@ from tests.journeys.world import Club, Person, World
 
 from forecourt.app import House
 from forecourt.kernel.context import service_context
+from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.money import Money
+from forecourt.kernel.web import formats
 from forecourt.kernel.web.catalogue import FALLBACK, LANGUAGES, Catalogue
 from forecourt.layout import ROOT
 from forecourt.modules.booking import queries
 from forecourt.modules.booking.contract import LineKind
 from forecourt.modules.booking.guest_views import Speaker, quote_view
+from forecourt.modules.booking.onward import Onward
 from forecourt.modules.booking.service.pricing import Bill
 
 TOMORROW = (datetime.now(UTC) + timedelta(days=2)).date()
@@ -160,6 +164,90 @@ async def test_a_stranger_is_sent_to_sign_in_with_the_choice_in_the_address(read
     back = await reader.sign_in(await world.person(), next=asked)
     assert back.headers["location"] == asked
     assert "Hold Court 1?" in text(await reader.look(back.headers["location"]))
+
+
+ABOUT = "You are about to book"
+
+
+async def test_who_signs_in_to_book_reads_what_is_about_to_be_booked(reader: Reader, club: Club, world: World) -> None:
+    asked = f"/book?resource_id={club.courts[1]}&start={at(18)}&duration_min=90&team_size=3"
+    to = {"next": asked}
+    for page in (
+        await reader.look(f"/sign-in?{urlencode(to)}"),
+        await reader.sign_in("nobody@example.org", next=asked),
+        await reader.look(f"/sign-up?{urlencode(to)}"),
+        await reader.send("/sign-up", name="", email="", password="", next=asked),
+        await reader.look(f"/verify?{urlencode(to)}"),
+    ):
+        said = text(page)
+        assert ABOUT in said and "Riverside Courts" in said and "Court 2" in said and "18:00–19:30" in said, page.url
+        assert formats.date("en", TOMORROW, style="long") in said and "3 people" in said and "£30.00" in said
+    reader.http.headers["Accept-Language"] = "ur"
+    urdu = await reader.look(f"/sign-in?{urlencode(to)}")
+    assert 'id="aboutto"' in urdu.text and ABOUT not in text(urdu) and "3 لوگ" in text(urdu)
+    assert 'id="aboutto"' not in (await reader.look("/sign-in")).text
+
+
+async def test_what_cannot_be_booked_is_not_announced_and_one_signs_in_all_the_same(reader: Reader, club: Club) -> None:
+    changes: list[dict[str, Any]] = [
+        {"resource_id": "0190a6c2-0000-7000-8000-000000000000"},
+        {"resource_id": "<b>Court 1</b>"},
+        {"resource_id": None},
+        {"start": "2020-01-01T18:00:00Z"},
+        {"start": "2999-01-01T18:00:00Z"},
+        {"start": "at six"},
+        {"start": at(3)},
+        {"start": at(18, 7)},
+        {"duration_min": 7},
+        {"team_size": 40},
+        {"purpose": "burglary"},
+        {"note": "x" * 1200},
+    ]
+    for change in changes:
+        asked = {name: value for name, value in (wish(club) | change).items() if value is not None}
+        page = await reader.look(f"/sign-in?{urlencode({'next': f'/book?{urlencode(asked)}'})}")
+        assert page.status_code == 200 and 'name="password"' in page.text and ABOUT not in text(page), change
+    assert ABOUT in text(await reader.look(f"/sign-in?{urlencode({'next': f'/book?{urlencode(wish(club))}'})}"))
+
+
+async def test_only_the_houses_own_way_to_a_booking_is_announced_in_the_houses_own_words(
+    reader: Reader, rival: Reader, world: World, club: Club
+) -> None:
+    asked = urlencode(wish(club))
+
+    async def said(onward: str) -> str:
+        return text(await reader.look(f"/sign-in?{urlencode({'next': onward})}"))
+
+    assert ABOUT in await said(f"/book?{asked}"), "or the test proves nothing"
+    for onward in (
+        f"//evil.example/book?{asked}",
+        f"https://evil.example/book?{asked}",
+        f"/\\evil.example/book?{asked}",
+        f"/bookings?{asked}",
+        f"/venues/{club.venue}?{asked}",
+        f"/book/../bookings?{asked}",
+        f"book?{asked}",
+    ):
+        assert ABOUT not in await said(onward), onward
+    typed = await said(f"/book?{asked}&note=Wire+the+money&place=Court+9&price=0&utm_source=Pay+here")
+    assert ABOUT in typed and "£20.00" in typed
+    assert not any(words in typed for words in ("Wire", "Court 9", "Pay here"))
+    await rival.sign_in(await world.person("Ben"))
+    await held(rival, club)
+    assert ABOUT not in await said(f"/book?{asked}"), "somebody else holds it"
+
+
+async def test_one_signs_in_also_while_nobody_knows_what_is_about_to_be_booked(
+    reader: Reader, club: Club, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object, **__: object) -> None:
+        raise Unavailable("nobody answers")
+
+    asked = urlencode({"next": f"/book?{urlencode(wish(club))}"})
+    assert ABOUT in text(await reader.look(f"/sign-in?{asked}")), "or the test proves nothing"
+    monkeypatch.setattr(Onward, "proposed", silent)
+    page = await reader.look(f"/sign-in?{asked}")
+    assert page.status_code == 200 and 'name="password"' in page.text and ABOUT not in text(page)
 
 
 @pytest.mark.parametrize(("size", "said", "other"), [(1, "1 person", "4 people"), (4, "4 people", "1 person")])

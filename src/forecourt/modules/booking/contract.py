@@ -913,6 +913,28 @@ class FreeTimes(Protocol):
         ...
 
 
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a way onward leads to book. The times are shown on the clock of `timezone`."""
+
+    place: str
+    venue: str
+    timezone: str
+    start: datetime
+    end: datetime
+    people: int
+    price: Money
+
+
+class Proposals(Protocol):
+    """For pages that stand between a choice and booking it, such as signing in."""
+
+    @idempotent
+    async def proposed(self, ctx: Context, onward: str) -> Proposal | None:
+        """What would be booked at `onward`, a path of this site with its query; None for any other path, and for what cannot be
+        booked as it is asked for, now."""
+        ...
+
+
 class FreeAt(Protocol):
     """For venues: who has room, and what is taken."""
 

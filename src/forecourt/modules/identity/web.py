@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal, Protocol
 from urllib.parse import quote
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from forecourt.kernel.clock import Clock
 from forecourt.kernel.errors import Invalid, NotFound, Problem
 from forecourt.kernel.http.dispatch import LOCALE_COOKIE, SESSION_COOKIE, THEME_COOKIE, set_cookie
 from forecourt.kernel.http.operation import PERSON, PUBLIC, Api, By, Html, Limit, Redirect, Request, Visit, action, page
@@ -16,6 +18,7 @@ from forecourt.kernel.web.addresses import inside
 from forecourt.kernel.web.forms import FORM, NO_FAULTS, Faults
 from forecourt.kernel.web.surroundings import Surroundings
 from forecourt.kernel.web.views import Choice
+from forecourt.modules.booking.contract import Proposal, Proposals
 from forecourt.modules.identity.contract import BadCredentials, CodeWrong, EmailTaken, LinkInvalid, PhoneTaken
 from forecourt.modules.identity.http import SessionView, session_view
 from forecourt.modules.identity.jobs import Wish
@@ -36,6 +39,8 @@ GUESSES = (Limit("30/minute", By.ADDRESS),)
 MAILS = (Limit("10/minute", By.ADDRESS),)
 YEAR_S = 31_536_000
 SESSION_S = int(BROWSER_TTL.total_seconds())
+ASIDE = timedelta(seconds=2)
+"""So long a page waits for what it can stand without."""
 SHOWN_EVENTS = 20
 SHOWN_SESSIONS = 50
 
@@ -108,12 +113,23 @@ class IdentityPages(Api):
 
     tag = "Pages"
 
-    def __init__(self, service: IdentityService, pages: Surroundings, people: People, *, secure: bool) -> None:
+    def __init__(
+        self,
+        service: IdentityService,
+        pages: Surroundings,
+        people: People,
+        proposals: Proposals,
+        clock: Clock,
+        *,
+        secure: bool,
+    ) -> None:
         self._persons = service.persons
         self._phones = service.phones
         self._sessions = service.sessions
         self._pages = pages
         self._people = people
+        self._proposals = proposals
+        self._clock = clock
         self._secure = secure
 
     # --- in and out
@@ -123,33 +139,33 @@ class IdentityPages(Api):
         """Sign in."""
         if visit.person is not None:
             return Redirect(query.next or "/")
-        return self._sign_in(visit, SignIn(next=query.next), NO_FAULTS)
+        return await self._sign_in(visit, SignIn(next=query.next), NO_FAULTS)
 
     @action("/sign-in", access=PUBLIC, limits=GUESSES)
     async def sign_in(self, visit: Visit, form: SignIn) -> Html | Redirect:
         """Starts a session, which the cookie carries."""
         missing = _missing(form, {"email": "identity.need_email", "password": "identity.need_password"}, self._said(visit))
         if missing is not None:
-            return self._sign_in(visit, form, missing)
+            return await self._sign_in(visit, form, missing)
         try:
             token, known = await self._persons.start_browser_session(visit.ctx, form.email, form.password)
         except BadCredentials:
             wrong = Faults(401, BadCredentials.code, {FORM: self._say(visit, "identity.bad_credentials")})
-            return self._sign_in(visit, form, wrong)
+            return await self._sign_in(visit, form, wrong)
         except Problem as problem:
-            return self._sign_in(visit, form, self._pages.faults(visit, problem))
+            return await self._sign_in(visit, form, self._pages.faults(visit, problem))
         hello = self._say(visit, "identity.hello", name=known.name)
         return Redirect(form.next or "/", toast=hello, cookies=[self._cookie(token)])
 
-    def _sign_in(self, visit: Visit, form: SignIn, wrong: Faults) -> Html:
-        return self._pages.page("identity/sign_in.html", visit, status=wrong.status, form=form, wrong=wrong)
+    async def _sign_in(self, visit: Visit, form: SignIn, wrong: Faults) -> Html:
+        return await self._on_the_way("identity/sign_in.html", visit, form, wrong)
 
     @page("/sign-up")
     async def sign_up_page(self, visit: Visit, query: Onward) -> Html | Redirect:
         """Make an account."""
         if visit.person is not None:
             return Redirect(query.next or "/")
-        return self._sign_up(visit, SignUp(next=query.next), NO_FAULTS)
+        return await self._sign_up(visit, SignUp(next=query.next), NO_FAULTS)
 
     @action("/sign-up", access=PUBLIC, limits=(Limit("10/minute", By.ADDRESS), Limit("60/hour", By.ADDRESS)))
     async def sign_up(self, visit: Visit, form: SignUp) -> Html | Redirect:
@@ -159,17 +175,33 @@ class IdentityPages(Api):
         new = NewAccount(form.email, form.password, form.name, form.next)
         if missing is not None:
             others = self._pages.faults(visit, Invalid(errors=await self._persons.faults(new)))
-            return self._sign_up(visit, form, Faults(missing.status, missing.code, {**others.at, **missing.at}))
+            return await self._sign_up(visit, form, Faults(missing.status, missing.code, {**others.at, **missing.at}))
         try:
             token, _ = await self._persons.register_browser(visit.ctx, new)
         except EmailTaken:
-            return self._sign_up(visit, form, Faults(409, EmailTaken.code, {"email": self._say(visit, "identity.email_taken")}))
+            return await self._sign_up(
+                visit, form, Faults(409, EmailTaken.code, {"email": self._say(visit, "identity.email_taken")})
+            )
         except Problem as problem:
-            return self._sign_up(visit, form, self._pages.faults(visit, problem))
+            return await self._sign_up(visit, form, self._pages.faults(visit, problem))
         return Redirect("/verify" + _onward(form.next), cookies=[self._cookie(token)])
 
-    def _sign_up(self, visit: Visit, form: SignUp, wrong: Faults) -> Html:
-        return self._pages.page("identity/sign_up.html", visit, status=wrong.status, form=form, wrong=wrong)
+    async def _sign_up(self, visit: Visit, form: SignUp, wrong: Faults) -> Html:
+        return await self._on_the_way("identity/sign_up.html", visit, form, wrong)
+
+    async def _on_the_way(self, name: str, visit: Visit, form: SignIn | SignUp | Verify, wrong: Faults) -> Html:
+        """A form that stands before somewhere else; where that is a booking, it says above what is about to be booked."""
+        booked = await self._proposed(visit, form.next)
+        return self._pages.page(name, visit, status=wrong.status, form=form, wrong=wrong, booked=booked)
+
+    async def _proposed(self, visit: Visit, onward: str) -> Proposal | None:
+        if not inside(onward):
+            return None
+        ctx = msgspec.structs.replace(visit.ctx, deadline=self._clock.now() + ASIDE)
+        try:
+            return await self._proposals.proposed(ctx, onward)
+        except Problem:
+            return None  # one signs in also while nobody there answers
 
     @action("/sign-out", access=PUBLIC)
     async def sign_out(self, visit: Visit, request: Request) -> Redirect:
@@ -194,8 +226,8 @@ class IdentityPages(Api):
                 await self._persons.look_at_link(visit.ctx, Wish.CONFIRM, form.token)
         except LinkInvalid as problem:
             form.token = ""
-            return self._verify(visit, form, self._old_link(visit, problem))
-        return self._verify(visit, form, NO_FAULTS)
+            return await self._verify(visit, form, self._old_link(visit, problem))
+        return await self._verify(visit, form, NO_FAULTS)
 
     @action("/verify", access=PUBLIC, limits=GUESSES)
     async def verify(self, visit: Visit, form: Verify) -> Html | Redirect:
@@ -215,7 +247,7 @@ class IdentityPages(Api):
                 else wrong.at
             )
             form.token = ""
-            return self._verify(visit, form, Faults(wrong.status, wrong.code, at))
+            return await self._verify(visit, form, Faults(wrong.status, wrong.code, at))
         onward = inside(form.next) or kept
         there = (onward or "/discover") if visit.person else f"/sign-in{_onward(onward)}"
         return Redirect(there, toast=self._say(visit, "identity.verified"))
@@ -226,7 +258,7 @@ class IdentityPages(Api):
         email = visit.person.email if visit.person else form.email.strip()
         if not email:
             missing = Faults(422, "invalid", {"email": self._say(visit, "identity.need_email")})
-            return self._verify(visit, form, missing)
+            return await self._verify(visit, form, missing)
         await self._persons.ask_for_code(visit.ctx, email, form.next)
         known = "" if visit.person else f"email={quote(email)}&"
         onward = f"?{known}next={quote(form.next)}" if known or form.next else ""
@@ -235,8 +267,8 @@ class IdentityPages(Api):
     def _old_link(self, visit: Visit, problem: Problem) -> Faults:
         return Faults(problem.status, problem.code, {FORM: self._say(visit, "identity.link_old")})
 
-    def _verify(self, visit: Visit, form: Verify, wrong: Faults) -> Html:
-        return self._pages.page("identity/verify.html", visit, status=wrong.status, form=form, wrong=wrong)
+    async def _verify(self, visit: Visit, form: Verify, wrong: Faults) -> Html:
+        return await self._on_the_way("identity/verify.html", visit, form, wrong)
 
     # --- a new password
 
