@@ -110,6 +110,7 @@ def take(
     place = archive.resolve()
     house = Outside.read(os.environ)
     if house is not None:
+        outside.refuse_foreign(place)
         readers_of(house.production, data.resolve(), place, archive_recipient, archive_unencrypted)
     beside = backup.Beside(files, house.secrets if house else {})
     copying = Copying(house, data.resolve(), beside, place, archive_recipient, keep)
@@ -219,6 +220,7 @@ def stream(
             "DATABASE_ADMIN_URL is missing.", "Say where the server is. `forecourt up --archive` streams the changes of its own."
         )
     place = archive.resolve()
+    outside.refuse_foreign(place)
     warn_of_readers(readers_of(house.production, data.resolve(), place, archive_recipient, archive_unencrypted))
     leave_when_told()
     outside.stream(house.database_url, data.resolve(), place, archive_recipient)

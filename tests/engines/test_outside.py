@@ -8,10 +8,12 @@ from typing import ClassVar
 
 import pytest
 
+from forecourt import backups
 from forecourt.backups import Copying, Outside, Untold
 from forecourt.daily import TRIES, Daily, next_at
 from forecourt.engines import EngineError
 from forecourt.engines.backup import Beside, arrived, uploaded
+from forecourt.engines.outside import refuse_foreign
 from forecourt.engines.postgres import asked
 from forecourt.engines.sealing import Sealer, make_identity
 from forecourt.kernel.clock import FixedClock
@@ -166,6 +168,33 @@ def test_a_folder_that_we_may_not_look_into_does_not_pass_for_an_empty_one(
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(EngineError, match=r"cannot be read: .*shut.*A copy would lack them"):
         uploaded(tmp_path)
+
+
+def test_an_archive_of_another_user_is_not_taken_for_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of an older release; root may write everywhere, so what the system says to others is said in its place."""
+    (tmp_path / "wal").mkdir()
+    refuse_foreign(tmp_path)
+    refuse_foreign(tmp_path / "none")  # there is none yet
+
+    def shut(path: Path, wanted: int) -> bool:
+        return wanted == os.F_OK or path.name != "wal"
+
+    monkeypatch.setattr(os, "access", shut)
+    monkeypatch.setenv("DATABASE_ADMIN_URL", "postgresql://owner@db/house")
+    for act in (backups.take, backups.stream):
+        with pytest.raises(EngineError, match=r"wal is not ours .*\n.*chown -R"):
+            act(tmp_path)
+
+
+def test_an_hour_or_a_folder_that_cannot_be_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    for hour in (24, -1):
+        with pytest.raises(EngineError, match=f"no {hour} o'clock"):
+            backups.take(tmp_path / "archive", daily=hour)
+    with pytest.raises(EngineError, match="1 or more"):
+        backups.take(tmp_path / "archive", keep=0)
+    with pytest.raises(EngineError, match="There is no directory"):
+        backups.take(tmp_path / "archive", files=tmp_path / "hause")
+    assert not (tmp_path / "archive").exists()
 
 
 def test_who_is_told_to_stop_while_something_is_encrypted_stops(tmp_path: Path) -> None:

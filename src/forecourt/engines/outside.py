@@ -13,6 +13,16 @@ from forecourt.engines.sealing import sealed_for
 from forecourt.engines.stream import PROGRAM, Order, alone
 
 
+def refuse_foreign(place: Path) -> None:
+    """Raises EngineError for an archive that belongs to somebody else, or part of it: a folder that is shut would seem empty."""
+    for folder in (place, place / "wal", place / "base"):
+        if os.access(folder, os.F_OK) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise EngineError(
+                f"{folder} is not ours to read and write: we are user {os.geteuid()}.",
+                f"Give us the archive, on the machine that has its disk: chown -R {os.geteuid()}:{os.getegid()} …",
+            )
+
+
 def stream(database_url: str, data: Path, place: Path, recipients: Sequence[str] = ()) -> None:
     """Bring every change into the archive `place`, in this process, until SIGTERM or Ctrl-C.
 
