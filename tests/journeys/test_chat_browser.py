@@ -75,6 +75,13 @@ class Tab:
         await self.page.fill("#text", words)
         await self.page.press("#text", "Enter")
 
+    async def loses_the_network(self) -> None:
+        """And it is gone: the browser says so before it holds for what is asked next."""
+        await self.page.context.set_offline(True)
+        async with asyncio.timeout(LONG_MS / 1_000):
+            while await self.page.evaluate("fetch('/livez', {cache: 'no-store'}).then(() => true, () => false)"):
+                await asyncio.sleep(0.05)
+
     async def sees(self, words: str, *, state: str = "visible") -> None:
         await self.page.locator(".msg .said", has_text=words).last.wait_for(state=state, timeout=LONG_MS)
 
@@ -135,7 +142,7 @@ async def test_what_is_written_without_a_network_is_sent_when_it_is_back(server:
         ada, ben = await world.person("Ada"), await world.person("Ben")
         room = await group(ada, ben)
         a = await Tab.open(browser, server, ada, f"/chat/{room}")
-        await a.page.context.set_offline(True)
+        await a.loses_the_network()
         for words in ("one", "two"):
             await a.write(words)
         await a.page.locator("#offline:not([hidden])").wait_for(timeout=LONG_MS)
