@@ -43,6 +43,7 @@ def gate(house: House) -> Gate:
 
 def identity(house: House) -> Part:
     from forecourt.app import Part
+    from forecourt.engines import machine
     from forecourt.modules.booking.contract import Proposals
     from forecourt.modules.identity import jobs
     from forecourt.modules.identity.contract import Identity
@@ -60,7 +61,7 @@ def identity(house: House) -> Part:
         house.clock,
         secret=house.settings.secrets.secret_key.reveal(),
         public_url=house.settings.http.public_url,
-        passwords=Passwords(hasher_for(house.settings.env)),
+        passwords=Passwords(hasher_for(house.settings.env), machine.memory_bytes()),
     )
     house.identity = service
     house.board.provide(Identity, service)

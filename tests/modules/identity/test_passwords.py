@@ -10,7 +10,7 @@ import threading
 import argon2
 import pytest
 
-from forecourt.modules.identity.passwords import HASHES_AT_ONCE, STANDS_BACK, Passwords, hashes_at_once, hashing_cores
+from forecourt.modules.identity.passwords import FULL, STANDS_BACK, Passwords, hashes_at_once, hashing_cores
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
 
@@ -65,7 +65,14 @@ async def test_a_password_is_hashed_and_checked_by_threads_that_let_others_go_fi
 def test_hashing_has_half_of_the_cores_and_never_none() -> None:
     assert [hashing_cores(set(range(n))) for n in (1, 2, 3, 4)] == [{0}, {1}, {1, 2}, {2, 3}]
     assert hashing_cores({3, 9}) == {9}, "of those that the process has"
-    assert [hashes_at_once(n) for n in (1, 2, 4, 8)] == [1, 1, 2, 4]
+    assert [hashes_at_once(n, 8 << 30) for n in (1, 2, 4, 8)] == [1, 1, 2, 4]
+
+
+@pytest.mark.parametrize(("memory_mib", "at_once"), [(256, 1), (512, 1), (1024, 2), (3072, 6), (65_536, 16)])
+def test_many_cores_do_not_fill_a_small_memory(memory_mib: int, at_once: int) -> None:
+    """A container without a limit on its cores sees all of its machine: whoever signs in at once must not end it."""
+    assert hashes_at_once(32, memory_mib << 20) == at_once
+    assert at_once * FULL.memory_cost * 1024 <= max(memory_mib << 20 >> 3, FULL.memory_cost * 1024)
 
 
 class Slow(argon2.PasswordHasher):
@@ -92,9 +99,9 @@ async def test_many_who_sign_in_at_once_wait_for_each_other_and_are_all_let_in()
     passwords = Passwords(hasher)
     stored = await passwords.hash("correct horse")
     async with asyncio.timeout(30):
-        storm = [asyncio.create_task(passwords.fits(stored, "correct horse")) for _ in range(4 * HASHES_AT_ONCE)]
-        while hasher.here < HASHES_AT_ONCE:
+        storm = [asyncio.create_task(passwords.fits(stored, "correct horse")) for _ in range(4 * passwords.at_once)]
+        while hasher.here < passwords.at_once:
             await asyncio.sleep(0)
         hasher.go.set()
         assert await asyncio.gather(*storm) == [True] * len(storm)
-    assert hasher.most == HASHES_AT_ONCE
+    assert hasher.most == passwords.at_once

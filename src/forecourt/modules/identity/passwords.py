@@ -28,6 +28,13 @@ STANDS_BACK = 5
 """How much less urgent hashing is than all else (nice): a third of the weight. A log-in keeps four threads busy for a tenth of a
 second; without this, whoever asks who somebody is waits until the loop's one thread has its turn among them. With much more, a
 machine that is full would let nobody in."""
+MEMORY_PARTS = 8
+"""One of so many parts of the memory may be for hashing."""
+GIB = 1 << 30
+
+FULL = argon2.PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
+QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+"""For a house under test (`FORECOURT_ENV=test`), where thousands sign in and nobody has anything to lose."""
 
 
 def hashing_cores(all_cores: Set[int]) -> set[int]:
@@ -36,26 +43,24 @@ def hashing_cores(all_cores: Set[int]) -> set[int]:
     return set(sorted(all_cores)[len(all_cores) // 2 :])
 
 
-def hashes_at_once(cores: int) -> int:
-    """On so many cores. Each takes 64 MiB and four threads: more at once only make each other late, and all else with them."""
-    return max(1, cores // 2)
+def hashes_at_once(cores: int, memory_bytes: int) -> int:
+    """On so many cores. Each takes 64 MiB and four threads: more at once only make each other late, and all else with them. And
+    they must not fill the memory: a container that has little of it may see many cores, and anybody may ask to be let in."""
+    return max(1, min(cores // 2, memory_bytes // MEMORY_PARTS // (FULL.memory_cost * 1024)))
 
 
 _CORES = hashing_cores(os.sched_getaffinity(0)) if sys.platform == "linux" else set(range((os.cpu_count() or 2) // 2))
-HASHES_AT_ONCE = hashes_at_once(len(_CORES))
-
-FULL = argon2.PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
-QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
-"""For a house under test (`FORECOURT_ENV=test`), where thousands sign in and nobody has anything to lose."""
 
 
 class Passwords:
     """Hashes and checks, off the event loop and a few at a time."""
 
-    def __init__(self, hasher: argon2.PasswordHasher = FULL) -> None:
+    def __init__(self, hasher: argon2.PasswordHasher = FULL, memory_bytes: int = GIB) -> None:
+        """`memory_bytes`: what this process and its neighbours may use."""
         self._hasher = hasher
-        self._turns = asyncio.Semaphore(HASHES_AT_ONCE)
-        self._hands = ThreadPoolExecutor(HASHES_AT_ONCE, "passwords", _stand_back)
+        self.at_once = hashes_at_once(len(_CORES), memory_bytes)
+        self._turns = asyncio.Semaphore(self.at_once)
+        self._hands = ThreadPoolExecutor(self.at_once, "passwords", _stand_back)
         self._dummy = nobodys(hasher)
 
     async def hash(self, password: str) -> str:

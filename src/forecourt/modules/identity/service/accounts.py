@@ -38,7 +38,7 @@ from forecourt.modules.identity.contract import (
     SecurityKind,
 )
 from forecourt.modules.identity.jobs import ANSWER_WISH, WRITE, Asked, Wish
-from forecourt.modules.identity.passwords import HASHES_AT_ONCE, Passwords, refuse
+from forecourt.modules.identity.passwords import Passwords, refuse
 from forecourt.modules.identity.queries import accounts as queries
 from forecourt.modules.identity.queries import phones
 from forecourt.modules.identity.queries.accounts import AccountRow, AdminRow
@@ -85,7 +85,7 @@ class Accounts:
         self._url = public_url
         # Looking at the counter, checking the password and counting a failure happen in one turn: however many guesses come
         # at once, at most so many per process get past the lock.
-        self._turns = asyncio.Semaphore(HASHES_AT_ONCE)
+        self._turns = asyncio.Semaphore(passwords.at_once)
 
     # --- register ---
 
