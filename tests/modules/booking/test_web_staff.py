@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -129,6 +130,51 @@ async def test_staff_see_who_comes_and_invite_and_take_back_as_they_may(
     assert full.status_code == 422 and "A party of 3 has room for 2 guests" in text(full)
     refused = await club.owner.post(f"/v1/orgs/{club.id}/bookings/{id}/invitees/{invited['id']}/ask")
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+
+
+async def test_staff_ask_again_who_said_no_as_often_as_the_host_may_and_at_their_own_place_alone(
+    desk: Reader,
+    club: Club,
+    world: World,  # noqa: F811
+    house: House,  # noqa: F811
+) -> None:
+    ada, ben = await world.person("Ada"), await world.person("Ben")
+    _, id = await book(desk, club, who=ada.email, team_size="2")
+    _, other_id = await book(desk, club, who=ada.email, team_size="2", at="12:00")
+    day, api = f"/orgs/{club.id}/day", f"/v1/orgs/{club.id}/bookings"
+    invited = (await club.owner.post(f"{api}/{id}/invitees", {"account_id": ben.id})).json()["id"]
+
+    async def refused() -> None:
+        assert (await ben.post(f"/v1/invitations/{invited}/decline")).status_code == 200
+
+    pressed = f'action="{day}/{id}/invitees/{invited}/ask"'
+    assert pressed not in (await desk.look(f"{sheet(club)}&booking={id}")).text, "who has not answered is asked already"
+    await refused()
+    assert pressed in (await desk.look(f"{sheet(club)}&booking={id}")).text
+
+    rival, viewer = await world.club(courts=1), await world.person("Vera")
+    await employ(club, viewer, "viewer")
+    for who, place, booking, status in (
+        (rival.owner, rival.id, id, 404),
+        (rival.owner, club.id, id, 404),
+        (club.owner, club.id, other_id, 404),
+        (viewer, club.id, id, 403),
+    ):
+        async with Reader.at(house) as other:
+            await other.sign_in(who)
+            assert (await other.send(f"/orgs/{place}/day/{booking}/invitees/{invited}/ask")).status_code == status
+        assert (await who.post(f"/v1/orgs/{place}/bookings/{booking}/invitees/{invited}/ask")).status_code == status
+
+    page = await desk.follow(await desk.send(f"{day}/{id}/invitees/{invited}/ask"))
+    assert toast(page) == "They are asked again" and "Has not answered" in text(page) and pressed not in page.text
+    await refused()
+    once = {"Idempotency_Key": str(uuid4())}
+    first, again = [await club.owner.post(f"{api}/{id}/invitees/{invited}/ask", **once) for _ in range(2)]
+    assert first.status_code == 200 and first.json()["status"] == "pending" and first.json() == again.json()
+    await refused()
+    assert pressed not in (await desk.look(f"{sheet(club)}&booking={id}")).text, "three times in all"
+    often = await desk.send(f"{day}/{id}/invitees/{invited}/ask")
+    assert often.status_code == 409 and "asked as often as one may" in text(often)
 
 
 async def test_a_guest_with_an_account_is_found_by_address_and_an_unknown_one_is_said_at_the_field(
