@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+import httpx
 import msgspec
 import pytest
 from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
@@ -30,6 +31,7 @@ from forecourt.modules.booking.contract import LineKind
 from forecourt.modules.booking.guest_views import Speaker, quote_view
 from forecourt.modules.booking.onward import Onward
 from forecourt.modules.booking.service.pricing import Bill
+from forecourt.modules.venues.rules import MAX_PRICE
 
 TOMORROW = (datetime.now(UTC) + timedelta(days=2)).date()
 
@@ -379,6 +381,46 @@ async def test_who_booked_alone_makes_room_for_others_and_reads_before_what_that
     await reader.follow(await reader.send(f"{path}/people", team_size="4"))
     assert f'href="{path}/people"' not in (await reader.look(path)).text
     assert (await reader.look(f"{path}/people")).status_code == 303, "nobody else fits"
+
+
+def offered(page: httpx.Response) -> dict[str, str]:
+    """Each number of people that a page offers, with `checked`, `disabled` or nothing."""
+    return {n: mark.strip() for n, mark in re.findall(r'name="team_size" value="(\d+)"( checked| disabled)?', page.text)}
+
+
+async def test_more_people_than_one_can_pay_for_are_refused_with_why_and_the_choice_stays(
+    reader: Reader, ada: Person, world: World, club: Club
+) -> None:
+    pounds = {"per": "person_hour", "priority": 0, "amount": {"amount": 2000, "currency": "GBP"}}
+    put = await club.owner.send("PUT", f"/v1/orgs/{club.id}/venues/{club.venue}/prices", {"rules": [pounds]})
+    assert put.status_code == 200, put.text
+    path = await paid(reader, club, team_size="1")
+    page = await reader.look(f"{path}/people")
+    assert "Riverside Courts" in text(page) and "Court 1" in text(page) and "18:00–19:00" in text(page)
+    assert offered(page) == {"2": "checked", "3": "", "4": ""}
+    refused = await reader.send(f"{path}/people", team_size="4")
+    assert refused.status_code == 402 and 'id="problem"' in refused.text
+    assert offered(refused) == {"2": "", "3": "", "4": "checked"}
+    assert await world.balance(club, ada) == 3000
+
+
+async def test_a_number_that_cannot_be_had_is_not_chosen_beforehand_and_where_none_can_there_is_nothing_to_press(
+    reader: Reader, ada: Person, club: Club
+) -> None:
+    at_venue = f"/v1/orgs/{club.id}/venues/{club.venue}"
+    wide = await club.owner.send("PATCH", f"{at_venue}/resources/{club.courts[0]}", {"capacity": 200})
+    assert wide.status_code == 200, wide.text
+    path = await paid(reader, club, team_size="117")
+    for dear, marks in (([118, 119], {"disabled", "", "checked"}), ([118, 200], {"disabled"})):
+        pounds = {"per": "hour", "priority": 0, "amount": {"amount": 2000, "currency": "GBP"}}
+        most = {"per": "person_hour", "priority": 9, "team_size": dear, "amount": {"amount": MAX_PRICE, "currency": "GBP"}}
+        put = await club.owner.send("PUT", f"{at_venue}/prices", {"rules": [pounds, most]})
+        assert put.status_code == 200, put.text
+        page = await reader.look(f"{path}/people")
+        found = offered(page)
+        assert set(found.values()) == marks and found["118"] == "disabled" and "charged at once" in text(page)
+        assert ("Change it" in text(page)) == ("checked" in marks)
+        assert "checked" not in marks or found["120"] == "checked", "the first that can be had"
 
 
 async def test_too_few_credits_are_not_offered_and_not_taken(reader: Reader, ada: Person, world: World, club: Club) -> None:

@@ -694,16 +694,19 @@ class BookingPages(Api):
         found = await self._found(visit, id)
         if not self._may_be_more(found):
             return Redirect(f"/bookings/{id}")
-        return await self._people_page(visit, found, None)
+        return await self._people_page(visit, found)
 
     def _may_be_more(self, found: Found) -> bool:
         _, most = party_limits(found.resource, found.booking.purpose)
         return self._may(found, BookingAction.EDIT) and found.booking.team_size < most
 
-    async def _people_page(self, visit: Visit, found: Found, problem: Problem | None) -> Html:
+    async def _people_page(self, visit: Visit, found: Found, problem: Problem | None = None, wanted: int = 0) -> Html:
         _, most = party_limits(found.resource, found.booking.purpose)
         first = found.booking.team_size + 1
         preview = await self.service.party_preview(visit.ctx, found.booking.id)
+        sizes = [await self._more(visit, found, preview, n) for n in range(first, min(most, first + MORE_PEOPLE - 1) + 1)]
+        to_be_had = [size.value for size in sizes if not size.disabled]
+        chosen = str(wanted) if str(wanted) in to_be_had else next(iter(to_be_had), "")
         return self.pages.page(
             "booking/people.html",
             visit,
@@ -711,7 +714,8 @@ class BookingPages(Api):
             status=200 if problem is None else problem.status,
             booking=found.booking,
             what=found.what,
-            sizes=[await self._more(visit, found, preview, n) for n in range(first, min(most, first + MORE_PEOPLE - 1) + 1)],
+            sizes=[msgspec.structs.replace(size, chosen=size.value == chosen) for size in sizes],
+            may_change=bool(to_be_had),
             problem="" if problem is None else self.pages.words(visit, problem),
         )
 
@@ -723,7 +727,7 @@ class BookingPages(Api):
         except MENDABLE as problem:
             return Choice(label=label, value=str(people), disabled=True, reason=self.pages.words(visit, problem))
         words = _words_of(say, found.booking.price, asked)
-        return Choice(label=label, value=str(people), hint=words, price=asked.price, chosen=people == found.booking.team_size + 1)
+        return Choice(label=label, value=str(people), hint=words, price=asked.price)
 
     @action("/bookings/{id}/people")
     async def people(self, visit: Visit, id: UUID, form: MorePeople) -> Html | Redirect:
@@ -732,7 +736,7 @@ class BookingPages(Api):
         try:
             changed = await self.service.edit(visit.ctx, id, BookingPatch(team_size=form.team_size))
         except MENDABLE as problem:
-            return await self._people_page(visit, found, problem)
+            return await self._people_page(visit, found, problem, form.team_size)
         return Redirect(f"/bookings/{id}#guests", toast=found.say.t("ticket.people_now", n=changed.team_size))
 
     @action("/bookings/{id}/invitees", limits=INVITING)
