@@ -67,6 +67,24 @@ async def test_somebody_opens_a_place_from_nothing_to_a_price(reader: Reader, wo
     assert "07:00–23:00" in text(places)
 
 
+async def test_a_number_that_is_emptied_is_not_another_one(reader: Reader, club: Club) -> None:
+    await reader.sign_in(club.owner)
+    here = f"/orgs/{club.id}/places/{club.venue}/resources"
+    new = await reader.look(f"{here}?new=1")
+    assert (typed_in(new, "capacity"), typed_in(new, "durations_min")) == ("4", "60, 90, 120")
+    told = {"name": "Hall", "kind": "room", "capacity": "30", "slot_min": "30", "durations_min": "120 240", "active": "1"}
+    made = await reader.follow(await reader.send(here, **told))
+    (id,) = {found for found in re.findall(r"/resources\?edit=([0-9a-f-]{36})", made.text) if found not in club.courts}
+    page = await reader.look(f"{here}?edit={id}")
+    emptied = told | {"capacity": "", "slot_min": "", "durations_min": "", "version": hidden(page, "version")}
+    await reader.follow(await reader.send(f"{here}/{id}", **emptied))
+    page = await reader.look(f"{here}?edit={id}")
+    numbers = [typed_in(page, name) for name in ("capacity", "slot_min", "durations_min")]
+    assert numbers == ["30", "30", "120, 240"]
+    refused = await reader.send(here, **(told | {"name": "Hall 2", "capacity": ""}))
+    assert refused.status_code == 422 and said_at(refused, "capacity") == "Is needed."
+
+
 async def test_hours_are_read_as_people_write_them_and_a_wrong_day_says_so_at_the_day(reader: Reader, club: Club) -> None:
     await reader.sign_in(club.owner)
     here = f"/orgs/{club.id}/places/{club.venue}/hours"
@@ -169,6 +187,11 @@ async def test_policies_are_saved_as_they_are_meant(reader: Reader, club: Club) 
     assert (policies["hold_min"], policies["approval_purposes"]) == (15, ["match"])
     assert (policies["quiet_hours"], policies["noise_warning_venue_ids"]) == (["22:00", "07:00"], [club.venue])
     assert re.search(rf'name="noise_warning_venue_ids" value="{club.venue}" checked', saved.text)
+    strict = form | {"no_show_strikes": "0", "horizon_days": "30", "version": hidden(saved, "version")}
+    saved = await reader.follow(await reader.send(f"/orgs/{club.id}/policies", **strict))
+    emptied = form | {"no_show_strikes": "", "horizon_days": "", "version": hidden(saved, "version")}
+    saved = await reader.follow(await reader.send(f"/orgs/{club.id}/policies", **emptied))
+    assert (typed_in(saved, "no_show_strikes"), typed_in(saved, "horizon_days")) == ("0", "30"), "no number is not another one"
     not_yours = form | {"noise_warning_venue_ids": [club.id], "version": hidden(saved, "version")}
     assert (await reader.send(f"/orgs/{club.id}/policies", **not_yours)).status_code == 422
 

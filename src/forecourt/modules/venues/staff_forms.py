@@ -189,7 +189,7 @@ class SettingsForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class PoliciesForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Three refund tiers; an empty one is none."""
+    """Three refund tiers; an empty one is none. A number that is not there stays as it was."""
 
     tier_1_h: Short = ""
     tier_1_pct: Short = ""
@@ -197,12 +197,12 @@ class PoliciesForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     tier_2_pct: Short = ""
     tier_3_h: Short = ""
     tier_3_pct: Short = ""
-    reschedule_fee_pct: Short = "0"
-    lead_min: Short = "0"
-    horizon_days: Short = "365"
-    hold_min: Short = "10"
-    max_open_bookings: Short = "200"
-    no_show_strikes: Short = "3"
+    reschedule_fee_pct: Short = ""
+    lead_min: Short = ""
+    horizon_days: Short = ""
+    hold_min: Short = ""
+    max_open_bookings: Short = ""
+    no_show_strikes: Short = ""
     weather_refund_pct: Short = ""
     requires_health_form: Short = ""
     approval_purposes: Ids = []
@@ -372,21 +372,24 @@ def _day(text: str, path: str) -> date:
 
 
 class ResourceForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """`party_<purpose>` bounds the people for a purpose, `2–4`; empty: 1 to capacity."""
+    """`party_<purpose>` bounds the people for a purpose, `2–4`; empty: 1 to capacity.
+
+    A number that is not there stays as it was.
+    """
 
     name: Line = ""
     kind: Short = "court"
-    capacity: Short = "4"
+    capacity: Short = ""
     sport: Short = ""
     surface: Short = ""
     indoor: Short = ""
-    slot_min: Short = "15"
-    durations_min: Line = "60, 90, 120"
-    buffer_before_min: Short = "0"
-    buffer_after_min: Short = "0"
+    slot_min: Short = ""
+    durations_min: Line = ""
+    buffer_before_min: Short = ""
+    buffer_after_min: Short = ""
     lead_min: Short = ""
     horizon_days: Short = ""
-    position: Short = "0"
+    position: Short = ""
     active: Short = ""
     part_ids: Ids = []
     party_workout: Short = ""
@@ -412,7 +415,7 @@ class ResourceForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             **tags,
             "indoor": {"in": True, "out": False}.get(self.indoor),
             "people": party,
-            "durations_min": whole_numbers(self.durations_min, "durations_min"),
+            "durations_min": whole_numbers(self.durations_min, "durations_min") or None,
             "part_ids": self.part_ids,
             "active": bool(self.active),
             **{name: getattr(self, name) for name in numbers},
@@ -426,6 +429,18 @@ class ResourceForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             raise Invalid.field("name", "is needed")
         given = self._given()
         return emptied(read(ResourcePatch, given), "sport", "surface", "indoor", "lead_min", "horizon_days")
+
+    @classmethod
+    def for_another(cls, position: int) -> ResourceForm:
+        """What stands there before anybody has typed anything."""
+        return cls(
+            capacity="4",
+            slot_min="15",
+            durations_min="60, 90, 120",
+            buffer_before_min="0",
+            buffer_after_min="0",
+            position=str(position),
+        )
 
     @classmethod
     def of(cls, r: Resource) -> ResourceForm:

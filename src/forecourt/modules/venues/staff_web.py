@@ -450,7 +450,7 @@ class StaffVenuePages(Api):
         chosen = book.resource(query.edit) if query.edit else None
         if query.edit and (chosen is None or chosen.removed):
             raise NotFound
-        form = ResourceForm.of(chosen) if chosen else ResourceForm(position=str(len(book.resources)))
+        form = ResourceForm.of(chosen) if chosen else ResourceForm.for_another(len(book.resources))
         return self._resources(visit, book, chosen, form, NO_FAULTS, adding=bool(query.new))
 
     @action("/orgs/{org_id}/places/{venue_id}/resources", access=EDIT)
