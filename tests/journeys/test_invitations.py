@@ -302,6 +302,7 @@ async def test_a_guest_answers_on_the_page_of_the_link_without_an_account_and_in
     reader.http.headers["Accept-Language"] = "ur"
     urdu = await reader.look(path)
     assert 'dir="rtl"' in urdu.text and "آپ نہیں آ رہے" in text(urdu)
+    assert "<bdi>Court 1</bdi>، " in urdu.text, "the day is not drawn into a name in Latin letters"
     assert (await reader.look(f"{path[:-2]}")).status_code == 404
     await ada.post(f"/v1/bookings/{booking['id']}/cancel", {})
     assert (await reader.look(path)).status_code == 410

@@ -675,6 +675,23 @@ async def test_the_pages_speak_the_chosen_language_and_hold_their_direction(
     assert {"pt": "Como quer pagar?", "ur": "آپ ادائیگی کیسے کریں گے؟"}[language] in text(await reader.look(path))
 
 
+async def test_in_urdu_a_name_in_latin_letters_draws_nothing_beside_it_to_the_left(
+    reader: Reader, ada: Person, club: Club
+) -> None:
+    reader.http.headers["Accept-Language"] = "ur"
+    path = await held(reader, club)
+    apart = "<bdi>Riverside Courts</bdi>، <bdi>Court 1</bdi>"
+    assert apart in (await reader.look(path)).text
+    await reader.send(f"{path}/pay", pay_with="credits")
+    assert apart in (await reader.look(f"{path}/people")).text
+    ticket = (await reader.look(path)).text
+    day = formats.date("ur", TOMORROW, style="long")
+    assert f"<bdi>Court 1</bdi>، {day}" in ticket and "<bdi>Riverside Courts</bdi></a>" in ticket
+    way = urlencode({"next": f"/book?{urlencode(wish(club, court=1))}"})
+    await reader.send("/sign-out")
+    assert apart.replace("1", "2") in (await reader.look(f"/sign-in?{way}")).text
+
+
 @pytest.mark.parametrize("module", ["booking", "venues", "payments"])
 def test_the_texts_of_guests_are_complete_in_all_languages_with_the_same_gaps(module: str) -> None:
     catalogue = Catalogue([ROOT / "modules" / module / "messages"])
