@@ -400,6 +400,7 @@ async def test_more_people_than_one_can_pay_for_are_refused_with_why_and_the_cho
     assert offered(page) == {"2": "checked", "3": "", "4": ""}
     refused = await reader.send(f"{path}/people", team_size="4")
     assert refused.status_code == 402 and 'id="problem"' in refused.text
+    assert "You have £30.00, which is £30.00 too little" in text(refused)
     assert offered(refused) == {"2": "", "3": "", "4": "checked"}
     assert await world.balance(club, ada) == 3000
 

@@ -716,8 +716,20 @@ class BookingPages(Api):
             what=found.what,
             sizes=[msgspec.structs.replace(size, chosen=size.value == chosen) for size in sizes],
             may_change=bool(to_be_had),
-            problem="" if problem is None else self.pages.words(visit, problem),
+            problem="" if problem is None else await self._refusal(visit, found, problem, preview, wanted),
         )
+
+    async def _refusal(
+        self, visit: Visit, found: Found, problem: Problem, preview: Callable[[int], Awaitable[Change]], people: int
+    ) -> str:
+        """Why so many people cannot come; of credits, how many are missing."""
+        words = self.pages.words(visit, problem)
+        if not isinstance(problem, InsufficientCredits):
+            return words
+        say, balance = found.say, await self._balance(visit, found.book)
+        short = (await preview(people)).asked.due - balance
+        # Credits may have come since.
+        return say.t("pay.credits_short", balance=say.money(balance), short=say.money(short)) if short.amount > 0 else words
 
     async def _more(self, visit: Visit, found: Found, preview: Callable[[int], Awaitable[Change]], people: int) -> Choice:
         """So many people, and what they mean for the guest's purse."""
