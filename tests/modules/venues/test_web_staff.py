@@ -109,6 +109,17 @@ async def test_hours_are_read_as_people_write_them_and_a_wrong_day_says_so_at_th
     assert (typed_in(good, "tue"), typed_in(good, "wed")) == ("", "18:00–02:00")
 
 
+async def test_an_address_is_written_in_its_own_direction_and_its_words_are_said_to_find_the_place(
+    reader: Reader, club: Club
+) -> None:
+    await reader.sign_in(club.owner)
+    page = await reader.look(f"/orgs/{club.id}/places/{club.venue}")
+    for field in ("name", "address", "city"):
+        found = re.search(rf'<input[^>]* name="{field}"[^>]*>', page.text)
+        assert found and 'dir="auto"' in found[0], field
+    assert "Guests find the place by each word of it" in text(page)
+
+
 async def test_an_edit_of_what_somebody_else_changed_meanwhile_is_refused_once(reader: Reader, club: Club) -> None:
     await reader.sign_in(club.owner)
     here = f"/orgs/{club.id}/places/{club.venue}"
