@@ -585,6 +585,26 @@ async def test_haproxy_that_dies_is_brought_back_and_at_once_unless_it_had_just_
     assert (await anyone.get("/v1/me")).status_code == 200
 
 
+async def test_haproxy_that_dies_while_it_is_looked_after_is_brought_back_at_once_too(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("KEYS_EVERY_S", 0.1), ("QUICK_S", 0), ("PAUSE_S", 3600)):
+        monkeypatch.setattr(f"forecourt.gateway.haproxy.{name}", seconds)
+    doomed: list[int] = []
+
+    async def names(_host: str) -> list[str]:
+        while doomed:
+            os.kill(doomed.pop(), signal.SIGKILL)
+        return ["127.0.0.1"]
+
+    services = (Service("rest", (), {"v1": (house.rest.url.replace("127.0.0.1", "rest.test"),)}),)
+    plan = Plan(services=services, listen=(f"127.0.0.1:{free_port()}",), internal=f"127.0.0.1:{free_port()}").checked()
+    async with Gateway(plan, tmp_path, output=tmp_path / "log", names=names) as gateway, httpx.AsyncClient() as client:
+        doomed.append(pid := gateway.pid)
+        await until(lambda: gateway.pid != pid)
+        assert await open_door(client, plan.internal, True)
+
+
 # --- versions -----------------------------------------------------------------------------------------------------------------
 
 

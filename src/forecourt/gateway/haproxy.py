@@ -321,8 +321,9 @@ class Gateway:
             assert process is not None  # noqa: S101 - started before
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), KEYS_EVERY_S)
+            died = await self._died()
             try:
-                if await self._died():
+                if died:
                     log.warning("gateway_died", code=process.returncode)
                     if asyncio.get_running_loop().time() - self._begun < QUICK_S:
                         await asyncio.sleep(PAUSE_S)
@@ -335,7 +336,11 @@ class Gateway:
                     await self.refresh_keys()
             except (EngineError, SettingsError, Problem, OSError) as e:
                 log.error("gateway_trouble", error=str(e))
-                await asyncio.sleep(PAUSE_S)
+                if died:
+                    await asyncio.sleep(PAUSE_S)
+                    continue
+                with contextlib.suppress(TimeoutError):  # if its death is the trouble, it is brought back at once
+                    await asyncio.wait_for(process.wait(), PAUSE_S)
 
 
 async def _end(process: Process) -> None:
