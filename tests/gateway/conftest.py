@@ -20,10 +20,13 @@ from joserfc.jwk import ECKey
 from tests.ports import free_port
 
 from forecourt.gateway.haproxy import Gateway
-from forecourt.gateway.plan import Health, Limits, Plan, Service
+from forecourt.gateway.plan import MAX_ROUTE_CHARS, Health, Limits, Plan, Service
 from forecourt.kernel.settings import Secret
 
 PER_ADDRESS, PER_ACCOUNT, PER_ORGANISATION, PER_ROUTE = 60, 20, 12, 5
+_LONG = "/v1/venues/".ljust(MAX_ROUTE_CHARS - 1, "v")
+LONGEST_ROUTES = (_LONG + "a", _LONG + "b")
+"""As long as a path with a limit may be, and the same but for the last letter."""
 MAX_BODY = 50_000
 CONNECTIONS = 40
 TRUSTED = "127.7.7.7"
@@ -200,7 +203,7 @@ class House:
                 connections_per_address=CONNECTIONS,
                 requests_per_account=PER_ACCOUNT,
                 requests_per_organisation=PER_ORGANISATION,
-                routes={"/v1/auth": PER_ROUTE, "/v1/auth/refresh/": PER_ROUTE + 2},
+                routes={"/v1/auth": PER_ROUTE, "/v1/auth/refresh/": PER_ROUTE + 2, **dict.fromkeys(LONGEST_ROUTES, PER_ROUTE)},
                 max_body_bytes=MAX_BODY,
                 header_s=2,
                 answer_s=3,

@@ -27,6 +27,7 @@ from structlog.testing import capture_logs
 from tests.gateway.conftest import (
     APP,
     CONNECTIONS,
+    LONGEST_ROUTES,
     MAX_BODY,
     PER_ACCOUNT,
     PER_ADDRESS,
@@ -350,6 +351,31 @@ async def test_a_route_has_a_limit_of_its_own(house: House, call: Call) -> None:
         assert (await proxy.post("/v1/auth/login", headers={"x-forwarded-for": f"2001:db8:9:9::{n}"})).status_code == 200
     assert_spent(await proxy.post("/v1/auth/login", headers={"x-forwarded-for": "2001:db8:9:9:ffff::1"}), PER_ROUTE)
     assert (await proxy.post("/v1/auth/login", headers={"x-forwarded-for": "2001:db8:9:a::1"})).status_code == 200
+
+
+@pytest.mark.parametrize("client", ["2001:1db8:1111:1111:1111:1111:1111:1111", "::ffff:198.151.100.111"])
+async def test_the_longest_routes_are_counted_each_by_itself_and_so_is_each_client(client: str, call: Call) -> None:
+    proxy = call(TRUSTED)
+
+    async def ask(path: str, client: str = client) -> httpx.Response:
+        return await proxy.get(path, headers={"x-forwarded-for": client})
+
+    one, other = LONGEST_ROUTES
+    assert {(await ask(one)).status_code for _ in range(PER_ROUTE)} == {200}
+    assert_spent(await ask(one), PER_ROUTE)
+    assert {(await ask(other)).status_code for _ in range(PER_ROUTE)} == {200}
+    assert_spent(await ask(other), PER_ROUTE)
+    assert (await ask(one, client.replace("1:1111", "1:2222", 1).replace(".111", ".112"))).status_code == 200
+    assert (await ask(one[:-1])).status_code == 200, "another path"
+
+
+async def test_a_path_of_any_length_counts_for_the_route_that_it_begins_with(call: Call) -> None:
+    eager = call()
+    for n in range(PER_ROUTE):
+        assert (await eager.post(f"/v1/auth/{'x' * 4000}{n}")).status_code == 200
+    assert_spent(await eager.post(f"/v1/auth/{'x' * 8000}"), PER_ROUTE)
+    assert_spent(await eager.post("/v1/auth/login"), PER_ROUTE)
+    assert (await eager.get(f"/v1/authors{'x' * 8000}")).status_code == 200, "that only begins alike"
 
 
 async def test_whoever_asks_nothing_holds_only_so_many_connections(house: House, anyone: httpx.AsyncClient) -> None:

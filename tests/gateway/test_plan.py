@@ -111,6 +111,8 @@ def test_a_plan_in_order_has_no_fault() -> None:
         (plan(limits=Limits(routes={"/v1/a b": 5})), "'/v1/a b' is not the beginning of a path"),
         (plan(limits=Limits(routes={"/": 5})), "'/' is not the beginning of a path"),
         (plan(limits=Limits(routes={"/v1/auth": 0})), "/v1/auth is 0"),
+        (plan(limits=Limits(routes={"/v1/auth": 10**9 + 1})), "/v1/auth is 1000000001"),
+        (plan(limits=Limits(routes={"/v1/".ljust(101, "a"): 5})), "has 101 characters: at most 100"),
         (plan(limits=Limits(routes={"/v1/auth": 5, "/v1/auth/": 6})), "names /v1/auth twice"),
         (plan(limits=Limits(routes={f"/v1/{n}": 5 for n in range(51)})), "names 51 paths"),
         (plan(limits=Limits(requests_per_organisation=0)), "requests_per_organisation is 0"),

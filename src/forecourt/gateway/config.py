@@ -243,6 +243,7 @@ def _tables(limits: Limits) -> str:
     tables = {
         "per_address": f"type ipv6 size 100k {counted},conn_cur",
         "per_account": f"type string len 64 size 100k {counted}",
+        # An address of 39, a blank, and a plan's longest route with its number.
         "per_route": f"type string len 160 size 100k {counted}",
         # Who was let in is known from the answer, so these are counted by hand.
         "per_organisation": f"type string len 32 size 50k expire {2 * limits.window_s}s store gpc0,gpc0_rate({limits.window_s}s)",

@@ -63,6 +63,9 @@ class Service(msgspec.Struct, frozen=True):
 ROUTES = {"/v1/auth": 100, "/sign-in": 100, "/sign-up": 100, "/v1/venues/suggest": 200, "/v1/chat/search": 100}
 """What guessers try and what costs most. The operations have limits of their own, beyond these: a flood is to end at the door."""
 MAX_ROUTES = 50
+MAX_ROUTE_CHARS = 100
+MAX_ROUTE_REQUESTS = 1_000_000_000
+"""A count bears the client's address, this number and the path. HAProxy cuts a longer name, and two paths would share one."""
 
 
 def _routes() -> dict[str, int]:
@@ -254,8 +257,12 @@ def _route_faults(routes: Mapping[str, int]) -> Iterator[str]:
     for route, requests in routes.items():
         if not _ROUTE.match(route):
             yield f"limits.routes: {route!r} is not the beginning of a path such as /v1/auth"
+        if len(route.rstrip("/")) > MAX_ROUTE_CHARS:
+            yield f"limits.routes: {route!r} has {len(route)} characters: at most {MAX_ROUTE_CHARS} are counted by"
         if requests < 1:
             yield f"limits.routes: {route} is {requests}: give a whole number above 0"
+        if requests > MAX_ROUTE_REQUESTS:
+            yield f"limits.routes: {route} is {requests}: give at most {MAX_ROUTE_REQUESTS}"
     plain = [route.rstrip("/") for route in routes]
     yield from (f"limits.routes names {route} twice" for route in dict.fromkeys(plain) if plain.count(route) > 1)
 
