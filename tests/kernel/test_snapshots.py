@@ -499,6 +499,26 @@ async def test_a_rebuild_in_which_an_event_fails_changes_nothing_and_says_over_w
     assert await snapshots(chains) == ["[]"]
 
 
+@pytest.mark.parametrize("held", ["kernel.cursor", "probe.chain"])
+async def test_a_rebuild_that_waits_too_long_for_somebody_else_says_for_whom_and_what_to_do(
+    held: str, chains: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "PATIENCE_S", 0.05)
+    await count(chains, 1, 2, 3)
+    await Dispatcher(chains.db, chains.url, [LINKS]).drain()
+    before = await made(chains)
+    somebody = await chains.fresh.admin()
+    try:
+        async with somebody.transaction():
+            await somebody.execute(f"lock table {held} in exclusive mode")
+            with pytest.raises(CannotRebuild, match=r"probe\.links .* for 0\.05 s.* Start again"):
+                await rebuild(chains.db, LINKS)
+            assert await made(chains) == before
+    finally:
+        await somebody.close()
+    assert (await rebuild(chains.db, LINKS)).handled == 3, "the control"
+
+
 async def test_a_state_whose_handler_does_more_is_not_made_anew(chains: Scratch) -> None:
     async def chatter(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
         await link(tx, envelopes)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+import asyncpg
 import msgspec
 
 from forecourt.kernel.context import service_context
@@ -31,6 +32,10 @@ STEP_S = 0.5
 """So long a step hands events over: other subscribers wait for its transaction, and this one for its cursor."""
 PAUSE_S = 0.1
 """Between two steps, for the worker."""
+PATIENCE_S = 5.0
+"""So long a step waits for somebody else who holds what it needs."""
+
+WAIT = Query(str, "select set_config('lock_timeout', $1, true)")
 
 UP_TO = Query(
     Seen,
@@ -76,8 +81,8 @@ async def rebuild(
 ) -> Rebuilt:
     """Makes the state of a subscriber anew from its oldest snapshot and the log since then. Returns what it was made of.
 
-    Raises CannotRebuild for a subscriber that acts, one without a snapshot, and when an event fails or the log is shortened
-    meanwhile.
+    Raises CannotRebuild for a subscriber that acts, one without a snapshot, and when an event fails, the log is shortened
+    meanwhile, or somebody else holds what it needs for longer than `PATIENCE_S`.
     """
     if subscription.state is None:
         raise CannotRebuild(
@@ -90,10 +95,16 @@ async def rebuild(
     if base is None:
         raise CannotRebuild(f"There is no snapshot of {name} yet. The hourly work of a worker takes one.")
     work = _Rebuilding(database, subscription, subscription.state, base, step_s)
-    while not await work.step():
-        told(Progress(work.handled, work.at))
-        ring(Topic.EVENTS)
-        await asyncio.sleep(PAUSE_S)
+    try:
+        while not await work.step():
+            told(Progress(work.handled, work.at))
+            ring(Topic.EVENTS)
+            await asyncio.sleep(PAUSE_S)
+    except asyncpg.LockNotAvailableError as e:
+        raise CannotRebuild(
+            f"{name} or its rows were held by somebody else for {PATIENCE_S:g} s: a worker in the middle of its events, another"
+            " rebuild or replay, or somebody at the database. Start again when they are done."
+        ) from e
     return Rebuilt(base.made_at, base.xid == 0, work.handled)
 
 
@@ -116,6 +127,7 @@ class _Rebuilding:
         name = self._subscription.subscriber
         with contextlib.suppress(_Undone):
             async with self._kernel.tx(service_context(name)) as tx:
+                await tx.one(WAIT, f"{PATIENCE_S * 1000:.0f}ms")
                 goal = await tx.one(HOLD, name)
                 await self._as_module(tx)
                 await self._state.restore(tx, self._saved)
@@ -158,7 +170,7 @@ class _Rebuilding:
         try:
             await serve(tx, self._subscription, rows)
         except Exception as e:
-            if isinstance(e, Unavailable) or is_lost(e):
+            if isinstance(e, Unavailable | asyncpg.LockNotAvailableError) or is_lost(e):
                 raise
             among = f"{rows[0].id} ({rows[0].name})" + (f" to {rows[-1].id}" if len(rows) > 1 else "")
             raise CannotRebuild(f"It fails over what happened: event {among}: {describe(e)}") from e
