@@ -21,6 +21,7 @@ from forecourt.kernel.money import Money
 from forecourt.modules.booking.contract import (
     BookingActor,
     BookingCancelled,
+    BookingConfirmed,
     BookingOut,
     BookingRescheduled,
     BookingStatus,
@@ -39,7 +40,7 @@ from forecourt.modules.notifications.queries import inbox, queue
 from forecourt.modules.notifications.queries.inbox import DigestItem
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
 from forecourt.modules.notifications.reactions import Reactions
-from forecourt.modules.notifications.rules import ANSWER_PAUSE, KINDS, NOISE, REMINDERS
+from forecourt.modules.notifications.rules import ANSWER_PAUSE, KINDS, NOISE, REMINDERS, TOMORROW
 from forecourt.modules.notifications.sealing import Links
 from forecourt.modules.notifications.service import telling
 from forecourt.modules.notifications.service.inbox import InboxService
@@ -408,6 +409,55 @@ async def test_who_comes_along_takes_no_reminder_back_and_brings_none_a_second_t
     assert await after(party) == (DeliveryStatus.QUEUED, {soon.kind})
     elsewhere = msgspec.structs.replace(party, resource_id=uuid4())
     assert await after(elsewhere) == (DeliveryStatus.FAILED, {NOISE, "booking.moved"}), "the control: who moves is told anew"
+
+
+async def test_what_was_heard_of_too_late_to_be_news_still_brings_reminders_of_what_is_to_come(
+    fresh_database: FreshDatabase,
+) -> None:
+    """A worker that was away for longer than news is news, and comes upon what happened meanwhile."""
+    shelf = Shelf((await fresh_database.connect()).module("notifications"))
+    happened, played = NOON - timedelta(days=2), NOON - timedelta(hours=3)
+
+    def booked(start: datetime, account_id: UUID | None = ADA) -> BookingConfirmed:
+        return BookingConfirmed(
+            organisation_id=ORG, venue_id=VENUE, resource_id=uuid4(), booking_id=uuid4(), account_id=account_id, start=start,
+            end=start + timedelta(hours=1), purpose=Purpose.WORKOUT, team_size=4, price=Money(0, "GBP"),
+            paid=Money(0, "GBP"),
+        )  # fmt: skip
+
+    def off(booking: BookingConfirmed) -> BookingCancelled:
+        same = {name: getattr(booking, name) for name in BookingCancelled.__struct_fields__ if hasattr(booking, name)}
+        return BookingCancelled(**same, refund=Money(0, "GBP"), by=BookingActor.CUSTOMER)
+
+    async def waits(at: datetime, *events: Event) -> set[tuple[str, UUID]]:
+        """What waits to be told of these bookings once this has been taken."""
+        about = {cast("BookingConfirmed", event).booking_id for event in events}
+        async with shelf.db.tx(shelf.ctx) as tx:
+            await Reactions(FixedClock(NOON)).tell(tx, [Envelope(new_id(), at, "x", 1, ORG, Actor(), "", "", e) for e in events])
+            rows = await tx.connection.fetch("select kind, about_id from notifications.notice where status = 'waiting'")
+        return {(row["kind"], row["about_id"]) for row in rows if row["about_id"] in about}
+
+    def all_of(booking: BookingConfirmed) -> set[tuple[str, UUID]]:
+        return {(kind, booking.booking_id) for kind in REMINDERS}
+
+    def moved(booking: BookingConfirmed, **more: object) -> BookingRescheduled:
+        return changed(booking_id=booking.booking_id, **more)
+
+    in_two_days = NOON + timedelta(days=2)
+    soon, later, gone = booked(NOON + timedelta(hours=3)), booked(in_two_days), booked(in_two_days)
+    found = await waits(happened, soon, later, booked(played), gone, booked(in_two_days, None), off(gone))
+    assert found == all_of(later) | {(kind, soon.booking_id) for kind in REMINDERS if kind != TOMORROW}, (
+        "what can be said in time"
+    )
+    put_off, brought_in, known = booked(in_two_days), booked(in_two_days), booked(in_two_days)
+    next_day = {"start": in_two_days + timedelta(days=1), "end": in_two_days + timedelta(days=1, hours=1)}
+    over = {"start": played, "end": played + timedelta(hours=1)}
+    assert await waits(happened, put_off, moved(put_off, **next_day)) == all_of(put_off)
+    assert await waits(happened, brought_in, moved(brought_in, **over)) == set()
+    assert await waits(happened, known, moved(known, team_size=2)) == all_of(known), "that moves nothing"
+    fresh = booked(in_two_days)
+    news = {("booking.confirmed", fresh.booking_id)}
+    assert await waits(NOON - timedelta(hours=11), fresh) == all_of(fresh) | news, "the control: that is news"
 
 
 # --- the party of what is off --------------------------------------------------------------------------------------------

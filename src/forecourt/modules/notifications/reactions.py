@@ -53,7 +53,11 @@ ASKED = "booking.approval_asked"
 WAITS, APPROVE = "booking.approval_waits", "booking.approve"
 """What staff are told of a booking that asks for them, and the permission of those who are."""
 STALE = timedelta(hours=12)
-"""What happened longer ago is history, not news: a subscriber that begins with an old log, or a demo world, tells nobody."""
+"""What happened longer ago is history, not news: a subscriber that begins with an old log, or a demo world, tells nobody of it.
+So, too, when no worker ran for longer: confirmations, cancellations, invitations and messages of before are not told any more, for
+they would come as if they were new; the app shows how things stand. Reminders are about what is to come, not about when it was
+booked: they are planned, and taken back, however late that is.
+"""
 
 Told = (
     ApprovalAsked
@@ -116,8 +120,13 @@ class Reactions:
             # About no organisation: those rows have the nil id, and so has the transaction that writes them.
             await tx.become(module_role("notifications"), NOBODYS)
         for envelope in envelopes:
+            if isinstance(envelope.event, BookingRescheduled) and not _moved(envelope.event):
+                continue
+            await self._take_back(tx, organisation_id, envelope, now)
             if envelope.at >= now - STALE:
                 await self._one(tx, organisation_id, envelope, now)
+            elif reminders := self._reminders(envelope, now):
+                await queue.insert_notices(tx, organisation_id, reminders, now)
         enqueue(tx, DRAIN, Drain())
 
     async def forget_browsers(self, tx: Tx, envelopes: list[Envelope[SessionEnded]]) -> None:
@@ -127,6 +136,13 @@ class Reactions:
             await tx.become(module_role("notifications"), NOBODYS, event.account_id)
             await choices.drop_session(tx, event.account_id, event.session_id)
 
+    @staticmethod
+    async def _take_back(tx: Tx, organisation_id: UUID, envelope: Envelope[Told], now: datetime) -> None:
+        """Reminders of what is off or elsewhere, however long ago that was said."""
+        event = envelope.event
+        if isinstance(event, BookingCancelled | BookingDeclined | BookingExpired | BookingRescheduled):
+            await queue.void(tx, organisation_id, [event.booking_id], list(REMINDERS), now)
+
     async def _one(self, tx: Tx, organisation_id: UUID, envelope: Envelope[Told], now: datetime) -> None:
         event = envelope.event
         if isinstance(event, MessageSent):
@@ -135,10 +151,6 @@ class Reactions:
         if isinstance(event, InvitationAnswered):
             await queue.insert_notices(tx, organisation_id, _answer(envelope, event, now), now)
             return
-        if isinstance(event, BookingRescheduled) and not _moved(event):
-            return
-        if isinstance(event, BookingCancelled | BookingDeclined | BookingExpired | BookingRescheduled):
-            await queue.void(tx, organisation_id, [event.booking_id], list(REMINDERS), now)
         if isinstance(event, ApprovalAsked):
             wish = TellStaff(envelope.id, organisation_id, WAITS, event.booking_id, APPROVE, event.account_id)
             enqueue(tx, TELL_STAFF, wish, key=f"tell staff {envelope.id}")
