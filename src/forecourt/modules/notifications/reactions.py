@@ -54,7 +54,7 @@ WAITS, APPROVE = "booking.approval_waits", "booking.approve"
 """What staff are told of a booking that asks for them, and the permission of those who are."""
 STALE = timedelta(hours=12)
 """What happened longer ago is history, not news: a subscriber that begins with an old log, or a demo world, tells nobody of it.
-So, too, when no worker ran for longer: confirmations, cancellations, invitations and messages of before are not told any more, for
+So, too, when no worker ran for longer: confirmations, cancellations, invitations and messages of before are told no more, for
 they would come as if they were new; the app shows how things stand. Reminders are about what is to come, not about when it was
 booked: they are planned, and taken back, however late that is.
 """
