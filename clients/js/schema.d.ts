@@ -197,6 +197,7 @@ export interface BookingPatch {
   team_size?: number;
   equipment?: EquipmentWish[];
   note?: string | null;
+  price_at_most?: Money | null;
 }
 
 export type BookingPayWith = "bank_transfer" | "card" | "credits" | "desk" | "easypaisa" | "jazzcash";
@@ -428,6 +429,7 @@ export type ExportFormat = "csv" | "jsonl";
 export interface Extend {
   /** Whole minutes */
   duration_min: number;
+  price_at_most?: Money | null;
 }
 
 /** Where a chain is broken, and how. */
@@ -1601,6 +1603,7 @@ export interface Reschedule {
   /** Whole minutes */
   duration_min?: number | null;
   resource_id?: string | null;
+  price_at_most?: Money | null;
 }
 
 export interface Resource {
@@ -2262,7 +2265,7 @@ export interface Operations {
    * Change purpose, party or note; the price follows.
    *
    * Problems: `insufficient_credits`, `forbidden`, `organisation_inactive`, `booking_overtaken`, `invalid_transition`,
-   * `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`, `outside_horizon`.
+   * `price_changed`, `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`, `outside_horizon`.
    */
   booking_edit: { asks: { path: { id: string }; body?: BookingPatch; ifMatch?: number }; answers: BookingOut };
   /**
@@ -2271,7 +2274,7 @@ export interface Operations {
    * For staff with `booking.update_any`.
    *
    * Problems: `insufficient_credits`, `forbidden`, `organisation_inactive`, `booking_overtaken`, `invalid_transition`,
-   * `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`, `outside_horizon`.
+   * `price_changed`, `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`, `outside_horizon`.
    */
   booking_edit_any: { asks: { path: { org_id: string; id: string }; body?: BookingPatch; ifMatch?: number }; answers: BookingOut };
   /**
@@ -2292,7 +2295,7 @@ export interface Operations {
    * Give it another length; `duration_min` is the whole.
    *
    * Problems: `insufficient_credits`, `forbidden`, `organisation_inactive`, `booking_overtaken`, `conflict`,
-   * `invalid_transition`, `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`,
+   * `invalid_transition`, `price_changed`, `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`,
    * `outside_horizon`.
    */
   booking_extend: { asks: { path: { id: string }; body: Extend; idempotencyKey?: string; ifMatch?: number }; answers: BookingOut };
@@ -2302,7 +2305,7 @@ export interface Operations {
    * For staff with `booking.update_any`.
    *
    * Problems: `insufficient_credits`, `forbidden`, `organisation_inactive`, `booking_overtaken`, `conflict`,
-   * `invalid_transition`, `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`,
+   * `invalid_transition`, `price_changed`, `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`,
    * `outside_horizon`.
    */
   booking_extend_any: { asks: { path: { org_id: string; id: string }; body: Extend; idempotencyKey?: string; ifMatch?: number }; answers: BookingOut };
@@ -2388,7 +2391,7 @@ export interface Operations {
    * For staff with `booking.update_any`.
    *
    * Problems: `insufficient_credits`, `forbidden`, `organisation_inactive`, `booking_overtaken`, `conflict`,
-   * `invalid_transition`, `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`,
+   * `invalid_transition`, `price_changed`, `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`,
    * `outside_horizon`.
    */
   booking_move_any: { asks: { path: { org_id: string; id: string }; body: Reschedule; idempotencyKey?: string; ifMatch?: number }; answers: BookingOut };
@@ -2493,7 +2496,7 @@ export interface Operations {
    * Move to another time or place. The old place is kept until the new one is won.
    *
    * Problems: `insufficient_credits`, `forbidden`, `organisation_inactive`, `booking_overtaken`, `conflict`,
-   * `invalid_transition`, `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`,
+   * `invalid_transition`, `price_changed`, `resource_inactive`, `slot_taken`, `venue_closed`, `capacity_exceeded`, `invalid`,
    * `outside_horizon`.
    */
   booking_reschedule: { asks: { path: { id: string }; body: Reschedule; idempotencyKey?: string; ifMatch?: number }; answers: BookingOut };

@@ -635,6 +635,104 @@ async def test_staying_longer_costs_more_and_is_refused_when_somebody_comes_afte
     assert "18:00–19:30" in text(await reader.look(path))
 
 
+# ------------------------------------------------------------------------------------- what was shown, and what is charged
+
+
+def prices_in(page: httpx.Response) -> list[str]:
+    """What a page's form says that its choices cost."""
+    return re.findall(r'name="prices" value="([^"]+)"', page.text)
+
+
+async def costs(club: Club, minor: int) -> None:
+    """The owner edits the list: so much per person and hour."""
+    rule = {"per": "person_hour", "priority": 0, "amount": {"amount": minor, "currency": "GBP"}}
+    put = await club.owner.send("PUT", f"/v1/orgs/{club.id}/venues/{club.venue}/prices", {"rules": [rule]})
+    assert put.status_code == 200, put.text
+
+
+CHANGES: list[tuple[str, str, dict[str, Any], str]] = [
+    ("/people", "/people", {"team_size": "2"}, "£10.00 more to pay"),
+    ("", "/extend", {"duration_min": "120"}, "£10.00 more to pay"),
+    (
+        "/reschedule?start={at}&resource_id={court}&duration_min=120",
+        "/reschedule",
+        {"start": at(19), "resource_id": "{court}", "duration_min": "120"},
+        "£10.00 more to pay",
+    ),
+]
+
+
+@pytest.mark.parametrize(("page", "press", "form", "said"), CHANGES, ids=["more people", "a longer stay", "another time"])
+async def test_a_change_whose_price_rose_after_it_was_shown_is_shown_again_and_nothing_is_charged(
+    reader: Reader, ada: Person, world: World, club: Club, page: str, press: str, form: dict[str, Any], said: str
+) -> None:
+    await costs(club, 1000)
+    path = await paid(reader, club, team_size="1")
+    page = path + page.format(at=at(19), court=club.courts[1])
+    form = {name: value.format(court=club.courts[1]) for name, value in form.items()}
+    before = await reader.look(page)
+    assert said in text(before)
+    await costs(club, 1500)
+    refused = await reader.send(path + press, **form, prices=prices_in(before))
+    assert refused.status_code == 409 and 'role="alert"' in refused.text
+    assert "higher now than it was shown" in text(refused) and "£20.00 more to pay" in text(refused)
+    assert await world.balance(club, ada) == 4000
+    assert (await ada.get(f"/v1{path}")).json()["price"]["amount"] == 1000
+    # The controls: what is shown now may be had, also when the price has fallen since.
+    assert prices_in(refused) != prices_in(before)
+    await costs(club, 1200)
+    await reader.follow(await reader.send(path + press, **form, prices=prices_in(refused)))
+    assert await world.balance(club, ada) == 5000 - 2400
+
+
+async def test_of_two_moves_pressed_at_once_one_is_charged_as_its_page_showed_and_the_other_is_shown_again(
+    reader: Reader, ada: Person, world: World, club: Club
+) -> None:
+    await club.owner.send("PATCH", f"/v1/orgs/{club.id}/policies", {"reschedule_fee_pct": 50})
+    path = await paid(reader, club)
+    pressed: list[dict[str, Any]] = []
+    for court, hour in ((1, 19), (0, 21)):
+        page = await reader.look(f"{path}/reschedule?resource_id={club.courts[court]}&start={at(hour)}&duration_min=60")
+        pressed.append({**wish(club, court=court, hour=hour), "prices": prices_in(page)})
+        assert pressed[-1]["prices"] == ["60:3000:GBP"]
+    answers = await asyncio.gather(*(reader.send(f"{path}/reschedule", **form) for form in pressed))
+    assert sorted(answer.status_code for answer in answers) == [303, 409]
+    assert await world.balance(club, ada) == 2000
+    # Overtaken or not: pressed again, the other page still shows one fee, and there would be one on top of the other.
+    behind = next(form for form, answer in zip(pressed, answers, strict=True) if answer.status_code == 409)
+    again = await reader.send(f"{path}/reschedule", **behind)
+    assert again.status_code == 409 and "higher now than it was shown" in text(again)
+    assert await world.balance(club, ada) == 2000
+
+
+async def test_the_interface_refuses_a_change_that_costs_more_than_may_be_and_says_what_it_costs(
+    ada: Person, world: World, club: Club
+) -> None:
+    await costs(club, 1000)
+    wanted = wish(club, team_size=1, pay_with="credits")
+    booking = (await ada.post("/v1/bookings", wanted)).json()["id"]
+    mine, desk = f"/v1/bookings/{booking}", f"/v1/orgs/{club.id}/bookings/{booking}"
+    changes: list[tuple[str, str, dict[str, Any]]] = [("PATCH", "", {"team_size": 2}), ("POST", "/extend", {"duration_min": 120})]
+    changes.append(("POST", "/reschedule", {"start": at(19), "duration_min": 120}))
+    less, pounds = {"amount": 1999, "currency": "GBP"}, {"amount": 2000, "currency": "GBP"}
+    for who, at_booking in ((ada, mine), (club.owner, desk)):
+        for method, tail, body in changes:
+            for at_most in (less, {"amount": 2000, "currency": "EUR"}):
+                refused = await who.send(method, at_booking + tail, {**body, "price_at_most": at_most})
+                assert refused.status_code == 409, refused.text
+                assert refused.json()["code"] == "price_changed" and refused.json()["price"] == pounds
+    assert await world.balance(club, ada) == 4000
+    # The control: what it costs may be charged.
+    done = await ada.send("PATCH", mine, {"team_size": 2, "price_at_most": pounds})
+    assert done.status_code == 200 and done.json()["price"] == pounds, done.text
+    # A part of what is given up stays in the price: less would go back than was shown.
+    await club.owner.send("PATCH", f"/v1/orgs/{club.id}/policies", {"cancellation": [{"before_h": 0, "refund_pct": 50}]})
+    shown = {"amount": 1000, "currency": "GBP"}
+    refused = await ada.send("PATCH", mine, {"team_size": 1, "price_at_most": shown})
+    assert refused.status_code == 409 and refused.json()["price"]["amount"] == 1500, refused.text
+    assert await world.balance(club, ada) == 3000
+
+
 # ---------------------------------------------------------------------------------------------------------- my bookings
 
 

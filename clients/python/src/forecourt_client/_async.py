@@ -417,7 +417,7 @@ class Booking:
         """Change purpose, party or note; the price follows.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return await self._door.call(
             Call(
@@ -437,7 +437,7 @@ class Booking:
         For staff with `booking.update_any`.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return await self._door.call(
             Call(
@@ -472,7 +472,7 @@ class Booking:
         """Give it another length; `duration_min` is the whole.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return await self._door.call(
             Call(
@@ -499,7 +499,7 @@ class Booking:
         For staff with `booking.update_any`.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return await self._door.call(
             Call(
@@ -657,7 +657,7 @@ class Booking:
         For staff with `booking.update_any`.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return await self._door.call(
             Call(
@@ -873,7 +873,7 @@ class Booking:
         """Move to another time or place. The old place is kept until the new one is won.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return await self._door.call(
             Call(

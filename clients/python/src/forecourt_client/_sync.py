@@ -409,7 +409,7 @@ class Booking:
         """Change purpose, party or note; the price follows.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return self._door.call(
             Call(
@@ -429,7 +429,7 @@ class Booking:
         For staff with `booking.update_any`.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return self._door.call(
             Call(
@@ -464,7 +464,7 @@ class Booking:
         """Give it another length; `duration_min` is the whole.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return self._door.call(
             Call(
@@ -491,7 +491,7 @@ class Booking:
         For staff with `booking.update_any`.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return self._door.call(
             Call(
@@ -649,7 +649,7 @@ class Booking:
         For staff with `booking.update_any`.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return self._door.call(
             Call(
@@ -863,7 +863,7 @@ class Booking:
         """Move to another time or place. The old place is kept until the new one is won.
 
         Raises BookingOvertaken, CapacityExceeded, InsufficientCredits, InvalidTransition, OrganisationInactive,
-        OutsideHorizon, ResourceInactive, SlotTaken, VenueClosed.
+        OutsideHorizon, PriceChanged, ResourceInactive, SlotTaken, VenueClosed.
         """
         return self._door.call(
             Call(

@@ -537,6 +537,7 @@ class BookingPatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     team_size: int | UnsetType = UNSET
     equipment: list[EquipmentWish] | UnsetType = UNSET
     note: str | UnsetType | None = UNSET
+    price_at_most: Money | None = None
 
 
 class Branding(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -763,6 +764,7 @@ class Extend(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     duration_min: int
     """Whole minutes"""
+    price_at_most: Money | None = None
 
 
 class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -1969,6 +1971,7 @@ class Reschedule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     duration_min: int | None = None
     """Whole minutes"""
     resource_id: UUID | None = None
+    price_at_most: Money | None = None
 
 
 class Resource(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -177,6 +177,10 @@ class PhoneTaken(Conflict, code="phone_taken"):
     """409 `phone_taken`."""
 
 
+class PriceChanged(Conflict, code="price_changed"):
+    """409 `price_changed`."""
+
+
 class PromoCodeTaken(Conflict, code="promo_code_taken"):
     """409 `promo_code_taken`."""
 

@@ -409,23 +409,35 @@ class Pay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     promo_code: PromoCode | None = None
 
 
+PriceAtMost = Annotated[
+    Money,
+    Meta(
+        description="What the booking may cost in all after this change, its fee included: what you showed who asks for it. "
+        "When it would be more (so also when less would go back), nothing is changed or charged: 409 `price_changed`."
+    ),
+]
+
+
 class BookingPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     purpose: Purpose | UnsetType = UNSET
     team_size: People | UnsetType = UNSET
     equipment: EquipmentWishes | UnsetType = UNSET
     note: Note | UnsetType | None = UNSET
+    price_at_most: PriceAtMost | None = None
 
 
 class Reschedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: Instant
     duration_min: DurationMin | None = None
     resource_id: UUID | None = None
+    price_at_most: PriceAtMost | None = None
 
 
 class Extend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`duration_min` is the new whole length, not what is added."""
 
     duration_min: DurationMin
+    price_at_most: PriceAtMost | None = None
 
 
 class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -542,6 +554,17 @@ class Overtaken(Conflict):
 
     code = "booking_overtaken"
     title = "The booking was changed at the same time; look again"
+
+
+class PriceChanged(Conflict):
+    """The change would cost more than `price_at_most`. Carries `price`: what the booking would cost in all now."""
+
+    code = "price_changed"
+    title = "The price is higher now than it was shown; look again"
+
+    @classmethod
+    def to(cls, price: Money) -> PriceChanged:
+        return cls(price=msgspec.to_builtins(price))
 
 
 class HoldExpired(Conflict):

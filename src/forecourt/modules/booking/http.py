@@ -44,6 +44,7 @@ from forecourt.modules.booking.contract import (
     Overtaken,
     Pay,
     PlaceBlocked,
+    PriceChanged,
     Quote,
     QuoteExpired,
     QuoteMismatch,
@@ -80,7 +81,7 @@ _PAYING = (InsufficientCredits, MeansNotSetUp, PromoRejected, EmailUnconfirmed, 
 _INVITING = (InvalidTransition, InvitationDeclined, AskedOften, TooManyInvitations, EmailUnconfirmed)
 _ANSWERING = (InvitationOver, InvitationTaken)
 _BOOKING = (SlotTaken, TooManyInvitations, TooManyOpenBookings, AdminCannotBook, QuoteExpired, QuoteMismatch, *_ASKING, *_PAYING)
-_MOVING = (SlotTaken, InvalidTransition, InsufficientCredits, PreconditionFailed, Overtaken, *_ASKING)
+_MOVING = (SlotTaken, PriceChanged, InvalidTransition, InsufficientCredits, PreconditionFailed, Overtaken, *_ASKING)
 
 INVITING = (Limit("60/hour", By.ACCOUNT),)
 GUESSES = (Limit("60/minute", By.ADDRESS),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -40,6 +40,7 @@ from forecourt.modules.booking.contract import (
     Note,
     Pay,
     PayWith,
+    PriceChanged,
     Reschedule,
     SlotTaken,
 )
@@ -78,6 +79,7 @@ from forecourt.modules.booking.service.changing import Change
 from forecourt.modules.booking.service.pricing import Bill, Plan, plan
 from forecourt.modules.booking.service.reading import BookingsQuery
 from forecourt.modules.booking.showing import Showing, bookable
+from forecourt.modules.booking.shown import ShownPrices, field_of, price_shown
 from forecourt.modules.identity.contract import EmailUnconfirmed
 from forecourt.modules.payments.contract import InsufficientCredits, MeansNotSetUp, Payments
 from forecourt.modules.venues.contract import DurationMin, People, Purpose, Resource, VenueBook
@@ -111,7 +113,15 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MorePeople(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`prices`, here and below, are what the reader was shown: more than that is shown again before it is done."""
+
     team_size: Annotated[int, Meta(ge=1, le=10_000)]
+    prices: ShownPrices = []
+
+
+class Longer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    duration_min: DurationMin
+    prices: ShownPrices = []
 
 
 class Paying(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,6 +140,7 @@ class Moving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resource_id: UUID
     start: Instant
     duration_min: DurationMin
+    prices: ShownPrices = []
 
 
 class Mine(Paged, kw_only=True):
@@ -383,7 +394,7 @@ class BookingPages(Api):
             case BookingStatus.PAYMENT_PENDING | BookingStatus.EXPIRED:
                 return self._over_page(visit, found)
             case _:
-                return self._ticket_page(visit, found, problem, await self.guests.of(visit, found.say, found.booking))
+                return await self._ticket_page(visit, found, problem, await self.guests.of(visit, found.say, found.booking))
 
     async def _pay_page(self, visit: Visit, found: Found, problem: Problem | None) -> Html:
         person = visit.person
@@ -447,10 +458,11 @@ class BookingPages(Api):
             venue_href=f"/venues/{found.book.venue.id}",
         )
 
-    def _ticket_page(self, visit: Visit, found: Found, problem: Problem | None, guests: GuestsView | None) -> Html:
+    async def _ticket_page(self, visit: Visit, found: Found, problem: Problem | None, guests: GuestsView | None) -> Html:
         booking, say, now = found.booking, found.say, self.clock.now()
         headline, text = ticket_words(say, booking)
         valid = booking.status in (BookingStatus.UPCOMING, BookingStatus.IN_PROGRESS)
+        lengths = await self._longer(visit, found) if self._may(found, BookingAction.EXTEND) else []
         where = found.book.venue.location
         return self.pages.page(
             "booking/ticket.html",
@@ -476,7 +488,9 @@ class BookingPages(Api):
             can_change=booking.status in CHANGEABLE and booking.start > now,
             can_move=self._may(found, BookingAction.RESCHEDULE),
             can_cancel=self._may(found, BookingAction.CANCEL),
-            lengths=self._longer(found) if self._may(found, BookingAction.EXTEND) else [],
+            lengths=lengths,
+            prices=_prices_of(lengths),
+            dearer=isinstance(problem, PriceChanged),
             policy=policy_facts(say, found.book.policies, booking.start, now),
         )
 
@@ -489,20 +503,23 @@ class BookingPages(Api):
         drawn = segno.make(f"{self.public_url}/bookings/{booking.id}", error="m")
         return Markup(drawn.svg_inline(omitsize=True, border=0))  # noqa: S704 - drawn by us
 
-    def _longer(self, found: Found) -> list[Choice]:
-        now_min = found.period.duration_min
-        return [
-            Choice(
-                label=found.say.t(
-                    "ticket.longer_option",
-                    until=found.say.time(found.booking.start + timedelta(minutes=m)),
-                    length=found.say.length(m),
-                ),
-                value=str(m),
-            )
-            for m in sorted(found.resource.durations_min)
-            if m > now_min
-        ]
+    async def _longer(self, visit: Visit, found: Found) -> list[Choice]:
+        """Each longer stay that may be had, should nobody come after, and what it means for the guest's purse."""
+        longer = [m for m in sorted(found.resource.durations_min) if m > found.period.duration_min]
+        if not longer:
+            return []
+        say, choices = found.say, list[Choice]()
+        preview = await self.service.length_preview(visit.ctx, found.booking.id)
+        for minutes in longer:
+            try:
+                asked = (await preview(minutes)).asked
+            except MENDABLE:
+                continue  # what would be refused anyway is not offered
+            until = say.time(found.booking.start + timedelta(minutes=minutes))
+            costs = _words_of(say, found.booking.price, asked) or say.money(asked.price)
+            label = say.t("ticket.longer_option", until=until, length=say.length(minutes), price=costs)
+            choices.append(Choice(label=label, value=str(minutes), price=asked.price))
+        return choices
 
     # -------------------------------------------------------------------------------------------------------------- paying
 
@@ -646,6 +663,7 @@ class BookingPages(Api):
         else:
             bill, words = change.bill, _words_of(say, booking.price, change.asked)
         wish = {k: v for k, v in _wish_fields(planned).items() if k in ("resource_id", "start", "duration_min")}
+        wish["prices"] = field_of(planned.period.duration_min, bill.total)
         return Chosen(
             title=f"{planned.resource.name}, {say.date(planned.period.start, 'day')}",
             when=say.span(planned.period.start, planned.period.end),
@@ -664,8 +682,11 @@ class BookingPages(Api):
     async def move(self, visit: Visit, id: UUID, form: Moving) -> Html | Redirect:
         """Moves a booking to another place or time."""
         found = await self._found(visit, id)
+        at_most = price_shown(form.prices, form.duration_min)
         try:
-            moved = await self.service.reschedule(visit.ctx, id, Reschedule(form.start, form.duration_min, form.resource_id))
+            moved = await self.service.reschedule(
+                visit.ctx, id, Reschedule(form.start, form.duration_min, form.resource_id, at_most)
+            )
         except InvalidTransition as problem:
             return await self._booking_page(visit, await self._found(visit, id), problem)
         except MENDABLE as problem:
@@ -677,11 +698,12 @@ class BookingPages(Api):
         return Redirect(f"/bookings/{id}", toast=toast)
 
     @action("/bookings/{id}/extend")
-    async def extend(self, visit: Visit, id: UUID, form: Extend) -> Html | Redirect:
+    async def extend(self, visit: Visit, id: UUID, form: Longer) -> Html | Redirect:
         """The same start and a longer stay."""
         found = await self._found(visit, id)
         try:
-            longer = await self.service.extend(visit.ctx, id, form)
+            wish = Extend(form.duration_min, price_shown(form.prices, form.duration_min))
+            longer = await self.service.extend(visit.ctx, id, wish)
         except MENDABLE as problem:
             return await self._booking_page(visit, found, problem)
         return Redirect(f"/bookings/{id}", toast=found.say.t("ticket.extended", until=found.say.time(longer.end)))
@@ -715,6 +737,7 @@ class BookingPages(Api):
             booking=found.booking,
             what=found.what,
             sizes=[msgspec.structs.replace(size, chosen=size.value == chosen) for size in sizes],
+            prices=_prices_of(sizes),
             may_change=bool(to_be_had),
             problem="" if problem is None else await self._refusal(visit, found, problem, preview, wanted),
         )
@@ -746,7 +769,8 @@ class BookingPages(Api):
         """Changes how many come; what it costs follows, as the page has said."""
         found = await self._found(visit, id)
         try:
-            changed = await self.service.edit(visit.ctx, id, BookingPatch(team_size=form.team_size))
+            at_most = price_shown(form.prices, form.team_size)
+            changed = await self.service.edit(visit.ctx, id, BookingPatch(team_size=form.team_size, price_at_most=at_most))
         except MENDABLE as problem:
             return await self._people_page(visit, found, problem, form.team_size)
         return Redirect(f"/bookings/{id}#guests", toast=found.say.t("ticket.people_now", n=changed.team_size))
@@ -774,7 +798,7 @@ class BookingPages(Api):
     async def _uninvited(self, visit: Visit, found: Found, problem: Problem, email: str = "") -> Html:
         """The booking's page with why somebody is not invited."""
         guests = await self.guests.of(visit, found.say, found.booking, problem, email)
-        return msgspec.structs.replace(self._ticket_page(visit, found, None, guests), status=problem.status)
+        return msgspec.structs.replace(await self._ticket_page(visit, found, None, guests), status=problem.status)
 
     # ---------------------------------------------------------------------------------------------------------- my bookings
 
@@ -882,6 +906,11 @@ def _words_of(say: Speaker, price: Money, asked: Repricing) -> str:
     elif asked.back:
         words = say.t("change.less", price=say.money(asked.back))
     return f"{words} {say.t('change.fee', price=say.money(asked.fee))}" if asked.fee else words
+
+
+def _prices_of(choices: Iterable[Choice]) -> list[str]:
+    """What a page says that each of these numbers costs."""
+    return [field_of(int(choice.value), choice.price) for choice in choices if choice.price is not None]
 
 
 def _wish_fields(planned: Plan, resource_id: UUID | None = None, start: datetime | None = None) -> dict[str, str]:

@@ -44,6 +44,7 @@ from forecourt.modules.booking.contract import (
     Overtaken,
     Pay,
     PayWith,
+    PriceChanged,
     RefundPreview,
     Reschedule,
     SlotTaken,
@@ -250,15 +251,15 @@ class Changing(Holding):
     async def reschedule(self, ctx: Context, booking_id: UUID, body: Reschedule, if_match: int | None = None) -> BookingOut:
         """Another time or place, the difference in price and the fee of the venue's policy.
 
-        The old place is kept until the new one is won. Raises SlotTaken, InvalidTransition, PreconditionFailed, NotFound, what
-        `rules.check_request` raises, and what `Payments.charge` raises.
+        The old place is kept until the new one is won. Raises SlotTaken, PriceChanged, InvalidTransition, PreconditionFailed,
+        NotFound, what `rules.check_request` raises, and what `Payments.charge` raises.
         """
         row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
         check_version(row, if_match)
         book, resource = await self._target(row, body.resource_id)
         duration_min = body.duration_min or row.period.duration_min
         planned = plan(book, resource, body.start, duration_min, row.purpose, row.team_size)
-        return await self._change(ctx, row, actor, _A.RESCHEDULE, planned)
+        return await self._change(ctx, row, actor, _A.RESCHEDULE, planned, body.price_at_most)
 
     async def move_preview(self, ctx: Context, booking_id: UUID, planned: Plan) -> Change:
         """What rescheduling to there would mean now, should nobody else be there. Raises as `reschedule`, and PromoRejected."""
@@ -272,11 +273,23 @@ class Changing(Holding):
         check_version(row, if_match)
         book, resource = await self._target(row, None)
         planned = plan(book, resource, row.starts_at, body.duration_min, row.purpose, row.team_size)
-        return await self._change(ctx, row, actor, _A.EXTEND, planned)
+        return await self._change(ctx, row, actor, _A.EXTEND, planned, body.price_at_most)
+
+    async def length_preview(self, ctx: Context, booking_id: UUID) -> Callable[[int], Awaitable[Change]]:
+        """What other lengths in minutes would mean now: ask for each. Each raises as `extend`, and PromoRejected."""
+        row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
+        book, resource = await self._target(row, None)
+
+        async def of(duration_min: int) -> Change:
+            planned = plan(book, resource, row.starts_at, duration_min, row.purpose, row.team_size)
+            self._check_change(row, actor, _A.EXTEND, planned)
+            return await self._priced(ctx, row, actor, _A.EXTEND, planned)
+
+        return of
 
     async def edit(self, ctx: Context, booking_id: UUID, body: BookingPatch, if_match: int | None = None) -> BookingOut:
-        """Purpose, party and note; what it costs follows. Raises CapacityExceeded, PreconditionFailed; InvalidTransition also
-        for a customer's change into what staff have to agree to."""
+        """Purpose, party and note; what it costs follows. Raises CapacityExceeded, PriceChanged, PreconditionFailed;
+        InvalidTransition also for a customer's change into what staff have to agree to."""
         row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
         check_version(row, if_match)
         rules.advance(row.status, _A.EDIT, actor)  # also for who only changes the note
@@ -293,7 +306,7 @@ class Changing(Holding):
             return present(row)
         book, resource = await self._target(row, None)
         planned = plan(book, resource, row.starts_at, row.period.duration_min, purpose, team_size)
-        return await self._change(ctx, row, actor, _A.EDIT, planned)
+        return await self._change(ctx, row, actor, _A.EDIT, planned, body.price_at_most)
 
     async def party_preview(self, ctx: Context, booking_id: UUID) -> Callable[[int], Awaitable[Change]]:
         """What other numbers of people would mean now: ask for each. Each raises as `edit`, and PromoRejected."""
@@ -323,7 +336,7 @@ class Changing(Holding):
         return book, resource
 
     async def _change(
-        self, ctx: Context, row: BookingRow, actor: BookingActor, action: BookingAction, planned: Plan
+        self, ctx: Context, row: BookingRow, actor: BookingActor, action: BookingAction, planned: Plan, at_most: Money | None
     ) -> BookingOut:
         rules.permit(standing(planned.book, row), action, actor, self.clock.now())
         if action is not _A.EDIT and (planned.resource.id, planned.period) == (row.resource_id, row.period):
@@ -332,6 +345,7 @@ class Changing(Holding):
         self._check_change(row, actor, action, planned)
         change = await self._priced(ctx, row, actor, action, planned)
         asked = change.asked
+        _refuse_dearer(asked.price, at_most)
         if is_authorised_first(row) and asked.price.amount != row.price_minor:
             raise InvalidTransition("Its price is set aside already: withdraw the request and ask again.")
         if asked.due.amount == 0:
@@ -510,6 +524,16 @@ class Changing(Holding):
 
 
 # -------------------------------------------------------------------------------------------------------------------- values
+
+
+def _refuse_dearer(price: Money, at_most: Money | None) -> None:
+    """Raises PriceChanged when a booking would cost more than whoever asks was shown.
+
+    What it costs in all says both: what is still to be paid for a change, and what goes back, are the rest of it. So whoever
+    changes a booking on two pages at once does not pay twice for what each of them showed.
+    """
+    if at_most is not None and (price.currency != at_most.currency or price > at_most):
+        raise PriceChanged.to(price)
 
 
 async def _all_of(row: BookingRow) -> Money:
