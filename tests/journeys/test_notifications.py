@@ -646,7 +646,9 @@ async def test_what_was_said_to_whom_a_year_ago_is_forgotten_and_that_it_was_sai
         )
         # Who would send it again sends nothing empty.
         failed = next(r["id"] for r in left if r["content"] == "{}")
-        await admin.execute("update notifications.delivery set status = 'failed' where id = $1", UUID(failed))
+        can = next(id for id, d in kept.items() if d["channel"] == "email")
+        bad = "update notifications.delivery set status = 'failed' where id = any($1::uuid[])"
+        await admin.execute(bad, [UUID(failed), UUID(can)])
     finally:
         await admin.close()
     assert {r["id"] for r in left} == set(before), "that they were sent is still known"
@@ -657,6 +659,25 @@ async def test_what_was_said_to_whom_a_year_ago_is_forgotten_and_that_it_was_sai
     assert facts == 0
     assert ada.email not in str([r for r in left if r["id"] != queued])
     now = await log(young)
-    assert {id: now[id] for id in kept} == kept
-    again = await old.owner.post(f"/v1/orgs/{old.id}/deliveries/{failed}/replay")
-    assert again.status_code in (404, 409)
+    assert {id: now[id] for id in kept if id != can} == {id: kept[id] for id in kept if id != can}
+    sent = next(id for id in kept if id != can and kept[id]["status"] != "queued")
+    for club, id, why in ((old, failed, "what it said is no longer kept"), (young, sent, "only what failed can be sent again")):
+        again = await club.owner.post(f"/v1/orgs/{club.id}/deliveries/{id}/replay")
+        assert (again.status_code, again.json()["code"], again.json()["detail"]) == (409, "not_replayable", why)
+    await offers_to_send_again(house, old, failed, offered=False)
+    await offers_to_send_again(house, young, can, offered=True)
+    assert (await young.owner.post(f"/v1/orgs/{young.id}/deliveries/{can}/replay")).status_code == 202, "the control"
+
+
+async def offers_to_send_again(house: House, club: Club, id: str, *, offered: bool) -> None:
+    """Whether the log and the message's page have a button that sends it again. Without one, who asks all the same hears why."""
+    here = f"/orgs/{club.id}/deliveries"
+    async with Reader.at(house) as browser:
+        await browser.sign_in(club.owner)
+        for path in (here, f"{here}/{id}"):
+            page = await browser.look(path)
+            assert page.status_code == 200
+            assert (f'action="{here}/{id}/replay"' in page.text) is offered
+        if not offered:
+            answered = await browser.follow(await browser.send(f"{here}/{id}/replay"))
+            assert "no longer kept" in answered.text

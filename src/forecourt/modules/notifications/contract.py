@@ -176,7 +176,7 @@ class TemplateExists(Conflict):
 
 class NotReplayable(Conflict):
     code = "not_replayable"
-    title = "Only what failed can be sent again"
+    title = "This message cannot be sent again"
 
 
 class LinkSpent(Gone):

@@ -142,6 +142,7 @@ class MessagePages(Api):
             org=org,
             tabs=self._tabs(visit, org_id, "deliveries"),
             rows=found.items,
+            replayable=await self._house.replayable(visit.ctx, found.items),
             states=STATES,
             names=names,
             kinds=self._kinds(visit),
@@ -175,6 +176,7 @@ class MessagePages(Api):
             visit,
             org=org,
             detail=detail,
+            replayable=await self._house.replayable(visit.ctx, [detail.delivery]),
             states=STATES,
             names=self._names(visit),
             kinds=self._kinds(visit),
@@ -190,7 +192,7 @@ class MessagePages(Api):
         except Problem as problem:
             if problem.status != 409:
                 raise
-            return Redirect(f"/orgs/{org_id}/deliveries/{id}", toast=self._pages.said(visit)(problem.title))
+            return Redirect(f"/orgs/{org_id}/deliveries/{id}", toast=self._pages.said(visit)(problem.detail or problem.title))
         return Redirect(f"/orgs/{org_id}/deliveries/{id}", toast=self._say(visit, "notif.log.replayed"))
 
     # --- words

@@ -248,6 +248,12 @@ REVIVE = Statement(
     "update notifications.delivery set status = 'queued', tries = 0, error = '', changed_at = $3"
     " where organisation_id = $1 and id = $2 and status = 'failed' and content ?| array['text', 'html', 'body']"
 )
+# Those that REVIVE would send.
+REPLAYABLE = Query(
+    UUID,
+    "select m.id from notifications.delivery m where m.organisation_id = $1 and m.id = any($2::uuid[]) and m.status = 'failed'"
+    " and m.content ?| array['text', 'html', 'body']",
+)
 # What is still on its way keeps its words. The recipient becomes the id: two of one notice stay apart.
 FORGET = Query(
     int,
@@ -467,6 +473,11 @@ async def is_there(tx: Tx, organisation_id: UUID, id: UUID) -> bool:
 
 async def attempts(tx: Tx, organisation_id: UUID, id: UUID) -> list[Attempt]:
     return await tx.all(ATTEMPTS, organisation_id, id)
+
+
+async def replayable(tx: Tx, organisation_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
+    """Those that failed and whose words are kept."""
+    return await tx.all(REPLAYABLE, organisation_id, list(ids))
 
 
 async def revive(tx: Tx, organisation_id: UUID, id: UUID, now: datetime) -> bool:

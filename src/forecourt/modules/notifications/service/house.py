@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
 from uuid import UUID, uuid5
@@ -490,13 +491,24 @@ class HouseService:
         attempts = [AttemptOut(a.at, a.provider, a.taken, a.error) for a in tried]
         return DeliveryDetail(shown_delivery(row), row.content.text or row.content.body, attempts)
 
+    async def replayable(self, ctx: Context, shown: Sequence[DeliveryOut]) -> set[UUID]:
+        """Which of these can be sent again: those that failed, while it is kept what they said."""
+        failed = [d.id for d in shown if d.status is DeliveryStatus.FAILED]
+        if not failed:
+            return set()
+        async with self._db.read(ctx) as tx:
+            return set(await queue.replayable(tx, organisation(ctx), failed))
+
     async def replay(self, ctx: Context, id: UUID) -> DeliveryOut:
-        """Sends a dead letter again, with all its tries. Raises NotFound, NotReplayable."""
+        """Sends a dead letter again, with all its tries. Raises NotFound; NotReplayable for what did not fail, and for what is
+        no longer kept."""
         now, org = self._clock.now(), organisation(ctx)
         async with self._db.tx(ctx) as tx:
-            await queue.one(tx, org, id)
+            before = await queue.one(tx, org, id)
+            if before.status is not DeliveryStatus.FAILED:
+                raise NotReplayable("only what failed can be sent again")
             if not await queue.revive(tx, org, id, now):
-                raise NotReplayable
+                raise NotReplayable("what it said is no longer kept")
             await queue.queue(tx, org, "delivery", {id: now})
             enqueue(tx, DRAIN, Drain())
             row = await queue.one(tx, org, id)
