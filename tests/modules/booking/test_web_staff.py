@@ -282,8 +282,8 @@ async def test_the_quote_of_a_lifted_block_knows_hours_and_prices(desk: Reader, 
     await club.owner.send("PUT", f"/v1/orgs/{club.id}/venues/{club.venue}/prices", {"rules": rules})
     _, booking = await book(desk, club)
     ask = f"/orgs/{club.id}/day/quote?booking_id={booking}&resource_id={club.courts[0]}&start={DAY}T"
-    assert (await desk.look(ask + "18:00:00Z")).json() == {"ok": True, "text": "+ £10.00 to pay"}
-    assert (await desk.look(ask + "11:00:00Z")).json() == {"ok": True, "text": ""}
+    assert (await desk.look(ask + "18:00:00Z")).json() == {"ok": True, "text": "+ £10.00 to pay", "prices": "60:3000:GBP"}
+    assert (await desk.look(ask + "11:00:00Z")).json() == {"ok": True, "text": "", "prices": "60:2000:GBP"}
     closed = (await desk.look(ask + "23:30:00Z")).json()
     assert closed["ok"] is False
     assert closed["text"] != ""
@@ -300,7 +300,7 @@ async def test_the_quote_of_a_lifted_block_is_what_the_drop_costs_also_where_gue
     wanted = {"resource_id": club.courts[0], "start": f"{DAY}T10:00:00Z", "duration_min": 60, "pay_with": "credits"}
     booking = (await ada.post("/v1/bookings", wanted)).json()["id"]
     ask = f"/orgs/{club.id}/day/quote?booking_id={booking}&resource_id={club.courts[1]}&start={DAY}T14:00:00Z"
-    assert (await desk.look(ask)).json() == {"ok": True, "text": ""}
+    assert (await desk.look(ask)).json() == {"ok": True, "text": "", "prices": "60:2000:GBP"}
     drop = {"booking_id": booking, "resource_id": club.courts[1], "version": "2", "start": f"{DAY}T14:00:00Z"}
     moved = await desk.send(f"/orgs/{club.id}/day/move", headers=scripted(desk.csrf), **drop)
     assert json.loads(moved.headers["hx-trigger"])["toast"]["text"] == "Court 2, 14:00–15:00"
@@ -318,6 +318,31 @@ async def test_an_extension_runs_longer_and_can_be_undone(desk: Reader, club: Cl
     assert toast(longer) == "Until 11:30, + £10.00 to pay"
     back = await desk.follow(await desk.send(undo_of(longer)))
     assert blocks(back)[0].startswith("10:00–11:00")
+
+
+async def test_what_the_desk_was_shown_is_the_most_that_an_extension_or_a_drop_costs(desk: Reader, club: Club) -> None:
+    _, booking = await book(desk, club)
+    panel = f"{sheet(club)}&booking={booking}&act=extend"
+    page = await desk.look(panel)
+    assert "+ £10.00 to pay" in text(page)
+    longer = {"duration_min": "90", "version": hidden(page, "version")}
+    shown = re.findall('name="prices" value="([^"]+)"', page.text)
+    drop = {"booking_id": booking, "resource_id": club.courts[1], "version": longer["version"], "start": f"{DAY}T14:00:00Z"}
+    quote = f"/orgs/{club.id}/day/quote?booking_id={booking}&resource_id={club.courts[1]}&start={DAY}T14:00:00Z"
+    drop["prices"] = (await desk.look(quote)).json()["prices"]
+    dear = {"per": "hour", "priority": 0, "amount": {"amount": 2200, "currency": "GBP"}}
+    put = await club.owner.send("PUT", f"/v1/orgs/{club.id}/venues/{club.venue}/prices", {"rules": [dear]})
+    assert put.status_code == 200, put.text
+    dropped = await desk.send(f"/orgs/{club.id}/day/move", headers=scripted(desk.csrf), **drop)
+    assert dropped.status_code == 409 and dropped.json()["code"] == "price_changed", dropped.text
+    refused = await desk.send(f"/orgs/{club.id}/day/{booking}/extend", **longer, prices=shown)
+    assert refused.status_code == 409 and "higher now than it was shown" in text(refused)
+    assert "+ £13.00 to pay" in text(refused) and "£20.00" in text(refused)
+    # The controls: what is shown now may be had.
+    assert (await desk.look(quote)).json()["prices"] == "60:2200:GBP"
+    now = re.findall('name="prices" value="([^"]+)"', refused.text)
+    done = await desk.follow(await desk.send(f"/orgs/{club.id}/day/{booking}/extend", **longer, prices=now))
+    assert toast(done) == "Until 11:30, + £13.00 to pay"
 
 
 async def test_a_new_booking_is_taken_back_by_who_made_it_and_by_nobody_else(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, cast
 from uuid import UUID
@@ -11,7 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from forecourt.kernel.errors import Invalid, NotFound, Problem
+from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Problem
 from forecourt.kernel.http.operation import Api, EventStream, Html, Raw, Redirect, Visit, action, page, staff
 from forecourt.kernel.live import Hub, server_sent
 from forecourt.kernel.money import Money
@@ -53,6 +54,7 @@ from forecourt.modules.booking.service.base import CANCEL_ANY, CHANGE_ANY, stand
 from forecourt.modules.booking.service.blocking import BlocksQuery
 from forecourt.modules.booking.service.pricing import Plan, plan
 from forecourt.modules.booking.service.reading import OrgBookingsQuery
+from forecourt.modules.booking.shown import ShownPrices, field_of, price_shown
 from forecourt.modules.identity.contract import Identity
 from forecourt.modules.venues.contract import Organisation, Purpose, Resource, Venue, VenueBook, Venues
 from forecourt.modules.venues.contract.calendar import local, minutes_of, wall, zone
@@ -117,12 +119,13 @@ class Back(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class MoveForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """From dragging: `start`. From the form: `day` and `at` on the venue's clock."""
+    """From dragging: `start`, and in `prices` what was said of the price. From the form: `day` and `at` on the venue's clock."""
 
     booking_id: UUID
     resource_id: UUID
     version: int
     start: Annotated[datetime, Meta(tz=True)] | None = None
+    prices: ShownPrices = []
     day: Short = ""
     at: Clock = ""
 
@@ -151,8 +154,11 @@ class BlockForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ExtendForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`prices` are what the panel showed: more than that is shown again before it is done."""
+
     duration_min: Annotated[int, Meta(ge=5, le=1440)]
     version: int
+    prices: ShownPrices = []
 
 
 class CancelForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -190,6 +196,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[Step]
     refund: RefundPreview | None
     lengths: list[Choice]
+    prices: list[str]
     may: frozenset[str]
     guests: GuestsView | None
 
@@ -393,6 +400,8 @@ class StaffBookingPages(Api):
         own = bool(steps) and steps[0].account_id == booking.account_id
         minutes = Period(booking.start, booking.end).duration_min
         lengths = [m for m in resource.durations_min if m > minutes] or [minutes + m for m in EXTEND_STEPS]
+        may = _may(visit, seen.book, booking, seen.now)
+        lengths = await self._lengths(visit, seen, booking, lengths[:8]) if "extend" in may else []
         refund = None
         if ctx.may("booking.cancel_any") and booking.status in OPEN_STATES:
             refund = await self._refund(visit, booking_id)
@@ -410,10 +419,23 @@ class StaffBookingPages(Api):
             due=booking.price - booking.paid,
             steps=[_step(seen.say, row) for row in steps],
             refund=refund,
-            lengths=[Choice(label=formats.duration(visit.locale, m), value=str(m)) for m in lengths[:8]],
-            may=_may(visit, seen.book, booking, seen.now),
+            lengths=lengths,
+            prices=[field_of(int(choice.value), choice.price) for choice in lengths if choice.price is not None],
+            may=may,
             guests=await self._guests.at_the_desk(visit, seen.say, booking),
         )
+
+    async def _lengths(self, visit: Visit, seen: Seen, booking: BookingOut, minutes: Sequence[int]) -> list[Choice]:
+        """Longer stays, with what they change in the price where they may be had."""
+        preview, choices = await self._service.length_preview(visit.ctx, booking.id), list[Choice]()
+        for m in minutes:
+            label, price = formats.duration(visit.locale, m), None
+            with suppress(Invalid, Conflict, Forbidden):  # why it cannot be had is said when it is asked for
+                price = (await preview(m)).asked.price
+                costs = _with_price(seen.say, "sheet.difference", price - booking.price)
+                label = seen.say.t("panel.longer_option", length=label, price=costs) if costs else label
+            choices.append(Choice(label=label, value=str(m), price=price))
+        return choices
 
     async def _refund(self, visit: Visit, booking_id: UUID) -> RefundPreview | None:
         try:
@@ -473,8 +495,9 @@ class StaffBookingPages(Api):
         say = self._speaker(visit, book)
         try:
             start = form.start or _instant(book, day, form.at, "at")
+            at_most = price_shown(form.prices, Period(before.start, before.end).duration_min)
             moved = await self._service.reschedule(
-                visit.ctx, form.booking_id, Reschedule(start, None, form.resource_id), form.version
+                visit.ctx, form.booking_id, Reschedule(start, None, form.resource_id, at_most), form.version
             )
         except Problem as problem:
             problem = _instead(problem, book, say)
@@ -516,7 +539,8 @@ class StaffBookingPages(Api):
             if problem.status >= 500:
                 raise
             return _json({"ok": False, "text": self._pages.said(visit)(problem.detail or problem.title)})
-        return _json({"ok": True, "text": _with_price(self._speaker(visit, book), "sheet.difference", change)})
+        text = _with_price(self._speaker(visit, book), "sheet.difference", change)
+        return _json({"ok": True, "text": text, "prices": field_of(minutes, booking.price + change)})
 
     async def _difference(self, visit: Visit, booking: BookingOut, planned: Plan) -> Money:
         """By how much a move to there changes the price; back where it is, by nothing."""
@@ -532,7 +556,8 @@ class StaffBookingPages(Api):
         book = await self._own_book(visit, org_id, before.venue_id)
         say = self._speaker(visit, book)
         try:
-            longer = await self._service.extend(visit.ctx, booking_id, Extend(form.duration_min), form.version)
+            wish = Extend(form.duration_min, price_shown(form.prices, form.duration_min))
+            longer = await self._service.extend(visit.ctx, booking_id, wish, form.version)
         except Problem as problem:
             problem = _instead(problem, book, say)
             seen = await self._seen(visit, org_id, book.venue.id, local(book, before.start).date(), before.id)

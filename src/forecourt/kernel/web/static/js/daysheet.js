@@ -67,6 +67,7 @@ class Sheet {
     const l = this.lift;
     l.column = column;
     l.at = Math.min(Math.max(0, at), this.steps - l.len);
+    l.prices = null; // what was said of another place is not said of this one
     l.drop.dataset.at = l.at;
     l.drop.dataset.len = l.len;
     column.append(l.drop);
@@ -104,6 +105,7 @@ class Sheet {
       const answer = await fetch(`${this.day.dataset.quoteUrl}?${query}`, { headers: { Accept: "application/json" }, credentials: "same-origin" });
       if (!answer.ok || this.lift !== l || l.at !== at || l.column !== column) return;
       const told = await answer.json();
+      if (told.ok) l.prices = told.prices;
       if (!told.ok) this.refuse(told.text);
       else if (told.text) { l.flag.textContent += ` · ${told.text}`; say(told.text); }
     } catch { /* without an answer the drop itself decides */ }
@@ -135,7 +137,7 @@ class Sheet {
     if (!moved || !l.ok) { focus(); return; }
     this.put(l.bk, l.column, l.at);
     l.bk.dataset.saving = "";
-    const result = await this.save(l.bk, l.column, l.at);
+    const result = await this.save(l.bk, l.column, l.at, l.prices);
     delete l.bk.dataset.saving;
     if (!result.ok) { this.put(l.bk, l.from.column, l.from.at); this.complain(l.bk, result.problem); }
     focus();
@@ -147,9 +149,10 @@ class Sheet {
   }
 
   // The answer's HX-Trigger brings the toast with Undo; its fragments bring the new version.
-  save(bk, column, at) {
+  save(bk, column, at, prices) {
     return send(this.day.dataset.moveUrl, {
       booking_id: bk.value, resource_id: this.place(column), start: this.clock(at).iso, version: bk.dataset.move,
+      ...(prices && { prices }),
     });
   }
 
