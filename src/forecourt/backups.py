@@ -21,10 +21,10 @@ from rich.table import Table
 
 from forecourt.daily import Daily
 from forecourt.engines import EngineError, backup, engines_running_in, outside, start_engines
-from forecourt.engines.archive import refuse_another
+from forecourt.engines.archive import refuse_another, refuse_astray
 from forecourt.engines.sealing import make_identity
 from forecourt.kernel.settings import Environment
-from forecourt.terminal import err, out, readers_of, steps, warn_of_readers
+from forecourt.terminal import err, out, readers_of, steps, warn_of_readers, warn_of_same_disk
 
 GROWING = ("kernel.event", "payments.entry", "booking.transition", "audit.entry")
 """Tables to which rows are only ever added: a restored one lacks none that the archive had received."""
@@ -108,12 +108,15 @@ def take(
     if files is not None and not files.is_dir():
         raise EngineError(f"There is no directory {files}.", "Name the one in which `media/` is, or will be, with --files.")
     place = archive.resolve()
+    refuse_astray(place)
     house = Outside.read(os.environ)
     if house is not None:
         outside.refuse_foreign(place)
         readers_of(house.production, data.resolve(), place, archive_recipient, archive_unencrypted)
     beside = backup.Beside(files, house.secrets if house else {})
     copying = Copying(house, data.resolve(), beside, place, archive_recipient, keep)
+    if house is None:  # where the data of another are nobody here knows
+        warn_of_same_disk(place, data)
     if daily is None:
         copying.make()
         return
@@ -220,6 +223,7 @@ def stream(
             "DATABASE_ADMIN_URL is missing.", "Say where the server is. `forecourt up --archive` streams the changes of its own."
         )
     place = archive.resolve()
+    refuse_astray(place)
     outside.refuse_foreign(place)
     warn_of_readers(readers_of(house.production, data.resolve(), place, archive_recipient, archive_unencrypted))
     leave_when_told()
@@ -265,6 +269,8 @@ def drill(
     Example: forecourt drill /mnt/other/forecourt --identity /media/key/forecourt.txt
     """
     began = time.perf_counter()
+    if not archive.is_dir():
+        raise EngineError(f"There is no archive {archive}.", "Is its disk mounted, and its name right?")
     url = open_house(data)
     place = Path(tempfile.mkdtemp(prefix="forecourt-drill-", dir=space))
     try:

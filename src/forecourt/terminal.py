@@ -20,6 +20,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from forecourt.engines import EngineError, Engines, engines_running_in, start_engines
+from forecourt.engines.archive import on_same_disk
 from forecourt.engines.sealing import described, holds, sealed_for
 from forecourt.kernel.log import configure
 from forecourt.kernel.settings import Settings
@@ -138,6 +139,13 @@ def warn_of_readers(recipients: tuple[str, ...]) -> None:
         err.print("[yellow]The archive is not encrypted: whoever reads it reads everything (see --archive-recipient).[/]")
 
 
+def warn_of_same_disk(place: Path, data: Path) -> None:
+    """Says so when an archive is where the data are: whatever takes them takes it along."""
+    if on_same_disk(place, data):
+        text = f"The archive {place} is on the same disk as the data in {data}: one loss takes both."
+        err.print(text, style="yellow", markup=False, soft_wrap=True)
+
+
 @contextmanager
 def engines(
     settings: Settings, report: Callable[[str], None], archiving: Archiving | None = None
@@ -161,6 +169,7 @@ def engines(
         if archive is not None:
             there = described(archive)
             warn_of_readers(there.recipients if there else ())
+            warn_of_same_disk(archive, settings.data)
         yield running
 
 

@@ -10,15 +10,21 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
 from tests.engines.conftest import RunProgram, eventually, processes_of
 
-from forecourt.engines import EngineError, backup, start_engines
+from forecourt import backups
+from forecourt.engines import EngineError, backup, plain_log, start_engines
+from forecourt.engines import archive as archives
 from forecourt.engines.archive import PROGRAM, story_in, story_of
-from forecourt.engines.process import living_in
-from forecourt.engines.sealing import kept, make_identity
+from forecourt.engines.gaps import Brought, Gap
+from forecourt.engines.process import Nursery, Owner, living_in
+from forecourt.engines.sealed_log import open_log
+from forecourt.engines.sealing import kept, make_identity, read_identities
+from forecourt.terminal import warn_of_same_disk
 
 PHOTO = "media/photos/court-one"
 OLD = "what the house had before"
@@ -313,6 +319,173 @@ def test_an_encrypted_copy_gives_everything_back_to_its_identity_and_nothing_to_
     assert kept(place) == tuple(sorted(recipients)), "its next archive is for the same"
     assert not (place / "media" / ".incoming").exists()
     assert not (place / "wal.restoring").exists()
+
+
+def test_a_restore_to_the_end_tells_of_a_file_of_the_log_that_is_missing_wherever_it_is(
+    made: Path, archive: Path, identity: Path, recipients: list[str]
+) -> None:
+    """Of an encrypted archive the first after the copy, as when changes were streamed only later; of a plain one a later one."""
+    plain, place = made.with_name("plain"), made.with_name("restored")
+    switch = "select pg_switch_wal()::text"
+    with start_engines(made, archive=archive, archive_recipients=recipients) as engines:
+        url = engines.database_url
+        run(url, "create table word (id bigint primary key)", "insert into word (id) values (1)", "select 1")
+        backup.take(url, made.with_name("strange"), plain)
+        first = backup.take(url, made, archive).first_wal
+        run(url, "insert into word (id) values (2)", "select 1")
+        marked = datetime.now(UTC)
+        run(url, "insert into word (id) values (3)", switch)
+        run(url, "insert into word (id) values (4)", switch)
+        run(url, "insert into word (id) values (5)", "select 1")
+    shutil.rmtree(made)
+    (plain / "wal").mkdir(mode=0o700)
+    open_log(archive / "wal", plain / "wal", backup.bases(plain)[0].first_wal, read_identities(identity), until_end=True)
+    after = sorted(name for name in kept_log(archive) if name > first)
+    for name in kept_log(archive) - set(after):
+        (archive / "wal" / f"{name}.age").unlink()  # the copy has them
+    backup.restore(archive, place, identity=identity)  # the control: what comes begins where the copy ends
+    shutil.rmtree(place)
+    (archive / "wal" / f"{after[0]}.age").unlink()
+    (plain / "wal" / after[1]).unlink()
+    for damaged, missing in ((archive, f"{after[0]}.age"), (plain, after[1])):
+        with pytest.raises(Gap, match=f"{missing} is missing, and later changes are there"):
+            backup.restore(damaged, place, identity=identity)
+        assert not (place / "pg").exists() and not (place / "pg.restoring").exists()
+    backup.restore(plain, place, marked)  # what is before the gap can be had
+
+
+def test_the_log_of_a_plain_archive_is_read_while_its_files_get_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a drill: pg_receivewal ends a file and begins the next, between a look and the copy of what was seen."""
+    wal, into = tmp_path / "wal", tmp_path / "into"
+    wal.mkdir()
+    into.mkdir()
+    one, two, three = (f"{1:08X}{number:016X}" for number in (1, 2, 3))
+    for name in (one, f"{two}.partial", "00000001.history"):
+        (wal / name).write_text(name)
+    real, turned = shutil.copyfile, list[Path]()
+
+    def turn(source: Path, target: Path) -> object:
+        if source.suffix == ".partial" and not turned:
+            turned.append(source.rename(wal / two))
+            (wal / f"{three}.partial").write_text(three)
+        return real(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", turn)
+    plain_log.copy(wal, into, one, until_end=True)
+    assert sorted(file.name for file in into.iterdir()) == ["00000001.history", one, two, f"{three}.partial"]
+    shutil.rmtree(into)
+    into.mkdir()
+    (wal / two).unlink()
+    with pytest.raises(Gap, match=two):  # the control: one that is not there is not, however often it is looked
+        plain_log.copy(wal, into, one, until_end=True)
+    plain_log.refuse_gap(wal, one, Brought(frozenset([two]), 1 << 24))  # the copy has it
+    (wal / one).rename(wal / f"{one}.partial")
+    with pytest.raises(Gap, match=one):  # half a file, and later ones
+        plain_log.refuse_gap(wal, one, Brought(frozenset([two]), 1 << 24))
+
+
+def test_a_file_that_gets_its_name_while_the_server_asks_for_it_is_not_taken_for_missing(tmp_path: Path) -> None:
+    wal, name = tmp_path / "wal", f"{1:024X}"
+    wal.mkdir()
+    (wal / f"{name}.partial").write_text("changes")
+    target = tmp_path / "target"
+    asked = backup.recovery_settings(wal, None)["restore_command"].replace("%f", name).replace("%p", str(target))
+    turning = f'cp() {{ [ -e {wal}/{name} ] || mv {wal}/{name}.partial {wal}/{name}; command cp "$@"; }}; '
+    assert subprocess.run(["sh", "-c", turning + asked], check=False, capture_output=True, timeout=30).returncode == 0
+    assert target.read_text() == "changes"
+    (wal / name).rename(wal / f"{name}.partial")  # the control: one that stays as it is, and none
+    target.unlink()
+    assert subprocess.run(["sh", "-c", asked], check=False, capture_output=True, timeout=30).returncode == 0
+    assert target.read_text() == "changes"
+    (wal / f"{name}.partial").unlink()
+    assert subprocess.run(["sh", "-c", asked], check=False, capture_output=True, timeout=30).returncode == 1
+
+
+def test_who_waits_for_the_stream_asks_less_and_less_often_and_not_when_the_house_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nursery = Nursery()
+    now, asked = 0.0, list[float]()
+    coming = closing = 0
+
+    def ask(url: str, statement: str) -> str:
+        asked.append(now)
+        if len(asked) == closing:
+            nursery.closing.set()
+        return "1" if len(asked) == coming else ""
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(archives, "ask", ask)
+    monkeypatch.setattr(archives, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    try:
+        command = ["/bin/sleep", "60"]
+        nursery.start(
+            archives.NAME,
+            command,
+            Owner("self", os.geteuid()),
+            cwd=tmp_path,
+            log=tmp_path / "log",
+            death_signal=signal.SIGKILL,
+        )
+        archives.await_stream("", "", nursery)
+        assert len(asked) < 30 and asked[-1] > 9, "it waits as long as it may"
+        assert asked[3] - asked[0] < 0.2, "one that comes at once is not kept waiting"
+        for coming, closing in ((2, 0), (0, 3)):
+            asked.clear()
+            archives.await_stream("", "", nursery)
+            assert len(asked) == coming + closing
+    finally:
+        nursery.close()
+
+
+def test_an_archive_in_a_directory_that_is_not_there_is_refused_and_nothing_is_made(
+    made: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is not mounted, or a slip of the pen: it would be an archive on the disk of the data."""
+    astray = made.with_name("unmounted") / "archive"
+
+    def opened(place: Path) -> None:
+        start_engines(made, archive=place).stop()
+
+    def copied(place: Path) -> None:
+        backups.take(place, data=made)
+
+    def held(place: Path) -> None:
+        with backup.alone(place):
+            pass
+
+    for act in (opened, copied, held):
+        with pytest.raises(EngineError, match=f"There is no directory {astray.parent}.*\n.*mounted"):
+            act(astray)
+    monkeypatch.setenv("DATABASE_ADMIN_URL", "postgresql://owner@db.invalid/house")
+    for elsewhere in (copied, backups.stream):
+        with pytest.raises(EngineError, match=f"There is no directory {astray.parent}"):
+            elsewhere(astray)
+    assert not astray.parent.exists()
+    held(archive)  # the control: the last one is made
+    assert (archive / "base").is_dir()
+
+
+def test_an_archive_beside_the_data_is_warned_of_and_one_on_another_disk_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in (tmp_path / "archive", tmp_path):
+        warn_of_same_disk(place, tmp_path)
+        assert "same disk" in capsys.readouterr().err
+    warn_of_same_disk(Path("/proc/archive"), tmp_path)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_drill_of_an_archive_that_is_not_there_says_so_before_anything_else(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"There is no archive .*none"):
+        backups.drill(tmp_path / "none", data=tmp_path / "var")
+    with pytest.raises(EngineError, match="No house is open"):  # the control
+        backups.drill(tmp_path, data=tmp_path / "var")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes users, which only root may do")

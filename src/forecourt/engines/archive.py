@@ -25,7 +25,8 @@ STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGKILL, 5.0))
 ASK_LIMIT_S = 30
 STORY = "select s.system_identifier, c.timeline_id from pg_control_system() s, pg_control_checkpoint() c"
 STREAM_LIMIT_S = 10.0
-STREAM_PAUSE_S = 0.02
+STREAM_PAUSE_S, STREAM_PAUSE_MOST_S = 0.02, 0.5
+"""Between two questions: each is a program that is started, while everything else starts as well."""
 LOST = f"select 1 from pg_replication_slots where slot_name = '{SLOT}' and wal_status = 'lost' and not active"  # noqa: S608
 STREAMED = f"select 1 from pg_replication_slots where slot_name = '{SLOT}' and active"  # noqa: S608
 RESERVE = (
@@ -103,6 +104,29 @@ def ask(database_url: str, statement: str) -> str:
     return done.stdout.strip()
 
 
+def refuse_astray(place: Path) -> None:
+    """Raises EngineError for an archive in a directory that is not there: its disk is not mounted, or its name is not right."""
+    if not place.parent.is_dir():
+        raise EngineError(
+            f"There is no directory {place.parent}, so the archive {place.name} cannot be in it.",
+            "Is its disk mounted, and its name right? If so, make that directory first; only the last one is made here.",
+        )
+
+
+def make_place(place: Path) -> None:
+    """Make the directory of an archive, if there is none, and nothing above it. Raises EngineError, OSError."""
+    refuse_astray(place)
+    place.mkdir(mode=0o700, exist_ok=True)
+
+
+def on_same_disk(place: Path, data: Path) -> bool:
+    """Whether an archive is, or would be, on the file system of the data. What cannot be asked is not."""
+    try:
+        return (place if place.exists() else place.parent).stat().st_dev == data.stat().st_dev
+    except OSError:
+        return False
+
+
 def reserve(place: Path, database_url: str) -> bool:
     """Make the server keep what the archive has not got. Returns whether it has all of it: else the archive has a gap.
 
@@ -137,6 +161,15 @@ def receiving(database_url: str, wal: Path) -> list[str | Path]:
     return [*command, "--synchronous", "--no-password", "--status-interval=1"]
 
 
+def await_stream(database_url: str, streamed: str, nursery: Nursery) -> None:
+    """Wait until the server answers to `streamed`, and so knows of the stream: from then on it does not end without handing over
+    its last words. One that does not come keeps no house from opening, or from closing; an alert tells of it."""
+    give_up, pause_s = time.monotonic() + STREAM_LIMIT_S, STREAM_PAUSE_S
+    while not (nursery.closing.is_set() or nursery.died(NAME) or time.monotonic() > give_up or ask(database_url, streamed)):
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, STREAM_PAUSE_MOST_S)
+
+
 class Archiver:
     """Streams the server's log of changes into `place/wal` while the server runs. An engine like the others.
 
@@ -161,7 +194,7 @@ class Archiver:
     def prepare(self, report: Callable[[str], None]) -> None:
         """Find the archive's place usable before anything else starts. Raises EngineError."""
         try:
-            self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_place(self.place)
             self.owner.mkdir(self.wal)
             if self.recipients:
                 self.owner.mkdir(self.spool)
@@ -182,7 +215,7 @@ class Archiver:
         kept = reserve(self.place, self.database_url)
         streamed = self._stream_encrypted() if self.recipients else self._stream()
         if kept:
-            self._await_stream(streamed)
+            await_stream(self.database_url, streamed, self.nursery)
 
     def _stream(self) -> str:
         """Start pg_receivewal. Returns the question whether the server knows of it."""
@@ -214,13 +247,6 @@ class Archiver:
             f"select 1 from pg_stat_replication where application_name like '{SLOT}.{child.pid}.%'"  # noqa: S608
             " and state in ('catchup', 'streaming')"
         )
-
-    def _await_stream(self, streamed: str) -> None:
-        """Wait until the server knows of the stream: from then on it does not end without handing over its last words. One that
-        does not come keeps no house from opening; an alert tells of it."""
-        give_up = time.monotonic() + STREAM_LIMIT_S
-        while not (self.nursery.died(NAME) or time.monotonic() > give_up or ask(self.database_url, streamed)):
-            time.sleep(STREAM_PAUSE_S)
 
     def stop(self) -> None:
         self.nursery.end(NAME, STOP_STEPS)

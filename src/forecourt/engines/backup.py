@@ -27,10 +27,11 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import parse_qs, urlsplit
 
-from forecourt.engines import machine, sealed_log, whole
+from forecourt.engines import machine, plain_log, sealed_log, whole
 from forecourt.engines import postgres as pg
-from forecourt.engines.archive import encrypt, refuse_another
+from forecourt.engines.archive import encrypt, make_place, refuse_another
 from forecourt.engines.engines import locked, make_home, require_linux, socket_directory, unheard
+from forecourt.engines.gaps import Brought, brought_by
 from forecourt.engines.process import EngineError, Nursery, Owner, remove_tree, tail
 from forecourt.engines.sealing import (
     SUFFIX,
@@ -196,7 +197,8 @@ def name_it(made: Base, part: Path) -> None:
 def alone(place: Path) -> Generator[None, None, None]:
     """Hold the copies in `place`: a second run would clear away what the first is about to make. Raises EngineError."""
     with reasons(place), contextlib.ExitStack() as held:
-        (place / "base").mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_place(place)
+        (place / "base").mkdir(mode=0o700, exist_ok=True)
         lock = held.enter_context((place / "base" / "lock").open("a"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -248,6 +250,7 @@ def restore(
     `data` must hold no database. Every transaction committed at or before `to` is there afterwards, and none after it. Nothing is
     left behind by a restore that fails. An encrypted archive is opened with the file `identity`.
     Raises EngineError: no copy before `to`, the archive ends before it, a damaged copy, an identity that does not open it.
+    Without `to` also Gap: a file of the log is missing though later ones are there.
     """
     require_linux()
     base = newest(place, to)
@@ -270,7 +273,9 @@ def restore(
             (home / "recovery.signal").touch(mode=0o600)
             owner.give_all(home)
             say("Replaying what happened since")
-            with readable_wal(place, data, owner, base.first_wal, keys, to) as wal:
+            with reasons(data):
+                brought = brought_by(home / "pg_wal")
+            with readable_wal(place, data, owner, base.first_wal, brought, keys, to) as wal:
                 replay(home, data, sockets, owner, recovery_settings(wal, to))
             with reasons(data):
                 if keys is None:
@@ -368,15 +373,18 @@ def newest(place: Path, to: datetime | None) -> Base:
 
 @contextlib.contextmanager
 def readable_wal(
-    place: Path, data: Path, owner: Owner, first: str, keys: Identities | None = None, to: datetime | None = None
+    place: Path, data: Path, owner: Owner, first: str, brought: Brought | None, keys: Identities | None, to: datetime | None
 ) -> Generator[Path, None, None]:
-    """Where the server finds the log from `first` on.
+    """Where the server finds the log from `first` on. Raises Gap when it is to be replayed to its end, and part of it is missing.
 
     It is not root, even where we are: it could not open an archive that belongs to somebody else, as that of a container does,
     and would take it for ended. So it gets a copy for the while; of an encrypted one as well, for it has no identity.
     """
     wal = place / "wal"
     if keys is None and (os.geteuid() != 0 or not wal.is_dir() or wal.stat().st_uid == owner.user):
+        with reasons(place):
+            if to is None and wal.is_dir():
+                plain_log.refuse_gap(wal, first, brought)
         yield wal
         return
     mine = data / "wal.restoring"
@@ -385,11 +393,9 @@ def readable_wal(
         with reasons(data):
             mine.mkdir(mode=0o700)
             if keys is not None:
-                sealed_log.open_log(wal, mine, first, keys, until_end=to is None)
+                sealed_log.open_log(wal, mine, first, keys, until_end=to is None, brought=brought)
             else:
-                for file in sorted(wal.iterdir()):
-                    if file.name >= first or file.suffix == ".history":
-                        shutil.copyfile(file, mine / file.name)
+                plain_log.copy(wal, mine, first, until_end=to is None, brought=brought)
         owner.give_all(mine)
         yield mine
     finally:
@@ -399,7 +405,10 @@ def readable_wal(
 def recovery_settings(wal: Path, to: datetime | None) -> dict[str, str]:
     place = shlex.quote(str(wal.resolve()).replace("%", "%%") + "/")
     # 1 is the end of the log. Above 125 the server gives up: a log that cannot be read has no end yet.
-    given = f'if [ -e {place}%f ]; then cp {place}%f "%p" || exit 255; else cp {place}%f.partial "%p" 2>/dev/null || exit 1; fi'
+    whole_file = f'cp {place}%f "%p" || exit 255'
+    # A file that is not there is looked for again: it may have got its name just now.
+    other = f'if ! cp {place}%f.partial "%p" 2>/dev/null; then [ -e {place}%f ] || exit 1; {whole_file}; fi'
+    given = f"if [ -e {place}%f ]; then {whole_file}; else {other}; fi"
     settings = {
         "restore_command": f"ls {place} >/dev/null || exit 255; {given}" if wal.is_dir() else "exit 1",
         "recovery_target_timeline": "latest",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from forecourt.engines import postgres as pg
-from forecourt.engines.archive import encrypt, receiving, refuse_another, reserve
+from forecourt.engines.archive import encrypt, make_place, receiving, refuse_another, reserve
 from forecourt.engines.process import EngineError
 from forecourt.engines.sealing import sealed_for
 from forecourt.engines.stream import PROGRAM, Order, alone
@@ -33,7 +33,8 @@ def stream(database_url: str, data: Path, place: Path, recipients: Sequence[str]
     wanted = sealed_for(place, data, recipients)
     wal, spool = place / "wal", data / "spool"
     try:
-        wal.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_place(place)
+        wal.mkdir(mode=0o700, exist_ok=True)
         if wanted:
             spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

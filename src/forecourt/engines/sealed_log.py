@@ -5,61 +5,63 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from forecourt.engines.process import EngineError
+from forecourt.engines.gaps import LOOKS, TIMELINE_CHARS, Brought, Gap, gap, missing
 from forecourt.engines.sealing import SUFFIX, Damaged, Identities
-from forecourt.engines.stream import next_name, span
+from forecourt.engines.stream import span
 
 _OF_LOG = re.compile(rf"(?P<name>[0-9A-F]{{24}})(\.[0-9a-f]{{8}}-[0-9a-f]{{8}})?{re.escape(SUFFIX)}")
-_TIMELINE_CHARS = 8
 FILE_BYTES = 16 * 1024 * 1024
 """Of a file of the log, as initdb makes it."""
-LOOKS = 5
-
-
-class Gap(EngineError):
-    """A file of the log is missing, or part of one, though later changes are there."""
 
 
 def clean_up(wal: Path, oldest: str) -> None:
     """Throw away what is older than the file `oldest`, as pg_archivecleanup does: whatever timeline it is of."""
     for file in list(wal.glob("*" + SUFFIX)):
         found = _OF_LOG.fullmatch(file.name)
-        if found and found["name"][_TIMELINE_CHARS:] < oldest[_TIMELINE_CHARS:]:
+        if found and found["name"][TIMELINE_CHARS:] < oldest[TIMELINE_CHARS:]:
             file.unlink(missing_ok=True)
 
 
-def open_log(wal: Path, into: Path, first: str, keys: Identities, *, until_end: bool) -> None:
+def open_log(wal: Path, into: Path, first: str, keys: Identities, *, until_end: bool, brought: Brought | None = None) -> None:
     """Open the log from the file `first` on into a folder, where a server finds it.
 
-    A file that is damaged or missing ends it. With `until_end` that is an error; else what is before may reach as far as is
-    wanted, and the server says when it does not. Raises EngineError, OSError.
+    A file that is damaged or missing ends it; those that the whole copy has `brought` need not be there. With `until_end` that
+    is an error; else what is before may reach as far as is wanted, and the server says when it does not.
+    Raises EngineError, OSError.
     """
     for file in wal.glob("*.history" + SUFFIX):
         _open_file(file, into / file.name.removesuffix(SUFFIX), keys)
-    found = (_OF_LOG.fullmatch(file.name) for file in wal.glob("*" + SUFFIX))
-    names = sorted({one["name"] for one in found if one and one["name"] >= first})
+    names, lacking = _listed(wal, first, brought)
     try:
-        expected = names[0] if names else ""
         for name in names:
-            if name != expected:
-                raise _gap(f"{wal / (expected + SUFFIX)}")
-            if name == names[-1]:
-                _open_last(wal, name, into, keys)
-            elif (whole := wal / (name + SUFFIX)).exists():
+            if lacking is not None and name > lacking:
+                raise gap(f"{wal / (lacking + SUFFIX)}")
+            if (whole := wal / (name + SUFFIX)).exists():
                 _open_file(whole, into / name, keys)
+            elif brought and name in brought.names:
+                continue  # whole, and here there is only part of it
+            elif name == names[-1]:
+                _open_last(wal, name, into, keys)
             else:
-                raise _gap(f"{whole}")
-            expected = next_name(name, FILE_BYTES)
+                raise gap(f"{whole}")
     except (Damaged, Gap):
         if until_end:
             raise
 
 
-def _gap(what: str) -> Gap:
-    return Gap(
-        f"{what} is missing, and later changes are there.",
-        "Restore to a moment before it with --to, or from a later whole copy.",
-    )
+def _listed(wal: Path, first: str, brought: Brought | None) -> tuple[list[str], str | None]:
+    """The files of the log in the archive from `first` on, and the one that is missing before others.
+
+    A house that goes on changes the folder while it is listed: what seems to be missing is looked for again.
+    """
+    names, lacking = list[str](), None
+    for _ in range(LOOKS):
+        found = (_OF_LOG.fullmatch(file.name) for file in wal.glob("*" + SUFFIX))
+        names = sorted({one["name"] for one in found if one and one["name"] >= first})
+        there, size = ({*names, *brought.names}, brought.file_bytes) if brought else ({*names}, FILE_BYTES)
+        if (lacking := missing(there, first, size)) is None:
+            break
+    return names, lacking
 
 
 def _open_file(sealed: Path, target: Path, keys: Identities) -> None:
@@ -104,7 +106,7 @@ def _open_parts(wal: Path, name: str, target: Path, keys: Identities) -> None:
         content[span(best)[0] :] = keys.content(best)
     target.write_bytes(content.ljust(FILE_BYTES, b"\0"))
     if any(span(part)[1] > len(content) for part in parts):
-        raise _gap(f"What follows byte {len(content)} of {wal / name}")
+        raise gap(f"What follows byte {len(content)} of {wal / name}")
 
 
 def _furthest(parts: Sequence[Path], at: int) -> Path | None:
