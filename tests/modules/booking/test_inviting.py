@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -61,6 +62,23 @@ async def test_who_said_no_is_asked_again_by_the_link_they_have_and_not_as_often
         with pytest.raises(AskedOften):
             await ask
     assert (await world.service.invite(host, booked.id, NewInvitee(email="other@example.org"))).status is InviteeStatus.PENDING
+
+
+async def test_the_house_asks_how_invitations_of_several_bookings_stand_and_nobody_else_does(world: Any) -> None:
+    host = await world.rich("Ada")
+    booked = [
+        await world.book(host, team_size=2),
+        await world.book(host, start=world.wish().start + timedelta(hours=3), team_size=2),
+    ]
+    first, second = [await world.service.invite(host, b.id, GIL) for b in booked]
+    await world.service.decline_invitation(VISITOR, await link(world, second.id))
+    house = service_context("tests", world.organisation_id)
+    found = await world.service.invitations(house, [second.id, uuid4(), first.id])
+    assert [(i.id, i.status) for i in found] == [(second.id, InviteeStatus.DECLINED), (first.id, InviteeStatus.PENDING)]
+    assert found[1] == first
+    assert await world.service.invitations(service_context("tests", uuid4()), [first.id]) == [], "another organisation's"
+    with pytest.raises(NotFound):
+        await world.service.invitations(host, [first.id])
 
 
 async def test_who_was_taken_off_is_asked_by_a_new_link(world: Any) -> None:

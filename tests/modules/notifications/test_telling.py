@@ -27,7 +27,6 @@ from forecourt.modules.booking.contract import (
     BookingStatus,
     InvitationAnswered,
     Invitee,
-    Invitees,
     InviteeStatus,
     Party,
     Purpose,
@@ -231,13 +230,16 @@ class Guests:
 
     def __init__(self) -> None:
         self.stands: dict[UUID, Invitee] = {}
+        self.asked: list[int] = []
+        """Of how many invitations at once."""
 
     def say(self, id: UUID, status: InviteeStatus, account_id: UUID | None = None) -> None:
         email = "gus@example.org" if account_id is None else None
         self.stands[id] = Invitee(id=id, status=status, email=email, account_id=account_id, invited_at=NOON)
 
-    async def invitees(self, ctx: Context, booking_id: UUID) -> Invitees:
-        return Invitees(list(self.stands.values()), 1)
+    async def invitations(self, ctx: Context, invitation_ids: list[UUID]) -> list[Invitee]:
+        self.asked.append(len(invitation_ids))
+        return [self.stands[id] for id in invitation_ids]
 
     async def cards(self, ctx: Context, ids: list[UUID]) -> list[AccountCard]:
         return [AccountCard(BEN, "Ben Okafor", "ben@example.org", AccountStatus.ACTIVE)] if BEN in ids else []
@@ -311,6 +313,15 @@ async def test_a_host_is_told_of_nothing_but_answers_and_each_guests_is_their_ow
     await host.answered(ben, yes, asked)
     host.guests.say(ben, yes, BEN)
     assert sorted(await host.hears()) == [("Ben Okafor", True), ("gus@example.org", True)]
+
+
+async def test_booking_is_asked_once_for_all_answers_whosever_bookings_they_are(fresh_database: FreshDatabase) -> None:
+    host = Host((await fresh_database.connect()).module("notifications"))
+    for _ in range(20):
+        host.booking = uuid4()
+        await host.answered(uuid4(), InviteeStatus.ACCEPTED, InviteeStatus.PENDING)
+    assert len(await host.hears()) == 20
+    assert host.guests.asked == [20]
 
 
 @pytest.mark.parametrize(("language", "comes", "says"), [

@@ -396,7 +396,8 @@ class BookingOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     authorised: Money | None = None
     """Set aside for a request that staff have not answered yet: taken when they approve, given back otherwise."""
     refund: Money | None = None
-    """In the answer to a cancellation: what goes back."""
+    """In the answer to a cancellation or a change: what is given up of the price. What of it was still due falls away (of a
+    cancellation `falls_away` in the refund preview); the rest goes back."""
     note: str | None = None
     guest_name: str | None = None
     version: int
@@ -875,7 +876,15 @@ class Bookings(Protocol):
         ...
 
     async def invitees(self, ctx: Context, booking_id: UUID) -> Invitees:
-        """Everybody who is or was invited to a booking that the actor may see. Raises NotFound."""
+        """Everybody who is or was invited to a booking that the actor may see. Raises NotFound.
+
+        Asked by notifications of the release before `invitations`."""
+        ...
+
+    @idempotent
+    async def invitations(self, ctx: Context, invitation_ids: list[UUID]) -> list[Invitee]:
+        """For the house alone: how these invitations of an organisation stand, in the order asked; those absent are left out. At
+        most 100 at once."""
         ...
 
     @idempotent

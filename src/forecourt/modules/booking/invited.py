@@ -81,6 +81,7 @@ OF_BOOKING = Query(
     InvitationRow, _SELECT + " where i.organisation_id = $1 and i.booking_id = $2 order by i.created_at, i.id limit $3"
 )
 ONE = Query(InvitationRow, _SELECT + " where i.organisation_id = $1 and i.id = $2")
+SOME = Query(InvitationRow, _SELECT + " where i.organisation_id = $1 and i.id = any($2::uuid[]) limit 100")
 LOCKED = Query(InvitationRow, _SELECT + " where i.organisation_id = $1 and i.id = $2 for update of i")
 # A person's: by its own id, or by that of the booking.
 OWN_AMONG = Query(
@@ -150,6 +151,11 @@ async def of_booking(tx: Tx, organisation_id: UUID, booking_id: UUID) -> list[In
 
 async def one(tx: Tx, organisation_id: UUID, id: UUID) -> InvitationRow | None:
     return await tx.maybe(ONE, organisation_id, id)
+
+
+async def some(tx: Tx, organisation_id: UUID, ids: Sequence[UUID]) -> list[InvitationRow]:
+    """At most 100, in no order."""
+    return await tx.all(SOME, organisation_id, list(ids))
 
 
 async def locked(tx: Tx, organisation_id: UUID, id: UUID) -> InvitationRow:

@@ -299,6 +299,14 @@ class Inviting(Feeds):
         by_address = [r.id for r in rows if r.email is not None and r.takes_a_place and r.in_the_party is None]
         return Party(list(accounts), by_address)
 
+    async def invitations(self, ctx: Context, invitation_ids: list[UUID]) -> list[Invitee]:
+        self._refuse_others(ctx)
+        wanted = invitation_ids[:100]
+        # Not of a replica: what it does not know of yet would be told to nobody.
+        async with self.db.tx(ctx) as tx:
+            found = {row.id: row for row in await invited.some(tx, organisation(ctx), wanted)}
+        return [shown(found[id]) for id in wanted if id in found]
+
     async def first_letter(self, ctx: Context, invitation_id: UUID) -> Addressee | None:
         self._refuse_others(ctx)
         async with self.db.read(ctx) as tx:

@@ -244,9 +244,8 @@ class Telling:
             before = await queue.told_of(tx, organisation_id, about, ANSWERED)
         # What was told longer ago than words are kept has no facts any more.
         told = {str(n.facts["invitation_id"]): n.facts["status"] for n in reversed(before) if n.facts}
-        guests: dict[str, Invitee] = {}
-        for booking_id in about:
-            guests |= {str(g.id): g for g in (await self._ask.bookings.invitees(ctx, booking_id)).items}
+        ids = list(dict.fromkeys(UUID(str(n.facts["invitation_id"])) for n in notices))
+        guests = {str(g.id): g for g in await _some(ids, lambda part: self._ask.bookings.invitations(ctx, part))}
         true: dict[UUID, Invitee] = {}
         for notice in notices:
             id = str(notice.facts["invitation_id"])
