@@ -2226,7 +2226,7 @@ export interface Operations {
    */
   booking_calendar_file: { asks: { path: { id: string } }; answers: Response };
   /**
-   * Cancel. `refund` is what goes back, to where it came from.
+   * Cancel. Of `refund`, what was still due falls away, as the refund preview says; the rest goes back.
    *
    * Problems: `forbidden`, `booking_overtaken`, `conflict`, `invalid_transition`, `invalid`.
    */

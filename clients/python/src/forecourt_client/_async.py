@@ -336,7 +336,7 @@ class Booking:
         return await self._door.call(Call(Method("GET", "/v1/bookings/{id}/calendar.ics"), Content, path={"id": id}))
 
     async def cancel(self, id: UUID | str, body: m.Cancel | None = None, *, idempotency_key: str | None = None) -> m.BookingOut:
-        """Cancel. `refund` is what goes back, to where it came from.
+        """Cancel. Of `refund`, what was still due falls away, as the refund preview says; the rest goes back.
 
         Raises BookingOvertaken, InvalidTransition.
         """

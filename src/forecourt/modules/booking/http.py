@@ -237,7 +237,7 @@ class BookingApi(Api):
 
     @post("/v1/bookings/{id}/cancel", keyed=Keyed.YES, problems=(InvalidTransition, Overtaken))
     async def cancel(self, ctx: Context, id: UUID, body: Cancel) -> BookingOut:
-        """Cancel. `refund` is what goes back, to where it came from."""
+        """Cancel. Of `refund`, what was still due falls away, as the refund preview says; the rest goes back."""
         return await self.service.cancel(ctx, id, body)
 
     @get("/v1/bookings/{id}/refund-preview", problems=(InvalidTransition,))

@@ -106,7 +106,8 @@ class Changing(Holding):
     async def cancel(self, ctx: Context, booking_id: UUID, body: Cancel) -> BookingOut:
         """Gives the place back, and the money that the venue's policy gives back.
 
-        `refund` in the answer is what goes back. Raises InvalidTransition for a booking that is past that, NotFound.
+        `refund` in the answer is what the policy gives back; of it, what was still due falls away.
+        Raises InvalidTransition for a booking that is past that, NotFound.
         """
         row, actor = await self.find(ctx, booking_id, CANCEL_ANY)
         return await self._cancel(ctx, row, actor, body.reason or "", self._refund_by_policy)
