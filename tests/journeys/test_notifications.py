@@ -599,7 +599,7 @@ async def test_mails_that_can_wait_come_together_in_the_morning(world: World, ho
 
 
 async def test_what_was_said_to_whom_a_year_ago_is_forgotten_and_that_it_was_said_is_not(
-    world: World, house: House, house_admin_url: str
+    world: World, house: House, door: httpx.AsyncBaseTransport, house_admin_url: str
 ) -> None:
     clubs = [await world.club(), await world.club()]
     ada = await world.person("Ada")
@@ -664,15 +664,15 @@ async def test_what_was_said_to_whom_a_year_ago_is_forgotten_and_that_it_was_sai
     for club, id, why in ((old, failed, "what it said is no longer kept"), (young, sent, "only what failed can be sent again")):
         again = await club.owner.post(f"/v1/orgs/{club.id}/deliveries/{id}/replay")
         assert (again.status_code, again.json()["code"], again.json()["detail"]) == (409, "not_replayable", why)
-    await offers_to_send_again(house, old, failed, offered=False)
-    await offers_to_send_again(house, young, can, offered=True)
+    await offers_to_send_again(door, old, failed, offered=False)
+    await offers_to_send_again(door, young, can, offered=True)
     assert (await young.owner.post(f"/v1/orgs/{young.id}/deliveries/{can}/replay")).status_code == 202, "the control"
 
 
-async def offers_to_send_again(house: House, club: Club, id: str, *, offered: bool) -> None:
+async def offers_to_send_again(door: httpx.AsyncBaseTransport, club: Club, id: str, *, offered: bool) -> None:
     """Whether the log and the message's page have a button that sends it again. Without one, who asks all the same hears why."""
     here = f"/orgs/{club.id}/deliveries"
-    async with Reader.at(house) as browser:
+    async with Reader(door) as browser:
         await browser.sign_in(club.owner)
         for path in (here, f"{here}/{id}"):
             page = await browser.look(path)
