@@ -7,26 +7,32 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.at_work import at_work, in_use
+from tests.conftest import FreshDatabase
 
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import Database
 
 
 @pytest.fixture
-async def begun(db: Database) -> AsyncIterator[None]:
-    """Somebody who writes, and is not done."""
+async def begun(db: Database, fresh_database: FreshDatabase) -> AsyncIterator[tuple[Database, Database]]:
+    """Two who write and are not done: one has begun, and its end is what the other waits for."""
+    later = await fresh_database.connect()
 
-    async def write() -> None:
-        async with db.module("kernel").tx(service_context("test")):
-            there.set()
+    async def write(database: Database, begins: asyncio.Event) -> None:
+        async with database.module("kernel").tx(service_context("test")):
+            begins.set()
             await asyncio.sleep(0.05)
 
+    async def write_both() -> None:
+        await write(db, there)
+        await write(later, asyncio.Event())
+
     there = asyncio.Event()
-    async with at_work(db), asyncio.TaskGroup() as others:
-        others.create_task(write())
+    async with at_work(later), at_work(db), asyncio.TaskGroup() as others:
+        others.create_task(write_both())
         await there.wait()
-        yield
+        yield db, later
 
 
-def test_a_test_that_stops_the_loop_begins_when_their_transactions_have_ended(begun: None, db: Database) -> None:
-    assert in_use(db) == 0
+def test_a_test_that_stops_the_loop_begins_when_their_transactions_have_ended(begun: tuple[Database, Database]) -> None:
+    assert [in_use(database) for database in begun] == [0, 0]
