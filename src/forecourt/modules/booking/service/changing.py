@@ -278,15 +278,7 @@ class Changing(Holding):
 
     async def length_preview(self, ctx: Context, booking_id: UUID) -> Callable[[int], Awaitable[Change]]:
         """What other lengths in minutes would mean now: ask for each. Each raises as `extend`, and PromoRejected."""
-        row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
-        book, resource = await self._target(row, None)
-
-        async def of(duration_min: int) -> Change:
-            planned = plan(book, resource, row.starts_at, duration_min, row.purpose, row.team_size)
-            self._check_change(row, actor, _A.EXTEND, planned)
-            return await self._priced(ctx, row, actor, _A.EXTEND, planned)
-
-        return of
+        return await self._preview(ctx, booking_id, _A.EXTEND, lambda row, minutes: (minutes, row.team_size))
 
     async def edit(self, ctx: Context, booking_id: UUID, body: BookingPatch, if_match: int | None = None) -> BookingOut:
         """Purpose, party and note; what it costs follows. Raises CapacityExceeded, PriceChanged, PreconditionFailed;
@@ -311,13 +303,20 @@ class Changing(Holding):
 
     async def party_preview(self, ctx: Context, booking_id: UUID) -> Callable[[int], Awaitable[Change]]:
         """What other numbers of people would mean now: ask for each. Each raises as `edit`, and PromoRejected."""
+        return await self._preview(ctx, booking_id, _A.EDIT, lambda row, people: (row.period.duration_min, people))
+
+    async def _preview(
+        self, ctx: Context, booking_id: UUID, action: BookingAction, asked: Callable[[BookingRow, int], tuple[int, int]]
+    ) -> Callable[[int], Awaitable[Change]]:
+        """The booking is looked up once, however many numbers are asked for. `asked`: the length and the people of a number."""
         row, actor = await self.find(ctx, booking_id, CHANGE_ANY)
         book, resource = await self._target(row, None)
 
-        async def of(team_size: int) -> Change:
-            planned = plan(book, resource, row.starts_at, row.period.duration_min, row.purpose, team_size)
-            self._check_change(row, actor, _A.EDIT, planned)
-            return await self._priced(ctx, row, actor, _A.EDIT, planned)
+        async def of(number: int) -> Change:
+            duration_min, team_size = asked(row, number)
+            planned = plan(book, resource, row.starts_at, duration_min, row.purpose, team_size)
+            self._check_change(row, actor, action, planned)
+            return await self._priced(ctx, row, actor, action, planned)
 
         return of
 
