@@ -246,6 +246,13 @@ class AccountConfirmed(Event, frozen=True, name="account.confirmed"):
     account_id: UUID
 
 
+class AccountErased(Event, frozen=True, name="account.erased"):
+    """Whoever asked to be erased is: 30 days have passed, and nobody has this id any more. Everybody forgets what they keep of
+    them, but for numbers that must stay, which then belong to nobody (PE-8)."""
+
+    account_id: UUID
+
+
 class AccountStatusChanged(Event, frozen=True, name="account.status_changed"):
     account_id: UUID
     status: AccountStatus
@@ -412,6 +419,7 @@ __all__ = [
     "AccountCard",
     "AccountChange",
     "AccountConfirmed",
+    "AccountErased",
     "AccountRegistered",
     "AccountStatus",
     "AccountStatusChanged",
