@@ -227,6 +227,7 @@ export interface Callback {
 
 export interface Cancel {
   reason?: string | null;
+  refund_at_least?: Money | null;
 }
 
 export interface ChangedPassword {
@@ -2228,7 +2229,7 @@ export interface Operations {
   /**
    * Cancel. Of `refund`, what was still due falls away, as the refund preview says; the rest goes back.
    *
-   * Problems: `forbidden`, `booking_overtaken`, `conflict`, `invalid_transition`, `invalid`.
+   * Problems: `forbidden`, `booking_overtaken`, `conflict`, `invalid_transition`, `refund_changed`, `invalid`.
    */
   booking_cancel: { asks: { path: { id: string }; body?: Cancel; idempotencyKey?: string }; answers: BookingOut };
   /**
@@ -2236,7 +2237,7 @@ export interface Operations {
    *
    * For staff with `booking.cancel_any`.
    *
-   * Problems: `forbidden`, `conflict`, `invalid_transition`, `invalid`.
+   * Problems: `forbidden`, `booking_overtaken`, `conflict`, `invalid_transition`, `refund_changed`, `invalid`.
    */
   booking_cancel_any: { asks: { path: { org_id: string; id: string }; body?: Cancel; idempotencyKey?: string }; answers: BookingOut };
   /**

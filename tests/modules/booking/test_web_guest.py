@@ -731,6 +731,15 @@ async def test_the_interface_refuses_a_change_that_costs_more_than_may_be_and_sa
     refused = await ada.send("PATCH", mine, {"team_size": 1, "price_at_most": shown})
     assert refused.status_code == 409 and refused.json()["price"]["amount"] == 1500, refused.text
     assert await world.balance(club, ada) == 3000
+    # Nor is it cancelled for less than was shown.
+    for who, at_booking in ((ada, mine), (club.owner, desk)):
+        for at_least in ({"amount": 1001, "currency": "GBP"}, {"amount": 1000, "currency": "EUR"}):
+            refused = await who.post(f"{at_booking}/cancel", {"refund_at_least": at_least})
+            assert refused.status_code == 409, refused.text
+            assert refused.json()["code"] == "refund_changed" and refused.json()["refund"] == shown
+    assert await world.balance(club, ada) == 3000
+    gone = await ada.post(f"{mine}/cancel", {"refund_at_least": shown})
+    assert gone.status_code == 200 and await world.balance(club, ada) == 4000, gone.text
 
 
 # ---------------------------------------------------------------------------------------------------------- my bookings

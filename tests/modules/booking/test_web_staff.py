@@ -373,7 +373,10 @@ async def test_a_cancellation_says_before_and_after_what_goes_back(
     _, booking = await book(desk, club, who=ada.email, pay_with="credits")
     asked = await desk.look(f"{sheet(club)}&booking={booking}&act=cancel")
     assert "£20.00 goes back, 100 % by the policy" in text(asked)
-    gone = await desk.follow(await desk.send(f"/orgs/{club.id}/day/{booking}/cancel", reason="Rain"))
+    refused = await desk.send(f"/orgs/{club.id}/day/{booking}/cancel", refund_minor="2001")
+    assert refused.status_code == 409 and "Less comes back now than was shown" in text(refused)
+    shown = hidden(refused, "refund_minor")
+    gone = await desk.follow(await desk.send(f"/orgs/{club.id}/day/{booking}/cancel", reason="Rain", refund_minor=shown))
     assert toast(gone) == "Cancelled, £20.00 goes back"
     assert blocks(gone) == []
     assert await world.balance(club, ada) == 5000

@@ -338,7 +338,7 @@ class Booking:
     async def cancel(self, id: UUID | str, body: m.Cancel | None = None, *, idempotency_key: str | None = None) -> m.BookingOut:
         """Cancel. Of `refund`, what was still due falls away, as the refund preview says; the rest goes back.
 
-        Raises BookingOvertaken, InvalidTransition.
+        Raises BookingOvertaken, InvalidTransition, RefundChanged.
         """
         return await self._door.call(
             Call(
@@ -357,7 +357,7 @@ class Booking:
 
         For staff with `booking.cancel_any`.
 
-        Raises InvalidTransition.
+        Raises BookingOvertaken, InvalidTransition, RefundChanged.
         """
         return await self._door.call(
             Call(

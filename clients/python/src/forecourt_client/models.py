@@ -564,6 +564,7 @@ class Callback(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Cancel(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
+    refund_at_least: Money | None = None
 
 
 class ChangedPassword(Struct, frozen=True, kw_only=True, omit_defaults=True):

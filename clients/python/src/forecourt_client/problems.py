@@ -197,6 +197,10 @@ class QuoteMismatch(Invalid, code="quote_mismatch"):
     """422 `quote_mismatch`."""
 
 
+class RefundChanged(Conflict, code="refund_changed"):
+    """409 `refund_changed`."""
+
+
 class RefundExceedsPayment(Conflict, code="refund_exceeds_payment"):
     """409 `refund_exceeds_payment`."""
 

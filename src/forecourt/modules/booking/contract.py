@@ -441,8 +441,18 @@ class Extend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     price_at_most: PriceAtMost | None = None
 
 
+RefundAtLeast = Annotated[
+    Money,
+    Meta(
+        description="What has to come back: the `refund` of the preview that you showed who asks for it. When it would be less, "
+        "because the time for it has passed meanwhile, nothing is cancelled: 409 `refund_changed`."
+    ),
+]
+
+
 class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Reason | None = None
+    refund_at_least: RefundAtLeast | None = None
 
 
 class Decline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -566,6 +576,17 @@ class PriceChanged(Conflict):
     @classmethod
     def to(cls, price: Money) -> PriceChanged:
         return cls(price=msgspec.to_builtins(price))
+
+
+class RefundChanged(Conflict):
+    """Cancelling would give back less than `refund_at_least`. Carries `refund`: what it would give back now."""
+
+    code = "refund_changed"
+    title = "Less comes back now than was shown; look again"
+
+    @classmethod
+    def to(cls, refund: Money) -> RefundChanged:
+        return cls(refund=msgspec.to_builtins(refund))
 
 
 class HoldExpired(Conflict):

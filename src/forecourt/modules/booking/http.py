@@ -48,6 +48,7 @@ from forecourt.modules.booking.contract import (
     Quote,
     QuoteExpired,
     QuoteMismatch,
+    RefundChanged,
     RefundPreview,
     Reschedule,
     SlotTaken,
@@ -81,6 +82,7 @@ _PAYING = (InsufficientCredits, MeansNotSetUp, PromoRejected, EmailUnconfirmed, 
 _INVITING = (InvalidTransition, InvitationDeclined, AskedOften, TooManyInvitations, EmailUnconfirmed)
 _ANSWERING = (InvitationOver, InvitationTaken)
 _BOOKING = (SlotTaken, TooManyInvitations, TooManyOpenBookings, AdminCannotBook, QuoteExpired, QuoteMismatch, *_ASKING, *_PAYING)
+_CANCELLING = (InvalidTransition, RefundChanged, Overtaken)
 _MOVING = (SlotTaken, PriceChanged, InvalidTransition, InsufficientCredits, PreconditionFailed, Overtaken, *_ASKING)
 
 INVITING = (Limit("60/hour", By.ACCOUNT),)
@@ -235,7 +237,7 @@ class BookingApi(Api):
         """Change purpose, party or note; the price follows."""
         return await self.service.edit(ctx, id, body, if_match)
 
-    @post("/v1/bookings/{id}/cancel", keyed=Keyed.YES, problems=(InvalidTransition, Overtaken))
+    @post("/v1/bookings/{id}/cancel", keyed=Keyed.YES, problems=_CANCELLING)
     async def cancel(self, ctx: Context, id: UUID, body: Cancel) -> BookingOut:
         """Cancel. Of `refund`, what was still due falls away, as the refund preview says; the rest goes back."""
         return await self.service.cancel(ctx, id, body)
@@ -402,7 +404,7 @@ class BookingApi(Api):
         """Pay for a held booking, at the desk or from its person's credits."""
         return await self.service.pay(ctx, id, body)
 
-    @post("/v1/orgs/{org_id}/bookings/{id}/cancel", access=staff(CANCEL_ANY), keyed=Keyed.YES, problems=(InvalidTransition,))
+    @post("/v1/orgs/{org_id}/bookings/{id}/cancel", access=staff(CANCEL_ANY), keyed=Keyed.YES, problems=_CANCELLING)
     async def cancel_any(self, ctx: Context, org_id: UUID, id: UUID, body: Cancel) -> BookingOut:
         """Cancel a booking, with the refund of the policy."""
         return await self.service.cancel(ctx, id, body)

@@ -162,7 +162,10 @@ class ExtendForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CancelForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`refund_minor` is what the panel showed: less than that is shown again before it is done."""
+
     reason: Annotated[str, Meta(max_length=500)] = ""
+    refund_minor: Annotated[int, Meta(ge=0, le=10**12)] = 0
 
 
 class DeclineForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -573,7 +576,8 @@ class StaffBookingPages(Api):
         before = await self._service.booking(visit.ctx, booking_id)
         preview = await self._refund(visit, booking_id)
         try:
-            gone = await self._service.cancel(visit.ctx, booking_id, Cancel(form.reason.strip() or None))
+            shown = Money(form.refund_minor, before.price.currency)
+            gone = await self._service.cancel(visit.ctx, booking_id, Cancel(form.reason.strip() or None, shown))
         except Problem as problem:
             if visit.partial:
                 return self._refused(visit, problem)

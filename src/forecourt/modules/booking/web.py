@@ -41,6 +41,7 @@ from forecourt.modules.booking.contract import (
     Pay,
     PayWith,
     PriceChanged,
+    RefundChanged,
     Reschedule,
     SlotTaken,
 )
@@ -586,10 +587,11 @@ class BookingPages(Api):
         if found.booking.status not in OPEN:
             return Redirect(f"/bookings/{id}")
         preview = None if form.held else await self.service.refund_preview(visit.ctx, id)
-        if preview is not None and preview.refund.amount < form.refund_minor:
-            return await self._cancel_page(visit, found, form.reason, say.t("cancel.changed"))
+        shown = None if preview is None else Money(form.refund_minor, preview.refund.currency)
         try:
-            done = await self.service.cancel(visit.ctx, id, Cancel(form.reason or None))
+            done = await self.service.cancel(visit.ctx, id, Cancel(form.reason or None, shown))
+        except RefundChanged:
+            return await self._cancel_page(visit, found, form.reason, say.t("cancel.changed"))
         except MENDABLE as problem:
             return await self._booking_page(visit, await self._found(visit, id), problem)
         if preview is None:

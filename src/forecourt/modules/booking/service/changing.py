@@ -45,6 +45,7 @@ from forecourt.modules.booking.contract import (
     Pay,
     PayWith,
     PriceChanged,
+    RefundChanged,
     RefundPreview,
     Reschedule,
     SlotTaken,
@@ -107,10 +108,16 @@ class Changing(Holding):
         """Gives the place back, and the money that the venue's policy gives back.
 
         `refund` in the answer is what the policy gives back; of it, what was still due falls away.
-        Raises InvalidTransition for a booking that is past that, NotFound.
+        Raises InvalidTransition for a booking that is past that, RefundChanged, NotFound.
         """
         row, actor = await self.find(ctx, booking_id, CANCEL_ANY)
-        return await self._cancel(ctx, row, actor, body.reason or "", self._refund_by_policy)
+
+        async def refund_of(row: BookingRow) -> Money:
+            refund = await self._refund_by_policy(row)
+            _refuse_less(refund + _set_aside(row), body.refund_at_least)
+            return refund
+
+        return await self._cancel(ctx, row, actor, body.reason or "", refund_of)
 
     async def release(self, ctx: Context, booking_id: UUID, reason: str) -> BookingOut:
         """The house gives the place back, and all that was paid. A second call changes nothing."""
@@ -534,6 +541,12 @@ def _refuse_dearer(price: Money, at_most: Money | None) -> None:
     """
     if at_most is not None and (price.currency != at_most.currency or price > at_most):
         raise PriceChanged.to(price)
+
+
+def _refuse_less(refund: Money, at_least: Money | None) -> None:
+    """Raises RefundChanged when less would come back than whoever cancels was shown."""
+    if at_least is not None and (refund.currency != at_least.currency or refund < at_least):
+        raise RefundChanged.to(refund)
 
 
 async def _all_of(row: BookingRow) -> Money:
