@@ -246,6 +246,31 @@ async def test_a_move_by_form_says_the_difference_and_can_be_undone(desk: Reader
     assert blocks(back)[0].startswith("10:00–11:00, Zainab")
 
 
+async def test_a_move_by_form_that_costs_more_is_shown_first_and_going_back_costs_no_more_than_before(
+    desk: Reader, club: Club
+) -> None:
+    cheap = {"per": "hour", "amount": {"amount": 2000, "currency": "GBP"}, "priority": 0}
+    evening = {**cheap, "amount": {"amount": 3000, "currency": "GBP"}, "from": "18:00", "to": "22:00"}
+    prices = f"/v1/orgs/{club.id}/venues/{club.venue}/prices"
+    await club.owner.send("PUT", prices, {"rules": [cheap, evening]})
+    _, booking = await book(desk, club)
+    page = await desk.look(f"{sheet(club)}&booking={booking}&act=move")
+    form = {"booking_id": booking, "resource_id": club.courts[1], "version": hidden(page, "version")}
+    form |= {"day": str(DAY), "at": "18:00"}
+    asked = await desk.send(f"/orgs/{club.id}/day/move", **form)
+    assert asked.status_code == 409 and "This costs £10.00 more: £30.00 in all." in text(asked)
+    assert blocks(asked)[0].startswith("10:00–11:00"), "nothing was moved"
+    moved = await desk.follow(await desk.send(f"/orgs/{club.id}/day/move", **form, prices=hidden(asked, "prices")))
+    assert toast(moved) == "Court 2, 18:00–19:00, + £10.00 to pay"
+    way_back = undo_of(moved)
+    await club.owner.send("PUT", prices, {"rules": [{**cheap, "amount": {"amount": 2500, "currency": "GBP"}}]})
+    dearer = await desk.send(way_back)
+    assert dearer.status_code == 409, "it cost £20.00 there"
+    await club.owner.send("PUT", prices, {"rules": [cheap]})
+    back = await desk.follow(await desk.send(way_back))
+    assert blocks(back)[0].startswith("10:00–11:00")
+
+
 async def test_a_stale_move_is_refused_and_changes_nothing(desk: Reader, club: Club) -> None:
     _, booking = await book(desk, club)
     form = {"booking_id": booking, "resource_id": club.courts[1], "version": "99", "day": str(DAY), "at": "18:00"}

@@ -37,6 +37,7 @@ from forecourt.modules.booking.contract import (
     NewInvitee,
     PayWith,
     PlaceBlocked,
+    PriceChanged,
     RefundPreview,
     Reschedule,
     SlotTaken,
@@ -116,10 +117,13 @@ class Back(msgspec.Struct, forbid_unknown_fields=True):
     resource_id: UUID
     start: Annotated[datetime, Meta(tz=True)]
     duration_min: Annotated[int, Meta(ge=5, le=1440)]
+    prices: ShownPrices = []
+    """What it cost there: going back costs no more."""
 
 
 class MoveForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """From dragging: `start`, and in `prices` what was said of the price. From the form: `day` and `at` on the venue's clock."""
+    """From dragging: `start`. From the form: `day` and `at` on the venue's clock. `prices` is what was said of the price; a move
+    of which nothing was said costs nothing more, or is shown first."""
 
     booking_id: UUID
     resource_id: UUID
@@ -496,14 +500,19 @@ class StaffBookingPages(Api):
         book = await self._own_book(visit, org_id, before.venue_id)
         day = _day(form.day) or local(book, form.start or before.start).date()
         say = self._speaker(visit, book)
+        minutes = Period(before.start, before.end).duration_min
         try:
             start = form.start or _instant(book, day, form.at, "at")
-            at_most = price_shown(form.prices, Period(before.start, before.end).duration_min)
+            at_most = price_shown(form.prices, minutes) or before.price
             moved = await self._service.reschedule(
                 visit.ctx, form.booking_id, Reschedule(start, None, form.resource_id, at_most), form.version
             )
         except Problem as problem:
             problem = _instead(problem, book, say)
+            if isinstance(problem, PriceChanged) and form.start is None:
+                costs = msgspec.convert(problem.extra["price"], Money)
+                form = msgspec.structs.replace(form, prices=[field_of(minutes, costs)])
+                problem = PriceChanged(say.t("sheet.move_costs", more=say.money(costs - before.price), price=say.money(costs)))
             if visit.partial:
                 return self._refused(visit, problem)
             seen = await self._seen(visit, org_id, book.venue.id, local(book, before.start).date(), before.id)
@@ -516,8 +525,9 @@ class StaffBookingPages(Api):
     async def back(self, visit: Visit, org_id: UUID, booking_id: UUID, query: Back) -> Html | Redirect | Raw:
         """Undoes a move or an extension."""
         try:
+            at_most = price_shown(query.prices, query.duration_min)
             moved = await self._service.reschedule(
-                visit.ctx, booking_id, Reschedule(query.start, query.duration_min, query.resource_id)
+                visit.ctx, booking_id, Reschedule(query.start, query.duration_min, query.resource_id, at_most)
             )
         except Problem as problem:
             if visit.partial:
@@ -924,7 +934,8 @@ def _with_price(say: Speaker, key: str, change: Money, **values: object) -> str:
 def _way_back(org_id: UUID, before: BookingOut) -> str:
     """The address that undoes a change: back to where and how long the booking was."""
     minutes = Period(before.start, before.end).duration_min
-    was = {"resource_id": before.resource_id, "start": before.start, "duration_min": minutes}
+    cost = field_of(minutes, before.price)
+    was = {"resource_id": before.resource_id, "start": before.start, "duration_min": minutes, "prices": cost}
     return with_query(f"/orgs/{org_id}/day/{before.id}/back", was)
 
 
