@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -17,7 +16,6 @@ from forecourt.modules.media import rules
 from forecourt.modules.media.contract import MediaKind
 
 NOW = datetime(2026, 6, 1, 12, 10, tzinfo=UTC)
-KEY = rules.signing_key(b"a secret")
 
 TAKEN = {
     "jpeg": (samples.picture(form="JPEG"), "image/jpeg"),
@@ -198,17 +196,3 @@ def test_an_address_works_for_half_an_hour_at_least_and_an_hour_at_most(later_s:
     now = NOW + timedelta(seconds=later_s)
     until = rules.expiry(now)
     assert timedelta(minutes=30) < until - now <= timedelta(hours=1)
-
-
-def test_an_address_opens_its_file_until_it_expires() -> None:
-    id, expires = uuid4(), int(rules.expiry(NOW).timestamp())
-    signed = rules.signature(KEY, id, expires)
-    last = datetime.fromtimestamp(expires, UTC)
-    assert rules.opens(KEY, id, expires, signed, NOW)
-    assert rules.opens(KEY, id, expires, signed, last - timedelta(seconds=1))
-    assert not rules.opens(KEY, id, expires, signed, last)
-    assert not rules.opens(KEY, uuid4(), expires, signed, NOW)
-    assert not rules.opens(KEY, id, expires + 3600, signed, NOW)
-    assert not rules.opens(rules.signing_key(b"another"), id, expires, signed, NOW)
-    assert not rules.opens(KEY, id, None, signed, NOW)
-    assert not rules.opens(KEY, id, expires, None, NOW)

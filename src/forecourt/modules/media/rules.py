@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Protocol, overload
-from uuid import UUID
 
 from forecourt.kernel.errors import RangeNotSatisfiable
 from forecourt.modules.media.contract import MediaKind
@@ -224,26 +221,9 @@ def _is_number(text: str) -> bool:
 # --- addresses -----------------------------------------------------------------------------------------------------------
 
 
-def signing_key(secret: bytes) -> bytes:
-    """The key of this module's addresses: of use for nothing else that the house seals."""
-    return hmac.digest(secret, b"media addresses", "sha256")
-
-
 def expiry(now: datetime) -> datetime:
     """Until when an address that is made at `now` works: the same for half an hour, so that browsers keep what it opened."""
     return datetime.fromtimestamp((now.timestamp() // SIGNED_FOR_S + 2) * SIGNED_FOR_S, UTC)
-
-
-def signature(key: bytes, id: UUID, expires: int) -> str:
-    """Of the address of a file, with all its variants, until `expires` (Unix seconds). 128 bits, as hex."""
-    return hmac.new(key, f"{id}.{expires}".encode(), hashlib.sha256).hexdigest()[:32]
-
-
-def opens(key: bytes, id: UUID, expires: int | None, presented: str | None, now: datetime) -> bool:
-    """Whether a signed address works at `now`."""
-    if expires is None or presented is None or expires <= now.timestamp():
-        return False
-    return hmac.compare_digest(signature(key, id, expires).encode(), presented.encode())
 
 
 # --- what a browser is told ----------------------------------------------------------------------------------------------

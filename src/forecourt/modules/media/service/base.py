@@ -17,6 +17,7 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.jobs import JobKind, enqueue
+from forecourt.kernel.signing import Signer
 from forecourt.modules.media import queries, rules
 from forecourt.modules.media.contract import MAX_CARDS, Audience, MediaCard, Variant
 from forecourt.modules.media.queries import FileRow, Place
@@ -77,7 +78,7 @@ class Base:
         self._clock = clock
         self._store = store
         self._quotas = quotas
-        self._key = rules.signing_key(secret)
+        self._links = Signer(secret, "media addresses")
         self._makers = ThreadPoolExecutor(2, thread_name_prefix="media")
         self._large = asyncio.Lock()
 
@@ -134,7 +135,7 @@ class Base:
         if row.audience is not Audience.PUBLIC:
             expires_at = rules.expiry(self._clock.now())
             expires = int(expires_at.timestamp())
-            query = f"expires={expires}&signature={rules.signature(self._key, row.id, expires)}"
+            query = f"expires={expires}&signature={self._links.sign(str(row.id), expires)}"
         url = f"/v1/media/{row.id}?{query}"
         return MediaCard(
             id=row.id,

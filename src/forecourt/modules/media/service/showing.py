@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.errors import NotFound
-from forecourt.modules.media import rules
 from forecourt.modules.media.contract import ORIGINAL, Audience, MediaCard, MediaKind
 from forecourt.modules.media.queries import FileRow
 from forecourt.modules.media.service.base import Base, log, object_key, version_of
@@ -54,7 +53,7 @@ class Showing(Base):
             raise NotFound
         if row.audience is Audience.PUBLIC:
             return _opened(row, asked, 365 * 86400 if asked.version == version_of(row) else 300)
-        if rules.opens(self._key, row.id, asked.expires, asked.signature, now):
+        if self._links.opens(str(row.id), asked.expires, asked.signature, now):
             return _opened(row, asked, int((asked.expires or 0) - now.timestamp()))
         if self._is_mine(ctx, row):
             return _opened(row, asked, 0)
