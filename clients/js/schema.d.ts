@@ -19,8 +19,8 @@ export interface AccountCard {
   status: AccountStatus;
 }
 
-/** `unconfirmed` may look, hold and edit itself (ID-1); `suspended` and `banned` may not sign in. */
-export type AccountStatus = "active" | "banned" | "suspended" | "unconfirmed";
+/** `unconfirmed` may look, hold and edit itself (ID-1); `suspended` and `banned` may not sign in; `erased` is nobody. */
+export type AccountStatus = "active" | "banned" | "erased" | "suspended" | "unconfirmed";
 
 /** An account as platform admins see it. */
 export interface AdminRow {
@@ -3218,7 +3218,9 @@ export interface Operations {
   /**
    * Suspend, ban or reinstate an account. Suspension ends its sessions and sockets within seconds.
    *
-   * Problems: `forbidden`, `invalid`.
+   * What was erased stays it, and nobody erases but the person: `erased` is no status to set.
+   *
+   * Problems: `forbidden`, `conflict`, `invalid`.
    */
   platform_set_status: { asks: { path: { id: string }; body: StatusPatch }; answers: AdminRow };
   /**

@@ -456,6 +456,7 @@ async def test_a_remembered_visitor_who_was_suspended_or_whose_time_is_over_is_n
     for change in (
         {"status": AccountStatus.SUSPENDED},
         {"status": AccountStatus.BANNED},
+        {"status": AccountStatus.ERASED},
         {"expires_at": datetime.now(UTC) - timedelta(seconds=1)},
     ):
         gate._visitors[hashed] = (time.monotonic() + 60, replace(session, **change))

@@ -2152,7 +2152,10 @@ class Platform:
         )
 
     def set_status(self, id: UUID | str, body: m.StatusPatch) -> m.AdminRow:
-        """Suspend, ban or reinstate an account. Suspension ends its sessions and sockets within seconds."""
+        """Suspend, ban or reinstate an account. Suspension ends its sessions and sockets within seconds.
+
+        What was erased stays it, and nobody erases but the person: `erased` is no status to set.
+        """
         return self._door.call(Call(Method("PATCH", "/v1/admin/accounts/{id}"), m.AdminRow, path={"id": id}, body=body))
 
 

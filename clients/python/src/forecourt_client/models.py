@@ -18,10 +18,11 @@ from forecourt_client._words import Word
 
 
 class AccountStatus(Word):
-    """`unconfirmed` may look, hold and edit itself (ID-1); `suspended` and `banned` may not sign in."""
+    """`unconfirmed` may look, hold and edit itself (ID-1); `suspended` and `banned` may not sign in; `erased` is nobody."""
 
     ACTIVE = "active"
     BANNED = "banned"
+    ERASED = "erased"
     SUSPENDED = "suspended"
     UNCONFIRMED = "unconfirmed"
 

@@ -360,6 +360,8 @@ class Gate:
                 status = str(await self._identity.status(self._ctx, account))
             if status in ("suspended", "banned"):
                 raise AccountClosed
+            if status == "erased":
+                raise TokenRefused
             if (status == "active") != actor.confirmed:
                 token.actor = actor = Actor(
                     kind=ActorKind.PERSON,
@@ -469,7 +471,7 @@ class Gate:
         found = hit[1]
         if found is None or found.expires_at <= self._clock.now() or found.session_id in self._ended:
             return None
-        if str(found.status) in ("suspended", "banned"):
+        if str(found.status) in ("suspended", "banned", "erased"):
             return None
         return found
 

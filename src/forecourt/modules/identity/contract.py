@@ -33,16 +33,17 @@ OWNER = "owner"
 
 
 class AccountStatus(StrEnum):
-    """`unconfirmed` may look, hold and edit itself (ID-1); `suspended` and `banned` may not sign in."""
+    """`unconfirmed` may look, hold and edit itself (ID-1); `suspended` and `banned` may not sign in; `erased` is nobody."""
 
     UNCONFIRMED = "unconfirmed"
     ACTIVE = "active"
     SUSPENDED = "suspended"
     BANNED = "banned"
+    ERASED = "erased"
 
     @property
     def closed(self) -> bool:
-        return self in (AccountStatus.SUSPENDED, AccountStatus.BANNED)
+        return self in (AccountStatus.SUSPENDED, AccountStatus.BANNED, AccountStatus.ERASED)
 
 
 class SecurityKind(StrEnum):
@@ -391,7 +392,7 @@ class Identity(Protocol):
     @idempotent
     @stale_for(CARDS_KEPT_S)
     async def accounts(self, ctx: Context, ids: list[UUID]) -> list[AccountCard]:
-        """In the order asked; unknown ids are left out. At most 200 at once."""
+        """In the order asked; unknown ids are left out, and so are erased accounts. At most 200 at once."""
         ...
 
     @idempotent

@@ -567,9 +567,12 @@ class AccountsAdminApi(Api):
         """Accounts, newest first."""
         return await self._service.persons.list(ctx, query.q, query.status, query.limit, query.cursor)
 
-    @patch("/v1/admin/accounts/{id}", access=ADMIN, problems=(NotFound,))
+    @patch("/v1/admin/accounts/{id}", access=ADMIN, problems=(NotFound, Conflict))
     async def set_status(self, ctx: Context, id: UUID, body: StatusPatch) -> AdminRow:
-        """Suspend, ban or reinstate an account. Suspension ends its sessions and sockets within seconds."""
+        """Suspend, ban or reinstate an account. Suspension ends its sessions and sockets within seconds.
+
+        What was erased stays it, and nobody erases but the person: `erased` is no status to set.
+        """
         return await self._service.persons.set_status(ctx, id, body.status, body.reason)
 
     @get("/v1/admin/security-events", access=ADMIN)

@@ -72,7 +72,8 @@ INSERT_ACCOUNT = Statement(
 )
 ACCOUNT_BY_KEY = Query(
     AccountRow,
-    "select id, email, name, status, platform_admin, password_hash from identity.account where email_key = $1",
+    "select id, email, name, status, platform_admin, password_hash from identity.account"
+    " where email_key = $1 and status <> 'erased'",
 )
 ACCOUNT = Query(AccountRow, "select id, email, name, status, platform_admin, password_hash from identity.account where id = $1")
 # Asked for by every page and app: one question. Row security shows the person's own numbers and places.
@@ -93,7 +94,10 @@ LOCK_ACCOUNT = Query(
     AccountRow,
     "select id, email, name, status, platform_admin, password_hash from identity.account where id = $1 for update",
 )
-CARDS = Query(AccountCard, "select id, name, email, status from identity.account where id = any($1::uuid[]) limit 200")
+CARDS = Query(
+    AccountCard,
+    "select id, name, email, status from identity.account where id = any($1::uuid[]) and status <> 'erased' limit 200",
+)
 SET_PASSWORD = Statement("update identity.account set password_hash = $2 where id = $1")
 REHASH = Statement("update identity.account set password_hash = $3 where id = $1 and password_hash = $2")
 SET_STATUS = Statement(

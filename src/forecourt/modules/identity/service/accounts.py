@@ -12,7 +12,7 @@ from msgspec import Struct
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import ModuleDatabase, Plans, Tx
-from forecourt.kernel.errors import FieldError, Invalid, NotFound
+from forecourt.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
@@ -377,7 +377,7 @@ class Accounts:
             return (await queries.account(tx, account_id)).card
 
     async def cards(self, ctx: Context, ids: list[UUID]) -> list[AccountCard]:
-        """In the order asked; unknown ids are left out."""
+        """In the order asked; unknown ids are left out, and so are erased accounts."""
         if len(ids) > 200:
             raise Invalid.field("ids", "at most 200 at once")
         async with self._db.read(ctx, plans=Plans.KEPT) as tx:
@@ -401,13 +401,17 @@ class Accounts:
         return ACCOUNTS.page(rows, limit, lambda row: (row.id,))
 
     async def set_status(self, ctx: Context, account_id: UUID, status: AccountStatus, reason: str) -> AdminRow:
-        """Suspends, bans or reinstates; closing an account ends its sessions. Raises NotFound, Invalid."""
+        """Suspends, bans or reinstates; closing an account ends its sessions. Raises NotFound, Invalid, Conflict."""
         if account_id == ctx.account_id:
             raise Invalid.field("status", "another admin has to do this: it is your own account")
+        if status is AccountStatus.ERASED:
+            raise Invalid.field("status", "only who has an account can have it erased")
         now = self._clock.now()
         # The actor stays who it is in the event log; row security is about the person whose sessions end.
         async with self._db.tx(ctx.within(None)) as tx:
             account = await queries.lock_account(tx, account_id)
+            if account.status is AccountStatus.ERASED:
+                raise Conflict("this account was erased; there is nobody to let in again")
             await tx.become(self._db.role, None, account_id)
             await queries.set_status(tx, account_id, status, reason, now, tokens_die=status.closed)
             if status.closed:
