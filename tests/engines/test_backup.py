@@ -19,7 +19,7 @@ from tests.engines.conftest import RunProgram, eventually, processes_of
 from forecourt import backups
 from forecourt.engines import EngineError, backup, plain_log, start_engines
 from forecourt.engines import archive as archives
-from forecourt.engines.archive import PROGRAM, story_in, story_of
+from forecourt.engines.archive import PROGRAM, recognise, story_in, story_of
 from forecourt.engines.gaps import Brought, Gap
 from forecourt.engines.process import Nursery, Owner, living_in
 from forecourt.engines.sealed_log import open_log
@@ -469,6 +469,29 @@ def test_an_archive_in_a_directory_that_is_not_there_is_refused_and_nothing_is_m
     assert not astray.parent.exists()
     held(archive)  # the control: the last one is made
     assert (archive / "base").is_dir()
+
+
+def test_a_house_whose_archive_is_gone_begins_no_second_one_in_the_empty_mount_point(data: Path, archive: Path) -> None:
+    away = archive.with_name("its disk")
+    with start_engines(data, archive=archive) as engines:
+        assert eventually(lambda: any((archive / "wal").iterdir()))
+        url = engines.database_url
+    archive.rename(away)
+    for mount_point in (
+        lambda: None,
+        archive.mkdir,
+        (archive / "wal").mkdir,
+    ):  # the last: as a house finds it that died right then
+        mount_point()
+        with pytest.raises(EngineError, match=r"nothing is there now.*\n.*mounted"):
+            start_engines(data, archive=archive)
+        with pytest.raises(EngineError, match="nothing is there now"):
+            backup.take(url, data, archive)
+    shutil.rmtree(archive)
+    away.rename(archive)
+    with start_engines(data, archive=archive):  # the controls: it is back, and one elsewhere is another
+        pass
+    recognise(away, data)
 
 
 def test_an_archive_beside_the_data_is_warned_of_and_one_on_another_disk_is_not(

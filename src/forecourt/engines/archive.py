@@ -4,6 +4,7 @@ An archive tells one story: of one database, between two restores of it. The fil
 second one would write over the first, and neither could be restored.
 """
 
+import contextlib
 import json
 import re
 import signal
@@ -17,10 +18,12 @@ import msgspec
 
 from forecourt.engines import postgres as pg
 from forecourt.engines.process import EngineError, Nursery, Owner, clear_leftovers, open_log
-from forecourt.engines.sealing import Description, Story, describe, described, keep, sealed_for
+from forecourt.engines.sealing import Description, Story, describe, described, holds, keep, sealed_for, write
 from forecourt.engines.stream import PROGRAM, SLOT, Order
 
 NAME = "archive"
+KEPT_WHERE = "archived_in"
+"""In the data: where the archive is."""
 STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGKILL, 5.0))
 ASK_LIMIT_S = 30
 STORY = "select s.system_identifier, c.timeline_id from pg_control_system() s, pg_control_checkpoint() c"
@@ -119,6 +122,29 @@ def make_place(place: Path) -> None:
     place.mkdir(mode=0o700, exist_ok=True)
 
 
+def recognise(place: Path, data: Path) -> None:
+    """Let the house over `data` remember where its archive is. Raises EngineError where it was and is not any more: in the mount
+    point of a disk that is away a second one would begin, beside the data."""
+    where, kept = str(place.resolve()), data / KEPT_WHERE
+    if described(place) is not None or holds(place, "wal/*") or holds(place, "base/*"):
+        if data.is_dir() and _where(kept) != where:
+            write(kept, where.encode())
+    elif _where(kept) == where:
+        raise EngineError(
+            f"The archive of this house was in {place}, and nothing is there now.",
+            "Is its disk mounted? If what was there is lost, begin a new archive in another directory.",
+        )
+
+
+def _where(kept: Path) -> str:
+    try:
+        return kept.read_text()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise EngineError(f"{kept} cannot be read: {error}.", "Is it ours to read?") from error
+
+
 def on_same_disk(place: Path, data: Path) -> bool:
     """Whether an archive is, or would be, on the file system of the data. What cannot be asked is not."""
     try:
@@ -194,6 +220,7 @@ class Archiver:
     def prepare(self, report: Callable[[str], None]) -> None:
         """Find the archive's place usable before anything else starts. Raises EngineError."""
         try:
+            recognise(self.place, self.data)
             make_place(self.place)
             self.owner.mkdir(self.wal)
             if self.recipients:
@@ -250,3 +277,5 @@ class Archiver:
 
     def stop(self) -> None:
         self.nursery.end(NAME, STOP_STEPS)
+        with contextlib.suppress(EngineError, OSError):  # that the disk went away meanwhile is said at the next start
+            recognise(self.place, self.data)

@@ -29,7 +29,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from forecourt.engines import machine, plain_log, sealed_log, whole
 from forecourt.engines import postgres as pg
-from forecourt.engines.archive import encrypt, make_place, refuse_another
+from forecourt.engines.archive import encrypt, make_place, recognise, refuse_another
 from forecourt.engines.engines import locked, make_home, require_linux, socket_directory, unheard
 from forecourt.engines.gaps import Brought, brought_by
 from forecourt.engines.process import EngineError, Nursery, Owner, remove_tree, tail
@@ -92,6 +92,7 @@ def take(
     nothing, for the changes need the room. It is encrypted for `recipients`, or for those that the house was told last.
     """
     wanted = sealed_for(place, data, recipients)
+    recognise(place, data)
     refuse_another(place, database_url)
     media = (beside.files or data) / MEDIA
     uploaded(media)  # what nobody here may read is said now, and not after the database has been copied

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from forecourt.engines import postgres as pg
-from forecourt.engines.archive import encrypt, make_place, receiving, refuse_another, reserve
+from forecourt.engines.archive import encrypt, make_place, receiving, recognise, refuse_another, reserve
 from forecourt.engines.process import EngineError
 from forecourt.engines.sealing import sealed_for
 from forecourt.engines.stream import PROGRAM, Order, alone
@@ -33,6 +33,7 @@ def stream(database_url: str, data: Path, place: Path, recipients: Sequence[str]
     wanted = sealed_for(place, data, recipients)
     wal, spool = place / "wal", data / "spool"
     try:
+        recognise(place, data)
         make_place(place)
         wal.mkdir(mode=0o700, exist_ok=True)
         if wanted:

@@ -285,14 +285,14 @@ def keep(data: Path, recipients: Sequence[str]) -> None:
     """Let the house over `data` remember for whom it encrypts, and each house that is restored from its copies."""
     if kept(data) == tuple(recipients):
         return
-    _write(data / KEPT, "".join(f"{recipient}\n" for recipient in recipients).encode())
+    write(data / KEPT, "".join(f"{recipient}\n" for recipient in recipients).encode())
 
 
 def hidden_name(data: Path, name: str) -> str:
     """What an uploaded file is called in the archive: always the same, and it tells nothing. Its own name tells what is in it."""
     path = data / NAMING_KEY
     if not path.exists():
-        _write(path, secrets.token_bytes(32))
+        write(path, secrets.token_bytes(32))
     digest = hmac.digest(path.read_bytes(), name.encode(), "sha256").hex()
     return f"{digest[:2]}/{digest}.tar{SUFFIX}"
 
@@ -322,7 +322,8 @@ def as_tar(file: Path, name: str) -> Generator[Readable, None, None]:
         yield _Joined(io.BytesIO(member.tobuf(tarfile.PAX_FORMAT)), content, io.BytesIO(blank))
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """A file of the house's own, whole or not at all, and there after a loss of power."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
