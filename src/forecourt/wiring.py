@@ -283,15 +283,18 @@ def payments(house: House) -> Part:
 
 def media(house: House) -> Part:
     from forecourt.app import Part
-    from forecourt.modules.media import jobs
-    from forecourt.modules.media.contract import Media
+    from forecourt.modules.media import jobs, reactions
+    from forecourt.modules.media.contract import Media, MediaRecords
     from forecourt.modules.media.http import MediaApi
+    from forecourt.modules.media.records import records
 
     service = _files(house.settings, house.database, house.clock, house.secret)
     house.board.provide(Media, service)
+    house.board.provide(MediaRecords, records(house.database.module("media")))
     return Part(
         "media",
         operations=MediaApi(service).operations(),
+        subscriptions=reactions.subscriptions(),
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(),
     )

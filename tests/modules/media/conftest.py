@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import asyncpg
 import pytest
 from tests.modules.media import samples
 
@@ -82,6 +83,14 @@ class Album:
         """What lies in the folder, by key."""
         found = [p.relative_to(self.root) for p in self.root.rglob("*") if p.is_file()]
         return sorted(str(p) for p in found)
+
+
+@pytest.fixture
+async def admin(admin_url: str, database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection, which sees every row."""
+    connection = await asyncpg.connect(admin_url)
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture

@@ -19,12 +19,16 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import idempotent
 from forecourt.kernel.errors import Conflict, Invalid, UnsupportedMedia
 from forecourt.kernel.events import Event
+from forecourt.kernel.records import PersonalRecords
 
 MAX_CARDS = 200
 ORIGINAL = "full"
 """Under this name the object lies that is a file itself; variants lie beside it under their widths."""
 MAX_TAKEN_BYTES = 7 * 1024 * 1024
 """Of a file that one module hands to this one; what is larger is sent to `/v1/uploads`."""
+MAX_PIECE_BYTES = 1024 * 1024
+FILES = "files"
+"""The kind of record that a file is whose bytes its person may have: each is a FileRecord."""
 
 
 class MediaKind(StrEnum):
@@ -88,6 +92,22 @@ class MediaCard(Struct, frozen=True):
     def srcset(self) -> str:
         """The variants as the attribute of an `<img>`."""
         return ", ".join(f"{v.url} {v.width}w" for v in self.variants)
+
+
+class FileRecord(Struct, frozen=True):
+    """A file that a person holds, as `MediaRecords` tells its person. Its bytes come piece by piece."""
+
+    id: UUID
+    saved_as: str
+    """Where it lies among what the person downloads, `files/…`: a path that no other file has, and any system takes."""
+    name: str
+    """What its sender called it; may be empty."""
+    type: str
+    bytes: int
+    alt: str
+    sent_at: datetime
+    audience: Audience | None
+    belongs_to: MediaOwner | None
 
 
 class MediaRefused(UnsupportedMedia):
@@ -192,3 +212,15 @@ class Media(Protocol):
     async def describe(self, ctx: Context, owner: MediaOwner, id: UUID, alt: str) -> None:
         """Says in words what an image of `owner` shows, in at most 500 characters. Raises NotFound, Invalid."""
         ...
+
+    @idempotent
+    async def piece(self, ctx: Context, id: UUID, start: int) -> bytes:
+        """Bytes of a file that `ctx`'s person holds, from `start` on, at most MAX_PIECE_BYTES; none behind its end.
+
+        Raises NotFound for every other file, and for one that is gone; Unauthenticated without a person; Invalid.
+        """
+        ...
+
+
+class MediaRecords(PersonalRecords, Protocol):
+    """What a person keeps here: the files that they hold, and uploads under way."""

@@ -1,4 +1,4 @@
-"""What is no longer needed goes: uploads that nobody attached, objects that belong to nobody."""
+"""What is no longer needed goes: uploads that nobody attached, objects that belong to nobody, files of whoever is erased."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.jobs import JobHandler, Schedule, every
-from forecourt.modules.media.service import EXPIRE, SWEEP, Expire, MediaService, Sweep
+from forecourt.modules.media.service import EXPIRE, FORGET, SWEEP, Expire, Forget, MediaService, Sweep
 
 
 def handlers(service: MediaService) -> list[JobHandler[Any]]:
@@ -16,7 +16,10 @@ def handlers(service: MediaService) -> list[JobHandler[Any]]:
     async def expire(ctx: Context, due: Expire) -> None:
         await service.expire(ctx, due)
 
-    return [JobHandler(SWEEP, sweep), JobHandler(EXPIRE, expire)]
+    async def forget(ctx: Context, gone: Forget) -> None:
+        await service.forget(ctx, gone.account_id)
+
+    return [JobHandler(SWEEP, sweep), JobHandler(EXPIRE, expire), JobHandler(FORGET, forget)]
 
 
 def schedules() -> list[Schedule]:

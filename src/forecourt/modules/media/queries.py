@@ -110,6 +110,13 @@ LOCK_FILES = Query(
     " from media.file f join media.content c on c.holder_id = f.holder_id and c.id = f.content_id"
     " where f.holder_id = $1 and f.id = any($2::uuid[]) order by f.id limit 200 for update of f",
 )
+HELD_FILES = Query(
+    FileRow,
+    "select f.holder_id, f.id, f.content_id, f.name, f.alt, f.sent_by, f.sent_at, f.audience, f.owner_module, f.owner_kind,"
+    " f.owner_id, c.digest, c.kind, c.type, c.bytes, c.width, c.height, c.blur, c.variants"
+    " from media.file f join media.content c on c.holder_id = f.holder_id and c.id = f.content_id"
+    " where f.holder_id = $1 and f.id > $2 order by f.id limit $3",
+)
 # The lock keeps the content from being removed until the file that is about to name it is there.
 SAME_CONTENT = Query(UUID, "select id from media.content where holder_id = $1 and sent_digest = $2 for key share")
 HELD = Query(int, "select bytes from media.holding where holder_id = $1")
@@ -117,6 +124,7 @@ HOLD = Statement(
     "insert into media.holding as h (holder_id, bytes) values ($1, $2)"
     " on conflict (holder_id) do update set bytes = h.bytes + excluded.bytes where h.bytes + excluded.bytes <= $3::bigint"
 )
+FORGET_HOLDING = Statement("delete from media.holding where holder_id = $1")
 HOLD_LESS = Statement("update media.holding set bytes = bytes - $2 where holder_id = $1")
 ADD_CONTENT = Statement(
     "insert into media.content (holder_id, id, sent_digest, digest, kind, type, bytes, all_bytes, width, height, blur,"
@@ -127,9 +135,10 @@ ADD_FILE = Statement(
     "insert into media.file (holder_id, id, content_id, name, alt, sent_by, sent_at) values ($1, $2, $3, $4, $5, $6, $7)"
 )
 ADD_PLACE = Statement("insert into media.locator (id, holder_id, holder_kind) values ($1, $2, $3)")
+# Who sent it counts until it belongs to something: after that it is no business of its holder's, and nobody's to keep.
 ATTACH = Statement(
     "update media.file set audience = $3, owner_module = $4, owner_kind = $5, owner_id = $6,"
-    " attached_at = coalesce(attached_at, $7) where holder_id = $1 and id = any($2::uuid[])"
+    " attached_at = coalesce(attached_at, $7), sent_by = null where holder_id = $1 and id = any($2::uuid[])"
 )
 DESCRIBE = Statement(
     "update media.file set alt = $6 where holder_id = $1 and id = $2 and owner_module = $3 and owner_kind = $4 and owner_id = $5"
@@ -177,6 +186,11 @@ UPLOAD = Query(
     "select holder_id, id, bytes, received, name, alt, expires_at from media.upload"
     " where holder_id = $1 and id = $2 and expires_at > $3",
 )
+UPLOADS_OF = Query(
+    UploadRow,
+    "select holder_id, id, bytes, received, name, alt, expires_at from media.upload"
+    " where holder_id = $1 and id > $2 order by id limit $3",
+)
 RECEIVE = Statement(
     "update media.upload set received = received + $4"
     " where holder_id = $1 and id = $2 and received = $3 and received + $4 <= bytes and expires_at > $5"
@@ -198,6 +212,11 @@ async def files(tx: Tx, holder_id: UUID, ids: list[UUID]) -> list[FileRow]:
     return await tx.all(FILES, holder_id, ids)
 
 
+async def held_files(tx: Tx, holder_id: UUID, after: UUID, limit: int) -> list[FileRow]:
+    """A holder's files, in the order in which they came."""
+    return await tx.all(HELD_FILES, holder_id, after, limit)
+
+
 async def lock_files(tx: Tx, holder_id: UUID, ids: list[UUID]) -> list[FileRow]:
     """The files, which nobody else changes until the transaction ends."""
     return await tx.all(LOCK_FILES, holder_id, ids)
@@ -211,6 +230,11 @@ async def same_content(tx: Tx, holder_id: UUID, sent_digest: bytes) -> UUID | No
 async def held(tx: Tx, holder_id: UUID) -> int:
     """Bytes that count for a holder."""
     return await tx.maybe(HELD, holder_id) or 0
+
+
+async def forget_holding(tx: Tx, holder_id: UUID) -> None:
+    """What a holder keeps is counted no longer."""
+    await tx.run(FORGET_HOLDING, holder_id)
 
 
 async def hold(tx: Tx, holder_id: UUID, more: int, limit: int) -> bool:
@@ -303,6 +327,11 @@ async def begin_upload(tx: Tx, row: UploadRow) -> None:
 
 async def upload(tx: Tx, holder_id: UUID, id: UUID, now: datetime) -> UploadRow | None:
     return await tx.maybe(UPLOAD, holder_id, id, now)
+
+
+async def uploads_of(tx: Tx, holder_id: UUID, after: UUID, limit: int) -> list[UploadRow]:
+    """Every upload of a holder's that has not ended, also such as are too old to go on."""
+    return await tx.all(UPLOADS_OF, holder_id, after, limit)
 
 
 async def receive(tx: Tx, holder_id: UUID, id: UUID, part: Part, now: datetime) -> bool:

@@ -46,8 +46,16 @@ class Expire(Struct, frozen=True):
     holder_kind: str
 
 
+class Forget(Struct, frozen=True):
+    """Whose files go."""
+
+    account_id: UUID
+
+
 SWEEP = JobKind("media.sweep", Sweep, timeout_s=120, attempts=5)
 EXPIRE = JobKind("media.expire", Expire, timeout_s=30, attempts=8)
+FORGET = JobKind("media.forget", Forget, timeout_s=300, attempts=10)
+"""Enqueued with the news of an erased account. Another try goes on where this one was."""
 
 
 class Quotas(Struct, frozen=True):

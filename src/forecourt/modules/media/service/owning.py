@@ -50,7 +50,7 @@ class Owning(Base):
                 rows = [row for row in await queries.lock_files(tx, holder.id, held) if row.owner == owner]
                 if rows:
                     await self._remove(tx, holder, rows)
-                    emit(tx, _removed(holder, [row.id for row in rows], owner))
+                    emit(tx, removed(holder, [row.id for row in rows], owner))
 
     async def discard(self, ctx: Context, id: UUID) -> None:
         """An upload of one's own that was not attached, or has not ended. Raises NotFound, MediaInUse."""
@@ -88,6 +88,7 @@ def _attached(holder: Holder, ids: list[UUID], owner: MediaOwner) -> MediaAttach
     )
 
 
-def _removed(holder: Holder, ids: list[UUID], owner: MediaOwner) -> MediaRemoved:
+def removed(holder: Holder, ids: list[UUID], owner: MediaOwner) -> MediaRemoved:
+    """The news that attached files are gone."""
     attached = _attached(holder, ids, owner)
     return msgspec.convert(attached, MediaRemoved, from_attributes=True)

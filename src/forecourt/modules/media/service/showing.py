@@ -8,8 +8,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.errors import NotFound
-from forecourt.modules.media.contract import ORIGINAL, Audience, MediaCard, MediaKind
+from forecourt.kernel.errors import Invalid, NotFound, Unauthenticated
+from forecourt.modules.media import queries
+from forecourt.modules.media.contract import MAX_PIECE_BYTES, ORIGINAL, Audience, MediaCard, MediaKind
 from forecourt.modules.media.queries import FileRow
 from forecourt.modules.media.service.base import Base, log, object_key, version_of
 
@@ -66,6 +67,20 @@ class Showing(Base):
         except FileNotFoundError:
             log.error("media_object_missing", key=opened.key)
             raise NotFound from None
+
+    async def piece(self, ctx: Context, id: UUID, start: int) -> bytes:
+        if ctx.account_id is None:
+            raise Unauthenticated
+        if start < 0:
+            raise Invalid.field("start", "is not before the beginning")
+        async with self._db.read(ctx.within(None)) as tx:
+            row = next(iter(await queries.files(tx, ctx.account_id, [id])), None)
+        if row is None:
+            raise NotFound
+        if start >= row.bytes:
+            return b""
+        chunks = await self.read(_opened(row, Asked(id), 0), start, min(start + MAX_PIECE_BYTES, row.bytes))
+        return b"".join([chunk async for chunk in chunks])
 
 
 def _opened(row: FileRow, asked: Asked, fresh_for_s: int) -> Opened:
