@@ -750,7 +750,10 @@ def tell_proof(proof: Proof, *, noting: bool) -> None:
         out.print(f"         Entry {proof.fault.seq:,}: {proof.fault.what}.", soft_wrap=True)
         if proof.fault.seq > 1:
             out.print(f"         What stands before it ({proof.fault.seq - 1:,}) is as it was written.", soft_wrap=True)
-    elif noting:
+    if proof.erased:
+        of = "1 of them" if proof.erased == 1 else f"{proof.erased:,} of them"
+        out.print(f"         In {of} something is erased, because somebody's account is.", soft_wrap=True)
+    if proof.fault is None and noting:
         out.print(f"         Ends with {proof.head}. Noted elsewhere, it proves later that nothing was changed.", soft_wrap=True)
 
 

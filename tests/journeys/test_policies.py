@@ -33,6 +33,8 @@ PUBLIC = "public by nature: what anybody finds in the directory"
 
 OPEN_ON_PURPOSE = {
     "kernel.event read_by_the_kernel using": KERNELS_OWN,
+    "kernel.event emptied_by_the_kernel using": KERNELS_OWN,
+    "kernel.event emptied_by_the_kernel check": KERNELS_OWN,
     "kernel.cursor kernel_only using": KERNELS_OWN,
     "kernel.cursor kernel_only check": KERNELS_OWN,
     "kernel.dead_letter kernel_only using": KERNELS_OWN,

@@ -22,12 +22,12 @@ from forecourt.engines import EngineError
 from forecourt.eventlog import find, tell
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import service_context
-from forecourt.kernel.events import Dispatcher, emit, registered_events
+from forecourt.kernel.events import Dispatcher, decode, emit, registered_events, wordless
 from forecourt.kernel.jobs import Tidy, housekeeping
 from forecourt.kernel.money import Money
 from forecourt.kernel.rebuild import CannotRebuild, Rebuilt, rebuild
 from forecourt.modules.booking.contract import BookingExpired, Purpose
-from forecourt.modules.identity.contract import AccountRegistered
+from forecourt.modules.identity.contract import AccountRegistered, Change, SecurityKind, SecurityNoted, StaffLimited
 
 SPOIL = "update kernel.tally set total = total + 1000"
 
@@ -65,23 +65,29 @@ async def test_of_the_house_only_its_sums_are_made_of_events_alone_and_all_else_
             await rebuild(house.database, subscription)
 
 
-FREE_TEXT = {
+ABOUT_A_PERSON = {
     "account.status_changed reason",
-    "block.placed reason",
     "booking.cancelled reason",
     "booking.declined reason",
     "credits.granted reason",
     "credits.reversed reason",
-    "organisation.changed reason",
     "payment.refunded reason",
     "security.noted detail",
+    *(f"staff.limited changes {field}" for field in ("field", "before", "after")),
+}
+"""What somebody, or their browser, wrote of the person `account_id`: it is emptied in the log and in the record when that account
+is erased (`Event.personal`)."""
+ABOUT_A_PLACE = {
+    "block.placed reason",
+    "organisation.changed reason",
     "venue.closure_added closure reason",
     "venue.closure_removed closure reason",
 }
-"""What somebody, or their browser, wrote, and may have written a name into: it goes with its month, and no state has it."""
+"""What an organisation's people, or the platform's, wrote of a place or the organisation: it goes with its month, and stays in
+the record. No state has it."""
 CHANGED = (
     *("organisation.changed", "organisation.policies_changed", "resource.changed", "venue.changed", "venue.prices_changed"),
-    *("role.changed", "staff.limited"),
+    "role.changed",
 )
 OF_ORGANISATIONS = {f"{event} changes {field}" for event in CHANGED for field in ("field", "before", "after")}
 """What an organisation says of itself and its places, rights and prices."""
@@ -142,11 +148,26 @@ class Told(msgspec.Struct):
     anything: Any
 
 
+def test_what_is_emptied_of_an_event_can_still_be_read() -> None:
+    """A subscriber may come to it after somebody is erased."""
+    person, org = uuid4(), uuid4()
+    noted = SecurityNoted(account_id=person, kind=SecurityKind.NEW_DEVICE, detail="Firefox on a train")
+    limited = StaffLimited(organisation_id=org, account_id=person, changes=(Change("networks", "", "192.0.2.0/24"),))
+    for event, emptied in ((noted, {"detail": ""}), (limited, {"changes": ()})):
+        left = decode(type(event), 1, wordless(event.event_name, msgspec.json.encode(event)))
+        assert left == msgspec.structs.replace(event, **emptied)
+
+
 def test_no_event_carries_a_name_or_an_address_so_that_the_log_names_nobody_whose_account_is_erased(house: House) -> None:
     """Events name people by id; who that is stands in rows that can be erased. A new field with words is looked at here."""
     ours = {name: kind for name, kind in registered_events().items() if kind.__module__.startswith("forecourt.")}
     found = set().union(*(texts(name, kind) for name, kind in ours.items()))
-    assert found == FREE_TEXT | OF_ORGANISATIONS | WORDS_OF_OURS
+    assert found == ABOUT_A_PERSON | ABOUT_A_PLACE | OF_ORGANISATIONS | WORDS_OF_OURS
+    personal = {name: kind for name, kind in ours.items() if kind.personal}
+    assert {" ".join(text.split()[:2]) for text in ABOUT_A_PERSON} == {
+        f"{n} {f}" for n, k in personal.items() for f in k.personal
+    }
+    assert all("account_id" in kind.__struct_fields__ for kind in personal.values()), "whose words they are is found by it"
     assert texts("it", Told) == {"it email", "it contacts", "it anything"}, "the control"
 
 

@@ -112,6 +112,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     event_name: ClassVar[str] = ""
     event_version: ClassVar[int] = 1
     upcast: ClassVar[MappingProxyType[int, Upcast] | dict[int, Upcast]] = MappingProxyType({})
+    personal: ClassVar[tuple[str, ...]] = ()
+    """Fields, texts or lists, in which somebody may have written about the person `account_id`. They are emptied when that
+    account is erased (`forget_words`)."""
 
 
 def registered_events() -> dict[str, type[Event]]:
@@ -151,6 +154,8 @@ class Envelope(msgspec.Struct, Generic[E_co], frozen=True):
     trace_id: str
     address: str
     event: E_co
+    xid: int = 0
+    """The transaction that wrote it: with id and time, where it lies in the log."""
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -268,6 +273,70 @@ async def once(tx: Tx, subscriber: str, event_id: UUID) -> bool:
     For handlers that hand an effect to something outside the database under their own transaction.
     """
     return await tx.run(REMEMBER, subscriber, event_id) == 1
+
+
+# --- forgetting ------------------------------------------------------------------------------------------------------
+
+
+class Logged(msgspec.Struct, frozen=True):
+    """Where an event lies in the log."""
+
+    xid: int
+    id: UUID
+    at: datetime
+
+
+class _Payload(msgspec.Struct, frozen=True):
+    xid: int
+    id: UUID
+    at: datetime
+    name: str
+    payload: bytes
+
+
+EMPTY_ADDRESSES = Statement(
+    "update kernel.event e set address = '' from unnest($1::xid8[], $2::uuid[], $3::timestamptz[]) as p (xid, id, at)"
+    " where e.xid = p.xid and e.id = p.id and e.at = p.at and e.address <> ''"
+)
+PAYLOADS = Query(
+    _Payload,
+    "select e.xid, e.id, e.at, e.name, e.payload from unnest($1::xid8[], $2::uuid[], $3::timestamptz[]) as p (xid, id, at)"
+    " join kernel.event e on e.xid = p.xid and e.id = p.id and e.at = p.at",
+)
+EMPTY_PAYLOADS = Statement(
+    "update kernel.event e set payload = p.payload"
+    " from unnest($1::xid8[], $2::uuid[], $3::timestamptz[], $4::bytea[]) as p (xid, id, at, payload)"
+    " where e.xid = p.xid and e.id = p.id and e.at = p.at"
+)
+
+
+async def forget_addresses(tx: Tx, places: Sequence[Logged]) -> None:
+    """Empties the network addresses of these events, as far as the log still has them. From then on `tx` is the kernel's."""
+    if places:
+        await tx.become(module_role("kernel"), None)
+        await tx.run(EMPTY_ADDRESSES, *_columns(places))
+
+
+async def forget_words(tx: Tx, places: Sequence[Logged]) -> None:
+    """Empties what these events say of a person in words. From then on `tx` is the kernel's."""
+    if places:
+        await tx.become(module_role("kernel"), None)
+        found = await tx.all(PAYLOADS, *_columns(places))
+        await tx.run(EMPTY_PAYLOADS, *_columns(found), [wordless(row.name, row.payload) for row in found])
+
+
+def wordless(name: str, payload: bytes) -> bytes:
+    """The fields of an event, its words about a person emptied."""
+    fields: Payload = msgspec.json.decode(payload)
+    kind = EventMeta.registered.get(name)
+    for field in kind.personal if kind else ():
+        if field in fields:
+            fields[field] = type(fields[field])()
+    return _encode(fields)
+
+
+def _columns(places: Sequence[Logged | _Payload]) -> tuple[list[int], list[UUID], list[datetime]]:
+    return [p.xid for p in places], [p.id for p in places], [p.at for p in places]
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -443,6 +512,7 @@ def envelope_of(row: Written) -> Envelope[Event]:
         telemetry.trace_of(row.trace_id),
         row.address,
         decode(kind, row.version, row.payload),
+        row.xid,
     )
 
 

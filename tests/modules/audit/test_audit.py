@@ -15,18 +15,30 @@ import pytest
 
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, ActorKind, Context, service_context
-from forecourt.kernel.db import Database
+from forecourt.kernel.db import Database, Tx
 from forecourt.kernel.errors import Invalid
 from forecourt.kernel.events import Dispatcher, Event, emit
 from forecourt.kernel.http.operation import By
 from forecourt.kernel.ids import new_id
+from forecourt.kernel.jobs import Worker
+from forecourt.modules.audit import jobs, queries
 from forecourt.modules.audit import service as audit_service
-from forecourt.modules.audit.contract import HOUSE, AuditExported, AuditObject, ExportedEntry, ExportFormat, ExportTooLarge
+from forecourt.modules.audit.contract import (
+    HOUSE,
+    AuditExported,
+    AuditObject,
+    Erasable,
+    ExportedEntry,
+    ExportFormat,
+    ExportTooLarge,
+)
 from forecourt.modules.audit.http import AuditApi
 from forecourt.modules.audit.leaving import COLUMNS, file_name, written
 from forecourt.modules.audit.reactions import subscriptions
+from forecourt.modules.audit.rules import Entry, link
 from forecourt.modules.audit.service import AuditService
 from forecourt.modules.audit.web import AuditPages
+from forecourt.modules.identity.contract import AccountErased
 
 
 class LampSwitched(Event, name="lamp.switched", frozen=True, kw_only=True):
@@ -37,6 +49,17 @@ class LampSwitched(Event, name="lamp.switched", frozen=True, kw_only=True):
     room_ids: tuple[UUID, ...] = ()
     on: bool = True
     word: str = ""
+
+
+class LampLent(Event, name="lamp.lent", frozen=True, kw_only=True):
+    """One in which somebody writes about a person."""
+
+    organisation_id: UUID
+    account_id: UUID
+    lamp_id: UUID
+    note: str
+
+    personal = ("note",)
 
 
 class DoorOpened(Event, name="door.opened", frozen=True, kw_only=True):
@@ -55,7 +78,9 @@ class House:
         self.org = new_id()
         self.rival = new_id()
         self.person = new_id()
-        self.dispatcher = Dispatcher(db, fresh.url, subscriptions(self.audit, [LampSwitched, DoorOpened, AuditExported]))
+        kinds = [LampSwitched, LampLent, DoorOpened, AuditExported, AccountErased]
+        self.dispatcher = Dispatcher(db, fresh.url, subscriptions(self.audit, kinds))
+        self.worker = Worker(db, fresh.url, jobs.handlers(self.audit))
 
     @property
     def ctx(self) -> Context:
@@ -70,6 +95,26 @@ class House:
             for _ in range(times):
                 emit(tx, LampSwitched(organisation_id=org or self.org, lamp_id=lamp or new_id(), room_ids=(new_id(),)))
         await self.dispatcher.drain()
+
+    async def lend(self, to: UUID, note: str, org: UUID | None = None) -> None:
+        """The house's person lends somebody a lamp, and writes why."""
+        async with self.db.module("audit").tx(self.of(org or self.org)) as tx:
+            emit(tx, LampLent(organisation_id=org or self.org, account_id=to, lamp_id=new_id(), note=note))
+        await self.dispatcher.drain()
+
+    async def erase(self, account_id: UUID) -> None:
+        async with self.db.module("audit").tx(service_context("tests")) as tx:
+            emit(tx, AccountErased(account_id=account_id))
+        await self.dispatcher.drain()
+        assert await self.worker.drain(within=timedelta(days=2)) == 2, "at once, and again when what was late has come in"
+
+    async def ask(self, sql: str, *args: object) -> list[asyncpg.Record]:
+        """As the superuser, whom no policy stops."""
+        connection = await self.fresh.admin()
+        try:
+            return await connection.fetch(sql, *args)
+        finally:
+            await connection.close()
 
     async def exported(self, org: UUID | None = None, **asked: Any) -> list[ExportedEntry]:
         """The whole of an export, as it leaves."""
@@ -167,6 +212,13 @@ async def test_an_untouched_chain_is_intact_and_grows_without_breaking(house: Ho
         ("delete from audit.entry where seq = 5 and organisation_id = $1", 5),
         ("update audit.entry set hash = sha256('x') where seq = 1 and organisation_id = $1", 1),
         ("update audit.chain set seq = 4 where organisation_id = $1", 4),
+        ("update audit.entry set address = '192.0.2.8' where seq = 2 and organisation_id = $1", 2),
+        ("update audit.entry set address = '' where seq = 2 and organisation_id = $1", 2),
+        ("update audit.entry set address_salt = null where seq = 3 and organisation_id = $1", 3),
+        ("update audit.entry set address_digest = sha256('x') where seq = 3 and organisation_id = $1", 3),
+        ("update audit.entry set address_digest = null where seq = 3 and organisation_id = $1", 3),
+        ("update audit.entry set words = '{}' where seq = 4 and organisation_id = $1", 4),
+        ("update audit.entry set address = '', address_salt = null, name = 'x.y' where seq = 4 and organisation_id = $1", 4),
         ("delete from audit.mention where seq = 3 and object_kind = 'lamp' and organisation_id = $1", 3),
         ("update audit.mention set at = at - interval '1 day' where seq = 4 and organisation_id = $1", 4),
         (
@@ -222,18 +274,110 @@ async def test_events_that_come_twice_are_recorded_once(house: House) -> None:
 
 
 async def test_the_programs_own_role_can_neither_change_nor_remove_an_entry(house: House) -> None:
-    await house.switch(1)
+    await house.lend(new_id(), "for her brother")
     module = house.db.module("audit")
     for sql in (
         "update audit.entry set name = 'x.y'",
         "delete from audit.entry",
         "truncate audit.entry",
         "delete from audit.chain",
+        "update audit.entry set address_digest = sha256('x')",
+        "update audit.entry set words_digest = sha256('x')",
+        "update audit.entry set details = '{}'",
+        "update audit.entry set address = '192.0.2.8'",
+        "update audit.entry set address = '192.0.2.8', address_salt = null",
+        "update audit.entry set address = ''",
+        "update audit.entry set address_salt = '\\x00'",
+        "update audit.entry set address_salt = null",
+        'update audit.entry set words = \'{"note": "nothing"}\'',
+        "update audit.entry set words = null",
+        "update audit.entry set words = null, words_salt = '\\x00'",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with module.tx(house.ctx) as tx:
                 await tx.connection.execute(sql)
     assert (await house.audit.verify(house.ctx)).entries == 1
+    async with module.tx(house.ctx) as tx:
+        emptied = await tx.connection.execute("update audit.entry set address = '', address_salt = null")
+    proof = await house.audit.verify(house.ctx)
+    assert (emptied, proof.intact, proof.erased) == ("UPDATE 1", True, 1), "what it may do, and the control"
+
+
+# --- forgotten
+
+
+async def test_who_is_erased_leaves_every_chain_whole_without_an_address_and_without_what_was_written_of_them(
+    house: House,
+) -> None:
+    them, other = new_id(), house.person
+    await house.lend(them, "for her brother")
+    await house.lend(other, "for the bar")
+    house.person = them
+    await house.switch(3)
+    await house.switch(2, org=house.rival)
+    async with house.db.module("audit").tx(house.of(None)) as tx:
+        emit(tx, DoorOpened(door_id=new_id()))
+    await house.dispatcher.drain()
+    before = {org: await house.audit.verify(house.of(org)) for org in (house.org, house.rival, None)}
+    assert all(proof.intact and proof.erased == 0 for proof in before.values()), "or the test proves nothing"
+
+    await house.erase(them)
+    after = {org: await house.audit.verify(house.of(org), noted=proof.head) for org, proof in before.items()}
+    assert [(p.intact, p.fault, p.erased) for p in after.values()] == [(True, None, 4), (True, None, 2), (True, None, 1)]
+    left = [str(row) for row in await house.ask("select e::text from audit.entry e union all select e::text from kernel.event e")]
+    payloads = [row[0] for row in await house.ask("select convert_from(payload, 'UTF8') from kernel.event")]
+    assert not [row for row in left + payloads if "brother" in row]
+    assert len([row for row in left if "192.0.2.7" in row]) == 4, "the other's two, in the record and in the log"
+    assert len([row for row in payloads if "for the bar" in row]) == 1
+
+    first, second, third, *_ = await house.exported(start=datetime(2026, 1, 1, tzinfo=UTC))
+    assert all(entry.intact for entry in (first, second, third))
+    assert (first.address, first.erased, "brother" in str(first.details)) == ("192.0.2.7", (Erasable.WORDS,), False)
+    assert (second.address, second.erased, "for the bar" in bytes(second.details).decode()) == ("192.0.2.7", (), True)
+    assert (third.address, third.erased, third.actor.account_id) == ("", (Erasable.ADDRESS,), them)
+
+
+async def test_forgetting_that_was_cut_off_goes_on_and_begins_no_portion_that_is_too_large(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_service, "FORGOTTEN_AT_ONCE", 2)
+    await house.switch(5)
+    empty_addresses, portions = queries.empty_addresses, list[int]()
+
+    async def cut_off_at_the_second(tx: Tx, organisation_id: UUID, account_id: UUID, numbers: list[int]) -> None:
+        portions.append(len(numbers))
+        await empty_addresses(tx, organisation_id, account_id, numbers)
+        if len(portions) == 2:
+            raise ConnectionError("the worker dies here")
+
+    monkeypatch.setattr(queries, "empty_addresses", cut_off_at_the_second)
+    with pytest.raises(ConnectionError):
+        await house.audit.forget(service_context("audit.forget"), house.person)
+    assert (await house.audit.verify(house.ctx)).erased == 2, "the portion before stands, the one that was cut off does not"
+    await house.audit.forget(service_context("audit.forget"), house.person)
+    await house.audit.forget(service_context("audit.forget"), house.person)
+    proof = await house.audit.verify(house.ctx)
+    assert (proof.intact, proof.erased) == (True, 5)
+    assert max(portions) == 2
+
+
+async def test_entries_of_the_release_before_keep_their_place_and_their_seal(house: House) -> None:
+    """As it writes them: without a digest, the address in the seal, and words where they were."""
+    await house.switch(2)
+    old = Entry(
+        house.org, 3, datetime.now(UTC), new_id(), "lamp.lent", 1, "person", house.person, None, "", "192.0.2.7", "t1", "lamp",
+        None, '{"note":"for her brother"}',
+    )  # fmt: skip
+    async with house.db.module("audit").tx(house.ctx) as tx:
+        head = await queries.hold_chain(tx, house.org)
+        (entry,) = link([old], head.hash)
+        await queries.append(tx, house.org, [entry], [])
+    await house.switch(1)
+    await house.erase(house.person)
+    proof = await house.audit.verify(house.ctx)
+    assert (proof.intact, proof.entries, proof.erased) == (True, 4, 3)
+    (shown, *_) = (await house.audit.entries(house.ctx, action="lamp.lent", limit=9)).items
+    assert (shown.address, shown.erased, "brother" in bytes(shown.details).decode()) == ("192.0.2.7", (), True)
 
 
 # --- taken out

@@ -172,6 +172,14 @@ def occasion(language: str, place: str, start: datetime, tz: str) -> str:
     return f"{place}{comma} {date(language, start, tz, 'short')}{comma} {time(language, start, tz)}"
 
 
+DELETED_ACCOUNT = {"en": "Deleted account", "pt": "Conta eliminada", "ur": "حذف شدہ اکاؤنٹ"}
+
+
+def deleted_account(language: str) -> str:
+    """What somebody is called who was erased, and of whom nothing but an id is left. Inside the house, in English."""
+    return DELETED_ACCOUNT.get(language, DELETED_ACCOUNT["en"])
+
+
 def _runs(text: str, otherwise: str) -> str:
     """`L` or `R`: the direction of the first letter of `text` that has one."""
     for one in text:

@@ -31,6 +31,14 @@ class AuditObject(msgspec.Struct, frozen=True):
     id: UUID | None = None
 
 
+class Erasable(StrEnum):
+    """What an entry says of a person, and says no more when that person's account is erased (PE-8)."""
+
+    ADDRESS = "address"
+    WORDS = "words"
+    """What somebody wrote about them."""
+
+
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was done. `details` are the event's fields; `changes` in them says each field's before and after."""
 
@@ -41,14 +49,17 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     object: AuditObject
     details: msgspec.Raw
     address: str
-    """Network address; empty for the house itself."""
+    """Network address; empty for the house itself, and when it is `erased`."""
     trace_id: str
     hash: str
     """SHA-256 over this entry and the hash before it, in hexadecimal."""
+    erased: tuple[Erasable, ...] = ()
+    """What is gone since somebody's account was erased. The rest is as it was sealed."""
 
 
 class ExportedEntry(AuditEntry, frozen=True, kw_only=True):
-    """An entry that leaves the house. `intact`: neither it nor the entry before it was changed or is gone."""
+    """An entry that leaves the house. `intact`: neither it nor the entry before it was changed or is gone. What is `erased`
+    was no change."""
 
     intact: bool
 
@@ -94,6 +105,8 @@ class Proof(msgspec.Struct, frozen=True):
     head: str
     intact: bool
     fault: Fault | None = None
+    erased: int = 0
+    """Of so many entries something is erased, because somebody's account is: no fault."""
 
 
 __all__ = [
@@ -102,6 +115,7 @@ __all__ = [
     "AuditEntry",
     "AuditExported",
     "AuditObject",
+    "Erasable",
     "ExportFormat",
     "ExportTooLarge",
     "ExportedEntry",

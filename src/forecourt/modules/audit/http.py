@@ -91,10 +91,10 @@ class AuditApi(Api):
         """The entries as a file: CSV for a spreadsheet, or JSON lines.
 
         Oldest first, at most 366 days and 100,000 entries; without `from` and `to`, the last 366 days. `intact` says of each
-        entry whether it is as it was sealed; a number that is left out in an export without filters is an entry that is gone.
-        `X-Total-Count` says how many there are, `X-Audit-Head` where the chain ends. A file that breaks off breaks the
-        connection. In CSV a cell that a spreadsheet would run has an apostrophe in front; JSON lines are exact. The export is
-        an entry itself.
+        entry whether it is as it was sealed, `erased` what is gone because somebody's account was erased; a number that is left
+        out in an export without filters is an entry that is gone. `X-Total-Count` says how many there are, `X-Audit-Head` where
+        the chain ends. A file that breaks off breaks the connection. In CSV a cell that a spreadsheet would run has an apostrophe
+        in front; JSON lines are exact. The export is an entry itself.
         """
         if request.scope["method"] == "HEAD":
             raise MethodNotAllowed("every export is recorded, so none is begun for its headers alone")

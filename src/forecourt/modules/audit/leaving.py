@@ -29,6 +29,7 @@ COLUMNS = (
     "details",
     "hash",
     "intact",
+    "erased",
 )
 
 _encoder = msgspec.json.Encoder()
@@ -70,6 +71,7 @@ def _cells(entry: ExportedEntry) -> list[str]:
         bytes(entry.details).decode(),
         entry.hash,
         "yes" if entry.intact else "no",
+        " ".join(entry.erased),
     )
     return [as_cell(cell) for cell in cells]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import LiteralString
 from uuid import UUID
 
 import msgspec
@@ -11,6 +12,12 @@ import msgspec
 from forecourt.kernel.db import Query, Statement, Sweep, Tx
 from forecourt.modules.audit.contract import AuditObject
 from forecourt.modules.audit.rules import START, Entry
+
+READ_ENTRY: LiteralString = (
+    "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
+    " e.address, e.trace_id, e.object_kind, e.object_id, e.details, e.hash, e.address_salt, e.address_digest, e.words,"
+    " e.words_salt, e.words_digest, e.xid"
+)
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -27,6 +34,15 @@ class Sealed(msgspec.Struct, frozen=True):
     hash: bytes
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where an entry is, and where its event lies in the log; that is not known of entries of release 0.1."""
+
+    seq: int
+    at: datetime
+    event_id: UUID
+    xid: int | None
+
+
 BEGIN_CHAIN = Statement("insert into audit.chain (organisation_id, hash) values ($1, $2) on conflict do nothing")
 HOLD_CHAIN = Query(Head, "select c.seq, c.hash from audit.chain c where c.organisation_id = $1 for update")
 CHAIN = Query(Head, "select c.seq, c.hash from audit.chain c where c.organisation_id = $1")
@@ -37,13 +53,15 @@ MOVE_HEAD = Statement("update audit.chain set seq = $2, hash = $3 where organisa
 KNOWN = Query(UUID, "select e.event_id from audit.entry e where e.organisation_id = $1 and e.event_id = any($2::uuid[])")
 INSERT = Statement(
     "insert into audit.entry (organisation_id, seq, at, event_id, name, version, actor_kind, account_id, key_id, service,"
-    " address, trace_id, object_kind, object_id, details, hash)"
-    " select n.organisation_id, n.seq, n.at, n.event_id, n.name, n.version, n.actor_kind, n.account_id, n.key_id, n.service,"
-    " n.address, n.trace_id, n.object_kind, n.object_id, n.details, n.hash"
+    " address, trace_id, object_kind, object_id, details, hash, address_salt, address_digest, words, words_salt, words_digest,"
+    " xid) select n.organisation_id, n.seq, n.at, n.event_id, n.name, n.version, n.actor_kind, n.account_id, n.key_id, n.service,"
+    " n.address, n.trace_id, n.object_kind, n.object_id, n.details, n.hash, n.address_salt, n.address_digest, n.words,"
+    " n.words_salt, n.words_digest, n.xid"
     " from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::text[], $6::smallint[], $7::text[], $8::uuid[],"
-    " $9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::bytea[])"
+    " $9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::bytea[], $17::bytea[],"
+    " $18::bytea[], $19::text[], $20::bytea[], $21::bytea[], $22::xid8[])"
     " as n (organisation_id, seq, at, event_id, name, version, actor_kind, account_id, key_id, service, address, trace_id,"
-    " object_kind, object_id, details, hash) returning 1"
+    " object_kind, object_id, details, hash, address_salt, address_digest, words, words_salt, words_digest, xid) returning 1"
 )
 MENTION = Statement(
     "insert into audit.mention (organisation_id, object_id, seq, object_kind, at)"
@@ -59,23 +77,18 @@ UNMENTIONED = Query(
 )
 STRETCH = Query(
     Entry,
-    "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
-    " e.address, e.trace_id, e.object_kind, e.object_id, e.details, e.hash"
-    " from audit.entry e where e.organisation_id = $1 and e.seq > $2 and e.seq <= $3 order by e.seq, e.at limit $4",
+    READ_ENTRY + " from audit.entry e where e.organisation_id = $1 and e.seq > $2 and e.seq <= $3 order by e.seq, e.at limit $4",
 )
 LATEST = Query(
     Entry,
-    "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
-    " e.address, e.trace_id, e.object_kind, e.object_id, e.details, e.hash"
-    " from audit.entry e where e.organisation_id = $1 and e.seq < $2 and e.at >= $3 and e.at < $4"
+    READ_ENTRY + " from audit.entry e where e.organisation_id = $1 and e.seq < $2 and e.at >= $3 and e.at < $4"
     " and ($5::uuid is null or e.account_id = $5 or e.key_id = $5) and ($6 = '' or e.name = $6 or starts_with(e.name, $6 || '.'))"
     " order by e.seq desc limit $7",
 )
 LATEST_ABOUT = Query(
     Entry,
-    "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
-    " e.address, e.trace_id, e.object_kind, e.object_id, e.details, e.hash"
-    " from audit.mention m join audit.entry e on e.organisation_id = m.organisation_id and e.seq = m.seq and e.at = m.at"
+    READ_ENTRY
+    + " from audit.mention m join audit.entry e on e.organisation_id = m.organisation_id and e.seq = m.seq and e.at = m.at"
     " where m.organisation_id = $1 and m.object_id = $8 and ($9 = '' or m.object_kind = $9) and m.seq < $2 and m.at >= $3"
     " and m.at < $4"
     " and ($5::uuid is null or e.account_id = $5 or e.key_id = $5) and ($6 = '' or e.name = $6 or starts_with(e.name, $6 || '.'))"
@@ -83,17 +96,15 @@ LATEST_ABOUT = Query(
 )
 FOLLOWING = Query(
     Entry,
-    "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
-    " e.address, e.trace_id, e.object_kind, e.object_id, e.details, e.hash"
-    " from audit.entry e where e.organisation_id = $1 and (e.seq, e.at) > ($2, $3) and e.seq <= $4 and e.at >= $5 and e.at < $6"
+    READ_ENTRY
+    + " from audit.entry e where e.organisation_id = $1 and (e.seq, e.at) > ($2, $3) and e.seq <= $4 and e.at >= $5 and e.at < $6"
     " and ($7::uuid is null or e.account_id = $7 or e.key_id = $7) and ($8 = '' or e.name = $8 or starts_with(e.name, $8 || '.'))"
     " order by e.seq, e.at limit $9",
 )
 FOLLOWING_ABOUT = Query(
     Entry,
-    "select e.organisation_id, e.seq, e.at, e.event_id, e.name, e.version::int, e.actor_kind, e.account_id, e.key_id, e.service,"
-    " e.address, e.trace_id, e.object_kind, e.object_id, e.details, e.hash"
-    " from (select distinct m.seq, m.at from audit.mention m where m.organisation_id = $1 and m.object_id = $10"
+    READ_ENTRY  # noqa: S608 - a constant
+    + " from (select distinct m.seq, m.at from audit.mention m where m.organisation_id = $1 and m.object_id = $10"
     " and ($11 = '' or m.object_kind = $11) and (m.seq, m.at) > ($2, $3) and m.seq <= $4 and m.at >= $5 and m.at < $6) m"
     " join audit.entry e on e.organisation_id = $1 and e.seq = m.seq and e.at = m.at"
     " where ($7::uuid is null or e.account_id = $7 or e.key_id = $7)"
@@ -118,6 +129,32 @@ HASHES = Query(
     Sealed, "select e.seq, e.hash from audit.entry e where e.organisation_id = $1 and e.seq = any($2::bigint[]) limit $3"
 )
 TOP = Query(int, "select coalesce(max(e.seq), 0) from audit.entry e where e.organisation_id = $1")
+WITH_SOMEBODY = Query(
+    UUID,
+    "select e.organisation_id from audit.entry e where e.organisation_id = any($1::uuid[]) and e.account_id = $2"
+    " group by e.organisation_id union"
+    " select m.organisation_id from audit.mention m where m.organisation_id = any($1::uuid[]) and m.object_id = $2"
+    " group by m.organisation_id",
+)
+DONE_BY = Query(
+    Place,
+    "select e.seq, e.at, e.event_id, e.xid from audit.entry e where e.organisation_id = $1 and e.account_id = $2 and e.seq > $3"
+    " and e.address_digest is not null and e.address_salt is not null order by e.seq limit $4",
+)
+SAID_ABOUT = Query(
+    Place,
+    "select e.seq, e.at, e.event_id, e.xid from audit.mention m"
+    " join audit.entry e on e.organisation_id = m.organisation_id and e.seq = m.seq and e.at = m.at"
+    " where m.organisation_id = $1 and m.object_id = $2 and m.object_kind = 'account' and m.seq > $3 and e.words is not null"
+    " order by m.seq limit $4",
+)
+EMPTY_ADDRESSES = Statement(
+    "update audit.entry set address = '', address_salt = null where organisation_id = $1 and account_id = $2"
+    " and seq = any($3::bigint[])"
+)
+EMPTY_WORDS = Statement(
+    "update audit.entry set words = null, words_salt = null where organisation_id = $1 and seq = any($2::bigint[])"
+)
 MAKE_PARTITIONS = Query(int, "select audit.make_entry_partitions(1)")
 
 
@@ -232,3 +269,26 @@ async def hashes(tx: Tx, organisation_id: UUID, numbers: Sequence[int]) -> dict[
 
 async def make_partitions(tx: Tx) -> int:
     return await tx.one(MAKE_PARTITIONS)
+
+
+async def with_somebody(tx: Tx, organisations: Sequence[UUID], account_id: UUID) -> list[UUID]:
+    """Those of `organisations` in whose record the person acted or is named. `tx` is about the person."""
+    return await tx.all(WITH_SOMEBODY, list(organisations), account_id)
+
+
+async def done_by(tx: Tx, organisation_id: UUID, account_id: UUID, after_seq: int, limit: int) -> list[Place]:
+    """Entries that say from where the person acted, in order."""
+    return await tx.all(DONE_BY, organisation_id, account_id, after_seq, limit)
+
+
+async def said_about(tx: Tx, organisation_id: UUID, account_id: UUID, after_seq: int, limit: int) -> list[Place]:
+    """Entries with words that somebody wrote about the person, in order."""
+    return await tx.all(SAID_ABOUT, organisation_id, account_id, after_seq, limit)
+
+
+async def empty_addresses(tx: Tx, organisation_id: UUID, account_id: UUID, numbers: Sequence[int]) -> None:
+    await tx.run(EMPTY_ADDRESSES, organisation_id, account_id, list(numbers))
+
+
+async def empty_words(tx: Tx, organisation_id: UUID, numbers: Sequence[int]) -> None:
+    await tx.run(EMPTY_WORDS, organisation_id, list(numbers))

@@ -1,4 +1,4 @@
-"""The chain: how an entry is sealed, which objects it mentions, and where a chain breaks. Pure."""
+"""The chain: how an entry is sealed, what of it may be erased, which objects it mentions, and where a chain breaks. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from uuid import UUID
 
 import msgspec
 
-from forecourt.modules.audit.contract import AuditObject, Fault
+from forecourt.modules.audit.contract import AuditObject, Erasable, Fault
 
 START = hashlib.sha256(b"forecourt audit chain 1").digest()
 """What the first entry follows."""
+SEALED, ADDRESS = 15, 10
+"""How many fields of an entry a seal covers, and which of them is the address."""
 MAX_MENTIONS = 50
 FORMULA_SIGNS = "=+-@\t\r\n＝＋－＠"
 """What a spreadsheet takes for the beginning of a formula, full-width forms too."""
@@ -21,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """An entry as it is kept. The order of the fields is part of the seal: new ones go to the end, with a new `START`."""
+    """An entry as it is kept. The order of the fields up to `details` is part of the seal."""
 
     organisation_id: UUID
     seq: int
@@ -38,14 +40,59 @@ class Entry(msgspec.Struct, frozen=True):
     object_kind: str
     object_id: UUID | None
     details: str
+    """The event's fields, without those in `words`."""
     hash: bytes = b""
+    address_salt: bytes | None = None
+    """None when there is no address: there was none, or it is erased."""
+    address_digest: bytes | None = None
+    """Empty when there was no address. None: sealed by release 0.1, whose seals cover the address itself."""
+    words: str | None = None
+    """What somebody wrote about a person: fields of the event, as JSON."""
+    words_salt: bytes | None = None
+    words_digest: bytes | None = None
+    xid: int | None = None
+    """With event and time, where the event lies in the log. Not sealed."""
+
+
+def covered(text: str, salt: bytes | None) -> bytes:
+    """What a seal covers of a text that may be erased: a digest, which tells nothing once the salt is gone. Empty without a
+    salt."""
+    return b"" if salt is None else hashlib.sha256(salt + text.encode()).digest()
 
 
 def seal(entry: Entry, before: bytes) -> bytes:
-    """SHA-256 over the hash before and every field of `entry` but its own hash."""
-    fields = list(msgspec.structs.astuple(entry)[:-1])
+    """SHA-256 over the hash before and every field of `entry` up to `details`, the address as it is `covered`, and the words."""
+    fields = list(msgspec.structs.astuple(entry)[:SEALED])
     fields[2] = entry.at.astimezone(UTC).isoformat(timespec="microseconds")
+    if entry.address_digest is not None:
+        fields[ADDRESS] = entry.address_digest.hex()
+        fields.append((entry.words_digest or b"").hex())
     return hashlib.sha256(before + _encode(fields)).digest()
+
+
+def is_sound(entry: Entry, before: bytes) -> bool:
+    """Whether `entry` is as it was sealed behind an entry with the hash `before`, but for what is erased."""
+    if seal(entry, before) != entry.hash:
+        return False
+    if entry.address_digest is None:
+        return entry.address_salt is entry.words is entry.words_salt is entry.words_digest is None
+    return _as_covered(entry.address, entry.address_salt, entry.address_digest) and _as_covered(
+        entry.words or "", entry.words_salt, entry.words_digest or b""
+    )
+
+
+def _as_covered(text: str, salt: bytes | None, digest: bytes) -> bool:
+    """Without a salt there is no text: there was none, or it is erased."""
+    return not text if salt is None else covered(text, salt) == digest
+
+
+def erased(entry: Entry) -> tuple[Erasable, ...]:
+    """What an entry said and does not say any more."""
+    gone = (
+        (Erasable.ADDRESS, entry.address_digest and entry.address_salt is None),
+        (Erasable.WORDS, entry.words_digest and entry.words_salt is None),
+    )
+    return tuple(part for part, is_gone in gone if is_gone)
 
 
 def link(entries: Iterable[Entry], before: bytes) -> list[Entry]:
@@ -62,7 +109,7 @@ def break_in(entries: Iterable[Entry], seq: int, before: bytes) -> Fault | None:
     for entry in entries:
         if entry.seq != seq + 1:
             return Fault(seq + 1, "is missing" if entry.seq > seq + 1 else "is there twice")
-        if seal(entry, before) != entry.hash:
+        if not is_sound(entry, before):
             return Fault(entry.seq, "does not match its seal: it, or the entry before it, was changed")
         seq, before = entry.seq, entry.hash
     return None
@@ -70,7 +117,7 @@ def break_in(entries: Iterable[Entry], seq: int, before: bytes) -> Fault | None:
 
 def follows(entry: Entry, before: bytes | None) -> bool:
     """Whether `entry` is as it was sealed behind an entry with the hash `before`; None when that entry is not there."""
-    return before is not None and seal(entry, before) == entry.hash
+    return before is not None and is_sound(entry, before)
 
 
 def as_cell(text: str) -> str:

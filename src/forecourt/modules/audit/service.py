@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from secrets import token_bytes
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from forecourt.kernel.clock import Clock
-from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.context import Actor, ActorKind, Context, service_context
 from forecourt.kernel.db import ModuleDatabase, Tx
 from forecourt.kernel.errors import Invalid
-from forecourt.kernel.events import Envelope, emit
+from forecourt.kernel.events import Envelope, Event, Logged, emit, forget_addresses, forget_words
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.modules.audit import queries
 from forecourt.modules.audit.contract import (
@@ -28,12 +30,15 @@ from forecourt.modules.audit.contract import (
     Fault,
     Proof,
 )
-from forecourt.modules.audit.queries import Cut, Head, Wanted
-from forecourt.modules.audit.rules import START, Entry, break_in, follows, link, mentions, subject
+from forecourt.modules.audit.queries import Cut, Head, Place, Wanted
+from forecourt.modules.audit.rules import START, Entry, break_in, covered, erased, follows, link, mentions, subject
 
 STRETCH = 1_000
 """So many entries are verified at a time: a chain of any length fits in memory."""
 CHAINS_AT_ONCE = 500
+SALT_BYTES = 16
+FORGOTTEN_AT_ONCE = 500
+"""So many entries are emptied in one transaction."""
 MAX_EXPORTED = 100_000
 """So many entries one export holds; a longer record is taken out piece by piece, by time."""
 MAX_EXPORT_SPAN = timedelta(days=366)
@@ -81,10 +86,12 @@ class AuditService:
     @staticmethod
     def _entry(organisation_id: UUID, seq: int, envelope: Envelope[Any]) -> tuple[Entry, list[AuditObject]]:
         """The unsealed entry of an event, and every object it mentions."""
-        details = _encode(envelope.event)
+        details, words = apart(envelope.event)
         objects = mentioned(details)
         about = subject(envelope.name, objects)
         actor = envelope.actor
+        address_salt = token_bytes(SALT_BYTES) if envelope.address else None
+        words_salt = token_bytes(SALT_BYTES) if words else None
         entry = Entry(
             organisation_id,
             seq,
@@ -100,9 +107,62 @@ class AuditService:
             envelope.trace_id,
             about.kind,
             about.id,
-            details.decode(),
+            details,
+            address_salt=address_salt,
+            address_digest=covered(envelope.address, address_salt),
+            words=words or None,
+            words_salt=words_salt,
+            words_digest=covered(words, words_salt),
+            xid=envelope.xid,
         )
         return entry, objects
+
+    # --- forgetting
+
+    async def forget(self, ctx: Context, account_id: UUID) -> None:
+        """Empties what the records and the event log say of an erased person: from where they acted, what was written about them.
+
+        Portion by portion, each in a transaction of its own. Done again it finds nothing; killed, it is to be done again.
+        """
+        them = msgspec.structs.replace(ctx, actor=Actor(kind=ActorKind.SERVICE, account_id=account_id, scopes=ctx.actor.scopes))
+        async for organisation_id in self._with_somebody(them, account_id):
+            there = them.within(organisation_id)
+            await self._empty(there, partial(self._forget_addresses, organisation_id, account_id))
+            await self._empty(there, partial(self._forget_words, organisation_id, account_id))
+
+    async def _with_somebody(self, them: Context, account_id: UUID) -> AsyncIterator[UUID]:
+        """Every organisation, and HOUSE, in whose record the person acted or is named."""
+        last, some = HOUSE, [HOUSE]
+        while some:
+            async with self._db.tx(them) as tx:
+                found = await queries.with_somebody(tx, some, account_id)
+                some = await queries.chains(tx, last, CHAINS_AT_ONCE)
+                last = some[-1] if some else last
+            for organisation_id in found:
+                yield organisation_id
+
+    async def _empty(self, there: Context, portion: Callable[[Tx, int], Awaitable[list[Place]]]) -> None:
+        last = 0
+        while True:
+            async with self._db.tx(there) as tx:
+                places = await portion(tx, last)
+            if len(places) < FORGOTTEN_AT_ONCE:
+                return
+            last = places[-1].seq
+
+    @staticmethod
+    async def _forget_addresses(organisation_id: UUID, account_id: UUID, tx: Tx, after_seq: int) -> list[Place]:
+        places = await queries.done_by(tx, organisation_id, account_id, after_seq, FORGOTTEN_AT_ONCE)
+        await queries.empty_addresses(tx, organisation_id, account_id, [place.seq for place in places])
+        await forget_addresses(tx, _in_the_log(places))
+        return places
+
+    @staticmethod
+    async def _forget_words(organisation_id: UUID, account_id: UUID, tx: Tx, after_seq: int) -> list[Place]:
+        places = await queries.said_about(tx, organisation_id, account_id, after_seq, FORGOTTEN_AT_ONCE)
+        await queries.empty_words(tx, organisation_id, [place.seq for place in places])
+        await forget_words(tx, _in_the_log(places))
+        return places
 
     # --- asking
 
@@ -201,29 +261,30 @@ class AuditService:
             # The end is read after the highest number: an entry that is written meanwhile moves the end with it.
             top = await queries.top(tx, organisation_id)
             head = await queries.chain(tx, organisation_id)
-            fault = await self._walk(tx, organisation_id, head, noted)
+            fault, emptied = await self._walk(tx, organisation_id, head, noted)
         if fault is None and top > head.seq:
             fault = Fault(head.seq + 1, "was added outside the chain")
-        return Proof(organisation_id, head.seq, head.hash.hex(), intact=fault is None, fault=fault)
+        return Proof(organisation_id, head.seq, head.hash.hex(), intact=fault is None, fault=fault, erased=emptied)
 
     @staticmethod
-    async def _walk(tx: Tx, organisation_id: UUID, head: Head, noted: str) -> Fault | None:
-        """The first fault on the way from the beginning to `head`."""
-        last, met = Head(0, START), not noted
+    async def _walk(tx: Tx, organisation_id: UUID, head: Head, noted: str) -> tuple[Fault | None, int]:
+        """The first fault on the way from the beginning to `head`, and of how many entries up to there something is erased."""
+        last, met, emptied = Head(0, START), not noted, 0
         while rows := await queries.stretch(tx, organisation_id, last.seq, head.seq, STRETCH):
             fault = break_in(rows, last.seq, last.hash)
             if fault is not None:
-                return fault
+                return fault, emptied
             hidden = await queries.unmentioned(tx, organisation_id, [(row, o) for row in rows for o in mentioned(row.details)])
             if hidden is not None:
-                return Fault(hidden, "is not found by what it mentions")
+                return Fault(hidden, "is not found by what it mentions"), emptied
+            emptied += sum(1 for row in rows if erased(row))
             met = met or any(row.hash.hex() == noted for row in rows)
             last = Head(rows[-1].seq, rows[-1].hash)
         if last.seq < head.seq:
-            return Fault(last.seq + 1, "is missing at the end")
+            return Fault(last.seq + 1, "is missing at the end"), emptied
         if last.hash != head.hash:
-            return Fault(last.seq, "is not the entry that the chain ends with")
-        return None if met else Fault(1, "the noted head is not in the chain: it was written anew")
+            return Fault(last.seq, "is not the entry that the chain ends with"), emptied
+        return None if met else Fault(1, "the noted head is not in the chain: it was written anew"), emptied
 
     async def verify_all(self) -> AsyncIterator[Proof]:
         """Every chain of the database, the house's own first. For the command line."""
@@ -247,6 +308,17 @@ class AuditService:
             await queries.make_partitions(tx)
 
 
+def apart(event: Event) -> tuple[str, str]:
+    """An event as JSON without its words about a person, and these, empty when there are none."""
+    fields: dict[str, object] = msgspec.json.decode(_encode(event))
+    words = {field: fields.pop(field) for field in event.personal if fields.get(field)}
+    return _encode(fields).decode(), _encode(words).decode() if words else ""
+
+
+def _in_the_log(places: list[Place]) -> list[Logged]:
+    return [Logged(place.xid, place.event_id, place.at) for place in places if place.xid is not None]
+
+
 def mentioned(details: str | bytes) -> list[AuditObject]:
     """The objects by which an entry with these details is found."""
     return mentions(msgspec.json.decode(details, type=dict[str, object]))
@@ -264,8 +336,15 @@ def shown(entry: Entry) -> AuditEntry:
         action=entry.name,
         actor=AuditActor(entry.actor_kind, entry.account_id, entry.key_id, entry.service),
         object=AuditObject(entry.object_kind, entry.object_id),
-        details=msgspec.Raw(entry.details.encode()),
+        details=msgspec.Raw(_whole(entry)),
         address=entry.address,
         trace_id=entry.trace_id,
         hash=entry.hash.hex(),
+        erased=erased(entry),
     )
+
+
+def _whole(entry: Entry) -> bytes:
+    if entry.words is None:
+        return entry.details.encode()
+    return _encode(msgspec.json.decode(entry.details, type=dict[str, object]) | msgspec.json.decode(entry.words))

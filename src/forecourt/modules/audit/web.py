@@ -11,6 +11,7 @@ import msgspec
 
 from forecourt.kernel.http.operation import Api, Html, Redirect, Visit, action, page, staff
 from forecourt.kernel.paging import Paged
+from forecourt.kernel.web import formats
 from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.surroundings import Surroundings, staff_bar
 from forecourt.kernel.web.views import Choice, Link
@@ -115,6 +116,8 @@ class AuditPages(Api):
         proof, say = await self._service.verify(visit.ctx), partial(self._pages.text, visit)
         if proof.fault is not None:
             toast = say("audit.broken", seq=proof.fault.seq, what=self._pages.said(visit)(proof.fault.what))
+        elif proof.erased:
+            toast = say("audit.is_intact_erased", n=proof.entries, head=proof.head[:12], erased=proof.erased)
         else:
             toast = say("audit.is_intact", n=proof.entries, head=proof.head[:12])
         return Redirect(f"/orgs/{org_id}/audit", toast=toast)
@@ -140,8 +143,8 @@ class AuditPages(Api):
         )
 
     def _who(self, visit: Visit, actor: AuditActor, names: dict[UUID, str]) -> str:
-        if actor.account_id is not None and actor.account_id in names:
-            return names[actor.account_id]
+        if actor.account_id is not None:
+            return names.get(actor.account_id) or formats.deleted_account(visit.locale)
         if actor.kind == "service":
             return self._pages.text(visit, "audit.house", service=actor.service)
         return self._pages.text(visit, WHO.get(actor.kind, "audit.visitor"))

@@ -720,6 +720,8 @@ class BookingDeclined(Event, name="booking.declined", version=1, frozen=True, kw
     reason: str
     """What somebody wrote, or a Why."""
 
+    personal = ("reason",)
+
 
 class BookingCancelled(Event, name="booking.cancelled", version=1, frozen=True, kw_only=True):
     """The place is free again. Of `refund`, `falls_away` is what was still due; the rest goes back to the guest."""
@@ -740,6 +742,8 @@ class BookingCancelled(Event, name="booking.cancelled", version=1, frozen=True, 
     """What somebody wrote, or a Why."""
     paid: Money | None = None
     falls_away: Money | None = None
+
+    personal = ("reason",)
 
 
 class BookingRescheduled(Event, name="booking.rescheduled", version=1, frozen=True, kw_only=True):

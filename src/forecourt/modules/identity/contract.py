@@ -260,6 +260,8 @@ class AccountStatusChanged(Event, frozen=True, name="account.status_changed"):
     before: AccountStatus
     reason: str
 
+    personal = ("reason",)
+
 
 class SessionEnded(Event, frozen=True, name="account.session_ended"):
     """Log-out, revocation, theft or suspension. Sockets of the session close."""
@@ -274,6 +276,8 @@ class SecurityNoted(Event, frozen=True, name="security.noted"):
     account_id: UUID
     kind: SecurityKind
     detail: str = ""
+
+    personal = ("detail",)
 
 
 class PhoneVerified(Event, frozen=True, name="account.phone_verified"):
@@ -305,6 +309,8 @@ class StaffLimited(Event, frozen=True, name="staff.limited"):
     organisation_id: UUID
     account_id: UUID
     changes: tuple[Change, ...] = ()
+
+    personal = ("changes",)
 
 
 class StaffLeft(Event, frozen=True, name="staff.left"):

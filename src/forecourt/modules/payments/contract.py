@@ -466,6 +466,8 @@ class PaymentRefunded(Event, name="payment.refunded", version=1, frozen=True, kw
     waived: Money
     reason: str
 
+    personal = ("reason",)
+
 
 class DeskRefundPaid(Event, name="payment.desk_refund_paid", version=1, frozen=True, kw_only=True):
     """Money was handed back at the desk."""
@@ -485,6 +487,8 @@ class CreditsGranted(Event, name="credits.granted", version=1, frozen=True, kw_o
     reason: str
     expires_at: datetime | None
 
+    personal = ("reason",)
+
 
 class CreditsExpired(Event, name="credits.expired", version=1, frozen=True, kw_only=True):
     organisation_id: UUID
@@ -499,6 +503,8 @@ class CreditsReversed(Event, name="credits.reversed", version=1, frozen=True, kw
     lot_id: UUID
     amount: Money
     reason: str
+
+    personal = ("reason",)
 
 
 class PromoRedeemed(Event, name="promo.redeemed", version=1, frozen=True, kw_only=True):
