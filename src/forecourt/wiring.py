@@ -79,7 +79,7 @@ def identity(house: House) -> Part:
     return Part(
         "identity",
         operations=[op for api in apis for op in api.operations()],
-        handlers=jobs.handlers(service, house.board.call(Mailer), house.board.call(Texter)),
+        handlers=jobs.handlers(service, house.board.call(Mailer), house.board.call(Texter), house.board.call(People)),
         schedules=jobs.schedules(),
     )
 

@@ -27,6 +27,7 @@ from forecourt.modules.identity.service.accounts import NewAccount
 from forecourt.modules.identity.service.sessions import Tokens
 from forecourt.modules.notifications.contract import Letter, Mail, Text
 from forecourt.modules.notifications.wording import locale_for, written
+from forecourt.modules.people.contract import Preferences
 
 ISSUER = "http://localhost:8000"
 PASSWORD = "correct horse battery staple 9"
@@ -35,9 +36,10 @@ STRANGER = Context(address="203.0.113.7", agent="tests")
 
 
 class LetterBox:
-    """Takes mails and texts as the notifications module does."""
+    """Takes mails and texts as the notifications module does, and knows who chose a language, as people does."""
 
     def __init__(self) -> None:
+        self.languages: dict[UUID, str] = {}
         self.mails: list[Mail] = []
         self.texts: list[Text] = []
 
@@ -45,10 +47,14 @@ class LetterBox:
         self.mails.append(mail)
 
     async def write(self, ctx: Context, letter: Letter) -> None:
-        self.mails.append(written(letter, locale_for(letter.language)))
+        chosen = None if letter.account_id is None else self.languages.get(letter.account_id)
+        self.mails.append(written(letter, locale_for(chosen, letter.language)))
 
     async def send_text(self, ctx: Context, text: Text) -> None:
         self.texts.append(text)
+
+    async def preferences(self, ctx: Context, account_ids: list[UUID]) -> list[Preferences]:
+        return [Preferences(locale=self.languages.get(id)) for id in account_ids]
 
     def to(self, email: str) -> list[Mail]:
         return [mail for mail in self.mails if mail.to == email]
@@ -61,7 +67,8 @@ class World:
         self.metrics = Metrics()
         self.identity = self.another_process()
         self.box = LetterBox()
-        self.worker = Worker(db, url, jobs.handlers(self.identity, self.box, self.box))
+        self.handlers = jobs.handlers(self.identity, self.box, self.box, self.box)
+        self.worker = Worker(db, url, self.handlers)
 
     def another_process(self, secret: str = SECRET) -> IdentityService:
         return IdentityService(

@@ -357,7 +357,7 @@ class Dispatcher:
         actor, person = ANONYMOUS, None
         if known is not None:
             actor = visitor(known)
-            person = Person(known.account_id, known.name, known.email, actor.confirmed)
+            person = Person(known.account_id, known.name, known.email, actor.confirmed, known.erase_at)
         scope = request.scope
         language = language_of(cookies, request.header("accept-language"))
         toast = undo = ""

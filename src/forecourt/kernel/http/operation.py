@@ -20,6 +20,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Annotated, Any, BinaryIO, ClassVar, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -403,6 +404,8 @@ class Person(msgspec.Struct, frozen=True):
     name: str
     email: str
     confirmed: bool
+    erase_at: datetime | None = None
+    """When the account will be erased, as they asked."""
 
 
 class Visit(msgspec.Struct, frozen=True):

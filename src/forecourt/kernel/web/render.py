@@ -40,6 +40,8 @@ class Person(msgspec.Struct, frozen=True):
     initials: str
     email: str
     unread: int = 0
+    erase_at: datetime | None = None
+    """When the account will be erased, as they asked."""
 
 
 class OrgNav(msgspec.Struct, frozen=True):

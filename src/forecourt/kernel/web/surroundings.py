@@ -77,7 +77,9 @@ class Surroundings:
             csrf=visit.csrf,
             path=visit.path,
             query=visit.query,
-            person=Person(str(person.id), person.name, initials(person.name), person.email) if person else None,
+            person=Person(str(person.id), person.name, initials(person.name), person.email, erase_at=person.erase_at)
+            if person
+            else None,
             org=org,
             env=self._env,
             now=self._clock.now(),

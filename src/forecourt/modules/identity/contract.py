@@ -16,6 +16,7 @@ from forecourt.kernel.events import Event
 from forecourt.kernel.http.dispatch import EmailUnconfirmed
 from forecourt.kernel.http.gate import AccountClosed as AccountSuspended
 from forecourt.kernel.reach import ANYWHERE, Reach
+from forecourt.kernel.records import PersonalRecords
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
@@ -64,6 +65,10 @@ class SecurityKind(StrEnum):
     KEY_CREATED = "key_created"
     PHONE_VERIFIED = "phone_verified"
     PHONE_REMOVED = "phone_removed"
+    ERASURE_ASKED = "erasure_asked"
+    ERASURE_TAKEN_BACK = "erasure_taken_back"
+    ERASURE_OFF = "erasure_off"
+    """The day came, and an organisation or the house had nobody else."""
 
 
 # --- values ----------------------------------------------------------------------------------------------------------
@@ -136,6 +141,8 @@ class KnownSession(Struct, frozen=True):
     status: AccountStatus
     platform_admin: bool
     expires_at: datetime
+    erase_at: datetime | None = None
+    """When the account will be erased, as its owner asked."""
 
 
 # --- problems --------------------------------------------------------------------------------------------------------
@@ -205,6 +212,11 @@ class SecretChanged(Misconfigured):
 class LastOwner(Conflict):
     code = "last_owner"
     title = "The last owner cannot leave; make somebody else owner first"
+
+
+class LastAdmin(Conflict):
+    code = "last_admin"
+    title = "The last platform administrator cannot leave; make somebody else one first"
 
 
 class RoleInUse(Conflict):
@@ -353,6 +365,11 @@ class ApiKeyRevoked(Event, frozen=True, name="api_key.revoked"):
 # --- calls -----------------------------------------------------------------------------------------------------------
 
 
+class AccountRecords(PersonalRecords, Protocol):
+    """The account itself, its phone, sessions and security events, where the person is staff or invited to be, and the keys that
+    they made."""
+
+
 class Identity(Protocol):
     @idempotent
     async def key_set(self, ctx: Context) -> KeySet:
@@ -427,6 +444,7 @@ __all__ = [
     "AccountChange",
     "AccountConfirmed",
     "AccountErased",
+    "AccountRecords",
     "AccountRegistered",
     "AccountStatus",
     "AccountStatusChanged",
@@ -443,6 +461,7 @@ __all__ = [
     "KeySet",
     "KnownKey",
     "KnownSession",
+    "LastAdmin",
     "LastOwner",
     "LinkInvalid",
     "LockedOut",

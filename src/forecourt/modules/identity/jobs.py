@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
-from forecourt.kernel.context import Context
+from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.jobs import JobHandler, JobKind, Schedule, every
 from forecourt.modules.notifications.contract import Letter, Mail, Mailer, Text, Texter
+from forecourt.modules.people.contract import People
 
 if TYPE_CHECKING:
     from forecourt.modules.identity.service import IdentityService
@@ -48,9 +50,10 @@ SEND_TEXT = JobKind("identity.send_text", Text, timeout_s=30, attempts=5)
 ANSWER_WISH = JobKind("identity.answer_wish", Asked, timeout_s=15, attempts=4)
 ROTATE_KEYS = JobKind("identity.rotate_keys", Tidy, timeout_s=30, attempts=3)
 TIDY = JobKind("identity.tidy", Tidy, timeout_s=60, attempts=3)
+ERASE_DUE = JobKind("identity.erase_due", Tidy, timeout_s=300, attempts=3)
 
 
-def handlers(service: IdentityService, mailer: Mailer, texter: Texter) -> list[JobHandler[Any]]:
+def handlers(service: IdentityService, mailer: Mailer, texter: Texter, people: People) -> list[JobHandler[Any]]:
     async def send_mail(ctx: Context, mail: Mail) -> None:
         await mailer.send(ctx, mail)
 
@@ -74,6 +77,13 @@ def handlers(service: IdentityService, mailer: Mailer, texter: Texter) -> list[J
     async def tidy(ctx: Context, _: Tidy) -> None:
         await service.sessions.tidy(ctx)
 
+    async def languages(ids: list[UUID]) -> list[str]:
+        return [chosen.locale or "" for chosen in await people.preferences(service_context("identity.erase_due"), ids)]
+
+    async def erase_due(ctx: Context, _: Tidy) -> None:
+        await service.erasing.remind(ctx)
+        await service.erasing.erase_due(ctx, languages)
+
     return [
         JobHandler(WRITE, write),
         JobHandler(SEND_MAIL, send_mail),
@@ -81,6 +91,7 @@ def handlers(service: IdentityService, mailer: Mailer, texter: Texter) -> list[J
         JobHandler(ANSWER_WISH, answer_wish),
         JobHandler(ROTATE_KEYS, rotate_keys),
         JobHandler(TIDY, tidy),
+        JobHandler(ERASE_DUE, erase_due),
     ]
 
 
@@ -88,4 +99,5 @@ def schedules() -> list[Schedule]:
     return [
         Schedule("identity.rotate_keys", every(hours=1), ROTATE_KEYS, Tidy()),
         Schedule("identity.tidy", every(hours=1), TIDY, Tidy()),
+        Schedule("identity.erase_due", every(hours=1), ERASE_DUE, Tidy()),
     ]

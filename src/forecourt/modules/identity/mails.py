@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import quote
 from uuid import UUID
 
@@ -41,6 +42,31 @@ def added_to_staff(ctx: Context, account: AccountRow, role: str, url: str, token
     link = f"{url}/staff-invitations/{quote(token)}"
     people = f"{url}/orgs/{organisation_id}/people"
     return _to(ctx, account, LetterKind.ADDED_TO_STAFF, link, person=account.name, role=role, people_link=people)
+
+
+def erasure_asked(ctx: Context, account: AccountRow, url: str, due: datetime) -> Letter:
+    return _to(ctx, account, LetterKind.ERASURE_ASKED, f"{url}/account/data", person=account.called, date=_day(due))
+
+
+def erasure_near(ctx: Context, account: AccountRow, url: str, due: datetime) -> Letter:
+    return _to(ctx, account, LetterKind.ERASURE_NEAR, f"{url}/account/data", person=account.called, date=_day(due))
+
+
+def erased(account: AccountRow, url: str, language: str) -> Letter:
+    """The last one. It names no account, which nobody could ask for its language any more."""
+    return Letter(new_id(), account.email, LetterKind.ERASED, url, {"person": account.called}, None, language)
+
+
+def kept_as_owner(ctx: Context, account: AccountRow, url: str) -> Letter:
+    return _to(ctx, account, LetterKind.KEPT_AS_OWNER, f"{url}/account/data", person=account.called)
+
+
+def kept_as_admin(ctx: Context, account: AccountRow, url: str) -> Letter:
+    return _to(ctx, account, LetterKind.KEPT_AS_ADMIN, f"{url}/account/data", person=account.called)
+
+
+def _day(moment: datetime) -> str:
+    return moment.astimezone(UTC).date().isoformat()
 
 
 def _to(ctx: Context, account: AccountRow, kind: LetterKind, link: str, **values: str) -> Letter:

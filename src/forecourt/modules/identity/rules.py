@@ -115,6 +115,11 @@ MAX_SESSIONS = 200
 NOTE_USE_EVERY = timedelta(minutes=15)
 """Of a browser's session; one of tokens is noted when it is refreshed, which is as often."""
 MAILS_PER_HOUR = 5
+GRACE = timedelta(days=30)
+"""Between asking to be erased and being it."""
+REMINDED_BEFORE = timedelta(days=3)
+SWEPT_AFTER = timedelta(minutes=10)
+"""Longer than a request takes: what one that was under way wrote of somebody just erased is removed after that."""
 PHONE_CODE_TTL = timedelta(minutes=10)
 TEXTS_PER_HOUR = 5
 

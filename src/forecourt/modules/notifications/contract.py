@@ -34,6 +34,11 @@ class LetterKind(StrEnum):
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a word
     INVITE_STAFF = "invite_staff"
     ADDED_TO_STAFF = "added_to_staff"
+    ERASURE_ASKED = "erasure_asked"
+    ERASURE_NEAR = "erasure_near"
+    ERASED = "erased"
+    KEPT_AS_OWNER = "kept_as_owner"
+    KEPT_AS_ADMIN = "kept_as_admin"
 
 
 class Letter(Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -17,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 from msgspec import Struct
 
+from forecourt.kernel.web import formats
 from forecourt.modules.notifications.contract import Channel, Letter, LetterKind, Mail, TemplateInvalid
 from forecourt.modules.notifications.queries.queue import Content
 
@@ -239,9 +241,14 @@ LETTER_VALUES: Mapping[LetterKind, tuple[str, ...]] = {
     LetterKind.PASSWORD_CHANGED: ("person",),
     LetterKind.INVITE_STAFF: ("role",),
     LetterKind.ADDED_TO_STAFF: ("person", "role", "people_link"),
+    LetterKind.ERASURE_ASKED: ("person", "date"),
+    LetterKind.ERASURE_NEAR: ("person", "date"),
+    LetterKind.ERASED: ("person",),
+    LetterKind.KEPT_AS_OWNER: ("person",),
+    LetterKind.KEPT_AS_ADMIN: ("person",),
 }
-"""What the words of a letter may name. `person` is empty for whom nobody knows yet: else whoever types an address has the
-house write their words to it."""
+"""What the words of a letter may name. `date` is a day (`2026-12-22`), which is put in words too. `person` is empty for whom
+nobody knows yet: else whoever types an address has the house write their words to it."""
 
 
 def written(letter: Letter, locale: str) -> Mail:
@@ -251,15 +258,26 @@ def written(letter: Letter, locale: str) -> Mail:
     values = dict(letter.values)
     if "role" in values:
         values["role"] = role(locale, values["role"])
+    if "date" in values:
+        values["date"] = day(locale, values["date"])
     foot = word(locale, found.get("foot", "footer"))
     around = Surround(locale, HOUSE, letter.link, act=found["act"], foot=foot)
     content = compose(Channel.EMAIL, Words(found["subject"], found["mail"].strip()), values, around)
-    return Mail(letter.id, letter.to, content.subject, content.text, content.html)
+    return Mail(letter.id, letter.to, content.subject, content.text, content.html, letter.account_id)
 
 
 def role(locale: str, name: str) -> str:
     """A role within a sentence; one of an organisation's own as it was named."""
     return _shipped(locale)["roles"].get(name, name)
+
+
+def day(locale: str, text: str) -> str:
+    """`2026-12-22` as the language writes a day; what is none as it came."""
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        return text
+    return formats.date(locale, found, style="full")
 
 
 def reason(locale: str, text: str) -> str:

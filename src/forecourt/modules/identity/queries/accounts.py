@@ -48,6 +48,7 @@ class OneselfRow(Struct, frozen=True):
     verified: str | None
     waiting: str | None
     places: list[UUID]
+    erase_at: datetime | None
 
     @property
     def card(self) -> AccountCard:
@@ -80,8 +81,8 @@ ACCOUNT = Query(AccountRow, "select id, email, name, status, platform_admin, pas
 ONESELF = Query(
     OneselfRow,
     "select a.id, a.name, a.email, a.status, p.number, c.number,"
-    " array(select s.organisation_id from identity.staff s where s.account_id = a.id order by s.organisation_id limit 100)"
-    " from identity.account a left join identity.phone p on p.account_id = a.id"
+    " array(select s.organisation_id from identity.staff s where s.account_id = a.id order by s.organisation_id limit 100),"
+    " a.erase_at from identity.account a left join identity.phone p on p.account_id = a.id"
     " left join identity.phone_challenge c on c.account_id = a.id and c.expires_at > $2"
     " where a.id = $1",
 )
@@ -259,7 +260,7 @@ REVOKED = Query(
 )
 VISITOR = Query(
     KnownSession,
-    "select t.session_id, a.id, a.name, a.email, a.status, a.platform_admin, t.expires_at from identity.token t"
+    "select t.session_id, a.id, a.name, a.email, a.status, a.platform_admin, t.expires_at, a.erase_at from identity.token t"
     " join identity.account a on a.id = t.account_id where t.hash = $1 and t.kind = 'browser' and t.expires_at > $2",
 )
 FORGET_SESSIONS = Statement("delete from identity.session where account_id = $1 and (ended_at < $2 or expires_at < $2)")

@@ -25,6 +25,7 @@ from forecourt.modules.identity.queries import accounts as queries
 from forecourt.modules.identity.queries.phones import NumberRow
 from forecourt.modules.identity.secrecy import Vault
 from forecourt.modules.identity.service.accounts import Accounts
+from forecourt.modules.identity.service.erasing import Erasing
 from forecourt.modules.identity.service.phones import Phones
 from forecourt.modules.identity.service.sessions import Sessions, person_of
 from forecourt.modules.identity.service.signing import Signing
@@ -37,6 +38,8 @@ class Oneself(Struct, frozen=True):
     card: AccountCard
     places: list[Place]
     numbers: NumberRow
+    erase_at: datetime | None
+    """When the account will be erased, as they asked."""
 
 
 class IdentityService:
@@ -57,6 +60,7 @@ class IdentityService:
         self.signing = Signing(db, clock, vault)
         self.sessions = Sessions(db, clock, self.signing)
         self.persons = Accounts(db, clock, vault, self.sessions, passwords or Passwords(), public_url)
+        self.erasing = Erasing(db, clock, self.persons, self.sessions, public_url)
         self.phones = Phones(db, clock, vault)
         self.staff = Staff(db, clock, public_url)
 
@@ -67,7 +71,7 @@ class IdentityService:
         async with self._db.read(ctx.within(None)) as tx:
             row = await queries.oneself(tx, me, self._clock.now())
             places = await self.staff.places_among(tx, me, row.places)
-        return Oneself(row.card, places, NumberRow(row.verified, row.waiting))
+        return Oneself(row.card, places, NumberRow(row.verified, row.waiting), row.erase_at)
 
     # --- the contract ---
 

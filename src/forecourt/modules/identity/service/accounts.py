@@ -348,10 +348,8 @@ class Accounts:
         me = person_of(ctx)
         async with self._db.tx(acting(ctx, me)) as tx:
             account = await queries.account(tx, me)
-        key = fold(account.email)
         try:
-            async with self._turns:
-                await self._authenticate(ctx, key, self._vault.counter_key("login", key), current)
+            await self.prove(ctx, account, current)
         except BadCredentials:
             faults = await self._passwords.faults(password, account.email, account.name)
             refuse([FieldError("current_password", "is not your password"), *faults])
@@ -368,6 +366,15 @@ class Accounts:
             await self._sessions.end_others(tx, me, ctx.actor.session_id, now)
             await note(tx, me, SecurityKind.PASSWORD_CHANGED, now)
             enqueue(tx, WRITE, mails.password_changed(ctx, account, self._url))
+
+    async def prove(self, ctx: Context, account: AccountRow, password: str) -> None:
+        """That whoever is signed in knows the account's password. A wrong one counts like a failed log-in.
+
+        Raises BadCredentials, LockedOut.
+        """
+        key = fold(account.email)
+        async with self._turns:
+            await self._authenticate(ctx, key, self._vault.counter_key("login", key), password)
 
     # --- look up ---
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import ActorKind, Context
 from forecourt.kernel.db import ModuleDatabase, Tx, constraint_of, to_json
-from forecourt.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, PreconditionFailed
+from forecourt.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, PreconditionFailed, Unauthenticated
 from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
@@ -46,6 +46,7 @@ from forecourt.modules.identity.contract import (
 from forecourt.modules.identity.jobs import WRITE
 from forecourt.modules.identity.queries import accounts as account_queries
 from forecourt.modules.identity.queries import staff as queries
+from forecourt.modules.identity.queries.accounts import AccountRow
 from forecourt.modules.identity.queries.staff import ApiKeyRow, RoleRow, StaffRow
 from forecourt.modules.identity.rules import BuiltInRole
 from forecourt.modules.identity.secrecy import API_KEY_PREFIX, digest, new_api_key, new_placed_token, place_of_token
@@ -186,9 +187,20 @@ class Staff:
     async def adopt(self, ctx: Context, organisation_id: UUID) -> None:
         me, now = person_of(ctx), self._clock.now()
         async with self._db.tx(ctx.within(organisation_id)) as tx:
+            await self._hold(tx, me)
             await queries.lock_organisation(tx, organisation_id)
             if await queries.adopt(tx, organisation_id, me, now):
                 emit(tx, StaffJoined(organisation_id=organisation_id, account_id=me, role=OWNER))
+
+    async def _hold(self, tx: Tx, account_id: UUID) -> AccountRow:
+        """Somebody who becomes staff, held so that they are not erased meanwhile: first of all that is locked, as erasing does.
+
+        Raises Unauthenticated for an account that was closed.
+        """
+        account = await account_queries.hold_account(tx, account_id)
+        if account.status.closed:
+            raise Unauthenticated
+        return account
 
     # --- staff ---
 
@@ -248,7 +260,7 @@ class Staff:
         refuse_unconfirmed(ctx)
         token = new_placed_token(organisation)
         async with self._db.tx(ctx) as tx:
-            account = await account_queries.account(tx, account_id)
+            account = await account_queries.hold_account(tx, account_id)
             if account.status is not AccountStatus.ACTIVE:
                 raise Conflict("the account's address is not verified, or the account is closed")
             chosen = await self._choose(tx, ctx, role)
@@ -304,10 +316,10 @@ class Staff:
         if organisation is None:
             raise LinkInvalid
         async with self._db.tx(ctx.within(organisation)) as tx:
+            account = await self._hold(tx, me)
             invitation = await queries.lock_invitation(tx, organisation, digest(token))
             if invitation is None or invitation.accepted_at is not None or invitation.expires_at <= now:
                 raise LinkInvalid
-            account = await account_queries.account(tx, me)
             if fold(account.email) != invitation.email_key:
                 raise NotInvited
             await queries.accept_invitation(tx, organisation, invitation.id, now)
