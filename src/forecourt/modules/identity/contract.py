@@ -428,6 +428,13 @@ class Identity(Protocol):
         """The person's verified number, E.164; None without one: texts go to no number that was not shown to be theirs (ID-1)."""
         ...
 
+    async def proves(self, ctx: Context, password: str) -> None:
+        """That `ctx`'s person knows their password, for what a session alone is not enough for.
+
+        Raises BadCredentials, which counts like a failed log-in; LockedOut after too many; Unauthenticated without a person.
+        """
+        ...
+
     @idempotent
     async def adopt(self, ctx: Context, organisation_id: UUID) -> None:
         """Makes the person of `ctx` owner of an organisation that has no staff; otherwise does nothing.

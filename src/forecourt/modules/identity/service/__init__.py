@@ -27,7 +27,7 @@ from forecourt.modules.identity.secrecy import Vault
 from forecourt.modules.identity.service.accounts import Accounts
 from forecourt.modules.identity.service.erasing import Erasing
 from forecourt.modules.identity.service.phones import Phones
-from forecourt.modules.identity.service.sessions import Sessions, person_of
+from forecourt.modules.identity.service.sessions import Sessions, acting, person_of
 from forecourt.modules.identity.service.signing import Signing
 from forecourt.modules.identity.service.staff import Place, Staff
 
@@ -115,6 +115,12 @@ class IdentityService:
 
     async def phone(self, ctx: Context, account_id: UUID) -> str | None:
         return await self.phones.of(ctx, account_id)
+
+    async def proves(self, ctx: Context, password: str) -> None:
+        me = person_of(ctx)
+        async with self._db.tx(acting(ctx, me)) as tx:
+            account = await queries.account(tx, me)
+        await self.persons.prove(ctx, account, password)
 
     async def adopt(self, ctx: Context, organisation_id: UUID) -> None:
         await self.staff.adopt(ctx, organisation_id)
