@@ -200,11 +200,20 @@ def venues(house: House) -> Part:
 def booking(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.booking import jobs, reactions
-    from forecourt.modules.booking.contract import Bookings, BookingTopics, BookingTotals, FreeAt, FreeTimes, Proposals
+    from forecourt.modules.booking.contract import (
+        BookingRecords,
+        Bookings,
+        BookingTopics,
+        BookingTotals,
+        FreeAt,
+        FreeTimes,
+        Proposals,
+    )
     from forecourt.modules.booking.guest_web import InvitationPages
     from forecourt.modules.booking.http import BookingApi
     from forecourt.modules.booking.live import Topics
     from forecourt.modules.booking.onward import Onward
+    from forecourt.modules.booking.records import records
     from forecourt.modules.booking.service import BookingService
     from forecourt.modules.booking.showing import Showing
     from forecourt.modules.booking.staff_calendar import StaffCalendarPages
@@ -227,6 +236,7 @@ def booking(house: House) -> Part:
     showing = Showing(service)
     house.board.provide(Bookings, service)
     house.board.provide(BookingTotals, service)
+    house.board.provide(BookingRecords, records(service))
     house.board.provide(FreeAt, service)
     house.board.provide(FreeTimes, showing)
     house.board.provide(Proposals, Onward(showing))
@@ -261,8 +271,10 @@ def payments(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.payments import jobs
-    from forecourt.modules.payments.contract import Payments, Takings
+    from forecourt.modules.payments.contract import PaymentRecords, Payments, Takings
     from forecourt.modules.payments.http import PaymentsApi
+    from forecourt.modules.payments.reactions import subscriptions
+    from forecourt.modules.payments.records import records
     from forecourt.modules.payments.service import PaymentsService
     from forecourt.modules.payments.web import WalletPages
     from forecourt.modules.venues.contract import Venues
@@ -272,10 +284,12 @@ def payments(house: House) -> Part:
     )
     house.board.provide(Payments, service)
     house.board.provide(Takings, service)
+    house.board.provide(PaymentRecords, records(service))
     guests = WalletPages(service, house.board.call(Venues), house.surroundings)
     return Part(
         "payments",
         operations=[*PaymentsApi(service).operations(), *guests.operations()],
+        subscriptions=subscriptions(house.clock),
         handlers=jobs.handlers(service),
         schedules=jobs.schedules(service),
     )

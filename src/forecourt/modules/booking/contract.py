@@ -19,6 +19,7 @@ from forecourt.kernel.errors import Conflict, Forbidden, Gone, Invalid, TooManyR
 from forecourt.kernel.events import Event
 from forecourt.kernel.money import Money
 from forecourt.kernel.period import Period
+from forecourt.kernel.records import PersonalRecords
 from forecourt.kernel.topics import TopicSource
 from forecourt.modules.venues.contract import DurationMin, People
 from forecourt.modules.venues.contract import Purpose as Purpose  # noqa: PLC0414 - callers find it here
@@ -104,6 +105,8 @@ class Why(StrEnum):
     """What the request costs was not set aside."""
     NOT_KEPT = "not_kept"
     """What was set aside for a request goes back."""
+    HOST_LEFT = "host_left"
+    """Whoever booked has had their account erased."""
 
 
 class PayWith(StrEnum):
@@ -959,6 +962,11 @@ class BookingTotals(Protocol):
     async def figures(self, ctx: Context, organisation_ids: list[UUID], period: Period) -> list[BookingFigures]:
         """Of each organisation, in the order asked. The caller decides who may ask. At most 100 at once."""
         ...
+
+
+class BookingRecords(PersonalRecords, Protocol):
+    """What people booked, what happened to it and what was written about it; whom they invited and who invited them; whether they
+    have a calendar address."""
 
 
 class FreeTimes(Protocol):

@@ -17,6 +17,8 @@ MOST_LISTED = 4 * MAX_INVITEES
 MOST_OVER = 1_000
 MOST_ASKED = 3
 """So often somebody is asked to one booking, by its host and by staff together."""
+FORGOTTEN = "erased@erased.invalid"
+"""In place of an address whose owner was erased. Nobody is written to there."""
 
 
 class InvitationRow(msgspec.Struct, frozen=True):
@@ -33,6 +35,10 @@ class InvitationRow(msgspec.Struct, frozen=True):
     created_at: datetime
     answered_at: datetime | None
     asked: int
+
+    @property
+    def is_forgotten(self) -> bool:
+        return self.email == FORGOTTEN
 
     @property
     def may_ask_again(self) -> bool:

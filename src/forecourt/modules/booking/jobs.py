@@ -1,7 +1,9 @@
-"""What booking does by itself: one job keeps time for every booking of every organisation; two look after guests' addresses."""
+"""What booking does by itself: one job keeps time for every booking of every organisation, two look after guests' addresses, one
+forgets whoever is erased."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,10 +28,22 @@ class ForgetAddresses(msgspec.Struct, frozen=True):
     """Those of bookings that are over."""
 
 
+class Forget(msgspec.Struct, frozen=True):
+    """Somebody's account was erased."""
+
+    account_id: UUID
+
+
 KEEP_TIME = JobKind("booking.keep_time", KeepTime, timeout_s=300, attempts=3)
 
 GIVE_OVER = JobKind("booking.give_over", GiveOver, timeout_s=60, attempts=8)
 FORGET_ADDRESSES = JobKind("booking.forget_addresses", ForgetAddresses, timeout_s=60, attempts=3)
+
+FORGET = JobKind("booking.forget", Forget, timeout_s=600, attempts=8)
+AGAIN_AFTER = timedelta(minutes=10)
+"""The account is shut before anybody hears that it is erased, but a request that passed the door before, or a message that was on
+its way, may still book or write. None takes so long: what it left is found by a second round. So no booking has to ask on its
+way whether its account still stands."""
 
 
 def handlers(service: BookingService) -> list[JobHandler[Any]]:
@@ -42,10 +56,14 @@ def handlers(service: BookingService) -> list[JobHandler[Any]]:
     async def forget_addresses(ctx: Context, _: ForgetAddresses) -> None:
         await service.forget_addresses(ctx)
 
+    async def forget(ctx: Context, wish: Forget) -> None:
+        await service.forget_person(ctx, wish.account_id)
+
     return [
         JobHandler(KEEP_TIME, keep_time),
         JobHandler(GIVE_OVER, give_over),
         JobHandler(FORGET_ADDRESSES, forget_addresses),
+        JobHandler(FORGET, forget),
     ]
 
 

@@ -25,10 +25,10 @@ from forecourt.modules.booking.contract import (
     InvitationAnswered,
     InvitationWithdrawn,
 )
-from forecourt.modules.booking.jobs import GIVE_OVER, GiveOver
+from forecourt.modules.booking.jobs import AGAIN_AFTER, FORGET, GIVE_OVER, Forget, GiveOver
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.booking.service.holding import is_own_refund
-from forecourt.modules.identity.contract import AccountConfirmed
+from forecourt.modules.identity.contract import AccountConfirmed, AccountErased
 from forecourt.modules.payments.contract import PaymentCaptured, PaymentDue, PaymentRefunded, PayWith
 from forecourt.modules.venues.contract import VenueChanged
 
@@ -101,7 +101,15 @@ def subscriptions(service: BookingService) -> list[Subscription]:
         for envelope in envelopes:
             enqueue(tx, GIVE_OVER, GiveOver(envelope.event.account_id))
 
+    async def erased(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        """Twice, see `AGAIN_AFTER`."""
+        for envelope in envelopes:
+            wish = Forget(envelope.event.account_id)
+            enqueue(tx, FORGET, wish)
+            enqueue(tx, FORGET, wish, at=service.clock.now() + AGAIN_AFTER)
+
     return [
+        Subscription("booking.forgetting", "booking", (AccountErased,), erased),
         Subscription("booking.addresses", "booking", (AccountConfirmed,), confirmed),
         Subscription("booking.live", "booking", TOLD, tell),
         Subscription("booking.books", "booking", (VenueChanged,), forget_books),

@@ -22,6 +22,7 @@ from forecourt.kernel.errors import Conflict, Invalid, PaymentRequired
 from forecourt.kernel.events import Event
 from forecourt.kernel.money import Currency, Money
 from forecourt.kernel.period import Period
+from forecourt.kernel.records import PersonalRecords
 
 # ---------------------------------------------------------------------------------------------------------------- words
 
@@ -550,6 +551,10 @@ class Revenue(msgspec.Struct, frozen=True):
 
     organisation_id: UUID
     amounts: list[Money]
+
+
+class PaymentRecords(PersonalRecords, Protocol):
+    """People's wallets and credits, what moved them and why; their payments, charges and refunds; the promo codes they used."""
 
 
 class Takings(Protocol):

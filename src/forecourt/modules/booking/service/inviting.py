@@ -213,15 +213,20 @@ class Inviting(Feeds):
                 raise InvitationTaken("The booking is your own.")
             whose = row.account_id if ctx.account_id is None else ctx.account_id
             if (row.status, row.account_id) != (status, whose):
-                was = row.status
-                await invited.answer(tx, row, status, whose, self.clock.now())
-                row = await invited.locked(tx, row.organisation_id, row.id)
-                known = whose if row.email is None or status is _S.ACCEPTED or opened.in_the_party else None
-                said = InvitationAnswered(
-                    **_facts(booking, row), account_id=known, status=status, was=was, host_id=booking.account_id
-                )
-                emit(tx, said)
+                row = await self.answer_as(tx, booking, row, status, whose)
         return await self._seen(ctx, row, booking)
+
+    async def answer_as(
+        self, tx: Tx, booking: BookingRow, row: InvitationRow, status: InviteeStatus, whose: UUID | None
+    ) -> InvitationRow:
+        """The invitation as it is after this answer, which is told to whom it concerns. Both rows are locked."""
+        await invited.answer(tx, row, status, whose, self.clock.now())
+        known = whose if row.email is None or status is _S.ACCEPTED or row.in_the_party else None
+        said = InvitationAnswered(
+            **_facts(booking, row), account_id=known, status=status, was=row.status, host_id=booking.account_id
+        )
+        emit(tx, said)
+        return await invited.locked(tx, row.organisation_id, row.id)
 
     async def _open(self, ctx: Context, ref: str) -> InvitationRow:
         """Raises NotFound: for a link that is altered or was replaced, and for what is not one's own."""
@@ -332,7 +337,7 @@ class Inviting(Feeds):
         self._refuse_others(ctx)
         async with self.db.read(ctx) as tx:
             row = await invited.one(tx, organisation(ctx), invitation_id)
-        return None if row is None or row.told_at is None else self._letter(row)
+        return None if row is None or row.told_at is None or row.is_forgotten else self._letter(row)
 
     async def give_over(self, ctx: Context, account_id: UUID) -> None:
         """What was sent to an address is its owner's, once it is shown to be theirs. `ctx` is about nobody."""
@@ -398,8 +403,8 @@ def shown(row: InvitationRow) -> Invitee:
     return Invitee(
         id=row.id,
         status=row.status,
-        email=row.email,
-        account_id=row.account_id if row.email is None else row.in_the_party,
+        email=None if row.is_forgotten else row.email,
+        account_id=row.account_id if row.email is None or row.is_forgotten else row.in_the_party,
         invited_at=row.created_at,
         answered_at=row.answered_at,
         may_ask_again=row.may_ask_again,

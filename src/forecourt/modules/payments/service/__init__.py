@@ -5,12 +5,13 @@ Locks are taken in one order everywhere: payment or authorisation, promo code, w
 
 from __future__ import annotations
 
+from forecourt.modules.payments.service.forgetting import Forgetting
 from forecourt.modules.payments.service.reading import ProofLine
 from forecourt.modules.payments.service.refunding import Refunding
 from forecourt.modules.payments.service.sweeping import Sweeping
 
 
-class PaymentsService(Sweeping, Refunding):
+class PaymentsService(Sweeping, Refunding, Forgetting):
     """Everything the module does. Satisfies `contract.Payments`."""
 
 

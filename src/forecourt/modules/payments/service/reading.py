@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
 
 from forecourt.kernel.context import Context
+from forecourt.kernel.db import Query
 from forecourt.kernel.errors import Invalid, NotFound
 from forecourt.kernel.money import Money
 from forecourt.kernel.paging import Keyset, Page
 from forecourt.kernel.period import Period
-from forecourt.modules.payments import queries, rules
+from forecourt.modules.payments import personal, queries, rules
 from forecourt.modules.payments.contract import (
     PaymentState,
     Revenue,
@@ -21,6 +23,8 @@ from forecourt.modules.payments.contract import (
 )
 from forecourt.modules.payments.service.base import Base, person_of
 from forecourt.modules.payments.service.credits import lot_of
+
+Row = TypeVar("Row")
 
 MAX_FAULTS = 50
 MAX_ORGANISATIONS = 100
@@ -99,6 +103,13 @@ class Reading(Base):
         async with self._db.read(ctx.within(None)) as tx:
             rows = await queries.wallet_entries(tx, person_of(ctx), organisation_id, before, limit + 1)
         return HISTORY.page(rows, limit, lambda row: (row.at, row.transfer_id, row.seq))
+
+    async def kept_of(self, ctx: Context, query: Query[Row], after: tuple[object, ...], most: int) -> list[Row]:
+        """What is kept of the actor, of one kind; see `personal.portion`."""
+        account_id = person_of(ctx)
+        async with self._db.read(ctx.within(None)) as tx:
+            among = await self._customers.read(tx, account_id)
+            return await personal.portion(tx, query, account_id, among, after, most)
 
     async def entries(
         self,
