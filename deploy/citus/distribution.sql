@@ -89,6 +89,7 @@ select create_distributed_table('notifications.callback', 'organisation_id', col
 select create_distributed_table('notifications.digest_item', 'account_id', colocate_with => 'none');
 select create_distributed_table('notifications.due', 'organisation_id', colocate_with => 'audit.chain');
 select create_distributed_table('notifications.entry', 'account_id', colocate_with => 'notifications.digest_item');
+select create_distributed_table('notifications.erased', 'account_id', colocate_with => 'notifications.digest_item');
 select create_distributed_table('notifications.inbox', 'account_id', colocate_with => 'notifications.digest_item');
 select create_distributed_table('notifications.inbox_event', 'account_id', colocate_with => 'notifications.digest_item');
 select create_distributed_table('notifications.notice', 'organisation_id', colocate_with => 'audit.chain');
@@ -183,6 +184,7 @@ begin
         'notifications.digest_item',
         'notifications.due',
         'notifications.entry',
+        'notifications.erased',
         'notifications.inbox',
         'notifications.inbox_event',
         'notifications.notice',
@@ -257,6 +259,7 @@ do $$ begin
         ('notifications.digest_item', 'digest_item_pkey'),
         ('notifications.due', 'due_pkey'),
         ('notifications.entry', 'entry_pkey'),
+        ('notifications.erased', 'erased_pkey'),
         ('notifications.inbox', 'inbox_pkey'),
         ('notifications.inbox_event', 'inbox_event_pkey'),
         ('notifications.notice', 'notice_key'),

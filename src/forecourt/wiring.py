@@ -119,8 +119,9 @@ def notifications(house: House) -> Part:
     from forecourt.modules.chat.contract import Chat
     from forecourt.modules.identity.contract import Identity
     from forecourt.modules.notifications import jobs, reactions
-    from forecourt.modules.notifications.contract import InboxTopics, Mailer, Texter
+    from forecourt.modules.notifications.contract import InboxTopics, Mailer, NotificationRecords, Texter
     from forecourt.modules.notifications.http import HouseApi, NotificationsApi, OutboxApi
+    from forecourt.modules.notifications.records import records
     from forecourt.modules.notifications.service import Notifications, Sources
     from forecourt.modules.notifications.staff_web import MessagePages
     from forecourt.modules.notifications.web import NotificationPages
@@ -128,8 +129,9 @@ def notifications(house: House) -> Part:
     from forecourt.modules.venues.contract import Venues
 
     call = house.board.call
+    db = house.database.module("notifications")
     service = Notifications(
-        house.database.module("notifications"),
+        db,
         house.clock,
         Sources(call(Identity), call(People), call(Venues), call(Bookings), call(Chat)),
         house.hub,
@@ -139,6 +141,7 @@ def notifications(house: House) -> Part:
     house.board.provide(Mailer, service.letters)
     house.board.provide(Texter, service.post)
     house.board.provide(InboxTopics, service.inbox)
+    house.board.provide(NotificationRecords, records(db, call(Identity), call(Venues), service.links))
     outbox = OutboxApi(service.post, house.surroundings).operations() if not house.settings.production else []
     return Part(
         "notifications",
@@ -151,7 +154,7 @@ def notifications(house: House) -> Part:
         ],
         # Every module's events are registered by now, as for audit below.
         subscriptions=reactions.subscriptions(house.clock, registered_events().values()),
-        handlers=jobs.handlers(service.sending, service.telling, service.addresses),
+        handlers=jobs.handlers(service.sending, service.telling, service.addresses, service.forgetting),
         schedules=jobs.schedules(),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from forecourt.kernel.ids import new_id
 from forecourt.modules.notifications.contract import Text
 
@@ -12,6 +14,6 @@ PHONE_CODE = {
 }
 
 
-def phone_code(to: str, code: str, language: str) -> Text:
+def phone_code(account_id: UUID, to: str, code: str, language: str) -> Text:
     """English for a language that the pages do not speak."""
-    return Text(new_id(), to, PHONE_CODE.get(language, PHONE_CODE["en"]).replace("{code}", code))
+    return Text(new_id(), to, PHONE_CODE.get(language, PHONE_CODE["en"]).replace("{code}", code), account_id)

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import idempotent
 from forecourt.kernel.errors import Conflict, Gone, Invalid, Way
+from forecourt.kernel.records import PersonalRecords
 from forecourt.kernel.topics import TopicSource
 
 
@@ -23,6 +24,8 @@ class Mail(Struct, frozen=True):
     subject: Annotated[str, Meta(min_length=1, max_length=200)]
     text: Annotated[str, Meta(min_length=1, max_length=100_000)]
     html: Annotated[str, Meta(max_length=400_000)] | None = None
+    account_id: UUID | None = None
+    """Whose mail it is, where an account's."""
 
 
 class LetterKind(StrEnum):
@@ -79,6 +82,8 @@ class Text(Struct, frozen=True):
     id: UUID
     to: Annotated[str, Meta(min_length=8, max_length=16, pattern=r"^\+[1-9][0-9]{6,14}$", description="A phone number, E.164")]
     text: Annotated[str, Meta(min_length=1, max_length=1_000)]
+    account_id: UUID | None = None
+    """Whose text it is, where an account's."""
 
 
 class Texter(Protocol):
@@ -201,3 +206,8 @@ class InboxTopics(TopicSource, Protocol):
     Events: `notification.created` {notification, unread}, `notification.changed` {notification, unread},
     `notification.removed` {id, unread}, `notification.all_read` {upto, unread}.
     """
+
+
+class NotificationRecords(PersonalRecords, Protocol):
+    """The inbox, what was sent to the person by which channel and what came of it, what waits for the next digest, what they
+    chose, browsers that take their pushes, and whether their address has ended all mails."""

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from forecourt.kernel.context import Context
-from forecourt.kernel.jobs import JobHandler, JobKind, Schedule, every
+from forecourt.kernel.jobs import STALE_DAYS, JobHandler, JobKind, Schedule, every
 
 KEPT_DAYS = 365
 
@@ -56,17 +56,23 @@ class Forget(msgspec.Struct, frozen=True):
     days: int = KEPT_DAYS
 
 
+class ForgetPerson(msgspec.Struct, frozen=True):
+    """Somebody whose account is erased."""
+
+    account_id: UUID
+
+
 DRAIN = JobKind("notifications.drain", Drain, timeout_s=240, attempts=3)
 """Enqueued with whatever is queued; by the clock for what becomes due later."""
 FORGET = JobKind("notifications.forget", Forget, timeout_s=600, attempts=3)
 """Every night: what was said to whom is kept for a year (PE-8). Another try goes on where this one was."""
-
-
+FORGET_PERSON = JobKind("notifications.forget_person", ForgetPerson, timeout_s=600, attempts=12)
+"""Enqueued in the event's transaction. Another try goes on where this one was."""
 TELL_STAFF = JobKind("notifications.tell_staff", TellStaff, timeout_s=30, attempts=5)
 """Enqueued in the event's transaction: who the staff are is asked outside it."""
-TELL_PARTY = JobKind("notifications.tell_party", TellParty, timeout_s=30, attempts=5)
+TELL_PARTY = JobKind("notifications.tell_party", TellParty, timeout_s=30, attempts=5, kept_days=STALE_DAYS)
 """The same for those who are invited to a booking. Who is invited by address alone is written to by a job of its own."""
-WRITE = JobKind("notifications.write_to_address", WriteTo, timeout_s=60, attempts=8)
+WRITE = JobKind("notifications.write_to_address", WriteTo, timeout_s=60, attempts=8, kept_days=STALE_DAYS)
 """A mail that is not kept: the link in it is a secret of its reader's. So nothing else sends it again."""
 
 
@@ -80,18 +86,25 @@ class Writes(Protocol):
     async def write(self, wish: WriteTo) -> None: ...
 
 
+class Forgets(Protocol):
+    async def forget(self, account_id: UUID) -> None: ...
+
+
 class Drains(Protocol):
     async def drain(self) -> int: ...
 
     async def forget(self, days: int) -> int: ...
 
 
-def handlers(sending: Drains, telling: Tells, addresses: Writes) -> list[JobHandler[Any]]:
+def handlers(sending: Drains, telling: Tells, addresses: Writes, forgetting: Forgets) -> list[JobHandler[Any]]:
     async def drain(_: Context, __: Drain) -> None:
         await sending.drain()
 
     async def forget(_: Context, wish: Forget) -> None:
         await sending.forget(wish.days)
+
+    async def forget_person(_: Context, wish: ForgetPerson) -> None:
+        await forgetting.forget(wish.account_id)
 
     async def tell_staff(_: Context, wish: TellStaff) -> None:
         await telling.tell_staff(wish)
@@ -108,6 +121,7 @@ def handlers(sending: Drains, telling: Tells, addresses: Writes) -> list[JobHand
         JobHandler(TELL_PARTY, tell_party),
         JobHandler(DRAIN, drain),
         JobHandler(FORGET, forget),
+        JobHandler(FORGET_PERSON, forget_person),
     ]
 
 

@@ -28,19 +28,21 @@ from forecourt.modules.booking.contract import (
     InviteeStatus,
 )
 from forecourt.modules.chat.contract import MessageSent
-from forecourt.modules.identity.contract import SecurityKind, SecurityNoted, SessionEnded, StaffJoined
+from forecourt.modules.identity.contract import AccountErased, SecurityKind, SecurityNoted, SessionEnded, StaffJoined
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
 from forecourt.modules.notifications.jobs import (
     DRAIN,
+    FORGET_PERSON,
     TELL_PARTY,
     TELL_STAFF,
     WRITE,
     Drain,
+    ForgetPerson,
     TellParty,
     TellStaff,
     WriteTo,
 )
-from forecourt.modules.notifications.queries import choices, queue
+from forecourt.modules.notifications.queries import choices, leaving, queue
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice
 from forecourt.modules.notifications.rules import ANSWER_PAUSE, ANSWERED, INVITED, NOISE, REMINDERS, UNINVITED
 from forecourt.modules.payments.contract import PaymentDue, PaymentRefunded
@@ -52,6 +54,7 @@ ROOM_PAUSE = timedelta(minutes=5)
 ASKED = "booking.approval_asked"
 WAITS, APPROVE = "booking.approval_waits", "booking.approve"
 """What staff are told of a booking that asks for them, and the permission of those who are."""
+LOOKED_AGAIN = timedelta(days=1)
 STALE = timedelta(hours=12)
 """What happened longer ago is history, not news: a subscriber that begins with an old log, or a demo world, tells nobody of it.
 So, too, when no worker ran for longer: confirmations, cancellations, invitations and messages of before are told no more, for
@@ -104,6 +107,7 @@ def subscriptions(clock: Clock, events: Iterable[type[Event]]) -> list[Subscript
     return [
         Subscription("notifications.people", "notifications", _EVENTS, reactions.tell),
         Subscription("notifications.sessions", "notifications", (SessionEnded,), reactions.forget_browsers),
+        Subscription("notifications.forgetting", "notifications", (AccountErased,), reactions.forget_person),
         Subscription("notifications.webhooks", "notifications", heard, reactions.hook),
     ]
 
@@ -135,6 +139,16 @@ class Reactions:
             event = envelope.event
             await tx.become(module_role("notifications"), NOBODYS, event.account_id)
             await choices.drop_session(tx, event.account_id, event.session_id)
+
+    async def forget_person(self, tx: Tx, envelopes: list[Envelope[AccountErased]]) -> None:
+        """From now on nothing leaves for whoever is erased; and soon nothing of them is left. A day later it is looked once more,
+        for what somebody was about to write."""
+        now = self._clock.now()
+        for envelope in envelopes:
+            account_id = envelope.event.account_id
+            await leaving.note(tx, account_id, now)
+            enqueue(tx, FORGET_PERSON, ForgetPerson(account_id), key=f"{account_id}")
+            enqueue(tx, FORGET_PERSON, ForgetPerson(account_id), at=now + LOOKED_AGAIN, key=f"{account_id} again")
 
     @staticmethod
     async def _take_back(tx: Tx, organisation_id: UUID, envelope: Envelope[Told], now: datetime) -> None:

@@ -222,3 +222,17 @@ def heard(status: DeliveryStatus, said: DeliveryStatus) -> DeliveryStatus:
     if status is DeliveryStatus.FAILED:
         return said if said in (DeliveryStatus.DELIVERED, DeliveryStatus.OPENED) else status
     return max(status, said, key=lambda s: _RANK[s])
+
+
+def masked(channel: Channel, recipient: str) -> str:
+    """Enough to recognise an address, not enough to use it."""
+    match channel:
+        case Channel.EMAIL:
+            name, _, host = recipient.rpartition("@")
+            return f"{name[:2]}…@{host}"
+        case Channel.SMS | Channel.WHATSAPP:
+            return f"{recipient[:4]}…{recipient[-2:]}"
+        case Channel.PUSH:
+            return f"{recipient[:3]}…"
+        case Channel.IN_APP | Channel.WEB_PUSH | Channel.WEBHOOK:
+            return f"…{recipient[-6:]}"

@@ -60,7 +60,7 @@ class Phones:
             await self._count(tx, "texts to", number)
             hashed = self._vault.code_digest(challenge, code)
             await queries.replace_code(tx, me, challenge, number, hashed, now + rules.PHONE_CODE_TTL)
-            enqueue(tx, SEND_TEXT, texts.phone_code(number, code, language))
+            enqueue(tx, SEND_TEXT, texts.phone_code(me, number, code, language))
         return number
 
     async def _count(self, tx: Tx, what: str, whose: str) -> None:

@@ -30,6 +30,8 @@ class Message(Struct, frozen=True):
     sender: str = ""
     """The organisation's name, as the one who writes."""
     headers: Mapping[str, str] = {}
+    account_id: UUID | None = None
+    """Whose message it is, where an account's."""
 
 
 class RecipientGone(Refused):

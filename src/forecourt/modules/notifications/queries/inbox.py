@@ -123,6 +123,8 @@ ARCHIVE = Statement(
 UNARCHIVE = Statement(
     "update notifications.entry set archived_at = null where account_id = $1 and id = $2 and archived_at is not null"
 )
+DROP = Statement("delete from notifications.entry where account_id = $1 and id = any($2::uuid[])")
+DROP_EVENTS = Statement("delete from notifications.inbox_event where account_id = $1 and at < $2")
 DISMISS = Statement("delete from notifications.entry where account_id = $1 and id = $2")
 FIGURES = Query(
     Figure,
@@ -247,6 +249,12 @@ Change = Callable[[Tx, UUID, UUID], Awaitable[bool]]
 async def hold(tx: Tx, account_id: UUID) -> None:
     """Locks the inbox until the transaction ends."""
     await tx.maybe(HOLD, account_id)
+
+
+async def drop(tx: Tx, account_id: UUID, ids: Sequence[UUID], before: datetime) -> None:
+    """Removes entries whose time is over, and what happened in the inbox before `before`."""
+    await tx.run(DROP, account_id, list(ids))
+    await tx.run(DROP_EVENTS, account_id, before)
 
 
 async def unread_one(tx: Tx, account_id: UUID, id: UUID) -> bool:

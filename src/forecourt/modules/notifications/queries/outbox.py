@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -25,14 +26,16 @@ class OutboxRow(Struct, frozen=True):
 
 
 INSERT = Statement(
-    "insert into notifications.outbox (id, recipient, subject, body, html, created_at, calendar, headers)"
-    " values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb)"
+    "insert into notifications.outbox (id, recipient, subject, body, html, created_at, calendar, headers, account_id)"
+    " values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9)"
     " on conflict (id) do nothing"
 )
 TRIM = Statement(
     "delete from notifications.outbox where (created_at, id) <="
     " (select created_at, id from notifications.outbox order by created_at desc, id desc offset $1 limit 1)"
 )
+DROP_OF = Statement("delete from notifications.outbox where account_id = $1")
+DROP = Statement("delete from notifications.outbox where id = any($1::uuid[])")
 OUTBOX = Query(
     OutboxRow,
     "select id, recipient, subject, body, html, created_at, calendar, headers from notifications.outbox"
@@ -43,7 +46,15 @@ OUTBOX = Query(
 
 
 async def keep(tx: Tx, mail: Mail, at: datetime, calendar: str | None, headers: dict[str, str]) -> None:
-    await tx.run(INSERT, mail.id, mail.to, mail.subject, mail.text, mail.html, at, calendar, to_json(headers))
+    await tx.run(INSERT, mail.id, mail.to, mail.subject, mail.text, mail.html, at, calendar, to_json(headers), mail.account_id)
+
+
+async def drop_of(tx: Tx, account_id: UUID) -> None:
+    await tx.run(DROP_OF, account_id)
+
+
+async def drop(tx: Tx, ids: Sequence[UUID]) -> None:
+    await tx.run(DROP, list(ids))
 
 
 async def trim(tx: Tx, kept: int) -> None:

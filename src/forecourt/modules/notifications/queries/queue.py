@@ -68,6 +68,8 @@ class Delivery(Struct, frozen=True):
     created_at: datetime
     sent_at: datetime | None
     changed_at: datetime
+    erased: bool = False
+    """Whether it was for somebody whose account is erased."""
 
 
 class Attempt(Struct, frozen=True):
@@ -76,6 +78,14 @@ class Attempt(Struct, frozen=True):
     provider: str
     taken: bool
     error: str
+
+
+class Forgotten(Struct, frozen=True):
+    """A message whose year is over."""
+
+    channel: Channel
+    notice_id: UUID | None
+    account_id: UUID | None
 
 
 class NewNotice(Struct, frozen=True):
@@ -158,12 +168,16 @@ HOLD = Query(
     " order by d.id for update",
 )
 GIVE_UP = Statement(
-    "with gone as (update notifications.notice set status = 'void' where organisation_id = $1 and id = any($2::uuid[])"
-    " and status = 'waiting' returning id)"
+    "with gone as (update notifications.notice set status = 'void', facts = '{}'"
+    " where organisation_id = $1 and id = any($2::uuid[]) and status = 'waiting' returning id)"
     " delete from notifications.due d using gone where d.organisation_id = $1 and d.id = gone.id"
 )
 TOLD = Statement(
     "update notifications.notice set status = 'told', told_at = $3 where organisation_id = $1 and id = any($2::uuid[])"
+)
+NAMES = Statement(
+    "update notifications.notice m set names_id = n.names_id from unnest($2::uuid[], $3::uuid[]) as n (id, names_id)"
+    " where m.organisation_id = $1 and m.id = n.id"
 )
 TOLD_OF = Query(
     Notice,
@@ -199,7 +213,7 @@ INSERT_DELIVERIES = Query(
 DELIVERIES = Query(
     Delivery,
     "select m.organisation_id, m.id, m.notice_id, m.account_id, m.kind, m.topic, m.channel, m.recipient, m.locale, m.content,"
-    " m.status, m.tries::int, m.provider, m.error, m.created_at, m.sent_at, m.changed_at"
+    " m.status, m.tries::int, m.provider, m.error, m.created_at, m.sent_at, m.changed_at, m.erased"
     " from notifications.delivery m join notifications.due d on d.organisation_id = m.organisation_id and d.id = m.id"
     " and d.lease = $3 where m.organisation_id = $1 and m.id = any($2::uuid[]) order by m.id limit 1000",
 )
@@ -208,14 +222,18 @@ SETTLE = Statement(
     " unnest($2::uuid[], $3::text[], $4::smallint[], $5::text[], $6::text[]) as s (id, status, tries, provider, error))"
     " update notifications.delivery m set status = said.status, tries = said.tries, provider = said.provider,"
     " error = said.error, changed_at = $7::timestamptz,"
+    # A digest names many, can be asked for by nobody and is never sent again: what it said ends with it.
+    " content = case when m.kind = 'digest' and said.status <> 'queued'"
+    " then jsonb_build_object('subject', coalesce(m.content ->> 'subject', '')) else m.content end,"
     " sent_at = case when said.status = 'sent' then $7::timestamptz else m.sent_at end"
     " from said where m.organisation_id = $1 and m.id = said.id and m.status = 'queued'"
 )
 ATTEMPTED = Statement(
     "insert into notifications.attempt (organisation_id, delivery_id, id, at, provider, taken, error)"
-    " select $1, a.delivery_id, a.id, a.at, a.provider, a.taken, a.error"
+    " select $1, a.delivery_id, a.id, a.at, a.provider, a.taken, case when m.erased then '' else a.error end"
     " from unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::boolean[], $7::text[])"
-    " as a (delivery_id, id, at, provider, taken, error) returning 1"
+    " as a (delivery_id, id, at, provider, taken, error)"
+    " join notifications.delivery m on m.organisation_id = $1 and m.id = a.delivery_id returning 1"
 )
 LEASED_DONE = Statement("delete from notifications.due where organisation_id = $1 and id = any($2::uuid[]) and lease = $3")
 LEASED_LATER = Statement(
@@ -226,7 +244,7 @@ LEASED_LATER = Statement(
 LOG = Query(
     Delivery,
     "select m.organisation_id, m.id, m.notice_id, m.account_id, m.kind, m.topic, m.channel, m.recipient, m.locale, m.content,"
-    " m.status, m.tries::int, m.provider, m.error, m.created_at, m.sent_at, m.changed_at"
+    " m.status, m.tries::int, m.provider, m.error, m.created_at, m.sent_at, m.changed_at, m.erased"
     " from notifications.delivery m where m.organisation_id = $1 and ($2::text is null or m.status = $2)"
     " and ($3::text is null or m.channel = $3) and ($4::timestamptz is null or (m.created_at, m.id) < ($4, $5::uuid))"
     " order by m.created_at desc, m.id desc limit $6",
@@ -234,7 +252,7 @@ LOG = Query(
 ONE = Query(
     Delivery,
     "select m.organisation_id, m.id, m.notice_id, m.account_id, m.kind, m.topic, m.channel, m.recipient, m.locale, m.content,"
-    " m.status, m.tries::int, m.provider, m.error, m.created_at, m.sent_at, m.changed_at"
+    " m.status, m.tries::int, m.provider, m.error, m.created_at, m.sent_at, m.changed_at, m.erased"
     " from notifications.delivery m where m.organisation_id = $1 and m.id = $2 for update",
 )
 ATTEMPTS = Query(
@@ -256,17 +274,21 @@ REPLAYABLE = Query(
 )
 # What is still on its way keeps its words. The recipient becomes the id: two of one notice stay apart.
 FORGET = Query(
-    int,
+    Forgotten,
     "with old as (select d.organisation_id, d.id from notifications.delivery d where d.organisation_id = $1 and d.created_at < $2"
     " and d.content <> '{}'::jsonb and d.status <> 'queued' order by d.created_at limit $3),"
-    " gone as (update notifications.delivery d set content = '{}', recipient = d.id::text from old"
-    " where d.organisation_id = old.organisation_id and d.id = old.id returning d.organisation_id, d.notice_id),"
-    " facts as (update notifications.notice n set facts = '{}' from gone"
-    " where n.organisation_id = gone.organisation_id and n.id = gone.notice_id and n.status <> 'waiting')"
-    " select count(*)::int from gone",
+    " gone as (update notifications.delivery d set content = '{}', recipient = d.id::text, error = '' from old"
+    " where d.organisation_id = old.organisation_id and d.id = old.id"
+    " returning d.organisation_id, d.id, d.notice_id, d.account_id, d.channel),"
+    " facts as (update notifications.notice n set facts = '{}', names_id = null from gone"
+    " where n.organisation_id = gone.organisation_id and n.id = gone.notice_id and n.status <> 'waiting'),"
+    " tries as (update notifications.attempt a set error = '' from gone"
+    " where a.organisation_id = gone.organisation_id and a.delivery_id = gone.id and a.error <> '')"
+    " select gone.channel, gone.notice_id, gone.account_id from gone",
 )
 SAY = Statement(
-    "update notifications.delivery set status = $3, changed_at = $4, error = $5 where organisation_id = $1 and id = $2"
+    "update notifications.delivery set status = $3, changed_at = $4, error = case when erased then '' else $5 end"
+    " where organisation_id = $1 and id = $2"
 )
 OPENED = Statement(
     "update notifications.delivery set status = 'opened', changed_at = $3"
@@ -345,6 +367,12 @@ async def told(tx: Tx, organisation_id: UUID, ids: Sequence[UUID], now: datetime
     await tx.run(DONE, organisation_id, list(ids))
 
 
+async def names(tx: Tx, organisation_id: UUID, named: dict[UUID, UUID]) -> None:
+    """Whom these notices name to their readers."""
+    if named:
+        await tx.run(NAMES, organisation_id, list(named), list(named.values()))
+
+
 async def give_up(tx: Tx, organisation_id: UUID, ids: Sequence[UUID]) -> None:
     """Notices that came to nothing, or could not be told for too long."""
     await tx.run(GIVE_UP, organisation_id, list(ids))
@@ -371,6 +399,11 @@ async def queue_once(tx: Tx, organisation_id: UUID, id: UUID, what: str, at: dat
 
 async def done(tx: Tx, organisation_id: UUID, ids: Sequence[UUID], lease: UUID) -> None:
     await tx.run(LEASED_DONE, organisation_id, list(ids), lease)
+
+
+async def drop(tx: Tx, organisation_id: UUID, ids: Sequence[UUID]) -> None:
+    """Nothing more is to be done about them, whoever has claimed them."""
+    await tx.run(DONE, organisation_id, list(ids))
 
 
 async def later(tx: Tx, organisation_id: UUID, times: dict[UUID, datetime], lease: UUID) -> None:
@@ -504,6 +537,6 @@ async def counts(tx: Tx, organisation_id: UUID, since: datetime) -> dict[Deliver
     return {c.status: c.n for c in await tx.all(COUNTS, organisation_id, since)}
 
 
-async def forget(tx: Tx, organisation_id: UUID, before: datetime, limit: int) -> int:
-    """Empties the oldest messages made before a time, and what they were made of; returns how many."""
-    return await tx.one(FORGET, organisation_id, before, limit)
+async def forget(tx: Tx, organisation_id: UUID, before: datetime, limit: int) -> list[Forgotten]:
+    """Empties the oldest messages made before a time, what they were made of, and what providers said to them."""
+    return await tx.all(FORGET, organisation_id, before, limit)

@@ -22,6 +22,7 @@ from forecourt.modules.notifications.service.carriers import Carriers
 from forecourt.modules.notifications.service.choices import ChoicesService
 from forecourt.modules.notifications.service.house import HouseService
 from forecourt.modules.notifications.service.inbox import InboxService
+from forecourt.modules.notifications.service.leaving import Forgetting
 from forecourt.modules.notifications.service.letters import Letters
 from forecourt.modules.notifications.service.outbox import NotificationsService, OutboxChannel
 from forecourt.modules.notifications.service.sending import Sending
@@ -59,6 +60,7 @@ class Notifications:
         self.telling = Telling(db, clock, sources, self.inbox, self.links, public_url)
         self.addresses = Addresses(db, clock, sources, self.telling, carriers, self.links, public_url)
         self.sending = Sending(db, clock, self.telling, carriers, self.links, public_url, metrics)
+        self.forgetting = Forgetting(db, clock, self.telling)
         self.house = HouseService(db, clock, self.vault, self.egress, self.telling, public_url)
 
 

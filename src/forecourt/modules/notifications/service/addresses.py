@@ -1,8 +1,9 @@
 """Mails about a booking to who was invited by address alone: the invitation, and what becomes of it.
 
 Where the address turns out to be an account's, the account is told as any other. Else the mail is made when it leaves and is kept
-nowhere, because its link opens the invitation for whoever has it; the delivery log gets its words without the link. The mail
-goes by the organisation's own servers and then the house's, as all its mails do.
+nowhere, because its link opens the invitation for whoever has it; the delivery log gets its subject without who invites, and as
+much of the address as it shows: nobody could find these again when one of the two erases an account. The mail goes by the
+organisation's own servers and then the house's, as all its mails do.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context, service_context
@@ -20,7 +22,7 @@ from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
 from forecourt.modules.booking.contract import Addressee
-from forecourt.modules.notifications import wording
+from forecourt.modules.notifications import rules, wording
 from forecourt.modules.notifications.calendar import calendar_of
 from forecourt.modules.notifications.channels import MAX_ERROR, Message, NotTaken, Refused
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus
@@ -40,6 +42,18 @@ STILL_OPEN = (INVITED, "booking.moved")
 """What is told of an invitation that can be answered."""
 
 log = structlog.get_logger("forecourt.notifications")
+
+
+class Written(Struct, frozen=True):
+    """A mail that is made."""
+
+    wish: WriteTo
+    id: UUID
+    to: str
+    locale: str
+    content: Content
+    shown: str
+    """What the delivery log calls it."""
 
 
 class Addresses:
@@ -76,8 +90,8 @@ class Addresses:
             if await choices.is_unwanted(tx, address) or await queue.is_there(tx, wish.organisation_id, id):
                 return
         leave = f"{self._url}/v1/unsubscribe/{self._links.token(LeaveAddress(address))}"
-        locale, content = await self._content(ctx, wish, found, leave)
-        await self._send(ctx, wish, id, found.email, locale, content, leave)
+        locale, content, shown = await self._content(ctx, wish, found, leave)
+        await self._send(ctx, Written(wish, id, found.email, locale, content, shown), leave)
 
     async def _tell_account(self, ctx: Context, wish: WriteTo, account_id: UUID) -> None:
         now = self._clock.now()
@@ -86,8 +100,8 @@ class Addresses:
             await queue.insert_notices(tx, wish.organisation_id, [notice], now)
             enqueue(tx, DRAIN, Drain())
 
-    async def _content(self, ctx: Context, wish: WriteTo, found: Addressee, leave: str) -> tuple[str, Content]:
-        """The mail, in the language of who invites or else the organisation's."""
+    async def _content(self, ctx: Context, wish: WriteTo, found: Addressee, leave: str) -> tuple[str, Content, str]:
+        """The mail, in the language of who invites or else the organisation's; and its subject without the two."""
         [booking] = await self._ask.bookings.bookings(ctx, [wish.booking_id])
         [book] = await self._ask.venues.books(ctx, [booking.venue_id])
         organisation = await self._ask.venues.organisation(ctx, wish.organisation_id)
@@ -100,8 +114,13 @@ class Addresses:
         values |= {"host": host or organisation.name, "link": link}
         foot = wording.word(locale, "footer_address")
         around = Surround(locale, organisation.name, link, leave, foot=foot)
-        content = wording.compose(Channel.EMAIL, await self._words(ctx, name, locale), values, around)
-        return locale, msgspec.structs.replace(content, calendar=calendar_of(booking, book, content.subject, self._clock.now()))
+        words = await self._words(ctx, name, locale)
+        content = wording.compose(Channel.EMAIL, words, values, around)
+        shown = wording.compose(
+            Channel.EMAIL, words, values | {"host": organisation.name, "person": rules.masked(Channel.EMAIL, found.email)}, around
+        )
+        calendar = calendar_of(booking, book, content.subject, self._clock.now())
+        return locale, msgspec.structs.replace(content, calendar=calendar), shown.subject
 
     async def _host(self, ctx: Context, account_id: UUID | None) -> tuple[str, str | None]:
         """Name and language of who invites; no name where it is none."""
@@ -121,33 +140,34 @@ class Addresses:
             return wording.shipped(name, Channel.EMAIL, locale)
         return Words(own.subject, own.body, own.html)
 
-    async def _send(self, ctx: Context, wish: WriteTo, id: UUID, to: str, locale: str, content: Content, leave_url: str) -> None:
+    async def _send(self, ctx: Context, mail: Written, leave_url: str) -> None:
         headers = {"List-Unsubscribe": f"<{leave_url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
-        message = Message(id, wish.kind, to, content, locale, sender=content.sender, headers=headers)
+        content = mail.content
+        message = Message(mail.id, mail.wish.kind, mail.to, content, mail.locale, sender=content.sender, headers=headers)
         async with self._db.read(ctx) as tx:
-            carriers = (await self._carriers.of(tx, wish.organisation_id))[Channel.EMAIL]
+            carriers = (await self._carriers.of(tx, mail.wish.organisation_id))[Channel.EMAIL]
         refused: list[tuple[str, str]] = []
         for carrier in carriers:
             try:
                 async with carrier.place:
                     await carrier.carry(message)
             except (NotTaken, Refused) as e:
-                log.warning("mail_not_taken", delivery=str(id), provider=carrier.name, error=str(e))
+                log.warning("mail_not_taken", delivery=str(mail.id), provider=carrier.name, error=str(e))
                 if isinstance(e, Refused):
                     refused.append((carrier.name, str(e)))
             else:
-                await self._log(ctx, wish, id, to, locale, content.subject, carrier.name, "")
+                await self._log(ctx, mail, carrier.name, "")
                 return
         if not refused or len(refused) < len(carriers):
             raise Unavailable("no mail server took the mail")
         # None of them will ever: somebody mistyped an address.
-        await self._log(ctx, wish, id, to, locale, content.subject, *refused[-1])
+        await self._log(ctx, mail, *refused[-1])
 
-    async def _log(
-        self, ctx: Context, wish: WriteTo, id: UUID, to: str, locale: str, subject: str, provider: str, error: str
-    ) -> None:
-        """For the delivery log: what was sent to whom, without its words; or why it was not."""
-        now = self._clock.now()
+    async def _log(self, ctx: Context, mail: Written, provider: str, error: str) -> None:
+        """For the delivery log: that it was sent, and to whom about; or why it was not, which may repeat the address."""
+        now, wish, id = self._clock.now(), mail.wish, mail.id
+        recipient = rules.masked(Channel.EMAIL, mail.to)
+        error = re.sub(re.escape(mail.to), recipient, error, flags=re.IGNORECASE)
         kind = KINDS[INVITED_BY_ADDRESS if wish.kind == INVITED else wish.kind]
         made = Delivery(
             wish.organisation_id,
@@ -157,9 +177,9 @@ class Addresses:
             kind.name,
             kind.topic.value,
             Channel.EMAIL,
-            to,
-            locale,
-            Content(subject=subject),
+            recipient,
+            mail.locale,
+            Content(subject=mail.shown),
             DeliveryStatus.QUEUED,
             0,
             "",

@@ -19,6 +19,7 @@ from forecourt.modules.notifications import rules
 from forecourt.modules.notifications.channels.webpush import Vapid, point, unb64
 from forecourt.modules.notifications.contract import Channel, Digest, Topic
 from forecourt.modules.notifications.queries import choices as queries
+from forecourt.modules.notifications.queries import leaving
 from forecourt.modules.notifications.queries.choices import Browser, Chosen
 from forecourt.modules.notifications.sealing import Leave, LeaveAddress, Links
 from forecourt.modules.notifications.service.inbox import person
@@ -166,7 +167,9 @@ class ChoicesService:
         if isinstance(leave, LeaveAddress):
             async with self._db.read(service_context("notifications.unsubscribe")) as tx:
                 return MailLink(None, await queries.is_unwanted(tx, leave.address), None)
-        async with self._theirs(leave) as (_, chosen):
+        async with self._theirs(leave) as (tx, chosen):
+            if await leaving.erased(tx, {leave.account_id}):
+                return MailLink(leave.what, True, None)
             ended = comes_by_mail(chosen, leave.what)
         return await self._shown(leave, ended=not ended)
 
@@ -178,6 +181,8 @@ class ChoicesService:
                 await queries.refuse_mail(tx, leave.address, self._clock.now())
             return MailLink(None, True, None)
         async with self._theirs(leave) as (tx, chosen):
+            if await leaving.erased(tx, {leave.account_id}):
+                return MailLink(leave.what, True, None)  # whoever erased their account gets no mail of any kind
             await queries.choose(tx, leave.account_id, without_mail(chosen, leave.what), self._clock.now())
         return await self._shown(leave, ended=True)
 
@@ -189,6 +194,8 @@ class ChoicesService:
                 await queries.take_mail(tx, leave.address)
             return MailLink(None, False, None)
         async with self._theirs(leave) as (tx, chosen):
+            if await leaving.erased(tx, {leave.account_id}):
+                return MailLink(leave.what, True, None)
             await queries.choose(tx, leave.account_id, with_mail(chosen, leave.what), self._clock.now())
         return await self._shown(leave, ended=False)
 

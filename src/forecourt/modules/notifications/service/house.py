@@ -47,6 +47,8 @@ DELIVERIES = Keyset("deliveries", tuple[datetime, UUID])
 TEMPLATES = Keyset("templates", tuple[str, str, str])
 MAX_PROVIDERS, MAX_ENDPOINTS = 50, 20
 CALLBACK_AGE = timedelta(minutes=5)
+ERASED = "Deleted account"
+"""Stands in the log for a reader whose account is erased."""
 
 T = TypeVar("T")
 
@@ -171,7 +173,7 @@ class NewEndpoint(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeliveryOut(Struct, frozen=True):
-    """A message on its way. `recipient` is masked."""
+    """A message on its way. `recipient` is masked. `erased`: its reader's account is; that it was sent is all that is known."""
 
     id: UUID
     kind: str
@@ -188,6 +190,7 @@ class DeliveryOut(Struct, frozen=True):
     created_at: datetime
     sent_at: datetime | None
     changed_at: datetime
+    erased: bool = False
 
 
 class AttemptOut(Struct, frozen=True):
@@ -571,7 +574,7 @@ def shown_delivery(d: Delivery) -> DeliveryOut:
         d.kind,
         d.topic,
         d.channel,
-        masked(d.channel, d.recipient),
+        ERASED if d.erased else rules.masked(d.channel, d.recipient),
         d.account_id,
         d.locale,
         d.status,
@@ -582,21 +585,8 @@ def shown_delivery(d: Delivery) -> DeliveryOut:
         d.created_at,
         d.sent_at,
         d.changed_at,
+        d.erased,
     )
-
-
-def masked(channel: Channel, recipient: str) -> str:
-    """Enough to recognise an address, not enough to use it."""
-    match channel:
-        case Channel.EMAIL:
-            name, _, host = recipient.rpartition("@")
-            return f"{name[:2]}…@{host}"
-        case Channel.SMS | Channel.WHATSAPP:
-            return f"{recipient[:4]}…{recipient[-2:]}"
-        case Channel.PUSH:
-            return f"{recipient[:3]}…"
-        case Channel.IN_APP | Channel.WEB_PUSH | Channel.WEBHOOK:
-            return f"…{recipient[-6:]}"
 
 
 def placed(provider: str) -> tuple[UUID, UUID]:

@@ -68,7 +68,14 @@ class NotificationsService:
         async with self._db.tx(Context()) as tx:
             await queries.keep(
                 tx,
-                Mail(message.id, message.recipient, content.subject or TEXT_SUBJECT, content.text, content.html or None),
+                Mail(
+                    message.id,
+                    message.recipient,
+                    content.subject or TEXT_SUBJECT,
+                    content.text,
+                    content.html or None,
+                    message.account_id,
+                ),
                 self._clock.now(),
                 content.calendar or None,
                 dict(message.headers),
@@ -80,14 +87,14 @@ class NotificationsService:
         try:
             content = Content(subject=mail.subject, text=mail.text, html=mail.html or "")
             async with self.place:
-                await self.carry(Message(mail.id, "mail", mail.to, content))
+                await self.carry(Message(mail.id, "mail", mail.to, content, account_id=mail.account_id))
         except (NotTaken, Refused) as e:
             log.warning("mail_not_taken", mail=str(mail.id), error=str(e))
             raise Unavailable("the mail server did not take the mail") from None
 
     async def send_text(self, ctx: Context, text: Text) -> None:
         """Raises Unavailable when no gateway takes it, or production has none."""
-        message = Message(text.id, "text", text.to, Content(text=text.text))
+        message = Message(text.id, "text", text.to, Content(text=text.text), account_id=text.account_id)
         if self._keep_outbox:
             await self.keep(message)
         elif not self._gateways:

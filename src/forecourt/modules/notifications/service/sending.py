@@ -28,8 +28,8 @@ from forecourt.modules.notifications.channels import MAX_ERROR, Carrier, Message
 from forecourt.modules.notifications.channels.breaker import Breaker
 from forecourt.modules.notifications.channels.webpush import WebPush
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus, Digest, Topic, Urgency
-from forecourt.modules.notifications.queries import choices, queue
-from forecourt.modules.notifications.queries.queue import Delivery, Due, Settled, Tried
+from forecourt.modules.notifications.queries import choices, inbox, leaving, queue
+from forecourt.modules.notifications.queries.queue import Delivery, Due, Forgotten, Settled, Tried
 from forecourt.modules.notifications.rules import KINDS
 from forecourt.modules.notifications.sealing import Leave, Links
 from forecourt.modules.notifications.service.carriers import Carriers
@@ -110,19 +110,31 @@ class Sending:
             self._running -= 1
 
     async def forget(self, days: int) -> int:
-        """Empties messages older than so many days, of every organisation and of the house itself; returns how many."""
+        """Empties messages older than so many days, of every organisation and of the house itself, and takes them out of
+        inboxes; returns how many."""
         before, count = self._clock.now() - timedelta(days=days), 0
         async for place_id in self._telling.places():
             ctx = service_context("notifications.forget", place_id)
             while True:
                 async with self._db.tx(ctx) as tx:
                     gone = await queue.forget(tx, place_id, before, BATCH)
-                count += gone
-                if gone < BATCH:
+                    await self._forget_entries(tx, place_id, gone, before)
+                count += len(gone)
+                if len(gone) < BATCH:
                     break
         if count:
             log.info("messages_forgotten", count=count, before=before.isoformat())
         return count
+
+    async def _forget_entries(self, tx: Tx, place_id: UUID, gone: Sequence[Forgotten], before: datetime) -> None:
+        """What the inbox says of them goes with them."""
+        read: dict[UUID, list[UUID]] = {}
+        for one in gone:
+            if one.channel is Channel.IN_APP and one.account_id is not None and one.notice_id is not None:
+                read.setdefault(one.account_id, []).append(one.notice_id)
+        for account_id in sorted(read):
+            await tx.become(self._db.role, place_id, account_id)
+            await inbox.drop(tx, account_id, read[account_id], before)
 
     async def batch(self) -> int:
         """Claims once and does what it got; returns how many."""
@@ -173,6 +185,7 @@ class Sending:
         ctx = service_context("notifications", organisation_id)
         async with self._db.read(ctx) as tx:
             deliveries = await queue.deliveries(tx, organisation_id, ids, lease)
+            gone = await leaving.erased(tx, {d.account_id for d in deliveries if d.account_id is not None})
             routes = await self._routes(tx, organisation_id, deliveries)
         slots = asyncio.Semaphore(AT_ONCE)
 
@@ -182,7 +195,7 @@ class Sending:
                     return None  # too little of the lease is left: it is somebody's again when the lease is over
                 return await self._deliver(delivery, routes)
 
-        queued = [d for d in deliveries if d.status is DeliveryStatus.QUEUED]
+        queued = [d for d in deliveries if d.status is DeliveryStatus.QUEUED and d.account_id not in gone]
         fates = [f for f in await asyncio.gather(*(carried(d) for d in queued)) if f is not None]
         await self._settle(organisation_id, fates, [id for id in ids if id not in {d.id for d in queued}], lease, queued)
 
@@ -281,7 +294,10 @@ class Sending:
         urgent = kind is not None and kind.urgency is Urgency.HIGH
         headers = self._headers(delivery) if delivery.channel is Channel.EMAIL else {}
         content = delivery.content
-        return Message(delivery.id, delivery.kind, recipient, content, delivery.locale, urgent, content.sender, headers), carriers
+        message = Message(
+            delivery.id, delivery.kind, recipient, content, delivery.locale, urgent, content.sender, headers, delivery.account_id
+        )
+        return message, carriers
 
     def _headers(self, delivery: Delivery) -> dict[str, str]:
         """One click ends mails of the topic, or digests (RFC 8058); what is critical cannot be ended."""

@@ -36,7 +36,7 @@ from forecourt.modules.notifications.contract import (
     Topic,
 )
 from forecourt.modules.notifications.jobs import DRAIN, WRITE, Drain, TellParty, TellStaff, WriteTo
-from forecourt.modules.notifications.queries import choices, inbox, queue
+from forecourt.modules.notifications.queries import choices, inbox, leaving, queue
 from forecourt.modules.notifications.queries.choices import Browser, TemplateRow
 from forecourt.modules.notifications.queries.inbox import DigestItem, Entry
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
@@ -93,6 +93,8 @@ class Answer(Struct, frozen=True):
 
     guest: str
     comes: bool
+    account_id: UUID | None = None
+    """Of the guest, if they have one."""
 
     def values(self, locale: str) -> dict[str, str]:
         return {"guest": self.guest or wording.word(locale, "somebody"), "comes": "yes" if self.comes else ""}
@@ -124,6 +126,8 @@ class Plan(Struct, frozen=True):
     entry: Entry | None = None
     digest: DigestItem | None = None
     digest_at: datetime | None = None
+    names: UUID | None = None
+    """Whom it names to its reader."""
 
     @property
     def says_something(self) -> bool:
@@ -257,7 +261,7 @@ class Telling:
                 told[id] = guest.status.value
         known = list({g.account_id for g in true.values() if g.account_id is not None})
         names = {c.id: c.name for c in await _some(known, lambda part: self._ask.people.cards(ctx, part))}
-        return {id: Answer(_called(g, names), g.status is InviteeStatus.ACCEPTED) for id, g in true.items()}
+        return {id: Answer(_called(g, names), g.status is InviteeStatus.ACCEPTED, g.account_id) for id, g in true.items()}
 
     async def _said(self, ctx: Context, notices: Sequence[Notice]) -> dict[UUID, Said]:
         """The messages that these notices are about, where they were not read meanwhile."""
@@ -316,15 +320,19 @@ class Telling:
             return nothing
         if notice.kind == NOISE and not _too_loud(booking, book):
             return nothing
-        values = self.values(notice, reader.card.name, locale, scene.organisation, booking, book)
+        values, names = self.values(notice, reader.card.name, locale, scene.organisation, booking, book), None
         if notice.kind == INVITED and booking is not None:
             host = scene.hosts.get(booking.account_id) if booking.account_id else None
             values["host"] = host or values["organisation"]
+            names = booking.account_id if host else None
         if said is not None:
             values |= said.values(locale)
+            names = said.preview.sender_id
         if answer is not None:
             values |= answer.values(locale)
-        return self._spread(scene, notice, kind, reader, locale, values, booking, book)
+            names = answer.account_id
+        plan = self._spread(scene, notice, kind, reader, locale, values, booking, book)
+        return msgspec.structs.replace(plan, names=names)
 
     def values(
         self,
@@ -466,10 +474,14 @@ class Telling:
         now = self._clock.now()
         async with self._db.tx(ctx) as tx:
             held = await queue.hold(tx, organisation_id, ids, lease)
-            mine = [p for p in plans if p.notice.id in held]
+            about = {id for p in plans for id in (p.notice.account_id, p.names) if id is not None}
+            gone = await leaving.erased(tx, about)
+            mine = [_unless_erased(p, gone) for p in plans if p.notice.id in held]
             made = await queue.insert_deliveries(tx, organisation_id, [d for p in mine for d in p.deliveries], now)
             await queue.queue(tx, organisation_id, "delivery", {id: at for p in mine for id, at in p.due.items() if id in made})
             await queue.told(tx, organisation_id, [p.notice.id for p in mine if p.says_something], now)
+            named = {p.notice.id: p.names for p in mine if p.names is not None and p.says_something}
+            await queue.names(tx, organisation_id, named)
             await queue.give_up(tx, organisation_id, [p.notice.id for p in mine if not p.says_something])
             await queue.done(tx, organisation_id, list(held), lease)
             # In the order of accounts: two workers with notices for the same people do not wait for each other in a circle.
@@ -537,6 +549,11 @@ class Telling:
             None,
             now,
         )
+
+
+def _unless_erased(plan: Plan, gone: set[UUID]) -> Plan:
+    """Whose account was erased while this was worded is told nothing, and named to nobody."""
+    return plan if gone.isdisjoint((plan.notice.account_id, plan.names)) else Plan(plan.notice, plan.kind, [], {})
 
 
 def _still_by_mail(reader: Reader, item: DigestItem) -> bool:
