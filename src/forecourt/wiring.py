@@ -46,9 +46,11 @@ def identity(house: House) -> Part:
     from forecourt.engines import machine
     from forecourt.modules.booking.contract import Proposals
     from forecourt.modules.identity import jobs
-    from forecourt.modules.identity.contract import Identity
+    from forecourt.modules.identity.contract import AccountRecords, Identity
+    from forecourt.modules.identity.data_web import DataPages
     from forecourt.modules.identity.http import AccountsAdminApi, AuthApi, MeApi, StaffApi
     from forecourt.modules.identity.passwords import Passwords, hasher_for
+    from forecourt.modules.identity.records import records
     from forecourt.modules.identity.service import IdentityService
     from forecourt.modules.identity.staff_web import StaffPages
     from forecourt.modules.identity.web import IdentityPages
@@ -65,6 +67,7 @@ def identity(house: House) -> Part:
     )
     house.identity = service
     house.board.provide(Identity, service)
+    house.board.provide(AccountRecords, records(house.database.module("identity")))
     secure = house.settings.http.public_url.startswith("https://")
     apis = [
         AuthApi(service),
@@ -75,6 +78,7 @@ def identity(house: House) -> Part:
             service, house.surroundings, house.board.call(People), house.board.call(Proposals), house.clock, secure=secure
         ),
         StaffPages(service, house.surroundings, house.board.call(Venues)),
+        DataPages(service, house.surroundings, house.board.call(Venues)),
     ]
     return Part(
         "identity",

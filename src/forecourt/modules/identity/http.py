@@ -40,6 +40,7 @@ from forecourt.modules.identity.contract import (
     EmailTaken,
     EmailUnconfirmed,
     KeySet,
+    LastAdmin,
     LastOwner,
     LinkInvalid,
     LockedOut,
@@ -71,6 +72,7 @@ GUESSES = (Limit("30/minute", By.ADDRESS),)
 MAILS = (Limit("10/minute", By.ADDRESS),)
 REGISTRATIONS = (Limit("10/minute", By.ADDRESS), Limit("60/hour", By.ADDRESS))
 TEXTS = (Limit("10/minute", By.ADDRESS),)
+ERASURES = (Limit("10/minute", By.ACCOUNT),)
 CODES = (Limit("20/minute", By.ACCOUNT),)
 JWKS_MAX_AGE_S = 300
 
@@ -120,6 +122,10 @@ class NewPassword(Struct, frozen=True, forbid_unknown_fields=True):
 
 class ChangedPassword(Struct, frozen=True, forbid_unknown_fields=True):
     current_password: Password
+    password: Password
+
+
+class Erasure(Struct, frozen=True, forbid_unknown_fields=True):
     password: Password
 
 
@@ -201,6 +207,13 @@ class Me(Struct, frozen=True):
     phone: str | None
     phone_verified: bool
     phone_waiting: str | None
+    erase_at: datetime | None
+    """When the account will be erased, as they asked."""
+
+
+class ErasureView(Struct, frozen=True):
+    erase_at: datetime
+    """Until then it can be taken back."""
 
 
 class SessionView(Struct, frozen=True):
@@ -383,6 +396,7 @@ class MeApi(Api):
             phone.verified or phone.waiting,
             phone.verified is not None,
             phone.waiting,
+            mine.erase_at,
         )
 
     @post("/v1/me/phone", status=202, limits=TEXTS, problems=(TooManyRequests,))
@@ -403,6 +417,23 @@ class MeApi(Api):
     async def remove_phone(self, ctx: Context) -> None:
         """Remove the number, and one that waits for its code. Without a number there is nothing to do."""
         await self._service.phones.remove(ctx)
+
+    @post("/v1/me/erase", status=202, limits=ERASURES, problems=(LockedOut, LastOwner, LastAdmin))
+    async def ask_for_erasure(self, ctx: Context, body: Erasure) -> ErasureView:
+        """Ask to be erased, thirty days from now; asked again, the day stays.
+
+        Until then the account works as before, and the wish can be taken back. On the day upcoming bookings are cancelled by the
+        rules of their places, credits are lost, and what says who the person was is removed; figures stay without a name.
+
+        A wrong password counts like a failed log-in. `last_owner` carries `organisation_ids`: somebody else has to be made owner
+        of these first.
+        """
+        return ErasureView(await self._service.erasing.ask(ctx, body.password))
+
+    @delete("/v1/me/erase", status=204)
+    async def keep_account(self, ctx: Context) -> None:
+        """Keep the account after all. Without a wish there is nothing to do."""
+        await self._service.erasing.take_back(ctx)
 
     @get("/v1/me/sessions")
     async def sessions(self, ctx: Context, query: Paged) -> Page[SessionView]:
