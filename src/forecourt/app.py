@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import msgspec
 import structlog
 
-from forecourt import tallies
+from forecourt import forgetting, tallies
 from forecourt.figures import Figures
 from forecourt.kernel import telemetry
 from forecourt.kernel.cache import Cache
@@ -224,7 +224,7 @@ class House:
         """Runs events and jobs in this process."""
         subscriptions = self.subscriptions
         tidy, hourly = housekeeping(self.database, self.clock, subscriptions)
-        handlers = [*(h for part in self.parts for h in part.handlers), tidy]
+        handlers = [*(h for part in self.parts for h in part.handlers), tidy, forgetting.handler(self.database)]
         schedules = [*(s for part in self.parts for s in part.schedules), hourly]
         self._dispatcher = EventDispatcher(self.database, self.at.database_url, subscriptions, self.clock, self.metrics)
         self._worker = Worker(self.database, self.at.database_url, handlers, schedules, self.clock, self.metrics)
@@ -266,7 +266,7 @@ class House:
     @property
     def subscriptions(self) -> list[Subscription]:
         """Who in this process wants to hear of events."""
-        return [*(s for part in self.parts for s in part.subscriptions), tallies.subscription()]
+        return [*(s for part in self.parts for s in part.subscriptions), tallies.subscription(), forgetting.subscription()]
 
     @property
     def works(self) -> bool:

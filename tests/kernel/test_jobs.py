@@ -27,6 +27,7 @@ from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.events import Dispatcher, emit
 from forecourt.kernel.jobs import (
     DEATHS_BEFORE_SOLITUDE,
+    STALE_DAYS,
     Company,
     JobHandler,
     JobKind,
@@ -46,6 +47,7 @@ class Count(msgspec.Struct, frozen=True):
 
 
 COUNT = JobKind("probe.count", Count, timeout_s=5, attempts=3)
+STALE = JobKind("probe.stale", Count, timeout_s=5, attempts=1, kept_days=STALE_DAYS)
 LONG = JobKind("probe.long", Count, timeout_s=60, attempts=3)
 FOREIGN = JobKind("other.count", Count, timeout_s=5, attempts=3)
 
@@ -340,6 +342,24 @@ async def test_what_was_set_aside_goes_after_ninety_days_but_never_before_its_ev
     await handler.run(service_context("kernel.tidy"), Tidy())
     assert not await scratch.sql(MONTHS)
     assert [r["error"] for r in await scratch.sql(LEFT)] == ["job lately", "lately"]
+
+
+async def test_a_job_that_was_given_up_goes_sooner_when_it_carries_what_a_person_may_want_gone(
+    scratch: Scratch, ledger: Ledger
+) -> None:
+    ledger.failing = {1}
+    worker = Worker(scratch.db, scratch.url, [JobHandler(STALE, ledger.run), JobHandler(COUNT, ledger.run)])
+    async with scratch.probe.tx(service_context("tests")) as tx:
+        enqueue(tx, STALE, Count(1))
+        enqueue(tx, COUNT, Count(1))
+    for _ in range(COUNT.attempts):
+        await worker.drain(within=timedelta(minutes=10))
+    kinds = "select kind from kernel.dead_job order by kind"
+    now = datetime.now(UTC)
+    for days, left in ((6, ["probe.count", "probe.stale"]), (8, ["probe.count"]), (89, ["probe.count"]), (91, [])):
+        handler, _ = housekeeping(scratch.db, FixedClock(now + timedelta(days=days)))
+        await handler.run(service_context("kernel.tidy"), Tidy())
+        assert [r["kind"] for r in await scratch.sql(kinds)] == left
 
 
 OLD_MONTH = """

@@ -325,6 +325,38 @@ async def forget_words(tx: Tx, places: Sequence[Logged]) -> None:
         await tx.run(EMPTY_PAYLOADS, *_columns(found), [wordless(row.name, row.payload) for row in found])
 
 
+class _Letter(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+    payload: bytes
+
+
+LETTERS_OF = Query(
+    _Letter,
+    "select d.id, d.name, d.payload from kernel.dead_letter d where d.id > $1"
+    " and (d.account_id = $2 and d.address <> '' or d.name = any($3::text[]) and position($4::bytea in d.payload) > 0)"
+    " order by d.id limit $5",
+)
+EMPTY_LETTERS = Statement(
+    "update kernel.dead_letter d set address = case when d.account_id = $1 then '' else d.address end, payload = p.payload"
+    " from unnest($2::bigint[], $3::bytea[]) as p (id, payload) where d.id = p.id"
+)
+
+
+async def forget_letters(database: Database, account_id: UUID) -> None:
+    """Empties, of events that were set aside, from where an erased person acted and what was written about them."""
+    about_people = [name for name, kind in EventMeta.registered.items() if kind.personal]
+    named, after = f'"account_id":"{account_id}"'.encode(), 0
+    while True:
+        async with database.module("kernel").tx(service_context("kernel.forget")) as tx:
+            found = await tx.all(LETTERS_OF, after, account_id, about_people, named, BATCH)
+            if not found:
+                return
+            emptied = [wordless(d.name, d.payload) if named in d.payload else d.payload for d in found]
+            await tx.run(EMPTY_LETTERS, account_id, [d.id for d in found], emptied)
+        after = found[-1].id
+
+
 def wordless(name: str, payload: bytes) -> bytes:
     """The fields of an event, its words about a person emptied."""
     fields: Payload = msgspec.json.decode(payload)

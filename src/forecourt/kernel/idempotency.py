@@ -20,7 +20,7 @@ import structlog
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Actor, ActorKind, Context
-from forecourt.kernel.db import ModuleDatabase, Query, Statement, to_json
+from forecourt.kernel.db import Database, ModuleDatabase, Query, Statement, to_json
 from forecourt.kernel.errors import Conflict, Invalid
 from forecourt.kernel.ids import new_id
 
@@ -121,6 +121,24 @@ _LET_GO = Statement(
      where account_id = $1 and key = $2 and state = 'working' and locked_until = $3
     """
 )
+
+
+_FORGET = Statement(
+    """
+    delete from kernel.idempotency
+     where account_id = $1 and key = any(array(select i.key from kernel.idempotency i where i.account_id = $1 limit $2))
+    """
+)
+FORGOTTEN_AT_ONCE = 500
+
+
+async def forget_answers(database: Database, account_id: UUID) -> None:
+    """Removes every key of a person whose account is erased, and what was answered under it."""
+    them = Context(actor=Actor(kind=ActorKind.SERVICE, account_id=account_id))
+    gone = FORGOTTEN_AT_ONCE
+    while gone == FORGOTTEN_AT_ONCE:
+        async with database.module("kernel").tx(them) as tx:
+            gone = await tx.run(_FORGET, account_id, FORGOTTEN_AT_ONCE)
 
 
 class Idempotency:

@@ -66,6 +66,9 @@ DEATHS_BEFORE_SOLITUDE = 2
 SOLITUDE_S = 5.0
 """… for so long, having waited as long at most for those that ran: what kills does so soon, and much that does not takes long."""
 KEEP_LOG_DAYS = 7
+KEEP_SET_ASIDE_DAYS = 90
+"""Events and jobs that were set aside, from then on: they hold what the log may not keep, and nobody has replayed them."""
+STALE_DAYS = 7
 
 # Our own names, whatever PGQUEUER_* variables say.
 _SETTINGS = DBSettings(
@@ -83,13 +86,20 @@ _SETTINGS = DBSettings(
 
 
 class JobKind(Generic[P]):
-    """A kind of job: its stable name (`booking.settle_hold`, the module first), payload, time limit and number of starts."""
+    """A kind of job: its stable name (`booking.settle_hold`, the module first), payload, time limit and number of starts.
 
-    def __init__(self, name: str, payload: type[P], *, timeout_s: float, attempts: int) -> None:
+    `kept_days`: for so long it is kept when it was given up. STALE_DAYS for one that carries a person's address or words: what
+    could not be told in a week is stale, and it is not found when that person is erased.
+    """
+
+    def __init__(
+        self, name: str, payload: type[P], *, timeout_s: float, attempts: int, kept_days: int = KEEP_SET_ASIDE_DAYS
+    ) -> None:
         self.name = name
         self.payload = payload
         self.timeout_s = timeout_s
         self.attempts = attempts
+        self.kept_days = kept_days
         self.decoder = msgspec.json.Decoder(payload)
 
 
@@ -196,10 +206,11 @@ ACQUIT = Statement("update kernel.job set starts = least(starts, attempts) where
 """Forgets the starts that ended in nobody's failure, in a worker's death."""
 GIVE_BACK = Statement("update kernel.job set starts = starts - 1 where id = any($1::bigint[])")
 BURY = Statement(
-    "insert into kernel.dead_job (id, kind, payload, headers, dedupe_key, starts, error, enqueued_at)"
-    " select id, entrypoint, payload, coalesce(headers, '{}'::jsonb), dedupe_key, starts, $2, created"
-    " from kernel.job where id = $1"
-    " on conflict (id) do update set starts = excluded.starts, error = excluded.error, died_at = now()"
+    "insert into kernel.dead_job (id, kind, payload, headers, dedupe_key, starts, error, enqueued_at, keep_until)"
+    " select id, entrypoint, payload, coalesce(headers, '{}'::jsonb), dedupe_key, starts, $2, created,"
+    " now() + make_interval(days => $3::int) from kernel.job where id = $1"
+    " on conflict (id) do update set starts = excluded.starts, error = excluded.error, died_at = now(),"
+    " keep_until = excluded.keep_until"
 )
 REPLAY = Statement(
     "with raised as (delete from kernel.dead_job where id = any(select d.id from kernel.dead_job d"
@@ -449,7 +460,7 @@ class Executor(AbstractEntrypointExecutor):
     async def _bury(self, job: models.Job, starts: int, error: str) -> None:
         log.error("job_buried", kind=job.entrypoint, job=job.id, starts=starts, error=error)
         async with self._kernel.tx(service_context(self._handler.kind.name)) as tx:
-            await tx.run(BURY, job.id, error)
+            await tx.run(BURY, job.id, error, self._handler.kind.kept_days)
 
 
 def pause_after(start: int) -> timedelta:
@@ -662,8 +673,6 @@ class Tidy(msgspec.Struct, frozen=True):
 TIDY = JobKind("kernel.tidy", Tidy, timeout_s=180, attempts=3)
 KEEP_EVENTS_DAYS = 90
 KEEP_INBOX_DAYS = 90
-KEEP_SET_ASIDE_DAYS = 90
-"""Events and jobs that were set aside, from then on: they hold what the log may not keep, and nobody has replayed them."""
 MAKE_PARTITIONS = Query(int, "select kernel.make_event_partitions(3)")
 DROP_PARTITIONS = Query(str, "select array_to_string(kernel.drop_event_partitions($1), ' ')")
 FORGET_KEYS = Query(int, "select kernel.forget_idempotency($1, $2)")
@@ -677,8 +686,10 @@ FORGET_LETTERS = Statement(
 """Not while the log has their month: a rebuild would come upon the event and not know that it was set aside."""
 FORGET_DEAD_JOBS = Statement(
     "delete from kernel.dead_job where id = any(array("
-    "select j.id from kernel.dead_job j where j.died_at < $1 order by j.id limit $2))"
+    "select j.id from kernel.dead_job j where j.keep_until < $1"
+    " or j.keep_until is null and j.died_at < $1 - make_interval(days => 90) order by j.id limit $2))"
 )
+"""Those from before release 0.2 do not say for how long."""
 HOLDERS = Query(
     str,
     "select c.subscriber from kernel.cursor c where exists"
@@ -709,7 +720,7 @@ class Housekeeper:
         lines = await self._forget(ctx, FORGET_LOG, now - timedelta(days=KEEP_LOG_DAYS))
         figures = await self._forget(ctx, FORGET_STATISTICS, now - timedelta(days=KEEP_EVENTS_DAYS))
         letters = await self._forget(ctx, FORGET_LETTERS, now - timedelta(days=KEEP_SET_ASIDE_DAYS))
-        jobs = await self._forget(ctx, FORGET_DEAD_JOBS, now - timedelta(days=KEEP_SET_ASIDE_DAYS))
+        jobs = await self._forget(ctx, FORGET_DEAD_JOBS, now)
         log.info("tidied", dropped=dropped, keys=keys, inbox=inbox, log=lines, statistics=figures)
         if letters or jobs:
             log.warning("set_aside_forgotten", events=letters, jobs=jobs)

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from forecourt.kernel.context import Context, service_context
-from forecourt.kernel.jobs import JobHandler, JobKind, Schedule, every
+from forecourt.kernel.jobs import STALE_DAYS, JobHandler, JobKind, Schedule, every
 from forecourt.modules.notifications.contract import Letter, Mail, Mailer, Text, Texter
 from forecourt.modules.people.contract import People
 
@@ -43,11 +43,11 @@ class Tidy(Struct, frozen=True):
     pass
 
 
-WRITE = JobKind("identity.write_letter", Letter, timeout_s=30, attempts=8)
+WRITE = JobKind("identity.write_letter", Letter, timeout_s=30, attempts=8, kept_days=STALE_DAYS)
 # What the release before this one left in the queue: mails that were worded when they were asked for.
-SEND_MAIL = JobKind("identity.send_mail", Mail, timeout_s=30, attempts=8)
-SEND_TEXT = JobKind("identity.send_text", Text, timeout_s=30, attempts=5)
-ANSWER_WISH = JobKind("identity.answer_wish", Asked, timeout_s=15, attempts=4)
+SEND_MAIL = JobKind("identity.send_mail", Mail, timeout_s=30, attempts=8, kept_days=STALE_DAYS)
+SEND_TEXT = JobKind("identity.send_text", Text, timeout_s=30, attempts=5, kept_days=STALE_DAYS)
+ANSWER_WISH = JobKind("identity.answer_wish", Asked, timeout_s=15, attempts=4, kept_days=STALE_DAYS)
 ROTATE_KEYS = JobKind("identity.rotate_keys", Tidy, timeout_s=30, attempts=3)
 TIDY = JobKind("identity.tidy", Tidy, timeout_s=60, attempts=3)
 ERASE_DUE = JobKind("identity.erase_due", Tidy, timeout_s=300, attempts=3)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from forecourt.kernel.context import Context
 from forecourt.kernel.db import Tx
 from forecourt.kernel.errors import Forbidden
-from forecourt.kernel.jobs import JobKind, enqueue
+from forecourt.kernel.jobs import STALE_DAYS, JobKind, enqueue
 from forecourt.modules.chat import queries, rules
 from forecourt.modules.chat.contract import LinkPreview
 from forecourt.modules.chat.links import Links, worth_asking
@@ -29,7 +29,7 @@ class LookBehind(Struct, frozen=True):
     urls: list[str]
 
 
-LOOK_BEHIND = JobKind("chat.look_behind", LookBehind, timeout_s=30, attempts=2)
+LOOK_BEHIND = JobKind("chat.look_behind", LookBehind, timeout_s=30, attempts=2, kept_days=STALE_DAYS)
 
 
 class HouseRule(Struct, frozen=True, forbid_unknown_fields=True):
