@@ -101,20 +101,46 @@ async def create_platform_admin(house: House, email: str, name: str, password: s
 
 def people(house: House) -> Part:
     from forecourt.app import Part
+    from forecourt.modules.booking.contract import BookingRecords
     from forecourt.modules.identity.contract import Identity
-    from forecourt.modules.media.contract import Media
+    from forecourt.modules.media.contract import Media, MediaRecords
+    from forecourt.modules.payments.contract import PaymentRecords
+    from forecourt.modules.people import jobs
     from forecourt.modules.people.contract import People
-    from forecourt.modules.people.http import PeopleApi
+    from forecourt.modules.people.download_web import DownloadPages, readme
+    from forecourt.modules.people.exporting import Exporting
+    from forecourt.modules.people.http import ExportApi, PeopleApi
     from forecourt.modules.people.reactions import subscriptions
+    from forecourt.modules.people.records import records
     from forecourt.modules.people.service import PeopleService
     from forecourt.modules.people.web import PeoplePages
 
-    files = house.board.call(Media)
-    service = PeopleService(house.database.module("people"), house.clock, house.board.call(Identity), files)
+    call, db = house.board.call, house.database.module("people")
+    media, identity = call(Media), call(Identity)
+    service = PeopleService(db, house.clock, identity, media)
     house.board.provide(People, service)
-    pages = PeoplePages(service, files, house.surroundings)
-    operations = [*PeopleApi(service).operations(), *pages.operations()]
-    return Part("people", operations=operations, subscriptions=subscriptions(service))
+    others = (BookingRecords, PaymentRecords)
+    exporting = Exporting(
+        house.clock,
+        service,
+        identity,
+        media,
+        [records(db), *(call(other) for other in others)],
+        call(MediaRecords),
+        house.secret,
+        readme(house.pages),
+    )
+    return Part(
+        "people",
+        operations=[
+            *PeopleApi(service).operations(),
+            *ExportApi(exporting).operations(),
+            *PeoplePages(service, media, house.surroundings).operations(),
+            *DownloadPages(exporting, house.surroundings).operations(),
+        ],
+        subscriptions=subscriptions(service),
+        handlers=jobs.handlers(service),
+    )
 
 
 def notifications(house: House) -> Part:

@@ -168,7 +168,9 @@ async def test_who_sent_an_organisations_file_is_kept_until_it_belongs_to_someth
     assert await admin.fetchval(of, card.id) is None
 
 
-async def test_the_news_of_an_erased_account_makes_one_job_that_forgets(db: Database, admin: asyncpg.Connection) -> None:
+async def test_the_news_of_an_erased_account_makes_a_job_that_forgets_now_and_one_for_what_came_late(
+    db: Database, admin: asyncpg.Connection
+) -> None:
     (subscription,) = subscriptions()
     assert subscription.events == (AccountErased,)
     gone = AccountErased(account_id=new_id())
@@ -176,5 +178,6 @@ async def test_the_news_of_an_erased_account_makes_one_job_that_forgets(db: Data
     for _ in range(2):
         async with db.module("media").tx(service_context("media")) as tx:
             await subscription.handle(tx, [news])
-    jobs = await admin.fetch("select payload from kernel.job where entrypoint = 'media.forget'")
-    assert [job["payload"] for job in jobs].count(msgspec.json.encode(Forget(gone.account_id))) == 1
+    of = "select dedupe_key from kernel.job where entrypoint = 'media.forget' and payload = $1 order by execute_after"
+    keys = [job["dedupe_key"] for job in await admin.fetch(of, msgspec.json.encode(Forget(gone.account_id)))]
+    assert keys == [f"media.forget forget {gone.account_id}", f"media.forget forget {gone.account_id} again"]

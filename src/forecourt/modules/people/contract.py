@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import idempotent
-from forecourt.kernel.errors import Conflict
+from forecourt.kernel.errors import Conflict, Forbidden
 from forecourt.kernel.events import Event
 
 DisplayName = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -99,6 +99,13 @@ class PersonCard(Struct, frozen=True):
 class HandleTaken(Conflict):
     code = "handle_taken"
     title = "Somebody has this handle already"
+
+
+class ExportLinkInvalid(Forbidden):
+    """It was altered, is too old, or somebody else asked for it: which of them is not said."""
+
+    code = "export_link_invalid"
+    title = "This download link is too old, or not yours; ask for a new one"
 
 
 class ProfileChanged(Event, frozen=True, name="profile.changed"):

@@ -71,6 +71,8 @@ SAVE_PREFERENCES = Statement(
 BEGIN_PREFERENCES = Statement(
     "insert into people.preferences (account_id, chosen, updated_at) values ($1, $2::text::jsonb, $3) on conflict do nothing"
 )
+REMOVE_PROFILE = Statement("delete from people.profile where account_id = $1")
+REMOVE_PREFERENCES = Statement("delete from people.preferences where account_id = $1")
 
 
 async def profile(tx: Tx, account_id: UUID) -> ProfileRow | None:
@@ -129,3 +131,9 @@ async def save_preferences(tx: Tx, account_id: UUID, chosen: Preferences, at: da
 async def begin_preferences(tx: Tx, account_id: UUID, chosen: Preferences, at: datetime) -> None:
     """For somebody who has chosen nothing yet; nothing happens when they have."""
     await tx.run(BEGIN_PREFERENCES, account_id, to_json(chosen), at)
+
+
+async def remove(tx: Tx, account_id: UUID) -> None:
+    """A person's profile and preferences; the handle is free again."""
+    await tx.run(REMOVE_PROFILE, account_id)
+    await tx.run(REMOVE_PREFERENCES, account_id)

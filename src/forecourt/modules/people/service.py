@@ -1,4 +1,4 @@
-"""Use cases: look at a profile, edit one's own, choose preferences."""
+"""Use cases: look at a profile, edit one's own, choose preferences, be forgotten."""
 
 from __future__ import annotations
 
@@ -300,6 +300,19 @@ class PeopleService:
                 await tx.become(self._db.role, ctx.organisation_id, account_id)
                 found.append(await queries.preferences(tx, account_id) or Preferences())
         return found
+
+    # --- leaving ---
+
+    async def forget(self, ctx: Context, account_id: UUID) -> None:
+        """Profile, photo and preferences of whoever is erased go; again, nothing is left to go."""
+        async with self._db.tx(ctx.within(None)) as tx:
+            await tx.become(self._db.role, None, account_id)
+            row = await queries.profile(tx, account_id)
+        if row is not None and row.photo_id is not None:
+            await self._media.detach(ctx.within(None), photo_owner(account_id), [row.photo_id])
+        async with self._db.tx(ctx.within(None)) as tx:
+            await tx.become(self._db.role, None, account_id)
+            await queries.remove(tx, account_id)
 
 
 @cache
