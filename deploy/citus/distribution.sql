@@ -116,6 +116,7 @@ select create_distributed_table('chat.message', 'room_id', colocate_with => 'cha
 select create_reference_table('chat.pair');
 select create_distributed_table('chat.position', 'room_id', colocate_with => 'chat.ban');
 select create_distributed_table('chat.seat', 'account_id', colocate_with => 'none');
+select create_distributed_table('chat.trace', 'account_id', colocate_with => 'none');
 select create_distributed_table('media.file', 'holder_id', colocate_with => 'media.content');
 select create_distributed_table('media.part', 'holder_id', colocate_with => 'media.content');
 select create_distributed_table('notifications.delivery', 'organisation_id', colocate_with => 'audit.chain');
@@ -171,6 +172,7 @@ begin
         'chat.position',
         'chat.reaction',
         'chat.seat',
+        'chat.trace',
         'media.content',
         'media.doomed',
         'media.file',
@@ -245,6 +247,7 @@ do $$ begin
         ('chat.position', 'position_pkey'),
         ('chat.reaction', 'reaction_pkey'),
         ('chat.seat', 'seat_pkey'),
+        ('chat.trace', 'trace_pkey'),
         ('media.content', 'content_is_kept_once'),
         ('media.content', 'content_pkey'),
         ('media.doomed', 'doomed_pkey'),

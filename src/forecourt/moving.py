@@ -55,6 +55,7 @@ STAYS = {
     "booking.guest": "follows from the bookings that come",
     "payments.customer": "follows from the wallets and payments that come",
     "chat.seat": "follows from the members of rooms who come",
+    "chat.trace": "follows from what was said in rooms that come, and who is banned from them",
 }
 """Tables with an organisation's rows that are not moved, and why. Those of persons and of the house are none."""
 
@@ -69,6 +70,12 @@ WHEREABOUTS = (
     " and p.account_id is not null on conflict do nothing",
     "insert into chat.seat (account_id, room_id) select m.account_id, m.room_id from chat.member m"
     " join chat.room r on r.id = m.room_id where r.organisation_id = $1 on conflict do nothing",
+    "insert into chat.trace (account_id, room_id) select f.account_id, f.room_id from chat.room r cross join lateral ("
+    " select m.sender_id as account_id, m.room_id from chat.message m where m.room_id = r.id and m.deleted_at is null"
+    " union select e.account_id, e.room_id from chat.reaction e where e.room_id = r.id"
+    " union select b.account_id, b.room_id from chat.ban b where b.room_id = r.id) f"
+    " where r.organisation_id = $1 and not exists"
+    " (select from chat.member i where i.room_id = f.room_id and i.account_id = f.account_id) on conflict do nothing",
 )
 """Where people and their rooms are found, once their rows have come (`kernel/whereabouts.py`)."""
 

@@ -24,6 +24,7 @@ BY_ANOTHER_COLUMN = {
     "booking.guest": ("account_id", "asked for by the person, to learn which organisations to ask"),
     "payments.customer": ("account_id", "the same"),
     "chat.seat": ("account_id", "asked for by the person, to learn which rooms to ask"),
+    "chat.trace": ("account_id", "asked for by the person too, of rooms that they have left"),
     "media.locator": ("id", "asked for by the file, before its holder is known"),
     "booking.invited_address": ("address", "asked for by the address, to learn where it was invited"),
 }
@@ -170,7 +171,7 @@ WRITES_ELSEWHERE = {
     "booking.booking guest_is_noted": "the program notes a guest itself, where the person is (kernel/whereabouts.py)",
     "payments.payment customer_is_noted": "the same for whoever pays",
     "payments.wallet customer_is_noted": "the same for whoever has credits",
-    "chat.member seat_follows": "the program seats who comes and unseats who leaves itself (chat/queries.py)",
+    "chat.member seat_follows": "the program seats who comes, unseats who leaves and notes that itself (chat/queries.py)",
 }
 """Triggers of spread tables that write rows which lie elsewhere, so only one server can have them; what takes their place."""
 

@@ -84,6 +84,11 @@ class Presences:
             found[account_id] = _presence(account_id, answers[2 + 2 * i], answers[3 + 2 * i], beats, dead)
         return found
 
+    async def forget(self, account_id: UUID) -> None:
+        """Of somebody who is no more: whether they are here, and when they left. Raises what Valkey raises."""
+        async with asyncio.timeout(READ_S):
+            await self._valkey.delete(here_key(account_id), seen_key(account_id))
+
     async def _ask(self, wanted: list[UUID]) -> list[Any]:
         async with self._valkey.pipeline(transaction=False) as pipe:
             pipe.time()

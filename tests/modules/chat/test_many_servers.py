@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from tests.conftest import as_user, clone, drop
-from tests.modules.chat import test_list, test_messages, test_previews, test_rooms
+from tests.modules.chat import test_leaving, test_list, test_messages, test_previews, test_rooms
 from tests.modules.chat.conftest import Town, town_on
 
 from forecourt.kernel.db import Database
@@ -20,7 +20,7 @@ from forecourt.spread import POLICIES_MENDED, WRITES_ELSEWHERE
 Test = Callable[[Town], Awaitable[None]]
 TESTS = [
     pytest.param(test, id=f"{module.__name__.rsplit('.', 1)[-1]} {name.removeprefix('test_')}")
-    for module in (test_list, test_messages, test_previews, test_rooms)
+    for module in (test_leaving, test_list, test_messages, test_previews, test_rooms)
     for name, test in inspect.getmembers(module, inspect.iscoroutinefunction)
     if name.startswith("test_") and list(inspect.signature(test).parameters) == ["town"]
 ]

@@ -5,5 +5,6 @@ that applies the numbered events to an older state has the present one; a messag
 message; what is unread follows from a position per member, never from rows per recipient; who is not in a private room cannot
 tell it from one that does not exist; what was deleted is gone from the message, its history and the kept events.
 
-Gives `chat.message_sent` and the events of membership; takes what happens to bookings, whose rooms follow their party.
+Gives `chat.message_sent` and the events of membership; takes what happens to bookings, whose rooms follow their party, and that
+an account was erased, whose person it forgets.
 """

@@ -13,6 +13,7 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import idempotent
 from forecourt.kernel.errors import Conflict, Forbidden, TooManyRequests
 from forecourt.kernel.events import Event
+from forecourt.kernel.records import PersonalRecords
 from forecourt.kernel.topics import TopicSource
 from forecourt.kernel.web import formats
 from forecourt.modules.media.contract import MediaKind
@@ -330,8 +331,8 @@ class ChatTopics(TopicSource, Protocol):
     """`room:<id>`: what happens in a room, for its members.
 
     Numbered: `message.created`, `message.edited`, `message.deleted`, `message.previewed`, `message.pinned`, `message.unpinned`,
-    `reaction.added`, `reaction.removed`, `member.joined`, `member.changed`, `member.left`, `room.changed`, `history.trimmed`. Not
-    numbered: `typing` and `read`. Clients may `send`, `read` and `typing`.
+    `reaction.added`, `reaction.removed`, `member.joined`, `member.changed`, `member.left`, `member.forgotten`, `room.changed`,
+    `history.trimmed`. Not numbered: `typing` and `read`. Clients may `send`, `read` and `typing`.
     """
 
 
@@ -355,3 +356,7 @@ class Chat(Protocol):
     async def unread(self, ctx: Context) -> Unread:
         """What waits for `ctx`'s person. Raises Unauthenticated without one."""
         ...
+
+
+class ChatRecords(PersonalRecords, Protocol):
+    """Rooms, messages and what they said before, reactions, bans and choices of a person."""

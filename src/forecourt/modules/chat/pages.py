@@ -10,6 +10,7 @@ from forecourt.kernel.context import Context
 from forecourt.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Problem, TooManyRequests
 from forecourt.kernel.http.operation import Api, Person, Visit
 from forecourt.kernel.presence import Presences
+from forecourt.kernel.web import formats
 from forecourt.kernel.web.forms import sentence
 from forecourt.kernel.web.render import Language
 from forecourt.kernel.web.surroundings import Surroundings
@@ -35,7 +36,7 @@ class Parlour(Api):
         wanted = list(dict.fromkeys(ids))
         cards = await self._service.names.of(visit.ctx, wanted)
         presence = await self._presences.of(wanted)
-        unknown = self._say(visit, "chat.js.someone")
+        unknown = formats.deleted_account(visit.locale)
         return {id: who(id, cards, presence, unknown) for id in wanted}
 
     async def _called(self, ctx: Context, typed: str) -> list[UUID]:

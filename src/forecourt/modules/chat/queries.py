@@ -29,6 +29,8 @@ from forecourt.modules.chat.contract import (
 )
 from forecourt.modules.chat.rules import RoomFacts
 
+BEFORE_ALL = UUID(int=0)
+"""Where a list by id begins."""
 MAX_SEATS = 10_000
 """Rooms of one person that are looked at. People make or join no more than `contract.MAX_ROOMS`; bookings and others may add to
 them. Whoever sits in more finds what lies in the first of them."""
@@ -164,6 +166,22 @@ class GoneRow(Struct, frozen=True):
     attachments: list[Attachment]
 
 
+class WordsRow(Struct, frozen=True):
+    """What of a message has to be known to take its words away."""
+
+    id: UUID
+    seq: int
+    thread_id: UUID | None
+    attachments: list[Attachment]
+
+
+class RepliesRow(Struct, frozen=True):
+    """How many replies the thread has that begins with this message."""
+
+    id: UUID
+    replies: int
+
+
 class ReactionRow(Struct, frozen=True):
     seq: int
     emoji: str
@@ -273,6 +291,63 @@ class UnreadRow(Struct, frozen=True):
     waiting: int
 
 
+class KeptRoomRow(Struct, frozen=True):
+    """A room that a person is in, for them to keep."""
+
+    id: UUID
+    organisation_id: UUID | None
+    kind: RoomKind
+    name: str
+    subject_id: UUID | None
+    archived_at: datetime | None
+    role: RoomRole
+    joined_at: datetime
+    muted_until: datetime | None
+    read_seq: int
+    notify: Notify
+    other_id: UUID | None
+    """The other person of a direct room."""
+    subject: RoomSubject | None
+
+
+class KeptMessageRow(Struct, frozen=True):
+    """A message that a person wrote, for them to keep."""
+
+    room_id: UUID
+    seq: int
+    id: UUID
+    created_at: datetime
+    text: str
+    edited_at: datetime | None
+    reply_to: UUID | None
+    attachments: list[Attachment]
+
+
+class KeptEditRow(Struct, frozen=True):
+    """What a message of a person's said until it was edited."""
+
+    room_id: UUID
+    seq: int
+    said_at: datetime
+    text: str
+
+
+class KeptReactionRow(Struct, frozen=True):
+    room_id: UUID
+    seq: int
+    """Of the message."""
+    emoji: str
+    reacted_at: datetime
+
+
+class KeptBanRow(Struct, frozen=True):
+    """A room that a person may not be in; for good without `until`."""
+
+    room_id: UUID
+    banned_at: datetime
+    until: datetime | None
+
+
 class OwnChannelRow(Struct, frozen=True):
     """A channel of an organisation that the person is in."""
 
@@ -378,7 +453,17 @@ TAKE_SEATS = Statement(
     "insert into chat.seat (account_id, room_id) select a.id, $1 from unnest($2::uuid[]) as a (id) on conflict do nothing"
 )
 LEAVE_SEAT = Statement("delete from chat.seat where account_id = $1 and room_id = $2")
+LEAVE_TRACE = Statement("insert into chat.trace (account_id, room_id) values ($1, $2) on conflict do nothing")
 SEATS = Query(UUID, "select s.room_id from chat.seat s where s.account_id = $1 order by s.room_id limit $2")
+# They lie by person, and nothing says that both lie side by side: two questions.
+SEATS_AFTER = Query(
+    UUID,
+    "select s.room_id from chat.seat s where s.account_id = $1 and s.room_id > $2 order by s.room_id limit $3",
+)
+TRACES_AFTER = Query(
+    UUID,
+    "select t.room_id from chat.trace t where t.account_id = $1 and t.room_id > $2 order by t.room_id limit $3",
+)
 SEAT_IN = Query(UUID, "select s.room_id from chat.seat s where s.account_id = $1 and s.room_id = $2")
 MEMBERS = Query(
     MemberRow,
@@ -412,6 +497,7 @@ SAVE_SETTING = Statement(
     " on conflict (account_id) do update set receipts = excluded.receipts, quiet = excluded.quiet,"
     " updated_at = excluded.updated_at"
 )
+DROP_SETTING = Statement("delete from chat.setting where account_id = $1")
 DISCREET = Query(
     UUID,
     "select m.account_id from chat.member m join chat.setting s on s.account_id = m.account_id"
@@ -503,9 +589,11 @@ async def insert_members(
 
 
 async def delete_member(tx: Tx, room_id: UUID, account_id: UUID) -> bool:
-    """With their seat. False for who was not there."""
+    """With their seat; a trace of them stays. False for who was not there."""
     gone = await tx.run(DELETE_MEMBER, room_id, account_id)
     await tx.run(LEAVE_SEAT, account_id, room_id)
+    if gone:
+        await tx.run(LEAVE_TRACE, account_id, room_id)
     return bool(gone)
 
 
@@ -576,6 +664,10 @@ async def save_setting(tx: Tx, row: SettingRow, at: datetime) -> None:
     await tx.run(SAVE_SETTING, row.account_id, row.receipts, None if row.quiet is None else to_json(row.quiet), at)
 
 
+async def drop_setting(tx: Tx, account_id: UUID) -> None:
+    await tx.run(DROP_SETTING, account_id)
+
+
 async def discreet(tx: Tx, room_id: UUID, account_ids: list[UUID]) -> list[UUID]:
     """Those of these members who show no receipts."""
     if tx.spread:
@@ -602,12 +694,20 @@ async def member_notifies(tx: Tx, room_id: UUID, besides: UUID, only: list[UUID]
     return await tx.all(MEMBER_NOTIFIES, room_id, besides, only, limit)
 
 
+async def rooms_with_something_of(tx: Tx, account_id: UUID, after: UUID, limit: int) -> list[UUID]:
+    """Rooms that somebody sits in or has left a trace in, by id; of the transaction's own person alone."""
+    found = {*await tx.all(SEATS_AFTER, account_id, after, limit), *await tx.all(TRACES_AFTER, account_id, after, limit)}
+    return sorted(found)[:limit]
+
+
 async def those_who_are_members(tx: Tx, room_id: UUID, account_ids: list[UUID]) -> list[UUID]:
     return await tx.all(THOSE_WHO_ARE, room_id, account_ids)
 
 
 async def ban(tx: Tx, room_id: UUID, account_id: UUID, by: UUID, at: datetime, until: datetime | None) -> None:
+    """Also of who never was in the room: a trace leads to it."""
     await tx.run(BAN, room_id, account_id, by, at, until)
+    await tx.run(LEAVE_TRACE, account_id, room_id)
 
 
 async def unban(tx: Tx, room_id: UUID, account_id: UUID) -> bool:
@@ -640,6 +740,12 @@ REWRITE_EVENTS = Statement(
     "update chat.event set data = case when type = 'message.created' then $3 when type = 'message.edited' then $4 else $5 end"
     " where room_id = $1 and message_id = $2 and type in ('message.created', 'message.edited', 'message.previewed')"
 )
+# Words and reactions of theirs; a message of somebody else's that names them is taken along, which costs nobody anything.
+LAST_TOLD_OF = Query(
+    int,
+    "select coalesce(max(e.seq), 0) from chat.event e where e.room_id = $1 and (e.message_id = any($2::uuid[])"
+    " or (e.type in ('message.created', 'reaction.added', 'reaction.removed') and strpos(e.data, $3::uuid::text) > 0))",
+)
 EVENTS = Query(
     EventRow,
     "select e.seq, e.type, e.data from chat.event e where e.room_id = $1 and e.seq > $2 order by e.seq limit $3",
@@ -666,6 +772,11 @@ async def trim_events_before(tx: Tx, room_id: UUID, at: datetime) -> None:
 async def rewrite_events(tx: Tx, room_id: UUID, message_id: UUID, created: str, edited: str, previewed: str) -> None:
     """Takes the words of a deleted message out of what is kept for who comes back."""
     await tx.run(REWRITE_EVENTS, room_id, message_id, created, edited, previewed)
+
+
+async def last_told_of(tx: Tx, room_id: UUID, message_ids: list[UUID], account_id: UUID) -> int:
+    """The number of the last kept event that may hold words of these messages, or what this person did; 0 when none does."""
+    return await tx.one(LAST_TOLD_OF, room_id, message_ids, account_id)
 
 
 async def events(tx: Tx, room_id: UUID, after: int, limit: int) -> list[EventRow]:
@@ -758,6 +869,62 @@ BLANK = Statement(
     " n as (delete from chat.mention where room_id = $1 and seq = $2)"
     " update chat.message set body = '', html = '', attachments = '[]', previews = '[]', mentioned = '{}',"
     " deleted_at = $3, edited_at = null, pinned_at = null, pinned_by = null where room_id = $1 and seq = $2"
+)
+# Everything of one person is looked for in stretches of a room's numbers, which the keys give in order: a stretch costs the same
+# in a room of a million messages, whether they wrote all of them or one.
+WORDS_OF = Query(
+    WordsRow,
+    "select m.id, m.seq, m.thread_id, m.attachments from chat.message m where m.room_id = $1 and m.seq > $2 and m.seq <= $3"
+    " and m.sender_id = $4 and m.deleted_at is null order by m.seq limit $5",
+)
+REACTED_BY = Query(
+    int,
+    "select r.seq from chat.reaction r where r.room_id = $1 and r.seq > $2 and r.seq <= $3 and r.account_id = $4"
+    " order by r.seq limit $5",
+)
+BLANK_THESE = Statement(
+    "with e as (delete from chat.edit where room_id = $1 and seq = any($2::bigint[])),"
+    " r as (delete from chat.reaction where room_id = $1 and seq = any($2::bigint[])),"
+    " n as (delete from chat.mention where room_id = $1 and seq = any($2::bigint[]))"
+    " update chat.message set body = '', html = '', attachments = '[]', previews = '[]', mentioned = '{}',"
+    " deleted_at = $3, edited_at = null, pinned_at = null, pinned_by = null where room_id = $1 and seq = any($2::bigint[])"
+)
+UNREACT_ALL = Statement("delete from chat.reaction where room_id = $1 and seq > $2 and seq <= $3 and account_id = $4")
+COUNT_REPLIES = Query(
+    RepliesRow,
+    "update chat.message m set replies = greatest(m.replies - c.gone, 0) from unnest($2::uuid[], $3::int[]) as c (id, gone)"
+    " where m.room_id = $1 and m.id = c.id returning m.id, m.replies",
+)
+KEPT_ROOMS = Query(
+    KeptRoomRow,
+    "select m.room_id, r.organisation_id, r.kind, r.name, r.subject_id, r.archived_at, m.role, m.joined_at, m.muted_until,"
+    " m.read_seq, m.notify, case when pr.one_id = $1 then pr.other_id else pr.one_id end,"
+    " case when r.called ->> 'name' = r.name then r.called -> 'subject' end"
+    " from chat.member m join chat.room r on r.id = m.room_id left join chat.pair pr on pr.room_id = m.room_id"
+    " where m.account_id = $1 and m.room_id = any($2::uuid[]) order by m.room_id",
+)
+KEPT_MESSAGES = Query(
+    KeptMessageRow,
+    "select m.room_id, m.seq, m.id, m.created_at, m.body, m.edited_at, m.reply_to, m.attachments from chat.message m"
+    " where m.room_id = $1 and m.seq > $2 and m.seq <= $3 and m.sender_id = $4 and m.deleted_at is null order by m.seq limit $5",
+)
+KEPT_EDITS = Query(
+    KeptEditRow,
+    "select e.room_id, e.seq, e.edited_at, e.body from chat.edit e"
+    " join chat.message m on m.room_id = e.room_id and m.seq = e.seq"
+    " where e.room_id = $1 and (e.seq, e.edited_at) > ($2, $6::timestamptz) and e.seq <= $3 and m.sender_id = $4"
+    " order by e.seq, e.edited_at limit $5",
+)
+KEPT_REACTIONS = Query(
+    KeptReactionRow,
+    "select r.room_id, r.seq, r.emoji, r.reacted_at from chat.reaction r"
+    " where r.room_id = $1 and (r.seq, r.emoji) > ($2, $6::text) and r.seq <= $3 and r.account_id = $4"
+    " order by r.seq, r.emoji limit $5",
+)
+KEPT_BANS = Query(
+    KeptBanRow,
+    "select b.room_id, b.banned_at, b.until from chat.ban b where b.account_id = $1 and b.room_id = any($2::uuid[])"
+    " order by b.room_id",
 )
 SAVE_PREVIEWS = Statement("update chat.message set previews = $3::text::jsonb where room_id = $1 and seq = $2")
 PREVIEWS = Query(bool, "select h.previews from chat.house_rule h where h.organisation_id = $1")
@@ -872,6 +1039,32 @@ async def edits(tx: Tx, room_id: UUID, seq: int, limit: int) -> list[EditRow]:
 async def blank(tx: Tx, room_id: UUID, seq: int, at: datetime) -> None:
     """Takes the words, the history, the reactions and the mentions; the place stays."""
     await tx.run(BLANK, room_id, seq, at)
+
+
+async def words_of(tx: Tx, room_id: UUID, account_id: UUID, after: int, through: int, limit: int) -> list[WordsRow]:
+    """Messages of a person's in the room that is open, numbered above `after` and up to `through`, ascending."""
+    return await tx.all(WORDS_OF, room_id, after, through, account_id, limit)
+
+
+async def reacted_by(tx: Tx, room_id: UUID, account_id: UUID, after: int, through: int, limit: int) -> list[int]:
+    """The numbers of messages that a person reacted to, ascending."""
+    return await tx.all(REACTED_BY, room_id, after, through, account_id, limit)
+
+
+async def blank_these(tx: Tx, room_id: UUID, seqs: list[int], at: datetime) -> None:
+    """As `blank`, many at once."""
+    await tx.run(BLANK_THESE, room_id, seqs, at)
+
+
+async def unreact_all(tx: Tx, room_id: UUID, account_id: UUID, after: int, through: int) -> int:
+    """A person's reactions to messages so numbered go. How many there were."""
+    return await tx.run(UNREACT_ALL, room_id, after, through, account_id)
+
+
+async def count_replies(tx: Tx, room_id: UUID, gone: dict[UUID, int]) -> dict[UUID, int]:
+    """By the first message of a thread, how many replies it has left when so many are gone. Threads without one are left out."""
+    rows = await tx.all(COUNT_REPLIES, room_id, list(gone), list(gone.values())) if gone else []
+    return {row.id: row.replies for row in rows}
 
 
 async def save_previews(tx: Tx, room_id: UUID, seq: int, previews: list[LinkPreview]) -> None:
@@ -1049,3 +1242,38 @@ async def open_rooms(
     pattern = "%" + words.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%" if words else None
     far, org, name, id = after or (None, None, None, None)
     return await tx.all(OPEN_ROOMS, await seats(tx, account_id), organisation_id, pattern, far, org, name, id, limit)
+
+
+# ------------------------------------------------------------------------------------------- all that is kept of somebody
+
+
+async def kept_rooms(tx: Tx, account_id: UUID, after: UUID, limit: int) -> tuple[list[KeptRoomRow], UUID | None]:
+    """Rooms that the transaction's own person is in, by id; and where the next begin, None after the last."""
+    rooms = await tx.all(SEATS_AFTER, account_id, after, limit)
+    await tx.pass_on("forecourt.rooms", rooms)
+    rows = await tx.all(KEPT_ROOMS, account_id, rooms) if rooms else []
+    return rows, rooms[-1] if len(rooms) == limit else None
+
+
+async def kept_bans(tx: Tx, account_id: UUID, after: UUID, limit: int) -> tuple[list[KeptBanRow], UUID | None]:
+    """Likewise where they are banned."""
+    rooms = await rooms_with_something_of(tx, account_id, after, limit)
+    rows = await tx.all(KEPT_BANS, account_id, rooms) if rooms else []
+    return rows, rooms[-1] if len(rooms) == limit else None
+
+
+async def kept_messages(tx: Tx, room_id: UUID, account_id: UUID, after: int, through: int, limit: int) -> list[KeptMessageRow]:
+    """In the room that is open, numbered above `after` and up to `through`."""
+    return await tx.all(KEPT_MESSAGES, room_id, after, through, account_id, limit)
+
+
+async def kept_edits(
+    tx: Tx, room_id: UUID, account_id: UUID, after: tuple[int, datetime], through: int, limit: int
+) -> list[KeptEditRow]:
+    return await tx.all(KEPT_EDITS, room_id, after[0], through, account_id, limit, after[1])
+
+
+async def kept_reactions(
+    tx: Tx, room_id: UUID, account_id: UUID, after: tuple[int, str], through: int, limit: int
+) -> list[KeptReactionRow]:
+    return await tx.all(KEPT_REACTIONS, room_id, after[0], through, account_id, limit, after[1])

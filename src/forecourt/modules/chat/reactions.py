@@ -1,4 +1,4 @@
-"""What chat does when something happened elsewhere: the room of a booking follows the booking."""
+"""What chat does when something happened elsewhere: the room of a booking follows the booking; who was erased is forgotten."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from forecourt.modules.booking.contract import (
     InvitationWithdrawn,
 )
 from forecourt.modules.chat.service import ChatService
+from forecourt.modules.identity.contract import AccountErased
 
 
 def subscriptions(service: ChatService) -> list[Subscription]:
@@ -24,6 +25,13 @@ def subscriptions(service: ChatService) -> list[Subscription]:
         for envelope in envelopes:
             service.seat_later(tx, envelope.event.booking_id)
 
+    async def forget(tx: Tx, envelopes: list[Envelope[Any]]) -> None:
+        for envelope in envelopes:
+            service.forget_later(tx, envelope.event.account_id)
+
     stands = (BookingConfirmed, BookingRescheduled, BookingCancelled, BookingDeclined, BookingNoShow)
     events = (*stands, GuestInvited, InvitationAnswered, InvitationWithdrawn)
-    return [Subscription("chat.parties", "chat", events, seat)]
+    return [
+        Subscription("chat.parties", "chat", events, seat),
+        Subscription("chat.forgetting", "chat", (AccountErased,), forget),
+    ]

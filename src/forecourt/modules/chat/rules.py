@@ -94,6 +94,33 @@ def excerpt(text: str, longest: int = EXCERPT) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
+# ---------------------------------------------------------------------------------------------------------- what it is called
+
+NAME_CHARS = 100
+
+
+def group_name(names: list[str]) -> str:
+    """For a group that was given none: the first names of its people."""
+    return ", ".join(_first_names(names))[:NAME_CHARS] or "Group"
+
+
+def group_name_without(name: str, names: list[str]) -> str:
+    """What a group is called once somebody is erased of whom nothing is known any more. `names`: those of the people left.
+
+    A list of single words, some of them first names of who is left, was made by `group_name`: those stay, the others go. Any
+    other name was chosen, and stays.
+    """
+    parts, known = name.split(", "), set(_first_names(names))
+    listed = len(parts) > 1 and all(parts) and not any(" " in part for part in parts)
+    if not listed or not known.intersection(parts) or known.issuperset(parts):
+        return name
+    return ", ".join(part for part in parts if part in known)
+
+
+def _first_names(names: list[str]) -> list[str]:
+    return [name.split()[0] for name in names if name.split()]
+
+
 # ------------------------------------------------------------------------------------------------------------------ who
 
 _RANK = {RoomRole.MEMBER: 0, RoomRole.MODERATOR: 1, RoomRole.OWNER: 2}
@@ -306,6 +333,16 @@ class Gone(msgspec.Struct, frozen=True):
     account_id: UUID
 
 
+class Forgotten(msgspec.Struct, frozen=True):
+    """Somebody's account was erased: of the messages numbered above `after_seq` and up to `through_seq` theirs are deleted, and
+    their reactions to the others are gone. `replies`: how many the threads have left that lost some."""
+
+    account_id: UUID
+    after_seq: int
+    through_seq: int
+    replies: dict[UUID, int]
+
+
 class RoomIs(msgspec.Struct, frozen=True):
     room: RoomFacts
 
@@ -316,7 +353,7 @@ class Trimmed(msgspec.Struct, frozen=True):
     before_seq: int
 
 
-Happening = Created | Edited | Deleted | Previewed | Pinned | Reacted | MemberIs | Gone | RoomIs | Trimmed
+Happening = Created | Edited | Deleted | Previewed | Pinned | Reacted | MemberIs | Gone | Forgotten | RoomIs | Trimmed
 
 SHAPES: dict[str, type[Happening]] = {
     "message.created": Created,
@@ -330,6 +367,7 @@ SHAPES: dict[str, type[Happening]] = {
     "member.joined": MemberIs,
     "member.changed": MemberIs,
     "member.left": Gone,
+    "member.forgotten": Forgotten,
     "room.changed": RoomIs,
     "history.trimmed": Trimmed,
 }
@@ -367,12 +405,32 @@ def after(scene: Scene, kind: str, data: bytes) -> None:
             scene.members[one.account_id] = one
         case Gone(account_id):
             scene.members.pop(account_id, None)
+        case Forgotten():
+            _forget(scene, shape)
         case RoomIs(room):
             scene.room = room
         case Trimmed(before_seq):
-            for old in [m for m in messages.values() if m.seq < before_seq]:
-                del messages[old.id]
-                scene.pins.discard(old.id)
+            _trim(scene, before_seq)
+
+
+def _trim(scene: Scene, before_seq: int) -> None:
+    for old in [m for m in scene.messages.values() if m.seq < before_seq]:
+        del scene.messages[old.id]
+        scene.pins.discard(old.id)
+
+
+def _forget(scene: Scene, gone: Forgotten) -> None:
+    for message in list(scene.messages.values()):
+        if not gone.after_seq < message.seq <= gone.through_seq:
+            continue
+        if message.sender_id == gone.account_id:
+            scene.messages[message.id] = without_words(message)
+            scene.pins.discard(message.id)
+        else:
+            kept = without_person(message.reactions, gone.account_id)
+            _change(scene.messages, message.id, reactions=kept)
+    for id, replies in gone.replies.items():
+        _change(scene.messages, id, replies=replies)
 
 
 def _change(messages: dict[UUID, Message], id: UUID | None, **changes: object) -> None:
@@ -391,6 +449,11 @@ def with_reaction(reactions: list[Reaction], emoji: str, account_id: UUID) -> li
 
 def without_reaction(reactions: list[Reaction], emoji: str, account_id: UUID) -> list[Reaction]:
     rest = [Reaction(r.emoji, [a for a in r.account_ids if a != account_id]) if r.emoji == emoji else r for r in reactions]
+    return [r for r in rest if r.account_ids]
+
+
+def without_person(reactions: list[Reaction], account_id: UUID) -> list[Reaction]:
+    rest = [Reaction(r.emoji, [a for a in r.account_ids if a != account_id]) for r in reactions]
     return [r for r in rest if r.account_ids]
 
 

@@ -16,6 +16,7 @@ from forecourt.kernel.errors import NotFound
 from forecourt.kernel.http.operation import CONFIRMED, PERSON, By, Html, Limit, Redirect, Visit, action, page
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.paging import Paged
+from forecourt.kernel.web import formats
 from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.views import Choice
 from forecourt.modules.chat import rules
@@ -292,7 +293,10 @@ class ChatPages(Parlour):
             members=room.members,
             readers={str(r.account_id): r.read_seq for r in room.readers},
             messages=inside.messages,
-            texts={key: self._say_raw(visit, f"chat.js.{key}") for key in TEXTS},
+            texts={
+                **{key: self._say_raw(visit, f"chat.js.{key}") for key in TEXTS},
+                "erased": formats.deleted_account(visit.locale),
+            },
             locale=visit.locale,
         )
 

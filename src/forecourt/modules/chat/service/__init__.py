@@ -14,6 +14,7 @@ from forecourt.modules.chat import queries, rules
 from forecourt.modules.chat.contract import MessagePreview
 from forecourt.modules.chat.links import Links
 from forecourt.modules.chat.names import Names
+from forecourt.modules.chat.service.forgetting import Forgetting
 from forecourt.modules.chat.service.keeping import Keeping
 from forecourt.modules.chat.service.moderation import Moderating
 from forecourt.modules.chat.service.rooms import Rooms
@@ -22,7 +23,7 @@ from forecourt.modules.media.contract import Media
 from forecourt.modules.venues.contract import Venues
 
 
-class ChatService(Rooms, Moderating, Topics, Keeping):
+class ChatService(Rooms, Moderating, Topics, Keeping, Forgetting):
     """Satisfies `Chat` and `ChatTopics`."""
 
     def __init__(

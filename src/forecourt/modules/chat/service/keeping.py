@@ -80,9 +80,11 @@ class Keeping(Membership, Attaching):
 
     async def _look(self, ctx: Context, booking_id: UUID) -> tuple[BookingOut, list[UUID]] | None:
         try:
-            return await self.bookings.booking(ctx, booking_id), (await self.bookings.party(ctx, booking_id)).account_ids
+            booking, party = await self.bookings.booking(ctx, booking_id), await self.bookings.party(ctx, booking_id)
         except NotFound:
             return None
+        there = await self.names.of(ctx, party.account_ids)  # of who was erased the booking keeps an id
+        return booking, [account_id for account_id in party.account_ids if account_id in there]
 
     async def _fit(self, ctx: Context, booking: BookingOut, party: list[UUID]) -> None:
         room_id = room_of_booking(booking.id)

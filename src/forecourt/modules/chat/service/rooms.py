@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -14,6 +15,7 @@ from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed
 from forecourt.kernel.events import emit
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.paging import Keyset, Page
+from forecourt.kernel.web import formats
 from forecourt.modules.chat import queries, rules
 from forecourt.modules.chat.contract import (
     MAX_ADDED,
@@ -33,12 +35,12 @@ from forecourt.modules.chat.contract import (
 from forecourt.modules.chat.queries import ListedRow, OwnChannelRow, ReaderRow, RoomRow
 from forecourt.modules.chat.rules import RoomIs
 from forecourt.modules.chat.service.base import Base, person
+from forecourt.modules.people.contract import PersonCard
 
 MINE = Keyset("rooms", tuple[datetime, UUID])
 OPEN_ROOMS = Keyset("open rooms", tuple[bool, UUID, str, UUID])
 MEMBERS_SHOWN = 100
 READERS_SHOWN = 200
-NAME_CHARS = 100
 
 
 class NewRoom(Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +84,8 @@ class LastMessage(Struct, frozen=True):
 
 
 class RoomView(Struct, frozen=True, kw_only=True):
-    """A room in its member's list. `title` is what to call it: its name, in the caller's words, or the other person's."""
+    """A room in its member's list. `title` is what to call it, in the caller's words: its name, or the other person's, also when
+    their account was deleted."""
 
     id: UUID
     kind: RoomKind
@@ -174,7 +177,7 @@ class Rooms(Base):
                 if new.kind is RoomKind.CHANNEL:
                     name = _of_channel(new.name)
                 else:
-                    name = (new.name or "").strip() or _people(
+                    name = (new.name or "").strip() or rules.group_name(
                         [card.name for card in (await self.names.of(ctx, [me])).values()] + names
                     )
                 room_id = await self._make(ctx, None, new.kind, name, new.about, public=False, others=others)
@@ -253,8 +256,7 @@ class Rooms(Base):
         async with self.db.read(ctx.within(None)) as tx:
             rows = await queries.mine(tx, me, MINE.decode(cursor), limit + 1)
         names = await self.names.of(ctx, [r.other_id for r in rows if r.other_id is not None])
-        titles = {i: card.name for i, card in names.items()}
-        return MINE.page(rows, limit, lambda row: (row.moved_at, row.id)).map(lambda row: view(row, titles, ctx.language))
+        return MINE.page(rows, limit, lambda row: (row.moved_at, row.id)).map(lambda row: view(row, names, ctx.language))
 
     async def mine_one(self, ctx: Context, room_id: UUID) -> RoomView:
         """One of the person's rooms as it stands in the list. Raises NotFound."""
@@ -264,7 +266,7 @@ class Rooms(Base):
         if not rows:
             raise NotFound
         names = await self.names.of(ctx, [r.other_id for r in rows if r.other_id is not None])
-        return view(rows[0], {i: card.name for i, card in names.items()}, ctx.language)
+        return view(rows[0], names, ctx.language)
 
     async def look(self, ctx: Context, room_id: UUID) -> RoomDetail:
         """Raises NotFound."""
@@ -279,13 +281,13 @@ class Rooms(Base):
             pins = [m.id for m in await queries.pinned(tx, room_id, 50)]
             listed = await queries.mine(tx, me, None, 1, only=room_id) if part.role else []
         mine = listed[0] if listed else None
-        other = next((m.account_id for m in members if m.account_id != me), None) if room.kind is RoomKind.DIRECT else None
+        other = mine.other_id if mine else None
         names = await self.names.of(ctx, [] if other is None else [other])
         return RoomDetail(
             id=room.id,
             kind=room.kind,
             name=room.name,
-            title=called(room.name, room.subject, ctx.language) or next((card.name for card in names.values()), ""),
+            title=called(room.name, room.subject, ctx.language) or name_of(other, names, ctx.language),
             about=room.about,
             organisation_id=room.organisation_id,
             subject_id=room.subject_id,
@@ -364,12 +366,6 @@ def _of_channel(name: str | None) -> str:
     return plain
 
 
-def _people(names: list[str]) -> str:
-    """A name for a group that was given none: its people's."""
-    short = ", ".join(name.split()[0] for name in names if name.split())
-    return short[:NAME_CHARS] or "Group"
-
-
 def _changed(room: RoomRow, patch: RoomPatch, now: datetime, language: str) -> RoomRow:
     """Raises Invalid for what does not fit the kind of room. Who sends back what they were told renames nothing."""
     changes: dict[str, object] = {}
@@ -398,12 +394,19 @@ def _last(row: ListedRow) -> LastMessage | None:
     return LastMessage(id, seq, sender_id, row.last_body or "", at, bool(row.last_deleted), row.last_attachments or [])
 
 
-def view(row: ListedRow, titles: dict[UUID, str], language: str) -> RoomView:
+def name_of(account_id: UUID | None, names: Mapping[UUID, PersonCard], language: str) -> str:
+    """Of the other person of a direct room, also of who was erased; empty where nobody is asked about."""
+    if account_id is None:
+        return ""
+    return names[account_id].name if account_id in names else formats.deleted_account(language)
+
+
+def view(row: ListedRow, names: Mapping[UUID, PersonCard], language: str) -> RoomView:
     return RoomView(
         id=row.id,
         kind=row.kind,
         name=row.name,
-        title=called(row.name, row.subject, language) or (titles.get(row.other_id, "") if row.other_id else ""),
+        title=called(row.name, row.subject, language) or name_of(row.other_id, names, language),
         organisation_id=row.organisation_id,
         subject_id=row.subject_id,
         other_id=row.other_id,

@@ -46,11 +46,14 @@ async function meet(ids) {
   await Promise.all(unknown.slice(0, 20).map(async (id) => {
     try {
       const p = await ask("GET", `/v1/people/${id}`);
-      const words = p.name.split(/\s+/).filter(Boolean);
-      const initials = ((words[0]?.[0] ?? "?") + (words.length > 1 ? words.at(-1)[0] : "")).toUpperCase();
-      people.set(id, { id, name: p.name, initials, tint: (parseInt(id.slice(-2), 16) % 6) + 1, handle: p.handle ?? "", presence: "" });
-    } catch { /* Somebody */ }
+      introduce(id, p.name, p.handle);
+    } catch (e) { if (e.status === 404) introduce(id, texts.erased); /* else somebody */ }
   }));
+}
+function introduce(id, name, handle) {
+  const words = name.split(/\s+/).filter(Boolean);
+  const initials = ((words[0]?.[0] ?? "?") + (words.length > 1 ? words.at(-1)[0] : "")).toUpperCase();
+  people.set(id, { id, name, initials, tint: (parseInt(id.slice(-2), 16) % 6) + 1, handle: handle ?? "", presence: "" });
 }
 
 // --- drawing ---------------------------------------------------------------------------------------------------------
@@ -151,14 +154,27 @@ async function happened({ type, data }) {
     if (data.message.sender_id === me) settle(data.message.client_id);
     else { hush(data.message.sender_id); here(data.message.sender_id); }
   }
-  redraw(touched);
+  if (type === "member.forgotten") forgotten(data.account_id);
+  redraw(type === "message.deleted" || type === "member.forgotten" ? [...touched, ...quoting()] : touched);
   if (fresh) arrived(data.message, stay);
   if (type === "member.joined" && data.member.account_id !== me) system(fill(texts.joined, { name: who(data.member.account_id).name }));
   if (type === "member.left") { if (data.account_id === me) location.assign("/chat"); else system(fill(texts.left, { name: who(data.account_id).name })); }
   if (type === "room.changed") renamed(data.room);
-  if (type === "message.pinned" || type === "message.unpinned") pins();
+  if (["message.pinned", "message.unpinned", "member.forgotten"].includes(type)) pins();
   jump();
 }
+
+/** Somebody was erased: nothing here says any longer who it was. */
+function forgotten(id) {
+  introduce(id, texts.erased);
+  hush(id);
+  readers.delete(id);
+  document.querySelector(`#people [data-member="${id}"]`)?.remove();
+  for (const m of elsewhere.values()) if (m.sender_id === id) Object.assign(m, { text: "", html: "", deleted: true });
+  refresh();
+}
+/** Messages that show words of another one. */
+const quoting = () => [...scene.messages.values()].filter((m) => m.reply_to).map((m) => m.id);
 
 function arrived(m, stay) {
   if (m.sender_id === me) { if (stay) toEnd(); return; }

@@ -1,5 +1,7 @@
 // A client's picture of a room, and how what happens changes it. The same as `after` in modules/chat/rules.py:
 // every event says how something is now, so that applying one twice changes nothing.
+const GONE = { text: "", html: "", deleted: true, pinned: false, edited_at: null, mentions: [], reactions: [], attachments: [], previews: [] };
+
 export function after(scene, type, data) {
   const { messages, members, pins } = scene;
   const change = (id, changes) => { const m = messages.get(id); if (m) messages.set(id, { ...m, ...changes }); return m ? [id] : []; };
@@ -13,7 +15,7 @@ export function after(scene, type, data) {
     case "message.deleted":
       pins.delete(data.id);
       return [
-        ...change(data.id, { text: "", html: "", deleted: true, pinned: false, edited_at: null, mentions: [], reactions: [], attachments: [], previews: [] }),
+        ...change(data.id, GONE),
         ...(data.thread_id ? change(data.thread_id, { replies: data.replies }) : []),
       ];
     case "message.pinned": pins.add(data.id); return change(data.id, { pinned: true });
@@ -22,6 +24,14 @@ export function after(scene, type, data) {
     case "reaction.removed": return change(data.message_id, { reactions: unreacted(messages.get(data.message_id), data) });
     case "member.joined": case "member.changed": members.set(data.member.account_id, data.member); return [];
     case "member.left": members.delete(data.account_id); return [];
+    case "member.forgotten": {
+      const touched = [], stretch = [...messages.values()].filter((m) => m.seq > data.after_seq && m.seq <= data.through_seq);
+      for (const m of stretch) {
+        if (m.sender_id === data.account_id) { pins.delete(m.id); touched.push(...change(m.id, GONE)); }
+        else if (m.reactions.some((r) => r.account_ids.includes(data.account_id))) touched.push(...change(m.id, { reactions: without(m.reactions, data.account_id) }));
+      }
+      return [...touched, ...Object.entries(data.replies).flatMap(([id, replies]) => change(id, { replies }))];
+    }
     case "room.changed": scene.room = data.room; return [];
     case "history.trimmed": {
       const gone = [...messages.values()].filter((m) => m.seq < data.before_seq).map((m) => m.id);
@@ -38,6 +48,8 @@ function reacted(m, { emoji, account_id }) {
   if (!m.reactions.some((r) => r.emoji === emoji)) return [...m.reactions, { emoji, account_ids: [account_id] }];
   return m.reactions.map((r) => (r.emoji === emoji ? { emoji, account_ids: [...r.account_ids, account_id] } : r));
 }
+
+const without = (reactions, id) => reactions.map((r) => ({ emoji: r.emoji, account_ids: r.account_ids.filter((a) => a !== id) })).filter((r) => r.account_ids.length);
 
 function unreacted(m, { emoji, account_id }) {
   if (!m) return [];
