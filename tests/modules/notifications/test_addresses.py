@@ -19,15 +19,20 @@ from forecourt.kernel.egress import Egress
 from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.money import Money
 from forecourt.modules.booking.contract import Addressee, BookingOut, BookingStatus, Purpose
+from forecourt.modules.identity.contract import AccountCard, AccountStatus
+from forecourt.modules.notifications.channels import Message, Refused
 from forecourt.modules.notifications.channels.webpush import Vapid, WebPush
 from forecourt.modules.notifications.contract import Channel, DeliveryStatus
 from forecourt.modules.notifications.jobs import WriteTo
-from forecourt.modules.notifications.queries import queue
-from forecourt.modules.notifications.rules import INVITED
+from forecourt.modules.notifications.queries import choices, queue
+from forecourt.modules.notifications.queries.choices import TemplateRow
+from forecourt.modules.notifications.rules import INVITED, INVITED_BY_ADDRESS
 from forecourt.modules.notifications.sealing import Links, Vault
 from forecourt.modules.notifications.service.addresses import Addresses
 from forecourt.modules.notifications.service.carriers import Carriers
+from forecourt.modules.notifications.service.house import shown_delivery
 from forecourt.modules.notifications.service.telling import Sources, Telling
+from forecourt.modules.people.contract import Preferences
 from forecourt.modules.venues.contract import Organisation, VenueBook
 
 SECRET, URL = b"s" * 32, "https://book.example.org"
@@ -35,12 +40,13 @@ SECRET, URL = b"s" * 32, "https://book.example.org"
 
 @dataclass
 class World:
-    """A walk-in's booking, to which Gus is invited: what notifications asks booking and venues for."""
+    """A walk-in's booking, to which Gus is invited: what notifications asks booking, people and venues for."""
 
     booking_id: UUID
+    host: UUID | None = None
 
     async def first_letter(self, ctx: Context, invitation_id: UUID) -> Addressee | None:
-        return Addressee(email="gus@example.org", account_id=None, token="t" * 86, invited_by=None)
+        return Addressee(email="gus@example.org", account_id=None, token="t" * 86, invited_by=self.host)
 
     async def bookings(self, ctx: Context, ids: list[UUID]) -> list[BookingOut]:
         free, start = Money(0, "GBP"), NOON + timedelta(days=1)
@@ -51,6 +57,12 @@ class World:
                 purpose=Purpose.WORKOUT, team_size=4, price=free, paid=free, version=1,
             )
         ]  # fmt: skip
+
+    async def cards(self, ctx: Context, ids: list[UUID]) -> list[AccountCard]:
+        return [AccountCard(id, "Hina Malik", "hina@example.org", AccountStatus.ACTIVE) for id in ids]
+
+    async def preferences(self, ctx: Context, ids: list[UUID]) -> list[Preferences]:
+        return [Preferences() for _ in ids]
 
     async def books(self, ctx: Context, ids: list[UUID]) -> list[VenueBook]:
         return [house()]
@@ -66,7 +78,8 @@ class Desk:
         self.db, clock, egress, links = db.module("notifications"), FixedClock(NOON), Egress(), Links(SECRET)
         self.wish = WriteTo(uuid4(), ORG, INVITED, uuid4(), {}, uuid4())
         self.ctx = service_context("test", ORG)
-        ask = Sources(*[cast("Any", World(self.wish.booking_id))] * 5)
+        self.world = World(self.wish.booking_id)
+        ask = Sources(*[cast("Any", self.world)] * 5)
         push = WebPush(Vapid(SECRET, "mailto:a@example.org"), egress, clock)
         carriers = Carriers(Vault(SECRET), egress, clock, "f@example.org", {Channel.EMAIL: providers}, push)
         telling = Telling(self.db, clock, ask, cast("Any", None), links, URL)
@@ -122,3 +135,41 @@ async def test_a_mail_whose_words_are_not_kept_is_not_sent_again_without_them(fr
         whole = 'update notifications.delivery set content = content || \'{"text": "You are invited."}\''
         await tx.connection.execute(whole)
         assert await queue.revive(tx, ORG, sent.id, NOON), "the control: one that has its words"
+
+
+class Babbling(Provider):
+    """One that repeats the address in what it says of it."""
+
+    said = ""
+
+    async def carry(self, message: Message) -> None:
+        self.said = message.content.subject
+        raise Refused(f"550 <{message.recipient.upper()}> is unknown here")
+
+
+async def test_the_log_of_a_mail_to_an_address_has_neither_the_address_nor_who_invites(fresh_database: FreshDatabase) -> None:
+    """When either of the two erases an account, nobody could find it by them."""
+    desk = Desk(await fresh_database.connect(), babbling := Babbling())
+    desk.world.host = uuid4()
+    named = TemplateRow(
+        uuid4(),
+        INVITED_BY_ADDRESS,
+        Channel.EMAIL,
+        "en",
+        True,
+        1,
+        "{{ host }} asks {{ person }} to {{ place }}",
+        "Come.",
+        None,
+        NOON,
+    )
+    async with desk.db.tx(desk.ctx) as tx:
+        await choices.add_template(tx, ORG, named, None)
+    await desk.write()
+    assert babbling.said == "Hina Malik asks gus@example.org to Club", "the control: the mail itself says it"
+    async with desk.db.tx(desk.ctx) as tx:
+        (sent,) = await queue.log(tx, ORG, None, Channel.EMAIL, None, 10)
+        (tried,) = await queue.attempts(tx, ORG, sent.id)
+    assert (sent.recipient, sent.content.subject) == ("gu…@example.org", "Club asks gu…@example.org to Club")
+    assert sent.error == tried.error == "550 <gu…@example.org> is unknown here"
+    assert shown_delivery(sent).recipient == sent.recipient

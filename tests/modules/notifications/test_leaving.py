@@ -272,10 +272,7 @@ async def rows(admin: asyncpg.Connection[Any], id: UUID) -> dict[str, int]:
     tables = await admin.fetch(
         "select table_name from information_schema.columns where table_schema = 'notifications' and column_name = 'account_id'"
     )
-    counts = {
-        t[0]: await admin.fetchval(f"select count(*) from notifications.{t[0]} where account_id = $1", id)
-        for t in tables
-    }
+    counts = {t[0]: await admin.fetchval(f"select count(*) from notifications.{t[0]} where account_id = $1", id) for t in tables}
     return {name: count for name, count in counts.items() if count}
 
 
@@ -379,6 +376,11 @@ async def test_nothing_leaves_for_them_and_what_is_said_of_them_later_is_dropped
     assert {(r["status"], r["facts"]) for r in told} <= {("void", "{}"), ("told", "{}")}
     assert (due, dead) == (0, 0)
     assert "ada@ada.example" not in world.server.taken
+
+    last = Letter(new_id(), "ada@ada.example", LetterKind.ERASED, URL, {"person": "Ada Lovelace"}, None, "en")
+    await world.letters.write(Context(), last)
+    await world.forgetting().forget(ADA)
+    assert [m.id for m in (await world.post.outbox(Context(), None, 10, None)).items] == [last.id], "identity's last word"
 
     token = world.links.token(Leave(ADA, Topic.BOOKINGS))
     for ask in (world.choices.link, world.choices.leave, world.choices.stay):
