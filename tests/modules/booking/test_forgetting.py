@@ -197,6 +197,7 @@ class Dying:
 async def test_whoever_dies_at_any_transaction_is_followed_by_one_who_ends_it_and_two_at_once_do_it_once(
     world: Any, superuser: Any
 ) -> None:
+    await world.policies(cancellation=[RefundTier(0, 100)])
     house, start = service_context("tests", world.organisation_id), world.wish().start
     friend = await world.book(await world.rich("Friend"), start=start + DAY, team_size=4)
     people: list[tuple[Context, BookingOut, UUID]] = []

@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -17,6 +17,8 @@ from tests.journeys.reader import Reader, hidden, said_at, text, toast, undo_of
 from tests.journeys.world import Club, Person, World
 
 from forecourt.app import House
+from forecourt.kernel.context import service_context
+from forecourt.modules.identity.queries import erasing
 
 DAY = (datetime.now(UTC) + timedelta(days=3)).date()
 
@@ -515,6 +517,33 @@ async def test_the_list_filters_by_state_person_and_day(
     assert "No such bookings" in text(await desk.look(f"{here}?show=gone"))
     other_day = DAY + timedelta(days=1)
     assert "No such bookings" in text(await desk.look(f"{here}?show=all&from={other_day}"))
+
+
+async def test_whoever_is_erased_is_a_deleted_account_on_the_sheet_in_the_list_and_among_guests(
+    desk: Reader,
+    club: Club,
+    world: World,  # noqa: F811
+    house: House,  # noqa: F811
+) -> None:
+    ada, eve = await world.person("Ada"), await world.person("Eve")
+    _, hers = await book(desk, club, who=ada.email)
+    _, id = await book(desk, club, at="12:00", team_size="2")
+    desk_page = f"/orgs/{club.id}/day"
+    invited = await club.owner.post(f"/v1/orgs/{club.id}/bookings/{id}/invitees", {"account_id": eve.id})
+    assert invited.status_code == 201, invited.text
+    async with house.database.module("identity").tx(service_context("tests")) as tx:
+        for person in (ada, eve):
+            await tx.run(erasing.ERASE, UUID(person.id), datetime.now(UTC))
+    page = await desk.look(f"{desk_page}?venue_id={club.venue}&date={DAY}&booking={hers}")
+    assert blocks(page)[0].startswith("10:00–11:00, Deleted account, upcoming")
+    assert text(page).count("Deleted account") > 1, "on the sheet and in the panel"
+    assert "Deleted account" in text(await desk.look(f"/orgs/{club.id}/bookings"))
+    guests = text(await desk.look(f"{desk_page}?venue_id={club.venue}&date={DAY}&booking={id}"))
+    assert "Deleted account" in guests.split("Who comes")[1]
+    for language, word in (("pt", "Conta apagada"), ("ur", "مٹایا گیا اکاؤنٹ")):
+        desk.http.cookies.set("fc_locale", language)
+        assert word in text(await desk.look(f"/orgs/{club.id}/bookings"))
+    assert ada.id not in page.text and "erased" not in page.text
 
 
 async def test_a_place_without_anything_to_book_says_what_to_do(reader: Reader, world: World) -> None:  # noqa: F811

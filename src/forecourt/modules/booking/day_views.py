@@ -175,10 +175,12 @@ def _surface(seen: Seen, resource: Resource) -> str:
 
 
 def _title(seen: Seen, entry: SheetEntry) -> str:
-    """The guest's name; where nobody's is known, what the booking is for."""
+    """The guest's name; where nobody has it any more, that; else what the booking is for."""
     detail = seen.details.get(entry.booking_id) if entry.booking_id else None
     if detail is None or detail.guest_name or entry.title != detail.purpose.value:
         return entry.title
+    if detail.account_id is not None:
+        return seen.say.t("guests.deleted")
     return seen.say.known("venues.purpose", detail.purpose.value).lower()
 
 

@@ -24,6 +24,7 @@ from forecourt.modules.booking.contract import (
 from forecourt.modules.booking.guest_views import Speaker
 from forecourt.modules.booking.service import BookingService
 from forecourt.modules.booking.service.base import CHANGE_ANY
+from forecourt.modules.booking.service.desk import ASKED_AT_ONCE
 from forecourt.modules.booking.service.inviting import OPEN, STANDING
 
 MENDABLE = (Invalid, Conflict, Forbidden, TooManyRequests)
@@ -102,7 +103,9 @@ class Guests:
             return None
         house = service_context("booking.pages", booking.organisation_id, visit.ctx.trace_id)
         ids = [i.account_id for i in found.items if i.account_id is not None]
-        names = {c.id: c.name for c in await self._service.identity.accounts(house, ids[:200])} if ids else {}
+        names: dict[UUID, str] = {}
+        for i in range(0, len(ids), ASKED_AT_ONCE):
+            names |= {c.id: c.name for c in await self._service.identity.accounts(house, ids[i : i + ASKED_AT_ONCE])}
         rows = [_row(say, i, names, open=open, places=found.places) for i in found.items]
         coming = 1 + sum(i.status is InviteeStatus.ACCEPTED for i in found.items)
         return GuestsView(rows, found.places, open, coming, problem, email)
@@ -179,7 +182,8 @@ class InvitationPages(Api):
 
 def _row(say: Speaker, invitee: Invitee, names: dict[UUID, str], *, open: bool, places: int) -> GuestRow:
     known = names.get(invitee.account_id, "") if invitee.account_id is not None else ""
-    name = " · ".join(part for part in (known, invitee.email or "") if part) or say.t("guests.somebody")
+    nobody = say.t("guests.somebody" if invitee.account_id is None else "guests.deleted")
+    name = " · ".join(part for part in (known, invitee.email or "") if part) or nobody
     may = open and invitee.status is not InviteeStatus.WITHDRAWN
     again = open and places > 0 and invitee.may_ask_again
     return GuestRow(invitee.id, name, STATES[invitee.status], say.t(f"guests.state.{invitee.status.value}"), may, again)

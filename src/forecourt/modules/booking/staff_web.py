@@ -415,7 +415,7 @@ class StaffBookingPages(Api):
         return Opened(
             booking=booking,
             resource=resource,
-            who=booking.guest_name or (cards[0].name if cards else seen.say.t("sheet.guest")),
+            who=_who(seen.say, booking, {card.id: card.name for card in cards}) or seen.say.t("sheet.guest"),
             email=cards[0].email if cards and own else "",
             facts=[
                 Fact(seen.say.t("panel.fact.for"), seen.say.known("venues.purpose", booking.purpose.value)),
@@ -769,6 +769,7 @@ class StaffBookingPages(Api):
         books = {b.venue.id: b for b in await self._venues.books(visit.ctx, list({i.venue_id for i in items}))}
         ids = list({i.account_id for i in items if i.account_id})
         names = {card.id: card.name for card in await self._identity.accounts(visit.ctx, ids)} if ids else {}
+        say = Speaker(self._pages.pages, visit.locale, "UTC")
         rows: list[Listed] = []
         for item in items:
             book = books.get(item.venue_id)
@@ -782,7 +783,7 @@ class StaffBookingPages(Api):
                     resource.name if resource else "",
                     book.venue.name,
                     book.venue.timezone,
-                    item.guest_name or names.get(item.account_id or UUID(int=0), ""),
+                    _who(say, item, names),
                     item.price - item.paid,
                     with_query(f"/orgs/{org_id}/day", {"venue_id": item.venue_id, "date": day, "booking": item.id}),
                 )
@@ -943,6 +944,13 @@ def _moved_text(say: Speaker, book: VenueBook, before: BookingOut, moved: Bookin
     resource = book.resource(moved.resource_id)
     place, when = resource.name if resource else "", say.span(moved.start, moved.end)
     return _with_price(say, "sheet.toast.moved", moved.price - before.price, place=place, when=when)
+
+
+def _who(say: Speaker, booking: BookingOut, names: Mapping[UUID, str]) -> str:
+    """Whose it is; empty for who has no name here. `names`: of every account that is one."""
+    if booking.account_id is None:
+        return booking.guest_name or ""
+    return names.get(booking.account_id) or say.t("guests.deleted")
 
 
 def _step(say: Speaker, row: TransitionRow) -> Step:
