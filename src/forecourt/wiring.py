@@ -102,8 +102,9 @@ async def create_platform_admin(house: House, email: str, name: str, password: s
 def people(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.booking.contract import BookingRecords
-    from forecourt.modules.identity.contract import Identity
+    from forecourt.modules.identity.contract import AccountRecords, Identity
     from forecourt.modules.media.contract import Media, MediaRecords
+    from forecourt.modules.notifications.contract import NotificationRecords
     from forecourt.modules.payments.contract import PaymentRecords
     from forecourt.modules.people import jobs
     from forecourt.modules.people.contract import People
@@ -119,7 +120,7 @@ def people(house: House) -> Part:
     media, identity = call(Media), call(Identity)
     service = PeopleService(db, house.clock, identity, media)
     house.board.provide(People, service)
-    others = (BookingRecords, PaymentRecords)
+    others = (AccountRecords, BookingRecords, PaymentRecords, NotificationRecords)
     exporting = Exporting(
         house.clock,
         service,

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import html
+import io
+import json
 import re
+import zipfile
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
-from tests.journeys.reader import Reader
-from tests.journeys.world import Person, World
+from tests.journeys.reader import Reader, said_at
+from tests.journeys.world import PASSWORD, Person, World
 from tests.modules.media.samples import photo_with_a_place, picture, png_that_says
 
 from forecourt.app import House
@@ -177,3 +181,47 @@ async def test_somebody_elses_file_is_no_photo_of_mine(
 async def test_nobody_is_not_found(reader: Reader) -> None:
     assert (await reader.look("/people/@nobody_at_all")).status_code == 404
     assert (await reader.look("/people/01900000-0000-7000-8000-000000000000")).status_code == 404
+
+
+# --- taking one's data along ---------------------------------------------------------------------------------------------
+
+
+async def test_whoever_knows_their_password_takes_everything_along_by_a_page(reader: Reader, ada: Person, world: World) -> None:
+    other = await world.person("Rida")
+    wrong = await reader.send("/account/data/download", password="another")
+    assert (wrong.status_code, said_at(wrong, "password")) == (422, "Is not your password.")
+    assert "my-forecourt-data" not in wrong.text and "/v1/me/export" not in wrong.text
+    page = await reader.follow(await reader.send("/account/data/download", password=PASSWORD))
+    (link,) = re.findall(r'href="(/v1/me/export[^"]+)"', page.text)
+    link = html.unescape(link)
+    answer = await reader.http.get(link)
+    assert (answer.status_code, answer.headers["content-type"], answer.headers["cache-control"]) == (
+        200,
+        "application/zip",
+        "no-store",
+    )
+    assert answer.headers["content-disposition"] == 'attachment; filename="my-forecourt-data.zip"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        kinds = {
+            name.removesuffix(".json"): json.loads(archive.read(name)) for name in archive.namelist() if name.endswith(".json")
+        }
+        assert {"account", "profile", "bookings", "payments", "messages", "notifications", "files"} <= kinds.keys()
+        assert all(isinstance(found, list) for found in kinds.values())
+        assert ada.email in json.dumps(kinds["account"])
+        everything = b"".join(archive.read(name) for name in archive.namelist())
+    assert other.email.encode() not in everything and b"argon2" not in everything
+    elsewhere = await other.get(link)
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (403, "export_link_invalid")
+    assert (await world.client.get(link)).status_code == 401
+
+
+async def test_a_link_is_asked_for_by_programs_too_and_not_by_who_guesses_passwords(world: World) -> None:
+    nina = await world.person("Nina")
+    asked = await nina.post("/v1/me/export", {"password": PASSWORD})
+    assert asked.status_code == 202
+    taken = [(await nina.get(asked.json()["url"])).status_code for _ in range(6)]
+    assert taken == [200] * 5 + [429], "five an hour"
+    guesses = [(await nina.post("/v1/me/export", {"password": "another"})).json()["code"] for _ in range(11)]
+    assert guesses == ["invalid"] * 10 + ["locked_out"]
+    assert (await nina.post("/v1/me/export", {"password": PASSWORD})).status_code == 429
