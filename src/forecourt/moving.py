@@ -73,6 +73,7 @@ WHEREABOUTS = (
     "insert into chat.trace (account_id, room_id) select f.account_id, f.room_id from chat.room r cross join lateral ("
     " select m.sender_id as account_id, m.room_id from chat.message m where m.room_id = r.id and m.deleted_at is null"
     " union select e.account_id, e.room_id from chat.reaction e where e.room_id = r.id"
+    " union select n.account_id, n.room_id from chat.mention n where n.room_id = r.id"
     " union select b.account_id, b.room_id from chat.ban b where b.room_id = r.id) f"
     " where r.organisation_id = $1 and not exists"
     " (select from chat.member i where i.room_id = f.room_id and i.account_id = f.account_id) on conflict do nothing",

@@ -60,7 +60,8 @@ class Rooms:
 async def everywhere(town: Town) -> Rooms:
     """Ada does in every kind of room what can be done, and others answer her."""
     chat, ada, ben, cleo, dan = town.chat, town.ada, town.ben, town.cleo, town.dan
-    await town.handle(ada, f"a{uuid4().hex[:10]}")
+    handle = f"a{uuid4().hex[:10]}"
+    await town.handle(ada, handle)
     news = NewChannel("News", public=False, member_ids=[id_of(ben), id_of(cleo)])
     rooms = Rooms(
         group=await town.group(ben, cleo),
@@ -82,6 +83,8 @@ async def everywhere(town: Town) -> Rooms:
         await chat.edit(ada, answer.id, MessageEdit(f"I do, with two {WORD}s"))
         await chat.react(ben, answer.id, "🎾")
         await town.say(ben, room, "Good", reply_to=answer.id)
+        named = await town.say(ben, room, f"@[Ada Lind]({id_of(ada)}) plays")
+        await chat.edit(ben, named.id, MessageEdit(f"Both @{handle} and @[Ada Lind]({id_of(ada)}) play"))
         await chat.read(ben, room, 4)
     await chat.send(ada, rooms.group, NewMessage(uuid4().hex, WORD, attachment_ids=[rooms.file]))
     pinned = await town.say(ada, rooms.group, f"The {WORD} is in the locker")
@@ -116,9 +119,14 @@ async def columns_with(connection: Any, schema: str, word: str) -> list[str]:
 
 
 async def others_say(town: Town, who: Context, room: UUID) -> list[Any]:
-    """What others wrote, but for the reactions of and answers to who goes."""
+    """What others wrote, but for the reactions of and answers to who goes, and for the name in a mention."""
     said = (await town.chat.history(who, room, HistoryQuery(after_seq=0, limit=100))).items
-    return [msgspec.structs.replace(m, reactions=[], replies=0) for m in said if m.sender_id != id_of(town.ada)]
+    bare = {m.id: rules.without_name(m.text, m.html, id_of(town.ada)) for m in said}
+    return [
+        msgspec.structs.replace(m, reactions=[], replies=0, text=bare[m.id][0], html=bare[m.id][1])
+        for m in said
+        if m.sender_id != id_of(town.ada)
+    ]
 
 
 # --- forgetting
@@ -132,6 +140,7 @@ async def test_nothing_of_what_they_wrote_is_left_and_what_others_wrote_is_as_it
         before = await columns_with(connection, "chat", WORD)
         assert {"edit.body", "event.data", "message.body", "message.html", "message.words"} <= set(before), "the control"
         assert "room.name" in await columns_with(connection, "chat", "Ada"), "the control"
+        assert {"edit.body", "message.body", "message.html"} <= set(await columns_with(connection, "chat", NAME)), "the control"
         await town.say(town.cleo, rooms.group, "I bring balls")
         said = {room: await others_say(town, town.ben, room) for room in (rooms.group, rooms.channel, rooms.direct, rooms.left)}
         waits = await town.chat.unread(town.ben)
@@ -141,7 +150,7 @@ async def test_nothing_of_what_they_wrote_is_left_and_what_others_wrote_is_as_it
         assert await columns_with(connection, "chat", NAME) == []
         assert await columns_with(connection, "chat", "Ada") == []
         assert await connection.fetchval("select count(*) from chat.reaction where account_id = $1", id_of(town.ada)) == 0
-        for table in ("member", "seat", "setting", "ban"):
+        for table in ("member", "seat", "setting", "ban", "mention"):
             sql = f"select count(*) from chat.{table} where account_id = $1"
             assert await connection.fetchval(sql, id_of(town.ada)) == 0, table
         # The files are let go through media, as with any deleted message.
@@ -154,6 +163,8 @@ async def test_nothing_of_what_they_wrote_is_left_and_what_others_wrote_is_as_it
         assert await others_say(town, town.ben, room) == words
         history = (await town.chat.history(town.ben, room, HistoryQuery(after_seq=0, limit=100))).items
         assert [m.deleted for m in history] == [m.sender_id == id_of(town.ada) for m in history]
+        text = history[-1].text if room != rooms.group else history[3].text
+        assert text.startswith("Both @a") and text.endswith(f"and @[-]({id_of(town.ada)}) play"), "the handle is Ben's word"
         assert history[0].replies == 1, "what Ben answered stays in the thread, what she did is gone from it"
         assert not history[0].reactions
     # What waits for Ben is what Cleo said, in the list and in the sum.
@@ -177,11 +188,8 @@ async def test_rooms_go_on_without_them(town: Town) -> None:
 
     direct = await chat.look(ben, rooms.direct)
     assert (direct.other_id, direct.member_count, direct.archived) == (id_of(town.ada), 1, True)
-    assert [m.text for m in (await chat.history(ben, rooms.direct, HistoryQuery())).items] == [
-        "Who plays on Thursday?",
-        "",
-        "Good",
-    ]
+    said = (await chat.history(ben, rooms.direct, HistoryQuery())).items
+    assert [m.text for m in said][:3] == ["Who plays on Thursday?", "", "Good"]
     with pytest.raises(RoomArchived):
         await town.say(ben, rooms.direct, "Anybody there?")
     for language, name in (

@@ -175,6 +175,23 @@ class WordsRow(Struct, frozen=True):
     attachments: list[Attachment]
 
 
+class NamingRow(Struct, frozen=True):
+    """A message that mentions somebody."""
+
+    id: UUID
+    seq: int
+    body: str
+    html: str
+
+
+class SaidRow(Struct, frozen=True):
+    """What a message said until it was edited at that moment."""
+
+    seq: int
+    edited_at: datetime
+    body: str
+
+
 class RepliesRow(Struct, frozen=True):
     """How many replies the thread has that begins with this message."""
 
@@ -740,11 +757,12 @@ REWRITE_EVENTS = Statement(
     "update chat.event set data = case when type = 'message.created' then $3 when type = 'message.edited' then $4 else $5 end"
     " where room_id = $1 and message_id = $2 and type in ('message.created', 'message.edited', 'message.previewed')"
 )
-# Words and reactions of theirs; a message of somebody else's that names them is taken along, which costs nobody anything.
+# Words and reactions of theirs, and words of others that mention them.
 LAST_TOLD_OF = Query(
     int,
     "select coalesce(max(e.seq), 0) from chat.event e where e.room_id = $1 and (e.message_id = any($2::uuid[])"
-    " or (e.type in ('message.created', 'reaction.added', 'reaction.removed') and strpos(e.data, $3::uuid::text) > 0))",
+    " or (e.type in ('message.created', 'message.edited', 'reaction.added', 'reaction.removed')"
+    " and strpos(e.data, $3::uuid::text) > 0))",
 )
 EVENTS = Query(
     EventRow,
@@ -881,6 +899,30 @@ REACTED_BY = Query(
     int,
     "select r.seq from chat.reaction r where r.room_id = $1 and r.seq > $2 and r.seq <= $3 and r.account_id = $4"
     " order by r.seq limit $5",
+)
+MENTIONED_IN = Query(
+    int,
+    "select n.seq from chat.mention n where n.room_id = $1 and n.seq > $2 and n.seq <= $3 and n.account_id = $4"
+    " order by n.seq limit $5",
+)
+NAMING = Query(
+    NamingRow,
+    "select m.id, m.seq, m.body, m.html from chat.mention n join chat.message m on m.room_id = n.room_id and m.seq = n.seq"
+    " where n.room_id = $1 and n.seq > $2 and n.seq <= $3 and n.account_id = $4 order by n.seq limit $5",
+)
+SAID_BEFORE = Query(
+    SaidRow,
+    "select e.seq, e.edited_at, e.body from chat.edit e where e.room_id = $1 and e.seq = any($2::bigint[])"
+    " and strpos(lower(e.body), $3::uuid::text) > 0",
+)
+UNNAME = Statement(
+    "with n as (delete from chat.mention where room_id = $1 and account_id = $5 and seq = any($2::bigint[]))"
+    " update chat.message m set body = c.body, html = c.html"
+    " from unnest($2::bigint[], $3::text[], $4::text[]) as c (seq, body, html) where m.room_id = $1 and m.seq = c.seq"
+)
+UNNAME_EDITS = Statement(
+    "update chat.edit e set body = c.body from unnest($2::bigint[], $3::timestamptz[], $4::text[]) as c (seq, edited_at, body)"
+    " where e.room_id = $1 and e.seq = c.seq and e.edited_at = c.edited_at"
 )
 BLANK_THESE = Statement(
     "with e as (delete from chat.edit where room_id = $1 and seq = any($2::bigint[])),"
@@ -1049,6 +1091,28 @@ async def words_of(tx: Tx, room_id: UUID, account_id: UUID, after: int, through:
 async def reacted_by(tx: Tx, room_id: UUID, account_id: UUID, after: int, through: int, limit: int) -> list[int]:
     """The numbers of messages that a person reacted to, ascending."""
     return await tx.all(REACTED_BY, room_id, after, through, account_id, limit)
+
+
+async def mentioned_in(tx: Tx, room_id: UUID, account_id: UUID, after: int, through: int, limit: int) -> list[int]:
+    """The numbers of messages that mention a person, ascending."""
+    return await tx.all(MENTIONED_IN, room_id, after, through, account_id, limit)
+
+
+async def naming(tx: Tx, room_id: UUID, account_id: UUID, after: int, through: int, limit: int) -> list[NamingRow]:
+    """Messages that mention a person, ascending."""
+    return await tx.all(NAMING, room_id, after, through, account_id, limit)
+
+
+async def said_before(tx: Tx, room_id: UUID, seqs: list[int], account_id: UUID) -> list[SaidRow]:
+    """What these messages said before, where it holds the person's id."""
+    return await tx.all(SAID_BEFORE, room_id, seqs, account_id)
+
+
+async def unname(tx: Tx, room_id: UUID, account_id: UUID, rows: list[NamingRow], edits: list[SaidRow]) -> None:
+    """Messages and what they said before become these; they mention the person no longer."""
+    await tx.run(UNNAME, room_id, [r.seq for r in rows], [r.body for r in rows], [r.html for r in rows], account_id)
+    if edits:
+        await tx.run(UNNAME_EDITS, room_id, [e.seq for e in edits], [e.edited_at for e in edits], [e.body for e in edits])
 
 
 async def blank_these(tx: Tx, room_id: UUID, seqs: list[int], at: datetime) -> None:

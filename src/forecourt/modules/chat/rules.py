@@ -80,6 +80,14 @@ def ids_in(text: str) -> list[UUID]:
     return list(dict.fromkeys(UUID(i) for _, i in NAMED.findall(text)))[:MAX_MENTIONS]
 
 
+def without_name(text: str, html: str, account_id: UUID) -> tuple[str, str]:
+    """A message without the name that the house drew into it where it mentions somebody: `@[name](id)` and the rendered mention.
+    A handle is the writer's own word, and stays. The text grows by nothing: it may be as long as one can be."""
+    bare = NAMED.sub(lambda found: f"@[-]({found[2]})" if UUID(found[2]) == account_id else found[0], text)
+    drawn = re.compile(rf'(<span class="mention" data-account="{account_id}" dir="auto">@)[^<]*(?=</span>)')
+    return bare, drawn.sub(r"\1—", html)
+
+
 def plain(text: str) -> str:
     """The text without its marks, in one line, for previews and quotes."""
     without = NAMED.sub(lambda m: "@" + m[1], text)
@@ -335,12 +343,14 @@ class Gone(msgspec.Struct, frozen=True):
 
 class Forgotten(msgspec.Struct, frozen=True):
     """Somebody's account was erased: of the messages numbered above `after_seq` and up to `through_seq` theirs are deleted, and
-    their reactions to the others are gone. `replies`: how many the threads have left that lost some."""
+    their reactions to the others are gone. `replies`: how many the threads have left that lost some; `unnamed`: messages of
+    others that mention them, without the name now."""
 
     account_id: UUID
     after_seq: int
     through_seq: int
     replies: dict[UUID, int]
+    unnamed: list[UUID]
 
 
 class RoomIs(msgspec.Struct, frozen=True):
@@ -431,6 +441,9 @@ def _forget(scene: Scene, gone: Forgotten) -> None:
             _change(scene.messages, message.id, reactions=kept)
     for id, replies in gone.replies.items():
         _change(scene.messages, id, replies=replies)
+    for message in [scene.messages[id] for id in gone.unnamed if id in scene.messages]:
+        text, html = without_name(message.text, message.html, gone.account_id)
+        _change(scene.messages, message.id, text=text, html=html)
 
 
 def _change(messages: dict[UUID, Message], id: UUID | None, **changes: object) -> None:

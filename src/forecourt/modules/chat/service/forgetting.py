@@ -4,7 +4,8 @@ Room by room, and in a room in portions, each a turn that looks at what is there
 run beside another. A portion is told as one event, `member.forgotten`, however many messages it holds: who follows a room in
 which somebody said thousands of things hears of a few hundred, and who comes back from before is told to read again.
 
-What others wrote stays as it is, also where it names them. Of rooms that they made and left, the name and the topic stay too.
+What others wrote stays as it is, a handle in it too; but the name that the house drew into a mention goes. The name and the topic
+that they gave a room stay with the room.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from forecourt.kernel.events import emit
 from forecourt.kernel.jobs import JobKind, enqueue
 from forecourt.modules.chat import queries, rules
 from forecourt.modules.chat.contract import MAX_GROUP, Leaving, RoomChanged, RoomKind, RoomRole
+from forecourt.modules.chat.queries import NamingRow
 from forecourt.modules.chat.rules import Forgotten, RoomIs
 from forecourt.modules.chat.service.attaching import Attaching
 from forecourt.modules.chat.service.base import Turn
@@ -126,7 +128,8 @@ class Forgetting(Membership, Attaching):
                 await queries.open_as_the_house(tx, room_id)
                 words = await queries.words_of(tx, room_id, account_id, after, through, WORDS_AT_ONCE)
                 reacted = await queries.reacted_by(tx, room_id, account_id, after, through, WORDS_AT_ONCE)
-            theirs = sorted({*(row.seq for row in words), *reacted})[:WORDS_AT_ONCE]
+                mentioned = await queries.mentioned_in(tx, room_id, account_id, after, through, WORDS_AT_ONCE)
+            theirs = sorted({*(row.seq for row in words), *reacted, *mentioned})[:WORDS_AT_ONCE]
             if theirs:
                 through = through if len(theirs) < WORDS_AT_ONCE else theirs[-1]
                 await self._take_portion(ctx, room_id, account_id, theirs[0] - 1, through)
@@ -137,13 +140,25 @@ class Forgetting(Membership, Attaching):
             tx = turn.tx
             words = await queries.words_of(tx, room_id, account_id, after, through, WORDS_AT_ONCE)
             unreacted = await queries.unreact_all(tx, room_id, account_id, after, through)
-            if not words and not unreacted:
+            unnamed = await self._unname(tx, room_id, account_id, after, through)
+            if not words and not unreacted and not unnamed:
                 return  # somebody else was here meanwhile
             await queries.blank_these(tx, room_id, [row.seq for row in words], self.clock.now())
             self.let_files_go(tx, room_id, [file for row in words for file in row.attachments])
             replies = await queries.count_replies(tx, room_id, Counter(row.thread_id for row in words if row.thread_id))
             # What is kept for who comes back holds their words too.
-            told = await queries.last_told_of(tx, room_id, [row.id for row in words], account_id)
+            told = await queries.last_told_of(tx, room_id, [row.id for row in words] + unnamed, account_id)
             if told:
                 await queries.trim_events(tx, room_id, told)
-            turn.tell("member.forgotten", Forgotten(account_id, after, through, replies))
+            turn.tell("member.forgotten", Forgotten(account_id, after, through, replies, unnamed))
+
+    async def _unname(self, tx: Tx, room_id: UUID, account_id: UUID, after: int, through: int) -> list[UUID]:
+        """Messages of others that mentioned them, which do so no longer."""
+        rows = await queries.naming(tx, room_id, account_id, after, through, WORDS_AT_ONCE)
+        if not rows:
+            return []
+        edits = await queries.said_before(tx, room_id, [row.seq for row in rows], account_id)
+        bare = [NamingRow(row.id, row.seq, *rules.without_name(row.body, row.html, account_id)) for row in rows]
+        before = [msgspec.structs.replace(e, body=rules.without_name(e.body, "", account_id)[0]) for e in edits]
+        await queries.unname(tx, room_id, account_id, bare, before)
+        return [row.id for row in rows]

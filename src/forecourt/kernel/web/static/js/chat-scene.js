@@ -30,6 +30,7 @@ export function after(scene, type, data) {
         if (m.sender_id === data.account_id) { pins.delete(m.id); touched.push(...change(m.id, GONE)); }
         else if (m.reactions.some((r) => r.account_ids.includes(data.account_id))) touched.push(...change(m.id, { reactions: without(m.reactions, data.account_id) }));
       }
+      for (const id of data.unnamed) { const m = messages.get(id); if (m) touched.push(...change(id, unnamed(m, data.account_id))); }
       return [...touched, ...Object.entries(data.replies).flatMap(([id, replies]) => change(id, { replies }))];
     }
     case "room.changed": scene.room = data.room; return [];
@@ -49,6 +50,11 @@ function reacted(m, { emoji, account_id }) {
   return m.reactions.map((r) => (r.emoji === emoji ? { emoji, account_ids: [...r.account_ids, account_id] } : r));
 }
 
+// The same as `without_name` in modules/chat/rules.py.
+const unnamed = ({ text, html }, id) => ({
+  text: text.replace(new RegExp(`@\\[[^\\]\\[\\n]{1,100}\\]\\((${id})\\)`, "gi"), "@[-]($1)"),
+  html: html.replace(new RegExp(`(<span class="mention" data-account="${id}" dir="auto">@)[^<]*(?=</span>)`, "g"), "$1—"),
+});
 const without = (reactions, id) => reactions.map((r) => ({ emoji: r.emoji, account_ids: r.account_ids.filter((a) => a !== id) })).filter((r) => r.account_ids.length);
 
 function unreacted(m, { emoji, account_id }) {
