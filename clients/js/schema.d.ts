@@ -107,6 +107,7 @@ export interface AuditEntry {
   address: string;
   trace_id: string;
   hash: string;
+  erased: Erasable[];
 }
 
 /** What it was done to: `booking`, `venue`, `account` and its id. */
@@ -343,7 +344,7 @@ export interface DeliveryDetail {
   attempts: AttemptOut[];
 }
 
-/** A message on its way. `recipient` is masked. */
+/** A message on its way. `recipient` is masked. `erased`: its reader's account is; that it was sent is all that is known. */
 export interface DeliveryOut {
   id: string;
   kind: string;
@@ -360,6 +361,7 @@ export interface DeliveryOut {
   created_at: string;
   sent_at: string | null;
   changed_at: string;
+  erased: boolean;
 }
 
 /** NO-4. `failed` is a dead letter until somebody replays it. */
@@ -424,7 +426,28 @@ export interface EquipmentWish {
   quantity?: number;
 }
 
+/** What an entry says of a person, and says no more when that person's account is erased (PE-8). */
+export type Erasable = "address" | "words";
+
+export interface Erasure {
+  password: string;
+}
+
+export interface ErasureView {
+  erase_at: string;
+}
+
 export type ExportFormat = "csv" | "jsonl";
+
+/** Where a person's data are fetched. A path of this site, for the person who asked alone. */
+export interface ExportLink {
+  url: string;
+  expires_at: string;
+}
+
+export interface ExportWish {
+  password: string;
+}
 
 /** `duration_min` is the new whole length, not what is added. */
 export interface Extend {
@@ -649,6 +672,7 @@ export interface Me {
   phone: string | null;
   phone_verified: boolean;
   phone_waiting: string | null;
+  erase_at: string | null;
 }
 
 /** A file as pages and programs show it. Sizes in pixels are those of images alone. */
@@ -1448,6 +1472,7 @@ export interface Proof {
   head: string;
   intact: boolean;
   fault: Fault | null;
+  erased: number;
 }
 
 /** What the books of one currency say: entries, their sum (zero), and whatever does not add up (nothing). */
@@ -1743,7 +1768,10 @@ export interface RoomSubject {
   timezone: string;
 }
 
-/** A room in its member's list. `title` is what to call it: its name, in the caller's words, or the other person's. */
+/**
+ * A room in its member's list. `title` is what to call it, in the caller's words: its name, or the other person's, also when
+ * their account was deleted.
+ */
 export interface RoomView {
   id: string;
   kind: RoomKind;
@@ -1767,7 +1795,7 @@ export interface RoomView {
 }
 
 /** What a security event tells its owner (ID-11). */
-export type SecurityKind = "email_confirmed" | "key_created" | "locked_out" | "logged_in" | "logged_out_everywhere" | "login_failed" | "new_device" | "password_changed" | "password_reset" | "phone_removed" | "phone_verified" | "registered" | "session_ended" | "status_changed" | "token_reused";
+export type SecurityKind = "email_confirmed" | "erasure_asked" | "erasure_off" | "erasure_taken_back" | "key_created" | "locked_out" | "logged_in" | "logged_out_everywhere" | "login_failed" | "new_device" | "password_changed" | "password_reset" | "phone_removed" | "phone_verified" | "registered" | "session_ended" | "status_changed" | "token_reused";
 
 export interface SecurityRow {
   id: string;
@@ -2127,10 +2155,10 @@ export interface Operations {
    * The entries as a file: CSV for a spreadsheet, or JSON lines.
    *
    * Oldest first, at most 366 days and 100,000 entries; without `from` and `to`, the last 366 days. `intact` says of each
-   * entry whether it is as it was sealed; a number that is left out in an export without filters is an entry that is gone.
-   * `X-Total-Count` says how many there are, `X-Audit-Head` where the chain ends. A file that breaks off breaks the
-   * connection. In CSV a cell that a spreadsheet would run has an apostrophe in front; JSON lines are exact. The export is an
-   * entry itself.
+   * entry whether it is as it was sealed, `erased` what is gone because somebody's account was erased; a number that is left
+   * out in an export without filters is an entry that is gone. `X-Total-Count` says how many there are, `X-Audit-Head` where
+   * the chain ends. A file that breaks off breaks the connection. In CSV a cell that a spreadsheet would run has an
+   * apostrophe in front; JSON lines are exact. The export is an entry itself.
    *
    * For staff with `audit.read`.
    *
@@ -2803,6 +2831,18 @@ export interface Operations {
    */
   media_send_for_organisation: { asks: { path: { org_id: string }; form: { file: Blob; alt?: string } }; answers: MediaCard };
   /**
+   * Ask to be erased, thirty days from now; asked again, the day stays.
+   *
+   * Until then the account works as before, and the wish can be taken back. On the day upcoming bookings are cancelled by the
+   * rules of their places, credits are lost, and what says who the person was is removed; figures stay without a name.
+   *
+   * A wrong password counts like a failed log-in. `last_owner` carries `organisation_ids`: somebody else has to be made owner
+   * of these first.
+   *
+   * Problems: `forbidden`, `last_admin`, `last_owner`, `invalid`.
+   */
+  my_account_ask_for_erasure: { asks: { body: Erasure }; answers: ErasureView };
+  /**
    * End one session. Its tokens stop working within seconds.
    *
    * Problems: `forbidden`, `invalid`.
@@ -2817,6 +2857,12 @@ export interface Operations {
    * Problems: `forbidden`, `invalid`.
    */
   my_account_give_phone: { asks: { body: NewPhone }; answers: void };
+  /**
+   * Keep the account after all. Without a wish there is nothing to do.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  my_account_keep_account: { asks: {}; answers: void };
   /**
    * The account, and its roles per organisation.
    *
@@ -3174,11 +3220,29 @@ export interface Operations {
    */
   payments_wallets: { asks: {}; answers: Wallet[] };
   /**
+   * Ask for a copy of everything that is kept of me.
+   *
+   * The link is for whoever asked, signed in as now, and works for an hour. A wrong password counts like a failed log-in.
+   *
+   * Problems: `forbidden`, `invalid`.
+   */
+  people_ask_for_export: { asks: { body: ExportWish }; answers: ExportLink };
+  /**
    * Edit my profile.
    *
    * Problems: `forbidden`, `handle_taken`, `invalid`.
    */
   people_edit: { asks: { body?: ProfilePatch; ifMatch?: number }; answers: Profile };
+  /**
+   * Everything that is kept of me, as a ZIP archive.
+   *
+   * A JSON file, an array, for each kind of record; the files that I sent, below `files/`; and a README in my language.
+   * Passwords, keys and other secrets are left out, and others appear as ids, or by the names that I see. The archive is made
+   * while it is sent. One that breaks off breaks the connection, and does not open.
+   *
+   * Problems: `export_link_invalid`, `forbidden`, `invalid`.
+   */
+  people_export: { asks: { query?: { expires?: number; signature?: string } }; answers: Response };
   /**
    * A person, by id or by @handle. Each field is shown to those its owner chose.
    *

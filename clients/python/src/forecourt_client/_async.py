@@ -96,10 +96,10 @@ class Audit:
         """The entries as a file: CSV for a spreadsheet, or JSON lines.
 
         Oldest first, at most 366 days and 100,000 entries; without `from` and `to`, the last 366 days. `intact` says of
-        each entry whether it is as it was sealed; a number that is left out in an export without filters is an entry that
-        is gone. `X-Total-Count` says how many there are, `X-Audit-Head` where the chain ends. A file that breaks off breaks
-        the connection. In CSV a cell that a spreadsheet would run has an apostrophe in front; JSON lines are exact. The
-        export is an entry itself.
+        each entry whether it is as it was sealed, `erased` what is gone because somebody's account was erased; a number
+        that is left out in an export without filters is an entry that is gone. `X-Total-Count` says how many there are,
+        `X-Audit-Head` where the chain ends. A file that breaks off breaks the connection. In CSV a cell that a spreadsheet
+        would run has an apostrophe in front; JSON lines are exact. The export is an entry itself.
 
         For staff with `audit.read`.
 
@@ -1353,6 +1353,20 @@ class MyAccount:
     def __init__(self, door: AsyncDoor) -> None:
         self._door = door
 
+    async def ask_for_erasure(self, body: m.Erasure) -> m.ErasureView:
+        """Ask to be erased, thirty days from now; asked again, the day stays.
+
+        Until then the account works as before, and the wish can be taken back. On the day upcoming bookings are cancelled
+        by the rules of their places, credits are lost, and what says who the person was is removed; figures stay without a
+        name.
+
+        A wrong password counts like a failed log-in. `last_owner` carries `organisation_ids`: somebody else has to be made
+        owner of these first.
+
+        Raises LastAdmin, LastOwner, LockedOut.
+        """
+        return await self._door.call(Call(Method("POST", "/v1/me/erase"), m.ErasureView, body=body))
+
     async def end_session(self, id: UUID | str) -> None:
         """End one session. Its tokens stop working within seconds."""
         return await self._door.call(Call(Method("DELETE", "/v1/me/sessions/{id}"), type(None), path={"id": id}))
@@ -1364,6 +1378,10 @@ class MyAccount:
         stays until the new one is. At most five texts an hour.
         """
         return await self._door.call(Call(Method("POST", "/v1/me/phone"), type(None), body=body))
+
+    async def keep_account(self) -> None:
+        """Keep the account after all. Without a wish there is nothing to do."""
+        return await self._door.call(Call(Method("DELETE", "/v1/me/erase"), type(None)))
 
     async def me(self) -> m.Me:
         """The account, and its roles per organisation."""
@@ -2066,6 +2084,16 @@ class People:
     def __init__(self, door: AsyncDoor) -> None:
         self._door = door
 
+    async def ask_for_export(self, body: m.ExportWish) -> m.ExportLink:
+        """Ask for a copy of everything that is kept of me.
+
+        The link is for whoever asked, signed in as now, and works for an hour. A wrong password counts like a failed
+        log-in.
+
+        Raises LockedOut.
+        """
+        return await self._door.call(Call(Method("POST", "/v1/me/export"), m.ExportLink, body=body))
+
     async def edit(self, body: m.ProfilePatch | None = None, *, if_match: int | Versioned | None = None) -> m.Profile:
         """Edit my profile.
 
@@ -2078,6 +2106,19 @@ class People:
                 body=UNSET if body is None else body,
                 headers={"If-Match": version_tag(if_match)},
             )
+        )
+
+    async def export(self, *, expires: int | None = None, signature: str | None = None) -> Content:
+        """Everything that is kept of me, as a ZIP archive.
+
+        A JSON file, an array, for each kind of record; the files that I sent, below `files/`; and a README in my language.
+        Passwords, keys and other secrets are left out, and others appear as ids, or by the names that I see. The archive is
+        made while it is sent. One that breaks off breaks the connection, and does not open.
+
+        Raises ExportLinkInvalid.
+        """
+        return await self._door.call(
+            Call(Method("GET", "/v1/me/export"), Content, query={"expires": expires, "signature": signature})
         )
 
     async def look(self, id: str) -> m.PersonView:

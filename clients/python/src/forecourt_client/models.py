@@ -95,6 +95,13 @@ class Digest(Word):
     WEEKLY = "weekly"
 
 
+class Erasable(Word):
+    """What an entry says of a person, and says no more when that person's account is erased (PE-8)."""
+
+    ADDRESS = "address"
+    WORDS = "words"
+
+
 class ExportFormat(Word):
     CSV = "csv"
     JSONL = "jsonl"
@@ -237,6 +244,9 @@ class SecurityKind(Word):
     """What a security event tells its owner (ID-11)."""
 
     EMAIL_CONFIRMED = "email_confirmed"
+    ERASURE_ASKED = "erasure_asked"
+    ERASURE_OFF = "erasure_off"
+    ERASURE_TAKEN_BACK = "erasure_taken_back"
     KEY_CREATED = "key_created"
     LOCKED_OUT = "locked_out"
     LOGGED_IN = "logged_in"
@@ -447,6 +457,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: str
     trace_id: str
     hash: str
+    erased: list[Erasable] = ()
 
 
 class AuditObject(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -683,7 +694,7 @@ class DeliveryDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DeliveryOut(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A message on its way. `recipient` is masked."""
+    """A message on its way. `recipient` is masked. `erased`: its reader's account is; that it was sent is all that is known."""
 
     id: UUID
     kind: str
@@ -700,6 +711,7 @@ class DeliveryOut(Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: datetime
     sent_at: datetime | None
     changed_at: datetime
+    erased: bool = False
 
 
 class Dependency(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -759,6 +771,25 @@ class EntryRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class EquipmentWish(Struct, frozen=True, kw_only=True, omit_defaults=True):
     equipment_id: UUID
     quantity: int = 1
+
+
+class Erasure(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    password: str
+
+
+class ErasureView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    erase_at: datetime
+
+
+class ExportLink(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a person's data are fetched. A path of this site, for the person who asked alone."""
+
+    url: str
+    expires_at: datetime
+
+
+class ExportWish(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    password: str
 
 
 class Extend(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -990,6 +1021,7 @@ class Me(Struct, frozen=True, kw_only=True, omit_defaults=True):
     phone: str | None
     phone_verified: bool
     phone_waiting: str | None
+    erase_at: datetime | None
 
 
 class MediaCard(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -1812,6 +1844,7 @@ class Proof(Struct, frozen=True, kw_only=True, omit_defaults=True):
     head: str
     intact: bool
     fault: Fault | None = None
+    erased: int = 0
 
 
 class ProofLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -2110,7 +2143,9 @@ class RoomSubject(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RoomView(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A room in its member's list. `title` is what to call it: its name, in the caller's words, or the other person's."""
+    """A room in its member's list. `title` is what to call it, in the caller's words: its name, or the other person's, also
+    when their account was deleted.
+    """
 
     id: UUID
     kind: RoomKind

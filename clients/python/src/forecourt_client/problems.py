@@ -69,6 +69,10 @@ class EmailUnconfirmed(Forbidden, code="email_unconfirmed"):
     """403 `email_unconfirmed`."""
 
 
+class ExportLinkInvalid(Forbidden, code="export_link_invalid"):
+    """403 `export_link_invalid`."""
+
+
 class ExportTooLarge(Invalid, code="export_too_large"):
     """422 `export_too_large`."""
 
@@ -107,6 +111,10 @@ class InvitationOver(Gone, code="invitation_over"):
 
 class InvitationTaken(Conflict, code="invitation_taken"):
     """409 `invitation_taken`."""
+
+
+class LastAdmin(Conflict, code="last_admin"):
+    """409 `last_admin`."""
 
 
 class LastOwner(Conflict, code="last_owner"):

@@ -69,7 +69,7 @@ class ExportApi(Api):
         self._exporting = exporting
 
     @post("/v1/me/export", status=202, problems=(LockedOut,), limits=LINKS)
-    async def ask(self, ctx: Context, body: ExportWish) -> ExportLink:
+    async def ask_for_export(self, ctx: Context, body: ExportWish) -> ExportLink:
         """Ask for a copy of everything that is kept of me.
 
         The link is for whoever asked, signed in as now, and works for an hour. A wrong password counts like a failed log-in.
