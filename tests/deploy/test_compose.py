@@ -197,8 +197,12 @@ def test_the_gateway_leads_to_every_container_there_is(secrets: Path, tmp_path: 
         replicas = tree["services"][service]["deploy"]["replicas"]
         (found,) = [s for s in plan.services if s.name == name]
         assert found.versions == {"v1": tuple(f"http://{tree['name']}-{service}-{n + 1}:8000" for n in range(replicas))}
-    published = {port.split(":")[1] for port in tree["services"]["gateway"]["ports"]}
-    assert published == {address.rpartition(":")[2] for address in (*plan.listen, *plan.redirect)}
+    known = {inside: outside for outside, inside in (port.split(":") for port in tree["services"]["gateway"]["ports"])}
+    assert known.keys() == {address.rpartition(":")[2] for address in (*plan.listen, *plan.redirect)}
+    (listening,) = plan.listen
+    assert str(plan.public_port) == known[listening.rpartition(":")[2]], (
+        "whoever comes without TLS is sent to a port that is published"
+    )
 
 
 def test_who_serves_can_say_how_every_role_is(secrets: Path) -> None:

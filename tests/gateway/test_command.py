@@ -142,6 +142,7 @@ async def test_with_a_certificate_people_are_sent_to_https_and_told_to_stay(star
         sent = await client.get(f"http://localhost:{started.plain}/v1/me?a=b")
         assert (sent.status_code, sent.headers["location"]) == (308, f"https://localhost:{started.tls}/v1/me?a=b")
         assert "strict-transport-security" not in sent.headers
+    assert "[WARNING]" not in started.log.read_text(), "HAProxy takes each rule where it stands"
 
 
 async def test_a_certificate_of_somebody_else_is_noticed(started: Started) -> None:

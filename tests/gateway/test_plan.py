@@ -105,6 +105,7 @@ def test_a_plan_in_order_has_no_fault() -> None:
         (plan(listen=("a:1/x",)), "is not an address such as 0.0.0.0:8080"),
         (plan(certificate=Path("/nowhere.pem")), "certificate: /nowhere.pem is not there"),
         (plan(redirect=(":80",)), "which needs a certificate"),
+        (plan(public_port=65536), "public_port is 65536"),
         (plan(trusted_proxies=("10.0.0.0/99",)), "is not a network"),
         (plan(cors_origins=("app.example.org",)), "is not an origin"),
         (plan(limits=Limits(routes={"v1/auth": 5})), "'v1/auth' is not the beginning of a path"),
@@ -151,6 +152,16 @@ def test_a_file_says_the_same(tmp_path: Path) -> None:
     assert read.limits.routes == {"/v1/auth/login": 7} and Plan(services=()).limits.routes["/v1/auth"] == 100
     assert read.services[0] == Service("courts", ("booking",), {"v1": (A,), "v2": (B,)}, {"v1": 80, "v2": 20})
     assert (read.home_of("booking").name, read.home_of("identity").name) == ("courts", "rest")
+
+
+@pytest.mark.parametrize(
+    ("listen", "known", "port"), [(":8443", 0, ":8443"), (":443", 0, ""), (":8443", 443, ""), (":443", 444, ":444")]
+)
+def test_people_are_sent_to_the_port_that_they_know(listen: str, known: int, port: str) -> None:
+    """In a container `listen` is a port that nobody outside has heard of."""
+    secured = plan(listen=(listen,), redirect=(":8080",), certificate=Path("/tls.pem"), public_port=known)
+    made = render(secured, Path("/run/gateway"), keys=[])
+    assert f"location https://%[req.hdr(host),regsub(:[0-9]+$,)]{port}%[pathq] code 308" in made.config
 
 
 @pytest.mark.parametrize("text", ["", "listen = [", "[services.a]\nversion = 1", '[services.a]\nversions.v1 = ["x"]', "\xff"])

@@ -256,6 +256,7 @@ def _public(plan: Plan, folder: str, kids: Sequence[str] | None) -> str:
     lines = [
         *_binds(plan),
         *_connections(plan),
+        *_redirect(plan),
         *_where_from(plan),
         *_traces(plan),
         *_rates(plan.limits, folder),
@@ -275,13 +276,17 @@ def _public(plan: Plan, folder: str, kids: Sequence[str] | None) -> str:
 def _binds(plan: Plan) -> list[str]:
     tls = "" if plan.certificate is None else f" ssl crt '{plan.certificate.absolute()}' alpn h2,http/1.1"
     lines = [f"bind {_bindable(address)}{tls}" for address in plan.listen]
-    lines += [f"bind {_bindable(address)}" for address in plan.redirect]
-    if plan.redirect:
-        first = endpoint(plan.listen[0])
-        port = f":{first.port}" if first is not None and first.port != 443 else ""
-        host = "%[req.hdr(host),regsub(:[0-9]+$,)]"
-        lines.append(f"http-request redirect location https://{host}{port}%[pathq] code 308 unless {{ ssl_fc }}")
-    return lines
+    return lines + [f"bind {_bindable(address)}" for address in plan.redirect]
+
+
+def _redirect(plan: Plan) -> list[str]:
+    """To https, at the port that people know."""
+    if not plan.redirect:
+        return []
+    first = endpoint(plan.listen[0])
+    known = plan.public_port or (443 if first is None else first.port)
+    host = "%[req.hdr(host),regsub(:[0-9]+$,)]" + ("" if known == 443 else f":{known}")
+    return [f"http-request redirect location https://{host}%[pathq] code 308 unless {{ ssl_fc }}"]
 
 
 def _connections(plan: Plan) -> list[str]:

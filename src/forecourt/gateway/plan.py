@@ -129,6 +129,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A PEM file with certificate, chain and key: `listen` speaks TLS."""
     redirect: tuple[str, ...] = ()
     """Addresses without TLS that send people to https."""
+    public_port: int = 0
+    """Where `redirect` sends people, when another port than `listen` is known to them; 0: to the first of `listen`."""
     internal: str = "127.0.0.1:9101"
     """/metrics, /livez and /readyz of the gateway itself: not for people."""
     trusted_proxies: tuple[str, ...] = ()
@@ -218,6 +220,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             yield f"certificate: {self.certificate} is not there"
         if self.redirect and self.certificate is None:
             yield "redirect sends people to https, which needs a certificate"
+        if not 0 <= self.public_port < 65536:
+            yield f"public_port is {self.public_port}: give the port that people know, such as 443"
         yield from (
             f"trusted_proxies: {n!r} is not a network such as 10.0.0.0/8" for n in self.trusted_proxies if not _network(n)
         )
@@ -359,6 +363,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: str | list[str] = "127.0.0.1:8080"
     certificate: str | None = None
     redirect: str | list[str] = []
+    public_port: int = 0
     internal: str = "127.0.0.1:9101"
     trusted_proxies: list[str] = []
     cors_origins: list[str] = []
@@ -374,6 +379,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             listen=_several(self.listen),
             certificate=None if self.certificate is None else folder / self.certificate,
             redirect=_several(self.redirect),
+            public_port=self.public_port,
             internal=self.internal,
             trusted_proxies=tuple(self.trusted_proxies),
             cors_origins=tuple(self.cors_origins),
