@@ -102,6 +102,7 @@ async def create_platform_admin(house: House, email: str, name: str, password: s
 def people(house: House) -> Part:
     from forecourt.app import Part
     from forecourt.modules.booking.contract import BookingRecords
+    from forecourt.modules.chat.contract import ChatRecords
     from forecourt.modules.identity.contract import AccountRecords, Identity
     from forecourt.modules.media.contract import Media, MediaRecords
     from forecourt.modules.notifications.contract import NotificationRecords
@@ -120,7 +121,7 @@ def people(house: House) -> Part:
     media, identity = call(Media), call(Identity)
     service = PeopleService(db, house.clock, identity, media)
     house.board.provide(People, service)
-    others = (AccountRecords, BookingRecords, PaymentRecords, NotificationRecords)
+    others = (AccountRecords, BookingRecords, PaymentRecords, ChatRecords, NotificationRecords)
     exporting = Exporting(
         house.clock,
         service,
@@ -384,10 +385,11 @@ def chat(house: House) -> Part:
     from forecourt.kernel.egress import Egress
     from forecourt.modules.booking.contract import Bookings
     from forecourt.modules.chat import jobs, reactions
-    from forecourt.modules.chat.contract import Chat, ChatTopics
+    from forecourt.modules.chat.contract import Chat, ChatRecords, ChatTopics
     from forecourt.modules.chat.http import ChatApi
     from forecourt.modules.chat.links import Links
     from forecourt.modules.chat.names import Names
+    from forecourt.modules.chat.records import records
     from forecourt.modules.chat.room_web import RoomPages
     from forecourt.modules.chat.service import ChatService
     from forecourt.modules.chat.web import ChatPages
@@ -410,6 +412,7 @@ def chat(house: House) -> Part:
     )
     house.board.provide(Chat, service)
     house.board.provide(ChatTopics, service)
+    house.board.provide(ChatRecords, records(house.database.module("chat"), service.names))
     people, venues = house.board.call(People), house.board.call(Venues)
     pages = ChatPages(service, people, house.presences, house.surroundings)
     rooms = RoomPages(service, people, house.presences, house.surroundings, venues)
@@ -417,7 +420,7 @@ def chat(house: House) -> Part:
         "chat",
         operations=[*ChatApi(service, house.presences).operations(), *pages.operations(), *rooms.operations()],
         subscriptions=reactions.subscriptions(service),
-        handlers=jobs.handlers(service),
+        handlers=jobs.handlers(service, house.presences),
         schedules=jobs.schedules(),
     )
 
