@@ -100,7 +100,7 @@ BROKEN = [
     ),
     ("drop policy seen_by_members on chat.message", "chat.message seen_by_members is mended in forecourt/spread.py and needs"),
     (
-        "revoke update (receipts, quiet, updated_at) on chat.setting from fc_chat",
+        "revoke update (receipts, quiet, updated_at), delete on chat.setting from fc_chat",
         "chat.setting fc_chat may add to a copied table",
     ),
     ("drop trigger keep_the_books on payments.entry", "payments.entry keep_the_books is named in forecourt/spread.py and is no"),

@@ -194,8 +194,8 @@ async def test_rooms_go_on_without_them(town: Town) -> None:
         await town.say(ben, rooms.direct, "Anybody there?")
     for language, name in (
         ("en", "Deleted account"),
-        ("pt", "Conta eliminada"),
-        ("ur", "حذف شدہ اکاؤنٹ"),
+        ("pt", "Conta apagada"),
+        ("ur", "مٹایا گیا اکاؤنٹ"),
         ("", "Deleted account"),
     ):
         reader = msgspec.structs.replace(ben, language=language)

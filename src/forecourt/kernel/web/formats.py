@@ -172,7 +172,7 @@ def occasion(language: str, place: str, start: datetime, tz: str) -> str:
     return f"{place}{comma} {date(language, start, tz, 'short')}{comma} {time(language, start, tz)}"
 
 
-DELETED_ACCOUNT = {"en": "Deleted account", "pt": "Conta eliminada", "ur": "حذف شدہ اکاؤنٹ"}
+DELETED_ACCOUNT = {"en": "Deleted account", "pt": "Conta apagada", "ur": "مٹایا گیا اکاؤنٹ"}
 
 
 def deleted_account(language: str) -> str:
