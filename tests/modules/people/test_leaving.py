@@ -15,10 +15,10 @@ import asyncpg
 import msgspec
 import pytest
 import structlog
-from tests.leftovers import leftovers
 from tests.modules.media import samples
 from tests.modules.media.conftest import Album
 from tests.modules.people.test_people import Directory, handle, id_of
+from tests.words import where_words_are_left
 
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, Context, service_context
@@ -258,12 +258,12 @@ async def test_of_whoever_is_erased_no_profile_is_left_and_the_handle_is_free(de
     await desk.people.edit(desk.ada, everything, None)
     await desk.people.prefer(desk.ada, Preferences(timezone="Asia/Karachi"))
     await desk.people.edit(desk.eve, ProfilePatch(bio="hers"), None)
-    assert len(await leftovers(admin, ["people", "media"], [word])) == 5, "or the rest proves nothing"
+    assert len(await where_words_are_left(admin, ["people", "media"], [word])) == 5, "or the rest proves nothing"
     (forget,) = handlers(desk.people)
     for _ in range(2):
         await forget.run(service_context("people.forget"), Forget(id_of(desk.ada)))
         await desk.album.sweep()
-        assert await leftovers(admin, ["people", "media"], [word, wanted]) == []
+        assert await where_words_are_left(admin, ["people", "media"], [word, wanted]) == []
         for table in ("profile", "preferences"):
             assert not await admin.fetchval(f"select count(*) from people.{table} where account_id = $1", id_of(desk.ada))
         assert not [key for key in desk.album.objects() if str(id_of(desk.ada)) in key]
