@@ -22,6 +22,7 @@ from forecourt.modules.booking.contract import (
     BookingActor,
     BookingCancelled,
     BookingConfirmed,
+    BookingDeclined,
     BookingOut,
     BookingRescheduled,
     BookingStatus,
@@ -34,7 +35,7 @@ from forecourt.modules.booking.contract import (
 from forecourt.modules.chat.contract import MessagePreview, RoomKind, RoomSubject
 from forecourt.modules.identity.contract import AccountCard, AccountStatus
 from forecourt.modules.notifications.contract import NOBODYS, Channel, DeliveryStatus, Digest, Topic
-from forecourt.modules.notifications.jobs import TellParty
+from forecourt.modules.notifications.jobs import TELL_PARTY, TellParty
 from forecourt.modules.notifications.queries import inbox, queue
 from forecourt.modules.notifications.queries.inbox import DigestItem
 from forecourt.modules.notifications.queries.queue import Content, Delivery, NewNotice, Notice
@@ -62,6 +63,7 @@ from forecourt.modules.venues.contract import (
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ADA, BEN, ORG, VENUE = uuid4(), uuid4(), uuid4(), uuid4()
 LEASE = timedelta(minutes=3)
+HERSELF = Actor(account_id=ADA)
 
 # --- reminders and quiet hours -------------------------------------------------------------------------------------------
 
@@ -444,7 +446,7 @@ async def test_what_was_heard_of_too_late_to_be_news_still_brings_reminders_of_w
         """What waits to be told of these bookings once this has been taken."""
         about = {cast("BookingConfirmed", event).booking_id for event in events}
         async with shelf.db.tx(shelf.ctx) as tx:
-            await Reactions(FixedClock(NOON)).tell(tx, [Envelope(new_id(), at, "x", 1, ORG, Actor(), "", "", e) for e in events])
+            await Reactions(FixedClock(NOON)).tell(tx, [Envelope(new_id(), at, "x", 1, ORG, HERSELF, "", "", e) for e in events])
             rows = await tx.connection.fetch("select kind, about_id from notifications.notice where status = 'waiting'")
         return {(row["kind"], row["about_id"]) for row in rows if row["about_id"] in about}
 
@@ -469,6 +471,50 @@ async def test_what_was_heard_of_too_late_to_be_news_still_brings_reminders_of_w
     fresh = booked(in_two_days)
     news = {("booking.confirmed", fresh.booking_id)}
     assert await waits(NOON - timedelta(hours=11), fresh) == all_of(fresh) | news, "the control: that is news"
+
+
+async def test_who_counts_on_what_is_off_or_elsewhere_hears_of_it_however_late_while_its_time_is_ahead(
+    fresh_database: FreshDatabase,
+) -> None:
+    shelf, admin = Shelf((await fresh_database.connect()).module("notifications")), await fresh_database.admin()
+    happened, ahead, over = NOON - timedelta(days=2), NOON + timedelta(days=1), NOON - timedelta(hours=3)
+
+    async def told(event: BookingCancelled | BookingDeclined | BookingRescheduled, actor: Actor) -> tuple[set[str], bool]:
+        """What its owner is told besides reminders, and whether its guests are."""
+        envelope = Envelope(new_id(), happened, "x", 1, ORG, actor, "", "", event)
+        async with shelf.db.tx(shelf.ctx) as tx:
+            await Reactions(FixedClock(NOON)).tell(tx, [envelope])
+            rows = await tx.connection.fetch("select kind from notifications.notice where about_id = $1", event.booking_id)
+        asked = "select count(*) from kernel.job where entrypoint = $2 and position($1 in encode(payload, 'escape')) > 0"
+        return {row["kind"] for row in rows} - set(REMINDERS), await admin.fetchval(
+            asked, str(event.booking_id), TELL_PARTY.name
+        ) == 1
+
+    def at(start: datetime, **more: object) -> dict[str, Any]:
+        return {"booking_id": uuid4(), "start": start, "end": start + timedelta(hours=1), **more}
+
+    def gone(start: datetime, by: BookingActor) -> BookingCancelled:
+        was = changed(**at(start))
+        same: dict[str, Any] = {name: getattr(was, name) for name in BookingCancelled.__struct_fields__ if hasattr(was, name)}
+        return BookingCancelled(**same, refund=Money(0, "GBP"), by=by)
+
+    def refused(start: datetime) -> BookingDeclined:
+        was = changed(**at(start))
+        same: dict[str, Any] = {name: getattr(was, name) for name in BookingDeclined.__struct_fields__ if hasattr(was, name)}
+        return BookingDeclined(**same, reason="The court is being repaired")
+
+    staff, customer, desk = BookingActor.STAFF, BookingActor.CUSTOMER, Actor(account_id=BEN)
+    assert await told(gone(ahead, staff), desk) == ({"booking.cancelled"}, True)
+    assert await told(gone(ahead, customer), HERSELF) == (set(), True), "she knows, her guests do not"
+    assert await told(gone(over, staff), desk) == (set(), False), "nobody can come in vain any more"
+    assert await told(refused(ahead), desk) == ({"booking.declined"}, False)
+    assert await told(refused(over), desk) == (set(), False)
+    there, then = {"from_start": over, "from_end": over}, {"from_start": ahead, "from_end": ahead + timedelta(hours=1)}
+    assert await told(changed(**at(ahead, **there)), desk) == ({"booking.moved"}, True)
+    assert await told(changed(**at(over, **then)), desk) == ({"booking.moved"}, True), "who would come at the old time"
+    assert await told(changed(**at(ahead, **there)), HERSELF) == (set(), True)
+    assert await told(changed(**at(over, **there)), desk) == (set(), False)
+    await admin.close()
 
 
 # --- the party of what is off --------------------------------------------------------------------------------------------

@@ -57,9 +57,10 @@ WAITS, APPROVE = "booking.approval_waits", "booking.approve"
 LOOKED_AGAIN = timedelta(days=1)
 STALE = timedelta(hours=12)
 """What happened longer ago is history, not news: a subscriber that begins with an old log, or a demo world, tells nobody of it.
-So, too, when no worker ran for longer: confirmations, cancellations, invitations and messages of before are told no more, for
-they would come as if they were new; the app shows how things stand. Reminders are about what is to come, not about when it was
-booked: they are planned, and taken back, however late that is.
+So, too, when no worker ran for longer: confirmations, invitations and messages of before are told no more, for they would come as
+if they were new; the app shows how things stand. Not so what is to come. Reminders are planned, and taken back, however late that
+is; and while its time is ahead, whoever counts on a booking that others ended, refused or moved is told so: they would come in
+vain.
 """
 
 Told = (
@@ -129,8 +130,8 @@ class Reactions:
             await self._take_back(tx, organisation_id, envelope, now)
             if envelope.at >= now - STALE:
                 await self._one(tx, organisation_id, envelope, now)
-            elif reminders := self._reminders(envelope, now):
-                await queue.insert_notices(tx, organisation_id, reminders, now)
+            else:
+                await self._late(tx, organisation_id, envelope, now)
         enqueue(tx, DRAIN, Drain())
 
     async def forget_browsers(self, tx: Tx, envelopes: list[Envelope[SessionEnded]]) -> None:
@@ -157,6 +158,26 @@ class Reactions:
         if isinstance(event, BookingCancelled | BookingDeclined | BookingExpired | BookingRescheduled):
             await queue.void(tx, organisation_id, [event.booking_id], list(REMINDERS), now)
 
+    async def _late(self, tx: Tx, organisation_id: UUID, envelope: Envelope[Told], now: datetime) -> None:
+        """What is still worth saying of what is no news any more."""
+        event, notices = envelope.event, self._reminders(envelope, now)
+        if isinstance(event, BookingCancelled | BookingDeclined | BookingRescheduled) and _turned_away(event, now):
+            self._ask_for_the_party(tx, organisation_id, envelope)
+            themselves = isinstance(event, BookingCancelled) and event.by is BookingActor.CUSTOMER
+            if not themselves and envelope.actor.account_id != event.account_id:
+                notices += self._news(envelope, now)
+        if notices:
+            await queue.insert_notices(tx, organisation_id, notices, now)
+
+    @staticmethod
+    def _ask_for_the_party(tx: Tx, organisation_id: UUID, envelope: Envelope[Any]) -> None:
+        """Those who are invited to a booking hear of it too. Who they are is asked outside the event's transaction."""
+        event = envelope.event
+        if isinstance(event, BookingConfirmed | BookingCancelled | BookingRescheduled):
+            kind, facts = _for_the_party(event)
+            party = TellParty(envelope.id, organisation_id, kind, event.booking_id, facts, event.account_id)
+            enqueue(tx, TELL_PARTY, party, key=f"tell party {envelope.id}")
+
     async def _one(self, tx: Tx, organisation_id: UUID, envelope: Envelope[Told], now: datetime) -> None:
         event = envelope.event
         if isinstance(event, MessageSent):
@@ -168,10 +189,7 @@ class Reactions:
         if isinstance(event, ApprovalAsked):
             wish = TellStaff(envelope.id, organisation_id, WAITS, event.booking_id, APPROVE, event.account_id)
             enqueue(tx, TELL_STAFF, wish, key=f"tell staff {envelope.id}")
-        if isinstance(event, BookingConfirmed | BookingCancelled | BookingRescheduled):
-            kind, facts = _for_the_party(event)
-            party = TellParty(envelope.id, organisation_id, kind, event.booking_id, facts, event.account_id)
-            enqueue(tx, TELL_PARTY, party, key=f"tell party {envelope.id}")
+        self._ask_for_the_party(tx, organisation_id, envelope)
         if isinstance(event, GuestInvited | InvitationWithdrawn) and event.account_id is None:
             kind = INVITED if isinstance(event, GuestInvited) else UNINVITED
             enqueue(tx, WRITE, WriteTo(envelope.id, organisation_id, kind, event.booking_id, {}, event.invitation_id))
@@ -298,6 +316,11 @@ def _moved(event: BookingRescheduled) -> bool:
     """Whether it is elsewhere or at another time: how many come, and what for, concerns whoever changed it alone."""
     before = (event.from_resource_id, event.from_start, event.from_end)
     return (event.resource_id, event.start, event.end) != before
+
+
+def _turned_away(event: BookingCancelled | BookingDeclined | BookingRescheduled, now: datetime) -> bool:
+    """Whether somebody may still come in vain: its time is ahead; of one that was moved the old or the new."""
+    return event.start > now or (isinstance(event, BookingRescheduled) and event.from_start > now)
 
 
 def _from(event: BookingRescheduled) -> dict[str, str]:
