@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from tests.journeys.world import Person, World
@@ -12,7 +12,7 @@ from tests.realtime.conftest import Node
 from valkey.asyncio import Valkey
 
 from forecourt.kernel.errors import Unavailable
-from forecourt.kernel.presence import Presences, State, here_key
+from forecourt.kernel.presence import Presences, State, here_key, seen_key
 from forecourt.realtime import people
 
 Nodes = Callable[..., Awaitable[Node]]
@@ -198,3 +198,15 @@ async def test_nobody_can_say_is_offline(ada: Person) -> None:
     assert found[UUID(ada.id)].state is State.OFFLINE
     assert await presences.of([]) == {}
     await presences.close()
+
+
+async def test_of_who_is_erased_nobody_knows_when_they_were_here(presences: Presences, valkey_url: str) -> None:
+    gone, other = uuid4(), uuid4()
+    async with Valkey.from_url(valkey_url) as valkey:
+        for account_id in (gone, other):
+            await valkey.set(seen_key(account_id), 1_000)
+        assert (await presences.of([gone]))[gone].last_seen is not None, "the control"
+        await valkey.hset(here_key(gone), "s:node:socket", "online")
+        await presences.forget(gone)
+        assert not await valkey.exists(here_key(gone), seen_key(gone))
+    assert (await presences.of([other]))[other].last_seen is not None
