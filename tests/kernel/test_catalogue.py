@@ -38,8 +38,13 @@ KEYS_WITHOUT_ORGANISATION = {
 
 APPEND_ONLY = {"kernel.event", "audit.entry", "audit.mention", "payments.entry", "payments.transfer", "booking.transition"}
 """Nobody but the owner may change or remove a row."""
-WORDS_THAT_GO = {"booking.transition detail", "payments.transfer reason"}
-"""Of these, what somebody wrote may be taken away when a person is erased; triggers refuse other words in its place."""
+WORDS_THAT_GO = {
+    *("booking.transition detail", "payments.transfer reason"),
+    *("audit.entry address", "audit.entry address_salt", "audit.entry words", "audit.entry words_salt"),
+    *("kernel.event address", "kernel.event payload"),
+}
+"""Of these, what was written of a person may be taken away when they are erased. Triggers of booking and payments and a policy of
+audit refuse other words in its place; the log is emptied by the kernel alone."""
 
 KERNEL_RIGHTS_OF_MODULES = {"kernel.event INSERT", "kernel.inbox INSERT", "kernel.job INSERT"}
 """What every module may do outside its schema: speak, remember what it heard, ask for work."""
