@@ -94,8 +94,8 @@ OF_ROOMS = (
 FOLLOWING = {"payments.wallet": "balance", "payments.lot": "remaining"}
 """Columns that are not written but follow from the ledger's entries; the proof compares them all the same."""
 
-ACCOUNT = ("id", "email", "email_key", "name", "password_hash", "status", "created_at")
-"""What of an account is carried. Rights over the house are not."""
+ACCOUNT = ("id", "email", "email_key", "name", "password_hash", "status", "created_at", "erase_at", "erased_at")
+"""What of an account is carried: also that somebody asked to be erased, or was. Rights over the house are not."""
 PROFILE = (
     *("account_id", "display_name", "handle", "handle_key", "bio", "city", "sports", "preferred_times", "languages"),
     *("visibility", "version", "updated_at"),
@@ -657,6 +657,7 @@ class _Bringing:
         others = await self._connection.fetch(
             "select i.email, i.id as there, a.id as here, a.email as email_here"
             " from incoming i join identity.account a on a.id = i.id where a.email_key <> i.email_key"
+            " and a.status <> 'erased' and i.status <> 'erased'"
             " union all select i.email, i.id, a.id, a.email"
             " from incoming i join identity.account a on a.email_key = i.email_key where a.id <> i.id order by 1 limit $1",
             MAX_NAMED,
@@ -671,6 +672,10 @@ class _Bringing:
                 "Give one of the two accounts another address, then export and import again.",
             )
         self._people = self._copied["identity.account"]
+        # Who was erased here stays it, and what comes of them is forgotten within the hour (identity's `erase_due`).
+        await self._connection.execute(
+            "update identity.account a set erase_at = now() from incoming i where a.id = i.id and a.status = 'erased'"
+        )
         await self._add("identity.account", ACCOUNT)
 
     async def _profiles(self) -> None:

@@ -340,6 +340,32 @@ async def test_people_who_are_here_already_stay_as_they_are_and_others_with_thei
     assert await here.link.fetchval("select name from identity.account where id = $1", one["id"]) == "From here"
 
 
+async def test_whoever_was_erased_here_or_there_stays_it_and_is_forgotten_once_more(there: There, here: Here) -> None:
+    source = await asyncpg.connect(there.url)
+    guests = "select a.id, a.email, a.email_key from identity.account a join booking.guest g on g.account_id = a.id"
+    one, other = await source.fetch(guests + " where g.organisation_id = $1 order by a.id limit 2", there.org)
+    erase = (
+        "update identity.account set status = 'erased', erased_at = now() - interval '1 day', email_key = 'erased ' || id,"
+        " email = 'erased-' || id || '@erased.invalid', name = '—', password_hash = null, erase_at = null where id = $1"
+    )
+    all_of = "select status, email, email_key, name, password_hash from identity.account where id = $1"
+    before = await source.fetchrow(all_of, other["id"])
+    await source.execute(erase, other["id"])
+    try:
+        await moving.take(there.url, there.org, here.place / "again.forecourt", there.store, unheard)
+    finally:
+        restore = "update identity.account set status = $2, email = $3, email_key = $4, name = $5, password_hash = $6,"
+        await source.execute(restore + " erased_at = null where id = $1", other["id"], *before)
+        await source.close()
+    add = "insert into identity.account (id, email, email_key, name, created_at) values ($1, $2, $3, 'From here', now())"
+    await here.link.execute(add, one["id"], one["email"], one["email_key"])
+    await here.link.execute(erase, one["id"])
+    await here.bring(here.place / "again.forecourt")
+    state = "select status, name, erase_at > erased_at from identity.account where id = $1"
+    assert tuple(await here.link.fetchrow(state, one["id"])) == ("erased", "—", True), "due: what came is forgotten"
+    assert tuple(await here.link.fetchrow(state, other["id"])) == ("erased", "—", None)
+
+
 async def test_installations_of_two_releases_do_not_exchange(there: There, here: Here) -> None:
     await here.link.execute("update kernel.migration set checksum = 'another' where module = 'chat' and number = 1")
     with pytest.raises(EngineError, match=r"not of one release: chat 0001"):

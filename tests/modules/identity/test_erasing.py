@@ -330,6 +330,14 @@ async def test_what_a_request_wrote_after_its_person_was_erased_goes_as_well(wor
     await run(world)
     assert await found_in(admin, "identity", ["198.51.100.99"]) == []
     assert await admin.fetchval("select erase_at is null from identity.account where id = $1", ada.account.id)
+    world.clock.advance(timedelta(hours=1))
+    await run(world)
+    assert len(await events(admin, "account.erased", ada.account.id)) == 1, "the others are told once"
+    await come(world, admin, ada)  # as an organisation that is brought from another installation says it
+    world.clock.advance(rules.SWEPT_AFTER)
+    await run(world)
+    await run(world)
+    assert len(await events(admin, "account.erased", ada.account.id)) == 2, "and once more"
 
 
 async def test_an_erased_account_is_unknown_to_other_modules_and_no_admin_brings_it_back(

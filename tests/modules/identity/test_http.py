@@ -225,3 +225,16 @@ async def test_a_phone_that_cannot_be_one_is_refused_at_its_field(client: httpx.
         refused = await client.post("/v1/me/phone", json={"phone": phone}, headers=me)
         assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "phone"), phone
     assert (await client.post("/v1/me/phone", json={"phone": 447700900123}, headers=me)).status_code == 422
+
+
+async def test_one_asks_to_be_erased_and_takes_it_back_by_the_api(client: httpx.AsyncClient) -> None:
+    tokens = await register(client)
+    wrong = await client.post("/v1/me/erase", json={"password": "not it"}, headers=bearer(tokens))
+    assert wrong.status_code == 422 and [e["path"] for e in wrong.json()["errors"]] == ["password"]
+    answer = await client.post("/v1/me/erase", json={"password": PASSWORD}, headers=bearer(tokens))
+    assert answer.status_code == 202, answer.text
+    me = (await client.get("/v1/me", headers=bearer(tokens))).json()
+    assert me["erase_at"] == answer.json()["erase_at"]
+    assert (await client.delete("/v1/me/erase", headers=bearer(tokens))).status_code == 204
+    assert (await client.get("/v1/me", headers=bearer(tokens))).json()["erase_at"] is None
+    assert (await client.post("/v1/me/erase", json={"password": PASSWORD})).status_code == 401

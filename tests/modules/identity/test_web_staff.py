@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -358,3 +359,37 @@ async def test_a_browser_sees_the_outbox_as_a_page_and_a_program_as_data(reader:
     assert "<h1>Outbox</h1>" in page.text
     assert re.search(r'<a href="https?://[^"]+/verify\?token=', page.text)
     assert (await world.mail(ada.email))[0]["to"] == ada.email
+
+
+async def test_who_asks_on_the_page_to_be_erased_reads_it_on_every_page_until_they_keep_the_account(
+    reader: Reader,
+    world: World,  # noqa: F811
+) -> None:
+    await reader.sign_in(await world.person("Ada"))
+    assert 'href="/account/data"' in (await reader.look("/account")).text
+    wrong = await reader.send("/account/erase", password="not it")
+    assert wrong.status_code == 422 and "Is not your password." in wrong.text
+    empty = await reader.send("/account/erase", password="")
+    assert empty.status_code == 422 and "Must not be empty." in empty.text
+    page = await reader.look("/account/data")
+    assert "Keep my account" not in page.text and "holdbar" not in page.text, "or the rest proves nothing"
+    pending = await reader.follow(await reader.send("/account/erase", password=PASSWORD))
+    assert "Your account will be erased on" in pending.text and "Keep my account" in pending.text
+    bar = 'class="holdbar holdbar--erasing"'
+    while bar not in (await reader.look("/")).text:  # who is signed in is remembered for two seconds
+        await asyncio.sleep(0.05)
+    for path in ("/bookings", "/discover", "/credits"):
+        assert bar in (shown := await reader.look(path)).text and 'action="/account/erase/keep"' in shown.text, path
+    assert "Asked to have the account erased" in (await reader.look("/account")).text
+    kept = await reader.follow(await reader.send("/account/erase/keep"))
+    assert toast(kept) == "Your account stays" and "Keep my account" not in kept.text
+
+
+async def test_an_owner_reads_on_the_page_who_has_to_take_over_first(reader: Reader, world: World) -> None:  # noqa: F811
+    boss = await world.person("Boss")
+    club = {"name": "Only Mine & Sons", "kind": "club", "country": "GB", "currency": "GBP", "timezone": "Europe/London"}
+    made = (await boss.post("/v1/orgs", club)).json()
+    await reader.sign_in(boss)
+    refused = await reader.send("/account/erase", password=PASSWORD)
+    assert refused.status_code == 409
+    assert f'href="/orgs/{made["id"]}/people"' in refused.text and "Only Mine &amp; Sons" in refused.text

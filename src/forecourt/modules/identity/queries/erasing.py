@@ -16,6 +16,13 @@ class DueRow(Struct, frozen=True):
     erase_at: datetime
 
 
+class LeftRow(Struct, frozen=True):
+    """`comes_again`: rows of theirs came after they had been erased, with an organisation from another installation."""
+
+    id: UUID
+    comes_again: bool
+
+
 _ACCOUNT = "select id, email, name, status, platform_admin, password_hash from identity.account"
 ERASE_AT = Query(DueRow, "select id, erase_at from identity.account where id = $1 and erase_at is not null")
 ASK = Statement("update identity.account set erase_at = $2, erase_reminded_at = null where id = $1")
@@ -59,9 +66,9 @@ DROP_INVITATIONS_TO = Statement(
     "delete from identity.staff_invitation i using identity.account a where a.id = $1 and i.email_key = a.email_key"
 )
 LEFTOVERS = Query(
-    UUID,
-    "select id from identity.account where erase_at is not null and erase_at <= $1 and status = 'erased' and erased_at <= $1"
-    " order by erase_at, id limit $2",
+    LeftRow,
+    "select id, erase_at > erased_at from identity.account where erase_at is not null and erase_at <= $1 and status = 'erased'"
+    " and erased_at <= $1 order by erase_at, id limit $2",
 )
 SWEPT = Statement("update identity.account set erase_at = null where id = $1 and status = 'erased'")
 # What belongs to one account. Tokens go with their session.
@@ -140,7 +147,7 @@ async def drop_all_of(tx: Tx, account_id: UUID) -> None:
         await tx.run(statement, account_id)
 
 
-async def leftovers(tx: Tx, before: datetime, limit: int) -> list[UUID]:
+async def leftovers(tx: Tx, before: datetime, limit: int) -> list[LeftRow]:
     """Who was erased before then, and was not looked after since."""
     return await tx.all(LEFTOVERS, before, limit)
 

@@ -197,15 +197,18 @@ class Erasing:
             await tx.become(self._db.role, None, account_id)
 
     async def _sweep(self, ctx: Context, now: datetime) -> None:
-        """Removes what requests that were under way wrote after their person had been erased: a failed log-in, a code."""
+        """Removes what requests that were under way wrote after their person had been erased: a failed log-in, a code. Of whom an
+        organisation from another installation brought rows, every module forgets once more."""
         before = now - rules.SWEPT_AFTER
         while True:
             async with self._db.tx(ctx.within(None)) as tx:
                 found = await queries.leftovers(tx, before, AT_ONCE)
-                for account_id in found:
-                    await tx.become(self._db.role, None, account_id)
-                    await queries.drop_all_of(tx, account_id)
-                    await queries.swept(tx, account_id)
+                for row in found:
+                    await tx.become(self._db.role, None, row.id)
+                    await queries.drop_all_of(tx, row.id)
+                    await queries.swept(tx, row.id)
+                    if row.comes_again:
+                        emit(tx, AccountErased(account_id=row.id))
             if len(found) < AT_ONCE:
                 return
 
