@@ -36,6 +36,7 @@ from forecourt.terminal import (
     addresses,
     admin_url,
     archiving_of,
+    as_owner,
     engines,
     err,
     in_house,
@@ -637,7 +638,9 @@ def create_admin(
         raise EngineError("There is no terminal to read a password from.", "Set FORECOURT_ADMIN_PASSWORD.") from None
     settings = read_settings(data)
     with engines(settings, _unheard) as running:
-        migrate_now(settings, running, _unheard)
+        # Where only the program's login is known, as in a container, the owner has prepared the database.
+        if as_owner(settings, running):
+            migrate_now(settings, running, _unheard)
 
         set_here = True
 

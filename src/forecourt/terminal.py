@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
+from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
@@ -173,7 +174,17 @@ def engines(
         yield running
 
 
+def as_owner(settings: Settings, running: Engines) -> bool:
+    """Whether we can log in as the database's owner; in a container that serves we cannot."""
+    from forecourt.kernel.migrate import APP_ROLE
+
+    return settings.database.admin_url is not None or urlsplit(running.database_url).username != APP_ROLE
+
+
 def admin_url(settings: Settings, running: Engines) -> str:
+    """The address of the database, logging in as its owner. Raises EngineError when nobody has said who that is."""
+    if not as_owner(settings, running):
+        raise EngineError("forecourt_app owns nothing in this database.", "Set DATABASE_ADMIN_URL to its owner's address.")
     return settings.database.admin_url.reveal() if settings.database.admin_url else running.database_url
 
 
@@ -182,8 +193,9 @@ def migrate_now(settings: Settings, running: Engines, report: Callable[[str], No
     from forecourt.kernel.migrate import migrate as apply
     from forecourt.layout import migration_folders
 
+    url = admin_url(settings, running)
     report("Bringing the database up to date")
-    return len(asyncio.run(apply(admin_url(settings, running), migration_folders(), lambda what: report(f"Database: {what}"))))
+    return len(asyncio.run(apply(url, migration_folders(), lambda what: report(f"Database: {what}"))))
 
 
 def addresses(settings: Settings, running: Engines):

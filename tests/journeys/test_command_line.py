@@ -130,8 +130,25 @@ def test_migrations_are_listed_then_applied_then_nothing_is_left(fresh: dict[str
     assert "Up to date." in forecourt(fresh, "migrate", "--dry-run")[1]
 
 
-async def test_an_administrator_made_here_may_look_at_every_account(here: dict[str, str], client: httpx.AsyncClient) -> None:
-    email = f"root.{uuid4().hex[:8]}@example.org"
+@pytest.fixture
+def without_owner(here: dict[str, str]) -> dict[str, str]:
+    """The installation as a container of `serve` knows it."""
+    return {name: value for name, value in here.items() if name != "DATABASE_ADMIN_URL"}
+
+
+def test_what_only_the_owner_of_the_database_may_do_says_so(without_owner: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "club.forecourt").write_bytes(gzip.compress(b'{"format":"forecourt organisation 1"'))
+    commands = [["migrate"], ["migrate", "--dry-run"], ["demo"], ["org", "import", str(tmp_path / "club.forecourt")]]
+    with ThreadPoolExecutor(4) as side_by_side:
+        told = [side_by_side.submit(forecourt, without_owner, *command) for command in commands]
+    cure = "Set DATABASE_ADMIN_URL to its owner's address."
+    assert [done.result() for done in told] == [(1, f"forecourt_app owns nothing in this database. {cure}")] * 4
+
+
+async def test_an_administrator_made_here_may_look_at_every_account(
+    without_owner: dict[str, str], client: httpx.AsyncClient
+) -> None:
+    here, email = without_owner, f"root.{uuid4().hex[:8]}@example.org"
     environ = here | {"FORECOURT_ADMIN_PASSWORD": PASSWORD}
     status, words = await asyncio.to_thread(forecourt, environ, "account", "create-admin", email, "Ada Root")
     assert (status, f"{email} is a platform administrator." in words) == (0, True), words
