@@ -34,3 +34,26 @@ async def where_words_are_left(
         if is_there:
             found.append(f"{schema}.{table} {column}")
     return found
+
+
+TABLES = """
+select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where n.nspname = any($1) and c.relkind in ('r', 'p') and not c.relispartition order by 1, 2
+"""
+
+
+async def rows_that_say(
+    superuser: asyncpg.Connection[asyncpg.Record], schemas: Sequence[str], words: Sequence[str]
+) -> dict[str, str]:
+    """One row of each table of which some say one of the words, in whatever column and however it is written."""
+    wanted = [word.casefold() for word in words] + [word.encode().hex() for word in words]
+    found: dict[str, str] = {}
+    for schema, table in await superuser.fetch(TABLES, list(schemas)):
+        row = await superuser.fetchval(
+            f'select t::text from "{schema}"."{table}" t, unnest($1::text[]) as w (word)'
+            " where position(w.word in lower(t::text)) > 0 limit 1",
+            wanted,
+        )
+        if row is not None:
+            found[f"{schema}.{table}"] = row
+    return found
