@@ -455,6 +455,8 @@ async def test_after_a_year_an_inbox_forgets_too_and_what_providers_said(fresh_d
     assert set(left) == {"outbox.recipient", "notice.facts", "digest_item.title"} & set(left), "what waits is not a year old"
     assert await admin.fetchval("select count(*) from notifications.entry") == 0
     assert await admin.fetchval("select count(*) from notifications.inbox_event") == 0
+    staff = Context(actor=Actor(kind=ActorKind.PERSON, account_id=CAS), organisation_id=ORG)
+    assert {d.recipient for d in (await world.house.deliveries(staff, None, None, 50, None)).items} == {"…", "be…@ben.example"}
     kept = await admin.fetchval("select content ->> 'text' from notifications.delivery where id = $1", young)
     assert kept == "Hello Ben Okafor", "the control: the young is kept"
     await admin.close()
