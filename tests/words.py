@@ -45,13 +45,14 @@ select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.rel
 async def rows_that_say(
     superuser: asyncpg.Connection[asyncpg.Record], schemas: Sequence[str], words: Sequence[str]
 ) -> dict[str, str]:
-    """One row of each table of which some say one of the words, in whatever column and however it is written."""
+    """The tables of which a row says one of the words, in whatever column and however it is written, and what is around it."""
     wanted = [word.casefold() for word in words] + [word.encode().hex() for word in words]
     found: dict[str, str] = {}
     for schema, table in await superuser.fetch(TABLES, list(schemas)):
         row = await superuser.fetchval(
-            f'select t::text from "{schema}"."{table}" t, unnest($1::text[]) as w (word)'
-            " where position(w.word in lower(t::text)) > 0 limit 1",
+            "select substring(r.row from greatest(position(w.word in r.row) - 80, 1) for 200)"
+            f' from (select lower(t::text) as row from "{schema}"."{table}" t) r, unnest($1::text[]) as w (word)'
+            " where position(w.word in r.row) > 0 limit 1",
             wanted,
         )
         if row is not None:

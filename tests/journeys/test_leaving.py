@@ -88,7 +88,15 @@ async def lives_here(world: World, door: httpx.AsyncBaseTransport) -> Leaving:
     await done(await zubaida.send("PATCH", f"/v1/messages/{message['id']}", {"text": "zq7again"}))
     await done(await ben.post(f"/v1/rooms/{room}/messages", {"client_id": "b", "text": f"@[Zq7ubaida]({zubaida.id}), hello"}))
     return Leaving(
-        zubaida, ben, club, number, room, his, photo["url"], file["url"], ["zq7", number[1:], PUSH["p256dh"], PUSH["auth"]]
+        zubaida,
+        ben,
+        club,
+        number,
+        room,
+        his,
+        photo["url"],
+        file["url"],
+        ["zq7", number[1:], "198.51.100.77", PUSH["p256dh"], PUSH["auth"]],
     )
 
 
@@ -98,15 +106,33 @@ async def plays(world: World, club: Club, zubaida: Person, ben: Person) -> tuple
     grant = {"account_id": zubaida.id, "amount": {"amount": 100_000, "currency": "GBP"}, "reason": "zq7grant"}
     await done(await club.owner.post(f"/v1/orgs/{club.id}/credits/grant", grant))
     await world.credits(club, ben)
-    wish = {"resource_id": club.courts[0], "duration_min": 60, "pay_with": "credits", "team_size": 2}
-    hers = wish | {"start": at(5, 10), "note": "zq7note", "invitees": [{"account_id": ben.id}]}
+    wish = {"resource_id": club.courts[0], "duration_min": 60, "pay_with": "credits", "team_size": 3}
+    hers = wish | {
+        "start": at(5, 10),
+        "note": "zq7note",
+        "invitees": [{"account_id": ben.id}, {"email": "somebody.else@example.org"}],
+    }
     await done(await zubaida.post("/v1/bookings", hers, Idempotency_Key="zq7key"))
     off = await done(await zubaida.post("/v1/bookings", wish | {"start": at(5, 14)}))
     await done(await zubaida.post(f"/v1/bookings/{off['id']}/cancel", {"reason": "zq7reason"}))
+    desk = await done(await zubaida.post("/v1/bookings", wish | {"start": at(5, 16)}))
+    await done(await club.owner.post(f"/v1/orgs/{club.id}/bookings/{desk['id']}/cancel", {"reason": "zq7desk"}))
+    await works_for_a_while(club, zubaida)
     his = await done(await ben.post("/v1/bookings", wish | {"start": at(6, 10), "invitees": [{"account_id": zubaida.id}]}))
     (invited,) = (await done(await ben.get(f"/v1/bookings/{his['id']}/invitees")))["items"]
     await done(await zubaida.post(f"/v1/invitations/{invited['id']}/accept"))
     return (await done(await zubaida.post("/v1/rooms", {"kind": "direct", "member_ids": [ben.id]})))["id"], his["id"]
+
+
+async def works_for_a_while(club: Club, zubaida: Person) -> None:
+    """As staff who may come in from one network alone."""
+    staff = f"/v1/orgs/{club.id}/staff"
+    await done(await club.owner.post(staff, {"account_id": zubaida.id, "role": "viewer"}))
+    await done(
+        await club.owner.send(
+            "PATCH", f"{staff}/{zubaida.id}", {"role": "viewer", "limited_to": {"networks": ["198.51.100.77/32"]}}
+        )
+    )
 
 
 SAY_IT = {

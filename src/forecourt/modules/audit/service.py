@@ -310,7 +310,10 @@ class AuditService:
 
 def apart(event: Event) -> tuple[str, str]:
     """An event as JSON without its words about a person, and these, empty when there are none."""
-    fields: dict[str, object] = msgspec.json.decode(_encode(event))
+    whole = _encode(event)
+    if not event.personal:
+        return whole.decode(), ""
+    fields: dict[str, object] = msgspec.json.decode(whole)
     words = {field: fields.pop(field) for field in event.personal if fields.get(field)}
     return _encode(fields).decode(), _encode(words).decode() if words else ""
 
