@@ -310,6 +310,8 @@ async def test_thousands_of_messages_are_few_events(town: Town) -> None:
     kinds = [e.type for e in town.wire.numbered(room)]
     assert kinds.count("member.forgotten") == 3
     assert len(kinds) < 10
+    # The list that shows the last of them is asked for again, once.
+    assert town.wire.whispers(f"inbox:{id_of(town.ben)}") == [("chat.waiting", {"room_id": str(room), "seq": 1200})]
 
 
 async def test_it_is_done_at_once_and_once_more_when_nothing_can_be_on_its_way(town: Town, db: Database) -> None:

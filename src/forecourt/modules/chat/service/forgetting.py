@@ -151,6 +151,16 @@ class Forgetting(Membership, Attaching):
             if told:
                 await queries.trim_events(tx, room_id, told)
             turn.tell("member.forgotten", Forgotten(account_id, after, through, replies, unnamed))
+            await self._refresh_lists(turn, {row.seq for row in words})
+
+    async def _refresh_lists(self, turn: Turn, gone: set[int]) -> None:
+        """After the commit, lists of rooms that show one of these as the last message show it no longer; those of channels follow
+        what happens there themselves."""
+        newest = await queries.messages_before(turn.tx, turn.room.id, turn.next_seq, 1)
+        if turn.room.kind is RoomKind.CHANNEL or not newest or newest[0].seq not in gone:
+            return
+        members = await queries.members(turn.tx, turn.room.id, None, rules.room_size(turn.room.kind))
+        self.call(turn.tx, turn.room.id, newest[0].seq, [member.account_id for member in members])
 
     async def _unname(self, tx: Tx, room_id: UUID, account_id: UUID, after: int, through: int) -> list[UUID]:
         """Messages of others that mentioned them, which do so no longer."""

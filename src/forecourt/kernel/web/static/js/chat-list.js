@@ -24,7 +24,7 @@ export function refresh() {
 follow("inbox", { event: (e) => { if (e.type === "chat.waiting") refresh(); } });
 for (const row of document.querySelectorAll('.room[id^="room-"]')) {
   const id = row.id.slice(5);
-  if (row.querySelector('use[href$="#chat"]') && !row.hasAttribute("aria-current")) follow(`room:${id}`, { event: (e) => { if (e.type === "message.created") refresh(); } });
+  if (row.querySelector('use[href$="#chat"]') && !row.hasAttribute("aria-current")) follow(`room:${id}`, { event: (e) => { if (e.type === "message.created" || e.type === "member.forgotten") refresh(); } });
 }
 
 // Alt with an arrow walks the rooms.

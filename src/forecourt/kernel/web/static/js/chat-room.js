@@ -53,7 +53,7 @@ async function meet(ids) {
 function introduce(id, name, handle) {
   const words = name.split(/\s+/).filter(Boolean);
   const initials = ((words[0]?.[0] ?? "?") + (words.length > 1 ? words.at(-1)[0] : "")).toUpperCase();
-  people.set(id, { id, name, initials, tint: (parseInt(id.slice(-2), 16) % 6) + 1, handle: handle ?? "", presence: "" });
+  people.set(id, { id, name, initials, tint: people.get(id)?.tint ?? (parseInt(id.slice(-2), 16) % 6) + 1, handle: handle ?? "", presence: "" });
 }
 
 // --- drawing ---------------------------------------------------------------------------------------------------------
@@ -133,9 +133,9 @@ function jump() {
   button.querySelector("span").textContent = unseen ? fill(texts.new_messages, { n: unseen }) : texts.latest;
 }
 
-function system(line) {
+function system(line, about) {
   const stay = nearEnd();
-  log.append(el("p", { class: "thread__sys" }, line));
+  log.append(el("p", { class: "thread__sys", "data-about": about }, line));
   if (stay) toEnd();
 }
 
@@ -157,8 +157,8 @@ async function happened({ type, data }) {
   if (type === "member.forgotten") forgotten(data.account_id);
   redraw(type === "message.deleted" || type === "member.forgotten" ? [...touched, ...quoting()] : touched);
   if (fresh) arrived(data.message, stay);
-  if (type === "member.joined" && data.member.account_id !== me) system(fill(texts.joined, { name: who(data.member.account_id).name }));
-  if (type === "member.left") { if (data.account_id === me) location.assign("/chat"); else system(fill(texts.left, { name: who(data.account_id).name })); }
+  if (type === "member.joined" && data.member.account_id !== me) system(fill(texts.joined, { name: who(data.member.account_id).name }), data.member.account_id);
+  if (type === "member.left") { if (data.account_id === me) location.assign("/chat"); else system(fill(texts.left, { name: who(data.account_id).name }), data.account_id); }
   if (type === "room.changed") renamed(data.room);
   if (["message.pinned", "message.unpinned", "member.forgotten"].includes(type)) pins();
   jump();
@@ -169,7 +169,7 @@ function forgotten(id) {
   introduce(id, texts.erased);
   hush(id);
   readers.delete(id);
-  document.querySelector(`#people [data-member="${id}"]`)?.remove();
+  for (const node of document.querySelectorAll(`#people [data-member="${id}"], .thread__sys[data-about="${id}"]`)) node.remove();
   for (const m of elsewhere.values()) if (m.sender_id === id) Object.assign(m, { text: "", html: "", deleted: true });
   refresh();
 }
