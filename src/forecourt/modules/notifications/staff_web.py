@@ -13,6 +13,7 @@ from forecourt.kernel.clock import Clock
 from forecourt.kernel.errors import Problem
 from forecourt.kernel.http.operation import Api, Html, Redirect, Visit, action, page, staff
 from forecourt.kernel.paging import Paged
+from forecourt.kernel.web import formats
 from forecourt.kernel.web.addresses import with_query
 from forecourt.kernel.web.forms import NO_FAULTS, Faults, read
 from forecourt.kernel.web.render import OrgNav
@@ -143,6 +144,7 @@ class MessagePages(Api):
             tabs=self._tabs(visit, org_id, "deliveries"),
             rows=found.items,
             replayable=await self._house.replayable(visit.ctx, found.items),
+            erased=formats.deleted_account(visit.locale),
             states=STATES,
             names=names,
             kinds=self._kinds(visit),
@@ -177,6 +179,7 @@ class MessagePages(Api):
             org=org,
             detail=detail,
             replayable=await self._house.replayable(visit.ctx, [detail.delivery]),
+            erased=formats.deleted_account(visit.locale),
             states=STATES,
             names=self._names(visit),
             kinds=self._kinds(visit),

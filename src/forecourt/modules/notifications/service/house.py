@@ -21,6 +21,7 @@ from forecourt.kernel.errors import Invalid, NotFound, PreconditionFailed, Unaut
 from forecourt.kernel.ids import new_id
 from forecourt.kernel.jobs import enqueue
 from forecourt.kernel.paging import Keyset, Page
+from forecourt.kernel.web import formats
 from forecourt.modules.notifications import rules, wording
 from forecourt.modules.notifications.channels import gateways
 from forecourt.modules.notifications.channels.webhooks import shown_key, signature
@@ -47,8 +48,6 @@ DELIVERIES = Keyset("deliveries", tuple[datetime, UUID])
 TEMPLATES = Keyset("templates", tuple[str, str, str])
 MAX_PROVIDERS, MAX_ENDPOINTS = 50, 20
 CALLBACK_AGE = timedelta(minutes=5)
-ERASED = "Deleted account"
-"""Stands in the log for a reader whose account is erased."""
 
 T = TypeVar("T")
 
@@ -591,7 +590,7 @@ def shown_delivery(d: Delivery) -> DeliveryOut:
 
 def _to(d: Delivery) -> str:
     if d.erased:
-        return ERASED
+        return formats.deleted_account("en")
     return "…" if d.recipient == str(d.id) else rules.masked(d.channel, d.recipient)  # a year later it is nobody's
 
 

@@ -18,7 +18,7 @@ import structlog
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import service_context
 from forecourt.kernel.db import ModuleDatabase, Tx
-from forecourt.modules.notifications import wording
+from forecourt.kernel.web import formats
 from forecourt.modules.notifications.contract import NOBODYS, Channel
 from forecourt.modules.notifications.queries import inbox, leaving, outbox, queue
 from forecourt.modules.notifications.service.telling import PLACES_AT_ONCE, Telling
@@ -117,7 +117,7 @@ class Forgetting:
         await inbox.hold(tx, reader_id)
         await inbox.digested(tx, reader_id, ids)
         for locale in sorted({locales[id] for id in ids if id in locales}):
-            title = wording.word(locale, "deleted_account")
+            title = formats.deleted_account(locale)
             await leaving.empty_entries(tx, reader_id, [id for id in ids if locales.get(id) == locale], title)
 
     async def _heard(self, organisation_id: UUID, account_id: UUID) -> None:
