@@ -12,7 +12,7 @@ import pytest
 
 from forecourt.kernel.context import Context
 from forecourt.kernel.contracts import MAX_BODY_BYTES, PREFIX, KeyRing, remote, serve
-from forecourt.kernel.errors import Internal, NotFound
+from forecourt.kernel.errors import Internal, NotFound, Problem, Unauthenticated
 from forecourt.kernel.http import peers
 from forecourt.kernel.http.peers import SideDoor
 from forecourt.kernel.http.sent import Spool
@@ -29,10 +29,11 @@ class Names(Protocol):
 class Register:
     def __init__(self) -> None:
         self.asked = 0
+        self.says: Problem = NotFound("nobody")
 
     async def name(self, ctx: Context, id: UUID) -> str:
         self.asked += 1
-        raise NotFound("nobody")
+        raise self.says
 
 
 class Street:
@@ -106,6 +107,17 @@ async def test_a_signed_call_is_answered_and_counted_and_the_house_does_not_hear
         assert (await client.get("/v1/venues")).status_code == 200
     assert street.visitors == ["/v1/venues"]
     assert b'route="/_contract/test_peers.Names/name",status="404"' in street.metrics.render()
+
+
+async def test_what_a_module_refuses_for_want_of_a_person_is_no_refusal_of_the_call(street: Street) -> None:
+    street.register.says = Unauthenticated("this password is not theirs")
+    async with street.client() as client:
+        with pytest.raises(Unauthenticated, match="this password is not theirs"):
+            await remote(Names, "http://house.test", KeyRing([KEY]), client).name(Context(), new_id())
+        # The control: a caller with another key is refused, and hears nothing of what the module would say.
+        with pytest.raises(Internal):
+            await remote(Names, "http://house.test", KeyRing([("first", b"x" * 32)]), client).name(Context(), new_id())
+    assert street.register.asked == 1
 
 
 async def test_who_shows_no_plausible_signature_is_sent_away_unread(street: Street) -> None:

@@ -203,7 +203,7 @@ async def test_a_source_that_fails_breaks_the_archive_off_and_the_log_says_so_wi
         async for chunk in await desk.opened(exporting):
             sent += [chunk]
     assert sent and not zipfile.is_zipfile(io.BytesIO(b"".join(sent)))
-    assert [entry["event"] for entry in logged] == ["export_broke_off"]
+    assert [(entry["event"], entry["error"]) for entry in logged] == [("export_broke_off", "unavailable")]
     assert "Left-handed" not in str(logged) and str(id_of(desk.ada)) not in str(logged)
     with pytest.raises(Internal):
         await desk.archive(Shelf(("bookings", []), ("bookings", []), leads_on=True))

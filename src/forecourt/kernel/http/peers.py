@@ -58,7 +58,8 @@ class SideDoor:
         except Problem as problem:  # too long, too slow, or its sender has left
             return _refusal(problem)
         status, more, answer = await self._exchange.handle(scope["path"], headers, body)
-        return _refusal(Unauthenticated()) if status == 401 else (status, more, answer)
+        # A bare 401 is the call's; what a module says to its caller, such as of a wrong password, travels as it is.
+        return _refusal(Unauthenticated()) if status == 401 and not answer else (status, more, answer)
 
 
 def _refusal(problem: Problem) -> tuple[int, dict[str, str], bytes]:

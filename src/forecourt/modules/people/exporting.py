@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from forecourt.kernel.clock import Clock
 from forecourt.kernel.context import Context
-from forecourt.kernel.errors import Internal, Invalid, NotFound, Unauthenticated, Unavailable
+from forecourt.kernel.errors import Internal, Invalid, NotFound, Problem, Unauthenticated, Unavailable
 from forecourt.kernel.faults import as_problem
 from forecourt.kernel.packing import Packer
 from forecourt.kernel.records import PersonalRecords, Portion
@@ -119,7 +119,7 @@ class Exporting:
                     if chunk:
                         yield chunk
         except Exception as e:
-            log.error("export_broke_off", error=as_problem(e).code)
+            log.error("export_broke_off", error=e.code if isinstance(e, Problem) else as_problem(e).code)
             raise
         finally:
             self._under_way -= 1
