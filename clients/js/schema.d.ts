@@ -578,6 +578,7 @@ export interface Invited {
  * Somebody who is invited, as those who look after the booking see it.
  *
  * Of who was invited by address the account is there once they have accepted with it: an address says nothing about accounts.
+ * The address is forgotten 28 days after the booking, or with its account; of who accepted the account stays.
  */
 export interface Invitee {
   id: string;

@@ -31,11 +31,13 @@ from forecourt.modules.booking.contract import (
     NewQuote,
     PayWith,
     Purpose,
+    Reschedule,
     StaffBooking,
     Why,
 )
-from forecourt.modules.booking.service.forgetting import Unforgotten
+from forecourt.modules.booking.service.forgetting import ADDRESSES_KEPT, Unforgotten
 from forecourt.modules.identity.contract import AccountErased
+from forecourt.modules.identity.rules import GRACE
 from forecourt.modules.venues.contract import RefundTier
 
 S = BookingStatus
@@ -269,6 +271,9 @@ async def test_what_they_were_invited_to_they_leave_and_neither_their_address_no
     held = await world.book(
         host, start=start + 2 * DAY, team_size=2, purpose=Purpose.CONTENT, invitees=[NewInvitee(account_id=ada.id)]
     )
+    silent = await world.book(host, start=start + 3 * DAY, team_size=2, invitees=[NewInvitee(email=ada.email)])
+    (asked,) = (await world.service.invitees(host, silent.id)).items
+    await world.service.first_letter(house, asked.id)
     links: list[str] = []
     for booking in (ahead, was):
         for guest in (await world.service.invitees(host, booking.id)).items:
@@ -294,6 +299,8 @@ async def test_what_they_were_invited_to_they_leave_and_neither_their_address_no
     assert len(await told(world, ahead.id, "booking.invitation_answered")) == 2, "yes, and no"
     (there,) = (await world.service.invitees(host, by_account.id)).items
     assert (there.status, there.may_ask_again) == (InviteeStatus.DECLINED, False)
+    (unanswered,) = (await world.service.invitees(host, silent.id)).items
+    assert (unanswered.status, unanswered.account_id) == (InviteeStatus.DECLINED, None), "an address says nothing of accounts"
     (past,) = (await world.service.invitees(host, was.id)).items
     assert (past.status, past.email, past.account_id) == (InviteeStatus.ACCEPTED, None, ada.id), "they did come"
     (asked,) = (await world.service.invitees(host, held.id)).items
@@ -308,6 +315,57 @@ async def test_what_they_were_invited_to_they_leave_and_neither_their_address_no
     assert (party.account_ids, party.invitation_ids) == ([host.account_id], [other.id])
     assert await world.service.letter(house, past.id) is None and await world.service.first_letter(house, mine.id) is None
     assert await superuser.fetchval("select count(*) from booking.invited_address where invitation_id = $1", mine.id) == 0
+
+
+async def test_addresses_that_nobody_had_an_account_for_go_before_anybody_who_made_one_since_can_be_erased(
+    world: Any, superuser: Any
+) -> None:
+    host, house, word = await world.rich("Host"), service_context("tests", world.organisation_id), f"quill{uuid4().hex[:10]}"
+    email, start = f"{word}@example.org", world.wish().start
+    guest = NewInvitee(email=email)
+    over = await world.book(host, team_size=3, invitees=[guest, NewInvitee(account_id=(friend := world.people.add("Friend")))])
+    moved = await world.book(host, start=start + DAY, team_size=2, invitees=[guest])
+    declined = await world.book(host, start=start + 2 * DAY, team_size=2, purpose=Purpose.CONTENT, invitees=[guest])
+    unpaid = await world.hold(host, start=start + 3 * DAY, team_size=2, invitees=[guest])
+    for booking in (over, moved, declined):
+        for invitation in (await world.service.invitees(host, booking.id)).items:
+            if booking is not declined:
+                await world.service.first_letter(house, invitation.id)
+    await world.service.decline(world.staff, declined.id, "not then")
+    await world.service.cancel(host, unpaid.id, Cancel())
+    await world.service.reschedule(host, moved.id, Reschedule(start + 6 * DAY))
+    world.clock.set(start + 32 * DAY)
+    await world.keep_time()
+    assert await world.service.forget_addresses(HOUSE) >= 3
+    (kept,) = (await world.service.invitees(host, moved.id)).items
+    assert kept.email == email, "that one was over later"
+    world.clock.set(start + 35 * DAY)
+    assert await world.service.forget_addresses(HOUSE) >= 1
+    assert await world.service.forget_addresses(HOUSE) == 0
+    assert await where_words_are_left(superuser, SCHEMAS, [word]) == []
+    items = (await world.service.invitees(host, over.id)).items
+    assert {(i.email, i.account_id) for i in items} == {(None, None), (None, friend)}, "who came is known still"
+    assert ADDRESSES_KEPT < GRACE
+
+
+async def test_what_names_its_own_host_by_address_or_was_taken_back_before_they_had_an_account_goes_with_them(
+    world: Any, ada: Any, superuser: Any
+) -> None:
+    house, host = service_context("tests", world.organisation_id), await world.rich("Host")
+    own = await world.book(ada.ctx, team_size=2, invitees=[NewInvitee(email=ada.email)])
+    (to_herself,) = (await world.service.invitees(ada.ctx, own.id)).items
+    assert await world.service.first_letter(house, to_herself.id) is None
+    assert await world.service.my_invitations(ada.ctx) == []
+    card = world.people.cards.pop(ada.id)  # of whom nobody had heard then
+    theirs = await world.book(host, start=world.wish().start + DAY, team_size=2)
+    before = await world.service.invite(host, theirs.id, NewInvitee(email=ada.email))
+    await world.service.first_letter(house, before.id)
+    await world.service.withdraw(host, theirs.id, before.id)
+    world.people.cards[ada.id] = card
+    await world.service.give_over(HOUSE, ada.id)
+    assert await where_words_are_left(superuser, SCHEMAS, [ada.word]) != [], "the control"
+    await erase(world, ada)
+    assert await where_words_are_left(superuser, SCHEMAS, [ada.word]) == []
 
 
 # --- what is kept, told

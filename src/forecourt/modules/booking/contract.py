@@ -267,6 +267,7 @@ class Invitee(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Somebody who is invited, as those who look after the booking see it.
 
     Of who was invited by address the account is there once they have accepted with it: an address says nothing about accounts.
+    The address is forgotten 28 days after the booking, or with its account; of who accepted the account stays.
     """
 
     id: UUID

@@ -14,11 +14,12 @@ from forecourt.modules.booking.contract import MAX_INVITEES, InviteeStatus, NewI
 
 MOST_LISTED = 4 * MAX_INVITEES
 """Of one booking or one person, those taken back included."""
-MOST_OVER = 1_000
+MOST_OVER = 500
 MOST_ASKED = 3
 """So often somebody is asked to one booking, by its host and by staff together."""
-FORGOTTEN = "erased@erased.invalid"
-"""In place of an address whose owner was erased. Nobody is written to there."""
+FORGOTTEN, LEFT = "forgotten@erased.invalid", "left@erased.invalid"
+"""In place of an address that is forgotten; the other when its owner was erased after they had said yes, so that whoever invited
+them knows of the account. Nobody is written to there."""
 
 
 class InvitationRow(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ class InvitationRow(msgspec.Struct, frozen=True):
 
     @property
     def is_forgotten(self) -> bool:
-        return self.email == FORGOTTEN
+        return self.email in (FORGOTTEN, LEFT)
 
     @property
     def may_ask_again(self) -> bool:
@@ -47,6 +48,11 @@ class InvitationRow(msgspec.Struct, frozen=True):
     @property
     def takes_a_place(self) -> bool:
         return self.status in (InviteeStatus.PENDING, InviteeStatus.ACCEPTED)
+
+    @property
+    def known_account(self) -> UUID | None:
+        """Whose it is, as far as whoever invited them may know: an address says nothing about accounts."""
+        return self.account_id if self.email in (None, LEFT) else self.in_the_party
 
     @property
     def in_the_party(self) -> UUID | None:
@@ -62,6 +68,14 @@ class NewInvitation(msgspec.Struct, frozen=True):
     email: str | None
     address: bytes | None
     salt: bytes
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """An address, by its digest, and where it is kept."""
+
+    address: bytes
+    organisation_id: UUID
+    invitation_id: UUID
 
 
 class Whereto(msgspec.Struct, frozen=True):
@@ -135,13 +149,13 @@ AT_ADDRESS = Query(
     "select a.organisation_id, a.invitation_id from booking.invited_address a where a.address = $1"
     " order by a.organisation_id, a.invitation_id limit $2",
 )
-FORGET_ADDRESSES = Sweep(
-    int,
-    "with over as (select a.address, a.organisation_id, a.invitation_id from booking.invited_address a where a.until < $1"
-    " limit $2),"
-    " gone as (delete from booking.invited_address a using over o where a.address = o.address"
-    " and a.organisation_id = o.organisation_id and a.invitation_id = o.invitation_id returning 1)"
-    " select count(*)::int from gone",
+OVER = Sweep(
+    Noted,
+    "select a.address, a.organisation_id, a.invitation_id from booking.invited_address a where a.until < $1"
+    " order by a.until limit $2",
+)
+DROP_ADDRESS = Statement(
+    "delete from booking.invited_address a where a.address = $1 and a.organisation_id = $2 and a.invitation_id = $3"
 )
 
 
@@ -185,9 +199,16 @@ async def sent_since(tx: Tx, organisation_id: UUID, inviter: UUID, since: dateti
 
 
 async def add(
-    tx: Tx, organisation_id: UUID, booking_id: UUID, new: Sequence[NewInvitation], inviter: UUID | None, at: datetime
+    tx: Tx,
+    organisation_id: UUID,
+    booking_id: UUID,
+    until: datetime,
+    new: Sequence[NewInvitation],
+    inviter: UUID | None,
+    at: datetime,
 ) -> None:
-    """Those who are there already stay as they are. Accounts find what they are invited to where they have something."""
+    """Those who are there already stay as they are. Accounts find what they are invited to where they have something; addresses
+    are noted, or nobody would find them to forget them. `until`: the booking's end."""
     await tx.run(
         ADD,
         organisation_id,
@@ -202,6 +223,8 @@ async def add(
     )
     for account_id in sorted(n.account_id for n in new if n.account_id is not None):
         await tx.run(NOTE_GUEST, account_id, organisation_id)
+    for address, id in sorted((n.address, n.id) for n in new if n.address is not None):
+        await note_address(tx, Noted(address, organisation_id, id), until)
 
 
 async def answer(tx: Tx, row: InvitationRow, status: InviteeStatus, account_id: UUID | None, at: datetime) -> None:
@@ -223,13 +246,24 @@ async def tell(tx: Tx, row: InvitationRow, account_id: UUID | None, at: datetime
     await tx.run(TELL, row.organisation_id, row.id, account_id, at)
 
 
-async def note_address(tx: Tx, row: InvitationRow, until: datetime) -> None:
-    await tx.run(NOTE_ADDRESS, row.address, row.organisation_id, row.id, until)
+async def give(tx: Tx, row: InvitationRow, account_id: UUID) -> None:
+    """Notes whose it is, and nothing else."""
+    await tx.run(ANSWER, row.organisation_id, row.id, row.status.value, account_id, row.answered_at)
+
+
+async def note_address(tx: Tx, noted: Noted, until: datetime) -> None:
+    await tx.run(NOTE_ADDRESS, noted.address, noted.organisation_id, noted.invitation_id, until)
 
 
 async def at_address(tx: Tx, address: bytes) -> list[Whereto]:
     return await tx.all(AT_ADDRESS, address, MOST_LISTED)
 
 
-async def forget_addresses(tx: Tx, before: datetime) -> int:
-    return await tx.one(FORGET_ADDRESSES, before, MOST_OVER)
+async def over(tx: Tx, before: datetime) -> list[Noted]:
+    """Addresses whose bookings were over before then, at most MOST_OVER. `tx` is about nobody."""
+    return await tx.all(OVER, before, MOST_OVER)
+
+
+async def drop_address(tx: Tx, noted: Noted) -> None:
+    """Whoever gets this address is not given the invitation. `tx` is about nobody."""
+    await tx.run(DROP_ADDRESS, noted.address, noted.organisation_id, noted.invitation_id)

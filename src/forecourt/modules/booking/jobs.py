@@ -25,7 +25,7 @@ class GiveOver(msgspec.Struct, frozen=True):
 
 
 class ForgetAddresses(msgspec.Struct, frozen=True):
-    """Those of bookings that are over."""
+    """Those of bookings that have long been over."""
 
 
 class Forget(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Forget(msgspec.Struct, frozen=True):
 KEEP_TIME = JobKind("booking.keep_time", KeepTime, timeout_s=300, attempts=3)
 
 GIVE_OVER = JobKind("booking.give_over", GiveOver, timeout_s=60, attempts=8)
-FORGET_ADDRESSES = JobKind("booking.forget_addresses", ForgetAddresses, timeout_s=60, attempts=3)
+FORGET_ADDRESSES = JobKind("booking.forget_addresses", ForgetAddresses, timeout_s=300, attempts=3)
 
 FORGET = JobKind("booking.forget", Forget, timeout_s=600, attempts=8)
 AGAIN_AFTER = timedelta(minutes=10)

@@ -15,7 +15,7 @@ import msgspec
 
 from forecourt.kernel.db import Query, Statement, Tx, to_json
 from forecourt.modules.booking.contract import BookingActor, BookingStatus, InviteeStatus, NewInvitee, PayWith, Purpose, Why
-from forecourt.modules.booking.invited import FORGOTTEN, InvitationRow
+from forecourt.modules.booking.invited import FORGOTTEN, LEFT, InvitationRow
 from forecourt.modules.booking.queries import BookingRow
 
 BOOKINGS_AT_ONCE = 50
@@ -178,7 +178,8 @@ class Received(msgspec.Struct, frozen=True):
 TO_FORGET = Query(
     Received,
     "select i.id, i.booking_id, i.address from booking.invitation i where i.organisation_id = $1 and i.account_id = $2"
-    " and (i.email <> $3 or i.status in ('pending', 'accepted')) and ($4::uuid is null or i.id > $4) order by i.id limit $5",
+    " and (i.email <> all($3::text[]) or i.status in ('pending', 'accepted')) and ($4::uuid is null or i.id > $4)"
+    " order by i.id limit $5",
 )
 # Its own id stands for the digest of the address: it has to be another for each.
 FORGET_INVITATION = Statement(
@@ -187,9 +188,6 @@ FORGET_INVITATION = Statement(
     " where i.organisation_id = $1 and i.id = $2"
 )
 SET_WISHED = Statement("update booking.booking b set invitees = $3::text::jsonb where b.organisation_id = $1 and b.id = $2")
-DROP_ADDRESS = Statement(
-    "delete from booking.invited_address a where a.address = $1 and a.organisation_id = $2 and a.invitation_id = $3"
-)
 
 
 async def places(tx: Tx, account_id: UUID, after: UUID | None) -> list[UUID]:
@@ -217,17 +215,12 @@ async def forget_words(tx: Tx, organisation_id: UUID, booking_ids: Sequence[UUID
 
 async def to_forget(tx: Tx, organisation_id: UUID, account_id: UUID, after: UUID | None) -> list[Received]:
     """The next invitations of the person's, at most AT_ONCE."""
-    return await tx.all(TO_FORGET, organisation_id, account_id, FORGOTTEN, after, AT_ONCE)
+    return await tx.all(TO_FORGET, organisation_id, account_id, [FORGOTTEN, LEFT], after, AT_ONCE)
 
 
-async def drop_address(tx: Tx, organisation_id: UUID, invitation_id: UUID, address: bytes) -> None:
-    """Whoever gets this address is not given the invitation. `tx` is about nobody."""
-    await tx.run(DROP_ADDRESS, address, organisation_id, invitation_id)
-
-
-async def forget_invitation(tx: Tx, row: InvitationRow, salt: bytes, asked: int) -> None:
-    """Its address, and with another salt its link. `asked`: so often that nobody is asked again."""
-    await tx.run(FORGET_INVITATION, row.organisation_id, row.id, FORGOTTEN, salt, asked)
+async def forget_invitation(tx: Tx, row: InvitationRow, instead: str, salt: bytes, asked: int) -> None:
+    """Its address, for which there is `instead`, and with another salt its link. `asked`: so often that nobody is asked again."""
+    await tx.run(FORGET_INVITATION, row.organisation_id, row.id, instead, salt, asked)
 
 
 async def set_wished(tx: Tx, booking: BookingRow, invitees: Sequence[NewInvitee]) -> None:

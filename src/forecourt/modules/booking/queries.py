@@ -524,11 +524,12 @@ ADVANCE = Query(
     + _COLUMNS
     + " from changed b",
 )
-# Gives the place back with the step.
+# Gives the place back with the step. Who was named with a booking that never stood was asked nothing, and is not kept.
 LEAVE = Query(
     BookingRow,
     "with changed as (update booking.booking b set status = $4, version = b.version + 1, updated_at = $5, hold_expires_at = $11,"
-    " authorised_minor = 0"
+    " authorised_minor = 0,"
+    " invitees = case when b.status in ('pending_approval', 'payment_pending') then '[]'::jsonb else b.invitees end"
     " where b.organisation_id = $1 and b.id = $2 and b.version = $3 returning b.*), released as ("
     " delete from booking.occupancy o where o.organisation_id = $1 and o.resource_id = any($13::uuid[]) and o.ends_at = $15"
     " and o.starts_at = $14 and o.booking_id = $2 and exists (select from changed)),"

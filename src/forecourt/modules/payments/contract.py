@@ -106,6 +106,7 @@ class Charge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     amount: Money
     pay_with: PayWith
     label: Label = ""
+    """What it is for, in words of the house and never of a person: it stays when one is erased."""
     promo: PromoUse | None = None
     charge_id: UUID | None = None
     """None: the payment's first charge, whose id is `payment_id`."""

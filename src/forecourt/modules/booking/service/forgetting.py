@@ -11,7 +11,7 @@ minutes apart (`jobs.FORGET`): what the person, or staff, had under way at the m
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -20,11 +20,15 @@ from forecourt.kernel.context import Actor, ActorKind, Context, service_context
 from forecourt.kernel.db import Tx
 from forecourt.modules.booking import guests, invited, personal, queries
 from forecourt.modules.booking.contract import BookingActor, InvalidTransition, InviteeStatus, Why
-from forecourt.modules.booking.invited import MOST_ASKED, InvitationRow
+from forecourt.modules.booking.invited import FORGOTTEN, LEFT, MOST_ASKED, InvitationRow, Noted
 from forecourt.modules.booking.personal import AT_ONCE, Held, Received
 from forecourt.modules.booking.queries import BookingRow
 from forecourt.modules.booking.service.inviting import OPEN, SALT_BYTES, STANDING, Inviting
 from forecourt.modules.payments.contract import Cause
+
+ADDRESSES_KEPT = timedelta(days=28)
+"""So long after a booking is over its guests' addresses are kept, for those who had no account then: that is less than the thirty
+days after which somebody is erased, who may have made one since. Whose they are known to be goes with that account."""
 
 log = structlog.get_logger("forecourt.booking")
 
@@ -103,15 +107,16 @@ class Forgetting(Inviting):
     async def _forget_invitation(self, house: Context, organisation_id: UUID, account_id: UUID, received: Received) -> None:
         if received.address is not None:
             async with self.db.tx(house.within(None)) as tx:
-                await personal.drop_address(tx, organisation_id, received.id, received.address)
+                await invited.drop_address(tx, Noted(received.address, organisation_id, received.id))
         async with self.db.tx(house) as tx:
             booking = await queries.lock_booking(tx, organisation_id, received.booking_id)
             row = await invited.locked(tx, organisation_id, received.id)
             if row.account_id != account_id:
                 return  # somebody was invited anew by that address at this moment
+            instead = FORGOTTEN if row.in_the_party is None else LEFT
             if row.takes_a_place and booking.status in OPEN and booking.ends_at > self.clock.now():
                 row = await self._decline(tx, booking, row)
-            await self._forget_address(tx, booking, row)
+            await self._forget_address(tx, booking, row, instead)
 
     async def _decline(self, tx: Tx, booking: BookingRow, row: InvitationRow) -> InvitationRow:
         if booking.status in STANDING:
@@ -120,12 +125,43 @@ class Forgetting(Inviting):
         await invited.answer(tx, row, InviteeStatus.DECLINED, row.account_id, self.clock.now())
         return await invited.locked(tx, row.organisation_id, row.id)
 
-    async def _forget_address(self, tx: Tx, booking: BookingRow, row: InvitationRow) -> None:
+    async def _forget_address(self, tx: Tx, booking: BookingRow, row: InvitationRow, instead: str) -> None:
         """The address goes from the booking and the invitation together, or the one would make the other anew."""
-        if row.email is not None and not row.is_forgotten:
+        if row.is_forgotten:
+            instead = row.email or instead
+        elif row.email is not None:
             address = guests.folded(row.email)
             wished = (await invited.wished(tx, booking.organisation_id, booking.id)).invitees
             others = [w for w in wished if w.email is None or guests.folded(w.email) != address]
             if len(others) < len(wished):
                 await personal.set_wished(tx, booking, others)
-        await personal.forget_invitation(tx, row, secrets.token_bytes(SALT_BYTES), MOST_ASKED)
+        await personal.forget_invitation(tx, row, instead, secrets.token_bytes(SALT_BYTES), MOST_ASKED)
+
+    # --- addresses that became nobody's
+
+    async def forget_addresses(self, ctx: Context) -> int:
+        """Empties those whose bookings were over ADDRESSES_KEPT ago; returns how many were looked at. `ctx` is about nobody."""
+        before = self.clock.now() - ADDRESSES_KEPT
+        async with self.db.tx(ctx.within(None)) as tx:
+            over = await invited.over(tx, before)
+        for noted in over:
+            house = service_context("booking.forget", noted.organisation_id, ctx.trace_id)
+            until = await self._forget_over(house, noted, before)
+            async with self.db.tx(house.within(None)) as tx:
+                await invited.drop_address(tx, noted)
+            if until is not None:
+                async with self.db.tx(house) as tx:
+                    await invited.note_address(tx, noted, until)
+        return len(over)
+
+    async def _forget_over(self, house: Context, noted: Noted, before: datetime) -> datetime | None:
+        """The booking's end when it was moved and the address is kept, else None."""
+        async with self.db.tx(house) as tx:
+            found = await invited.one(tx, noted.organisation_id, noted.invitation_id)
+            if found is None:
+                return None
+            booking = await queries.lock_booking(tx, noted.organisation_id, found.booking_id)
+            if booking.ends_at >= before:
+                return booking.ends_at
+            await self._forget_address(tx, booking, await invited.locked(tx, noted.organisation_id, found.id), FORGOTTEN)
+            return None

@@ -40,7 +40,7 @@ from forecourt.modules.booking.contract import (
     NewInvitee,
     Party,
 )
-from forecourt.modules.booking.invited import InvitationRow, NewInvitation
+from forecourt.modules.booking.invited import InvitationRow, NewInvitation, Noted
 from forecourt.modules.booking.queries import BookingRow
 from forecourt.modules.booking.service.base import CHANGE_ANY, READ_ANY, organisation, person, refuse_unconfirmed
 from forecourt.modules.booking.service.feeds import Feeds
@@ -89,7 +89,7 @@ class Inviting(Feeds):
             inviter = _inviter(ctx, actor, row)
             await self._refuse_more(tx, row, rows, known, inviter, wish)
             if known is None:
-                await invited.add(tx, row.organisation_id, row.id, [new], inviter, self.clock.now())
+                await invited.add(tx, row.organisation_id, row.id, row.ends_at, [new], inviter, self.clock.now())
             else:
                 await invited.reopen(tx, known, new.salt, inviter)
             made = await self._invited(tx, row, new.id if known is None else known.id)
@@ -184,7 +184,7 @@ class Inviting(Feeds):
             house = service_context("booking.invitations", organisation_id, ctx.trace_id)
             async with self.db.read(house) as tx:
                 bookings = await queries.bookings_among(tx, [organisation_id], list(here)[:100])
-            live = [b for b in bookings if b.status in STANDING and b.ends_at > now]
+            live = [b for b in bookings if b.status in STANDING and b.ends_at > now and b.account_id != account_id]
             found += [await self._seen(ctx, here[b.id], b) for b in live]
         return sorted(found, key=lambda i: (i.start, i.id))
 
@@ -326,10 +326,12 @@ class Inviting(Feeds):
             row = await invited.locked(tx, row.organisation_id, invitation_id)
             if row.status is not _S.PENDING or booking.status not in STANDING or booking.ends_at <= self.clock.now():
                 return None
-            if whose == booking.account_id:
+            if whose is not None and whose == booking.account_id:
+                await invited.give(tx, row, whose)
                 return None  # their own booking
             await invited.tell(tx, row, row.account_id or whose, self.clock.now())
-            await invited.note_address(tx, row, booking.ends_at)
+            if row.address is not None:  # the release before this one notes it here alone
+                await invited.note_address(tx, Noted(row.address, row.organisation_id, row.id), booking.ends_at)
             row = await invited.locked(tx, row.organisation_id, invitation_id)
         return self._letter(row)
 
@@ -350,17 +352,15 @@ class Inviting(Feeds):
             house = service_context("booking.invitations", place.organisation_id, ctx.trace_id)
             async with self.db.tx(house, note=self.guests.note(account_id, place.organisation_id)) as tx:
                 row = await invited.locked(tx, place.organisation_id, place.invitation_id)
-                if row.account_id is not None or row.status is _S.WITHDRAWN:
+                if row.account_id is not None or row.told_at is None:
+                    continue  # of what is told later is found then whose it is
+                if row.status is _S.WITHDRAWN:
+                    await invited.give(tx, row, account_id)  # nobody hears of it; it goes when they are erased
                     continue
                 booking = await queries.booking_of(tx, row.organisation_id, row.booking_id)
                 await invited.tell(tx, row, account_id, self.clock.now())
                 if booking.status in STANDING and booking.ends_at > self.clock.now():
                     emit(tx, GuestInvited(**_facts(booking, row), account_id=account_id))
-
-    async def forget_addresses(self, ctx: Context) -> int:
-        """Lets those go whose bookings are over; returns how many. `ctx` is about nobody."""
-        async with self.db.tx(ctx.within(None)) as tx:
-            return await invited.forget_addresses(tx, self.clock.now())
 
     def _refuse_others(self, ctx: Context) -> None:
         if self.find_actor(ctx, READ_ANY) is not BookingActor.HOUSE:
@@ -377,8 +377,8 @@ class Inviting(Feeds):
         if not missing:
             return rows
         # The booking comes before its invitations, for everybody, so that nobody waits in a circle: a new row locks it too.
-        await queries.lock_booking(tx, organisation_id, booking_id)
-        await invited.add(tx, organisation_id, booking_id, missing, wished.account_id, self.clock.now())
+        booking = await queries.lock_booking(tx, organisation_id, booking_id)
+        await invited.add(tx, organisation_id, booking_id, booking.ends_at, missing, wished.account_id, self.clock.now())
         return await invited.of_booking(tx, organisation_id, booking_id)
 
     def _new(self, booking_id: UUID, wish: NewInvitee) -> NewInvitation:
@@ -404,7 +404,7 @@ def shown(row: InvitationRow) -> Invitee:
         id=row.id,
         status=row.status,
         email=None if row.is_forgotten else row.email,
-        account_id=row.account_id if row.email is None or row.is_forgotten else row.in_the_party,
+        account_id=row.known_account,
         invited_at=row.created_at,
         answered_at=row.answered_at,
         may_ask_again=row.may_ask_again,
