@@ -286,5 +286,11 @@ async def is_called_nobody(left: Leaving, door: httpx.AsyncBaseTransport) -> Non
     async with Reader(door) as reader:
         await reader.sign_in(left.club.owner)
         assert "Deleted account" in text(await reader.look(f"/orgs/{left.club.id}/bookings?show=all"))
+        assert "Deleted account" in text(await reader.look(f"/orgs/{left.club.id}/deliveries"))
+        gone = next(
+            d for d in (await done(await left.club.owner.get(f"/v1/orgs/{left.club.id}/deliveries")))["items"] if d["erased"]
+        )
+        assert (gone["recipient"], gone["account_id"]) == ("Deleted account", None)
+        assert "What it said is not kept" in text(await reader.look(f"/orgs/{left.club.id}/deliveries/{gone['id']}"))
         record = text(await reader.look(f"/orgs/{left.club.id}/audit?actor={left.zubaida.id}"))
         assert "Deleted account" in record and "erased" in record
