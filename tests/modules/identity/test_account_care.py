@@ -190,7 +190,7 @@ async def test_the_hourly_jobs_are_handled_and_forget_what_no_longer_matters(wor
     world.clock.advance(timedelta(hours=1))
     await world.identity.sessions.tidy(STRANGER)
     assert await admin.fetchval(count, ended) == 0
-    assert {s.kind.name for s in schedules()} == {"identity.rotate_keys", "identity.tidy"}
+    assert {s.kind.name for s in schedules()} == {"identity.rotate_keys", "identity.tidy", "identity.erase_due"}
 
 
 # --- sessions that are long over ---
