@@ -23,7 +23,7 @@ from forecourt.kernel.records import Portion, Records
 from forecourt.kernel.topics import Position
 from forecourt.layout import ROOT
 from forecourt.modules.chat import records as chat_records
-from forecourt.modules.chat import rules
+from forecourt.modules.chat import markup, rules
 from forecourt.modules.chat.contract import Notify, QuietHours, RoomArchived, RoomKind, RoomRole
 from forecourt.modules.chat.reactions import subscriptions
 from forecourt.modules.chat.records import records
@@ -438,3 +438,33 @@ async def test_the_erased_have_no_rooms_any_more(town: Town) -> None:
         await town.chat.look(town.ada, rooms.group)
     whole = await told_to(town, town.ada)
     assert not any(whole[kind] for kind in ("rooms", "messages", "message_edits", "reactions", "room_bans"))
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "becomes"),
+    [
+        ("Ada, Ben, Dan", ["Ben Oduya", "Dan Wu"], "Ben, Dan"),
+        ("Ada, Ben", ["Ben Oduya", "Cleo Marsh"], "Ben"),
+        ("Ben, Dan", ["Dan Wu", "Ben Oduya"], "Ben, Dan"),
+        ("Thursday four", ["Ben Oduya"], "Thursday four"),
+        ("Balls, rackets, shoes", ["Ben Oduya"], "Balls, rackets, shoes"),
+        ("Ben, and the others", ["Ben Oduya"], "Ben, and the others"),
+        ("Ada", ["Ben Oduya"], "Ada"),
+    ],
+)
+def test_a_group_that_nobody_named_is_called_by_who_is_left(name: str, left: list[str], becomes: str) -> None:
+    assert rules.group_name_without(name, left) == becomes
+
+
+def test_a_mention_loses_the_name_and_nothing_else() -> None:
+    ada, ben = uuid4(), uuid4()
+    text = f"@[Ada Lind]({str(ada).upper()}), @[Ben]({ben}), @ada: Lind plays"
+    html = markup.render(text, {ada: "Ada & Co", ben: "Ben"}, {"ada": ada}).html
+    bare, drawn = rules.without_name(text, html, ada)
+    assert bare == f"@[-]({str(ada).upper()}), @[Ben]({ben}), @ada: Lind plays"
+    assert drawn.count(">@—</span>") == 2 and "Ada" not in drawn and ">@Ben</span>" in drawn
+    assert len(bare.encode()) <= len(text.encode())
+    assert rules.without_name(bare, drawn, ada) == (bare, drawn), "once more changes nothing"
