@@ -22,8 +22,8 @@ from forecourt.kernel.events import Envelope
 from forecourt.kernel.records import Portion, Records
 from forecourt.kernel.topics import Position
 from forecourt.layout import ROOT
-from forecourt.modules.chat import records as chat_records
 from forecourt.modules.chat import markup, rules
+from forecourt.modules.chat import records as chat_records
 from forecourt.modules.chat.contract import Notify, QuietHours, RoomArchived, RoomKind, RoomRole
 from forecourt.modules.chat.reactions import subscriptions
 from forecourt.modules.chat.records import records
