@@ -24,6 +24,7 @@ import asyncpg
 import pytest
 from tests.at_work import pytest_fixture_setup, pytest_pyfunc_call  # noqa: F401 - hooks
 from tests.browser import chromium
+from tests.house import client, door, house, world  # noqa: F401 - fixtures
 from tests.strict import pytest_runtest_makereport  # noqa: F401 - a hook
 
 from forecourt.engines import Engines, start_engines

@@ -1,4 +1,4 @@
-"""A whole house on the test engines, reached through its own front door."""
+"""Houses on the test engines: how their processes are set up, started and killed."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.at_work import at_work
-from tests.journeys.world import World
 from tests.ports import free_port
 
-from forecourt.app import Addresses, House
 from forecourt.kernel.settings import Settings
 
 SECRET = "journeys-share-one-database-and-so-one-key-4f1a9c"
@@ -32,34 +29,6 @@ def settings_for(data: Path, **more: str) -> Settings:
             **more,
         }
     )
-
-
-@pytest.fixture(scope="session")
-async def house(house_database_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """One process that serves and works."""
-    house = await House.open(settings_for(tmp_path_factory.mktemp("house")), Addresses(house_database_url, valkey_url))
-    await house.start_work()
-    async with at_work(house.database):
-        yield house
-    await house.close()
-
-
-@pytest.fixture(scope="session")
-def door(house: House) -> httpx.AsyncBaseTransport:
-    """The way in. Journeys that use it, and not the house, are made in the split house too (tests/topology)."""
-    # An error that escapes is an answer here too, as it is behind a real server.
-    return httpx.ASGITransport(app=house.app, raise_app_exceptions=False)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="session")
-async def client(door: httpx.AsyncBaseTransport) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=door, base_url="http://house.test", timeout=30) as client:
-        yield client
-
-
-@pytest.fixture
-async def world(client: httpx.AsyncClient) -> World:
-    return World(client)
 
 
 class Server:

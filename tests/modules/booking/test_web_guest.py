@@ -15,7 +15,7 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
-from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
+from tests.house import world  # noqa: F401 - a fixture
 from tests.journeys.reader import Reader, hidden, text, toast
 from tests.journeys.world import Club, Person, World
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
+from tests.house import world  # noqa: F401 - a fixture
 from tests.journeys.reader import Reader, hidden, said_at, text
 from tests.journeys.world import Club, World
 
@@ -23,7 +23,7 @@ async def club(world: World) -> Club:  # noqa: F811
 
 
 @pytest.fixture
-async def desk(house: House, club: Club) -> AsyncIterator[Reader]:  # noqa: F811
+async def desk(house: House, club: Club) -> AsyncIterator[Reader]:
     """The owner, signed in."""
     async with Reader.at(house) as reader:
         await reader.sign_in(club.owner)
@@ -113,7 +113,7 @@ async def test_a_decision_of_staff_under_a_key_is_made_once_and_answered_again(c
         assert (await club.owner.post(decide, body, Idempotency_Key=f"another-{asked['id']}")).status_code == 409
 
 
-def test_every_change_of_a_booking_is_made_under_a_key(house: House) -> None:  # noqa: F811
+def test_every_change_of_a_booking_is_made_under_a_key(house: House) -> None:
     paths = {
         op.path: op.declared.keyed for op in house.operations if op.method == "POST" and re.search(r"/bookings(/|$)", op.path)
     }

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
+from tests.house import world  # noqa: F401 - a fixture
 from tests.journeys.reader import Reader, hidden, said_at, text, toast, undo_of
 from tests.journeys.world import Club, Person, World
 
@@ -24,7 +24,7 @@ DAY = (datetime.now(UTC) + timedelta(days=3)).date()
 
 
 @pytest.fixture
-async def reader(house: House) -> AsyncIterator[Reader]:  # noqa: F811
+async def reader(house: House) -> AsyncIterator[Reader]:
     async with Reader.at(house) as reader:
         yield reader
 
@@ -95,7 +95,7 @@ async def test_staff_see_who_comes_and_invite_and_take_back_as_they_may(
     desk: Reader,
     club: Club,
     world: World,  # noqa: F811
-    house: House,  # noqa: F811
+    house: House,
 ) -> None:
     ada = await world.person("Ada")
     page, _ = await book(desk, club, who=ada.email, at="12:00")
@@ -138,7 +138,7 @@ async def test_staff_ask_again_who_said_no_as_often_as_the_host_may_and_at_their
     desk: Reader,
     club: Club,
     world: World,  # noqa: F811
-    house: House,  # noqa: F811
+    house: House,
 ) -> None:
     ada, ben = await world.person("Ada"), await world.person("Ben")
     _, id = await book(desk, club, who=ada.email, team_size="2")
@@ -375,7 +375,7 @@ async def test_what_the_desk_was_shown_is_the_most_that_an_extension_or_a_drop_c
 async def test_a_new_booking_is_taken_back_by_who_made_it_and_by_nobody_else(
     desk: Reader,
     club: Club,
-    house: House,  # noqa: F811
+    house: House,
     world: World,  # noqa: F811
 ) -> None:
     page, booking = await book(desk, club)
@@ -435,7 +435,7 @@ async def test_a_block_names_the_bookings_in_its_way_and_can_be_undone(desk: Rea
 async def test_who_only_looks_is_offered_nothing_and_may_do_nothing(
     desk: Reader,
     club: Club,
-    house: House,  # noqa: F811
+    house: House,
     world: World,  # noqa: F811
 ) -> None:
     page, booking = await book(desk, club)
@@ -456,7 +456,7 @@ async def test_who_only_looks_is_offered_nothing_and_may_do_nothing(
 async def test_another_organisations_day_and_bookings_are_not_there(
     desk: Reader,
     club: Club,
-    house: House,  # noqa: F811
+    house: House,
     world: World,  # noqa: F811
 ) -> None:
     _, booking = await book(desk, club)
@@ -523,7 +523,7 @@ async def test_whoever_is_erased_is_a_deleted_account_on_the_sheet_in_the_list_a
     desk: Reader,
     club: Club,
     world: World,  # noqa: F811
-    house: House,  # noqa: F811
+    house: House,
 ) -> None:
     ada, eve = await world.person("Ada"), await world.person("Eve")
     _, hers = await book(desk, club, who=ada.email)

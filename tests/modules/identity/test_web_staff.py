@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
+from tests.house import world  # noqa: F401 - a fixture
 from tests.journeys.reader import Reader, said_at, text, toast, typed_in
 from tests.journeys.world import PASSWORD, World
 
@@ -16,13 +16,13 @@ from forecourt.app import House
 
 
 @pytest.fixture
-async def reader(house: House) -> AsyncIterator[Reader]:  # noqa: F811
+async def reader(house: House) -> AsyncIterator[Reader]:
     async with Reader.at(house) as reader:
         yield reader
 
 
 @pytest.fixture
-async def other(house: House) -> AsyncIterator[Reader]:  # noqa: F811
+async def other(house: House) -> AsyncIterator[Reader]:
     async with Reader.at(house) as other:
         yield other
 
@@ -334,7 +334,7 @@ async def test_the_last_owner_cannot_leave(reader: Reader, world: World) -> None
 async def test_a_key_is_shown_once_and_works_until_it_is_revoked(
     reader: Reader,
     world: World,  # noqa: F811
-    client: httpx.AsyncClient,  # noqa: F811
+    client: httpx.AsyncClient,
 ) -> None:
     club = await world.club()
     await reader.sign_in(club.owner)

@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """Money over HTTP: what a person sees of their own, and what staff do, each by those who may and refused to those who may not."""
 
 from __future__ import annotations
@@ -7,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.world import Club, Person, World, at
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """A person's credits as a page."""
 
 from __future__ import annotations
@@ -6,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, text
 from tests.journeys.world import World, at
 

@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """One's profile as a page: edited, with a photo, and seen by others as its owner wishes."""
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, said_at
 from tests.journeys.world import PASSWORD, Person, World
 from tests.modules.media.samples import photo_with_a_place, picture, png_that_says

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, said_at, text, toast
 from tests.journeys.world import Club, Person, World
 from tests.modules.media import samples
@@ -18,12 +17,12 @@ from forecourt.app import House
 
 
 @pytest.fixture
-async def club(world: World) -> Club:  # noqa: F811
+async def club(world: World) -> Club:
     return await world.club(zone="UTC")
 
 
 @pytest.fixture
-async def desk(house: House, club: Club) -> AsyncIterator[Reader]:  # noqa: F811
+async def desk(house: House, club: Club) -> AsyncIterator[Reader]:
     """The owner, signed in."""
     async with Reader.at(house) as reader:
         await reader.sign_in(club.owner)
@@ -106,7 +105,7 @@ async def test_a_new_venue_and_a_new_court_may_come_with_photos(club: Club) -> N
     assert [p["id"] for p in added.json()["photos"]] == [courts]
 
 
-async def test_only_images_that_are_ones_own_are_shown(club: Club, world: World) -> None:  # noqa: F811
+async def test_only_images_that_are_ones_own_are_shown(club: Club, world: World) -> None:
     other = await world.club()
     theirs = await sent(other)
     paper = await sent(club, samples.PDF, name="a.pdf")
@@ -121,7 +120,7 @@ async def test_only_images_that_are_ones_own_are_shown(club: Club, world: World)
     assert (await show(club, mine)).status_code == 200, "nothing was attached to the other's venue"
 
 
-async def test_a_photo_is_described_by_those_who_may_edit(club: Club, world: World) -> None:  # noqa: F811
+async def test_a_photo_is_described_by_those_who_may_edit(club: Club, world: World) -> None:
     photo, courts = await sent(club), await sent(club, samples.picture(400, 300))
     await show(club, photo)
     await club.owner.send("PATCH", f"{at(club)}/resources/{club.courts[0]}", {"photo_ids": [courts]})
@@ -178,7 +177,7 @@ async def test_owners_add_order_describe_and_remove_photos_without_scripts(desk:
 async def test_guests_see_photos_with_their_place_kept_free_and_a_drawing_without(
     desk: Reader,
     club: Club,
-    world: World,  # noqa: F811
+    world: World,
 ) -> None:
     plain = await desk.look(f"/venues/{(await world.club()).venue}")
     assert "/art/" in plain.text and "/v1/media/" not in plain.text

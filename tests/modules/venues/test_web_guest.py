@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """The start page and finding a place, without scripts."""
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import pytest
-from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, text
 from tests.journeys.world import Club, World
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from tests.journeys.conftest import client, door, house, world  # noqa: F401 - fixtures
 from tests.journeys.reader import Reader, hidden, said_at, text, toast, typed_in
 from tests.journeys.world import Club, World
 
@@ -15,13 +14,13 @@ from forecourt.app import House
 
 
 @pytest.fixture
-async def reader(house: House) -> AsyncIterator[Reader]:  # noqa: F811
+async def reader(house: House) -> AsyncIterator[Reader]:
     async with Reader.at(house) as reader:
         yield reader
 
 
 @pytest.fixture
-async def club(world: World) -> Club:  # noqa: F811
+async def club(world: World) -> Club:
     return await world.club()
 
 
@@ -39,7 +38,7 @@ PLACE = {
 }
 
 
-async def test_somebody_opens_a_place_from_nothing_to_a_price(reader: Reader, world: World) -> None:  # noqa: F811
+async def test_somebody_opens_a_place_from_nothing_to_a_price(reader: Reader, world: World) -> None:
     await reader.sign_in(await world.person())
     bad = await reader.send("/orgs/new", name="Baradari", kind="club", country="PK", currency="PKR", timezone="Karachi")
     assert bad.status_code == 422
@@ -207,7 +206,7 @@ async def test_policies_are_saved_as_they_are_meant(reader: Reader, club: Club) 
     assert (await reader.send(f"/orgs/{club.id}/policies", **not_yours)).status_code == 422
 
 
-async def test_another_organisations_place_is_not_there(reader: Reader, club: Club, world: World) -> None:  # noqa: F811
+async def test_another_organisations_place_is_not_there(reader: Reader, club: Club, world: World) -> None:
     rival = await world.club()
     await reader.sign_in(rival.owner)
     assert (await reader.look(f"/orgs/{rival.id}/places/{club.venue}")).status_code == 404
