@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 from tests.modules.identity.conftest import PASSWORD, STRANGER, World
+from tests.words import rows_that_say
 
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.errors import Conflict, Invalid, NotFound, Problem, Unauthenticated
@@ -62,18 +63,6 @@ async def events(admin: asyncpg.Connection, name: str, account_id: UUID) -> list
 
 async def kinds(world: World, ctx: Context) -> list[str]:
     return [row.kind for row in (await world.identity.sessions.security_events(ctx, 50, None)).items]
-
-
-async def found_in(admin: asyncpg.Connection, schema: str, words: list[str]) -> list[str]:
-    """Rows of a schema that have one of these words in any column, bytes included."""
-    wanted = [f"%{form}%" for word in words for form in (word, word.encode().hex())]
-    tables = await admin.fetch("select format('%I.%I', schemaname, tablename) as t from pg_tables where schemaname = $1", schema)
-    assert len(tables) >= 10, "or nothing was looked at"
-    return [
-        f"{row['t']}: {hit['text']}"
-        for row in tables
-        for hit in await admin.fetch(f"select t::text as text from {row['t']} t where t::text ilike any($1)", wanted)
-    ]
 
 
 # --- asking, and taking back -------------------------------------------------------------------------------------------------
@@ -173,11 +162,11 @@ async def test_nothing_of_an_erased_person_is_left_in_the_schema(world: World, a
     await world.identity.staff.invite(another, email, "viewer")
     await world.worker.drain()
     words = [email, name, number, waiting, address, agent]
-    assert len({row.split(":")[0] for row in await found_in(admin, "identity", words)}) >= 6, "or the rest proves nothing"
+    assert len(await rows_that_say(admin, ["identity"], words)) >= 6, "or the rest proves nothing"
     world.box.languages[ada.account.id] = "pt"
     await asked(world, admin, ada)
     await run(world)
-    assert await found_in(admin, "identity", words) == []
+    assert await rows_that_say(admin, ["identity"], words) == {}
     assert await status(world, ada) is AccountStatus.ERASED
     row = await admin.fetchrow("select * from identity.account where id = $1", ada.account.id)
     assert row is not None and row["password_hash"] is None and row["erased_at"] == world.clock.now()
@@ -328,7 +317,7 @@ async def test_what_a_request_wrote_after_its_person_was_erased_goes_as_well(wor
     await admin.execute(late, ada.account.id, uuid4(), "198.51.100.99")
     world.clock.advance(rules.SWEPT_AFTER)
     await run(world)
-    assert await found_in(admin, "identity", ["198.51.100.99"]) == []
+    assert await rows_that_say(admin, ["identity"], ["198.51.100.99"]) == {}
     assert await admin.fetchval("select erase_at is null from identity.account where id = $1", ada.account.id)
     world.clock.advance(timedelta(hours=1))
     await run(world)
