@@ -18,11 +18,12 @@ import pytest
 from pgqueuer.adapters.persistence.queries import Queries
 from tests.kernel.conftest import Scratch
 from tests.kernel.test_events import NOTES, Counted
+from tests.statements import counted, transactions
 
 from forecourt.kernel import doorbell, jobs
 from forecourt.kernel.clock import FixedClock, SystemClock
 from forecourt.kernel.context import Context, service_context
-from forecourt.kernel.db import ModuleDatabase, Statement, Tx
+from forecourt.kernel.db import ModuleDatabase, Query, Statement, Tx
 from forecourt.kernel.errors import Unavailable
 from forecourt.kernel.events import Dispatcher, emit
 from forecourt.kernel.jobs import (
@@ -228,6 +229,8 @@ async def test_a_schedule_fires_once_for_two_workers_and_makes_up_for_a_pause_on
     assert ledger.ran == [1, 1]
 
 
+ALL_DUE = Query(str, "select ''::text where $1::text[] is null and $2::timestamptz is null")
+"""As whoever looks before another has fired it finds a schedule."""
 UNGUARDED = Statement("update kernel.schedule set next_at = $3, fired_at = $2 where name = $1")
 
 
@@ -248,6 +251,7 @@ async def test_two_workers_at_once_fire_each_of_many_schedules_once_for_each_of_
     schedules = [Schedule(f"probe.every{n}", every(minutes=n), COUNT, Count(n)) for n in (1, 2, 3)]
     workers = [Worker(scratch.db, scratch.url, [JobHandler(COUNT, ledger.run)], schedules, clock) for _ in range(2)]
     assert await turns(workers, ledger) == {}, "no time has come"
+    monkeypatch.setattr(jobs, "NOT_YET", ALL_DUE)
     if not guarded:
         monkeypatch.setattr(jobs, "FIRE", UNGUARDED)
     fired: list[dict[int, int]] = []
@@ -256,6 +260,20 @@ async def test_two_workers_at_once_fire_each_of_many_schedules_once_for_each_of_
         fired.append(dict(await turns(workers, ledger)))
     once = [{n: 1 for n in (1, 2, 3) if minute % n == 0} for minute in range(1, 7)]
     assert (fired == once) is guarded, fired  # the control: without the row's own word each worker fires
+
+
+async def test_a_worker_asks_once_for_all_schedules_while_none_is_due(scratch: Scratch, ledger: Ledger) -> None:
+    clock = FixedClock(datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC))
+    schedules = [Schedule(f"probe.every{n}", every(minutes=n), COUNT, Count(n)) for n in (1, 2, 3)]
+    worker = Worker(scratch.db, scratch.url, [JobHandler(COUNT, ledger.run)], schedules, clock)
+    await worker.fire_schedules()
+    with counted() as statements, transactions() as begun:
+        await worker.fire_schedules()
+    assert (len(statements), len(begun)) == (1, 1), statements
+    clock.advance(timedelta(minutes=1))
+    with counted() as statements:  # the control: one is due
+        await worker.drain()
+    assert jobs.FIRE.sql in statements and ledger.ran == [1]
 
 
 def test_times_of_schedules() -> None:

@@ -188,6 +188,7 @@ class Schedule(msgspec.Struct, frozen=True):
     payload: msgspec.Struct
 
 
+NOT_YET = Query(str, "select s.name from kernel.schedule s where s.name = any($1::text[]) and s.next_at > $2")
 LEARN = Statement("insert into kernel.schedule (name, next_at) values ($1, $2) on conflict do nothing")
 FIRE = Statement("update kernel.schedule set next_at = $3, fired_at = $2 where name = $1 and next_at <= $2")
 
@@ -574,9 +575,16 @@ class Worker:
             return await tx.all(AGES, HEARTBEAT_TIMEOUT)
 
     async def fire_schedules(self) -> None:
-        """Enqueues the job of every schedule that is due. Of several workers one fires."""
+        """Enqueues the job of every schedule that is due. Of several workers one fires.
+
+        Nearly always none is, and every worker asks once a second: so that is one question.
+        """
         now = self._clock.now()
+        async with self._kernel.read(service_context("kernel.schedules")) as tx:
+            waiting = set(await tx.all(NOT_YET, [s.name for s in self._schedules], now))
         for schedule in self._schedules:
+            if schedule.name in waiting:
+                continue
             following = schedule.times(now)
             async with self._kernel.tx(service_context("kernel.schedules")) as tx:
                 await tx.run(LEARN, schedule.name, following)
