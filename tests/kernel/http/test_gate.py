@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey
 from tests.modules.identity.conftest import PASSWORD, STRANGER, World
 
 from forecourt.kernel.context import ANONYMOUS
-from forecourt.kernel.db import Database
+from forecourt.kernel.db import Database, Statement
 from forecourt.kernel.errors import Misconfigured, Problem, Unavailable
 from forecourt.kernel.http import gate as gates
 from forecourt.kernel.http.gate import AccountClosed, Doorkeeper, Gate, TokenExpired, TokenRefused
@@ -345,12 +345,20 @@ async def test_a_gate_goes_on_listening_when_its_source_fails(cut_off: World) ->
     await Gate(cut_off.identity).stop()  # one that never started has nothing to end
 
 
+LEFT_BY_OTHERS = (
+    Statement("delete from identity.revocation where at > $1"),
+    Statement("update identity.account set changed_at = null where changed_at > $1"),
+)
+
+
 async def test_a_gate_that_opens_hears_the_newest_end_after_more_than_one_portion(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "REVOCATIONS_AT_ONCE", 3)
     ada, eve, zoe, boss = [await world.confirmed(name) for name in ("ada", "eve", "zoe", "boss")]
     async with world.identity._db.tx(STRANGER) as tx:
+        for of_a_later_clock in LEFT_BY_OTHERS:
+            await tx.run(of_a_later_clock, world.clock.now())
         for minutes in (4, 3, 2, 1):  # each time more than a portion at the same moment
             await queries.revoke(tx, [uuid4() for _ in range(4)], world.clock.now() - timedelta(minutes=minutes))
     world.clock.advance(timedelta(seconds=1))
