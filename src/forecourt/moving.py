@@ -51,7 +51,7 @@ STAYS = {
     "media.doomed": "files that go",
     "media.upload": "files on their way in",
     "media.part": "files on their way in",
-    "booking.invited_address": "digests under this installation's secret",
+    "booking.invited_address": "follows from the invitations that come",
     "booking.guest": "follows from the bookings that come",
     "payments.customer": "follows from the wallets and payments that come",
     "chat.seat": "follows from the members of rooms who come",
@@ -64,6 +64,11 @@ WHEREABOUTS = (
     " from booking.booking b where b.organisation_id = $1 and b.account_id is not null"
     " union select i.account_id, i.organisation_id from booking.invitation i where i.organisation_id = $1"
     " and i.account_id is not null on conflict do nothing",
+    # Nobody is found by them here, but they are forgotten when their time has come.
+    "insert into booking.invited_address (address, organisation_id, invitation_id, until)"
+    " select i.address, i.organisation_id, i.id, b.ends_at from booking.invitation i join booking.booking b"
+    " on b.organisation_id = i.organisation_id and b.id = i.booking_id where i.organisation_id = $1 and i.address is not null"
+    " on conflict do nothing",
     "insert into payments.customer (account_id, organisation_id)"
     " select w.account_id, w.organisation_id from payments.wallet w where w.organisation_id = $1"
     " union select p.account_id, p.organisation_id from payments.payment p where p.organisation_id = $1"

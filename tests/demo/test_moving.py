@@ -91,6 +91,12 @@ def there(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             await hold(link, store, member, "account", room),
             await hold(link, store, member, "account", uuid4()),  # somebody else's room: it stays
         ]
+        await link.execute(
+            "insert into booking.invitation (organisation_id, id, booking_id, email, address, status, salt, created_at)"
+            " select b.organisation_id, gen_random_uuid(), b.id, 'gil@example.org', sha256('gil'), 'pending',"
+            " substring(sha256('gil') for 16), now() from booking.booking b where b.organisation_id = $1 limit 1",
+            org,
+        )
         await link.close()
         return org, await moving.take(filled.admin_url, org, place / "club.forecourt", store, unheard), made
 
@@ -101,6 +107,7 @@ def there(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             await link.execute("delete from media.content where id = $1", content)
             await link.execute("delete from media.locator where id = $1", file)
         await link.execute("delete from media.holding")
+        await link.execute("delete from booking.invitation where email = 'gil@example.org'")
         await link.close()
 
     org, moved, made = asyncio.run(arrange())
@@ -155,6 +162,8 @@ async def test_all_of_an_organisation_arrives(there: There, here: Here) -> None:
     for table in ("booking.guest", "payments.customer"):
         found = f"select t.account_id from {table} t where t.organisation_id = $1 order by 1"
         assert await here.link.fetch(found, there.org) == await source.fetch(found, there.org) != []
+    found = "select a.invitation_id from booking.invited_address a where a.organisation_id = $1"
+    assert len(await here.link.fetch(found, there.org)) == 1, "addresses are found when they have to be forgotten"
     found = (
         "select t.account_id, t.room_id from chat.{} t join chat.room r on r.id = t.room_id"
         " where r.organisation_id = $1 order by 1, 2"
