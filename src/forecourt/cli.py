@@ -668,10 +668,11 @@ def replay(
     still: list[int] = []
 
     async def again(house: House) -> None:
+        from forecourt.forgetting import FORGET
         from forecourt.kernel.events import replay as replay_events
         from forecourt.kernel.jobs import TIDY, replay_jobs
 
-        kinds = {h.kind.name for part in house.parts for h in part.handlers} | {TIDY.name}
+        kinds = {h.kind.name for part in house.parts for h in part.handlers} | {TIDY.name, FORGET.name}
         subscription = next((s for s in house.subscriptions if s.subscriber == what), None)
         if subscription is not None:
             handled, dead = await replay_events(house.database, subscription)
