@@ -25,6 +25,9 @@ from forecourt.modules.payments.service.reading import Reading
 from forecourt.modules.venues.queries import Wanted
 from forecourt.modules.venues.service import VenuesService
 
+pytestmark = pytest.mark.xdist_group("demo")
+"""One worker fills the database."""
+
 COUNTS = """
     select (select count(*) from booking.booking), (select count(*) from booking.transition),
            (select count(*) from booking.occupancy), (select count(*) from payments.entry), (select count(*) from payments.lot),

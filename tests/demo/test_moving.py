@@ -24,6 +24,9 @@ from forecourt.layout import module_names
 from forecourt.modules.media.store import CHUNK_BYTES, Folder
 from forecourt.spread import WRITES_ELSEWHERE, tables
 
+pytestmark = pytest.mark.xdist_group("demo")
+"""One worker fills the database."""
+
 Connection = asyncpg.Connection
 WORDS = b"%PDF-1.4 what the club agreed on\n" * 20_000
 

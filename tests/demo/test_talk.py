@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncpg
+import pytest
 from tests.demo.conftest import Filled
 
 from forecourt.kernel.context import Actor, ActorKind, Context
 from forecourt.kernel.db import Database
 from forecourt.modules.chat import queries
+
+pytestmark = pytest.mark.xdist_group("demo")
+"""One worker fills the database."""
 
 
 async def test_somebody_looked_over_the_shoulder_has_something_to_read(filled: Filled, house: Database) -> None:
