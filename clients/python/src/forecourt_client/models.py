@@ -457,7 +457,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: str
     trace_id: str
     hash: str
-    erased: list[Erasable] = ()
+    erased: list[Erasable] = []
 
 
 class AuditObject(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -53,7 +53,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     hash: str
     """SHA-256 over this entry and the hash before it, in hexadecimal."""
-    erased: tuple[Erasable, ...] = ()
+    erased: list[Erasable] = []
     """What is gone since somebody's account was erased. The rest is as it was sealed."""
 
 

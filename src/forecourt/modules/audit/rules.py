@@ -86,13 +86,13 @@ def _as_covered(text: str, salt: bytes | None, digest: bytes) -> bool:
     return not text if salt is None else covered(text, salt) == digest
 
 
-def erased(entry: Entry) -> tuple[Erasable, ...]:
+def erased(entry: Entry) -> list[Erasable]:
     """What an entry said and does not say any more."""
     gone = (
         (Erasable.ADDRESS, entry.address_digest and entry.address_salt is None),
         (Erasable.WORDS, entry.words_digest and entry.words_salt is None),
     )
-    return tuple(part for part, is_gone in gone if is_gone)
+    return [part for part, is_gone in gone if is_gone]
 
 
 def link(entries: Iterable[Entry], before: bytes) -> list[Entry]:
