@@ -232,8 +232,9 @@ def test_no_test_is_skipped_where_all_can_run_and_elsewhere_it_is_said_which(
 ) -> None:
     (tmp_path / "test_some.py").write_text(SOME_TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    environment = os.environ | {"NO_SKIPS": no_skips, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "pytest", "-p", "tests.strict", "-n0", "-rsf", str(tmp_path)]
+    bare = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}  # what others bring takes seconds to import
+    environment = os.environ | bare | {"NO_SKIPS": no_skips, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pytest", "-p", "tests.strict", "-rsf", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)
     counted = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|skipped|xfailed|error)", done.stdout)}
     assert counted == {"passed": 1, "xfailed": 1, **outcome}, done.stdout
