@@ -172,8 +172,8 @@ async def forgotten(house: House, superuser: asyncpg.Connection[asyncpg.Record],
 
 
 async def in_the_end(superuser: asyncpg.Connection[asyncpg.Record], words: list[str]) -> dict[str, str]:
-    """The rows that still say one of the words when nothing is under way any more: a letter that could not be sent at once has its
-    address until it is."""
+    """The rows that still say one of the words when nothing is under way any more: a letter that could not be sent at once has
+    its address until it is."""
     deadline = asyncio.get_running_loop().time() + 60
     while True:
         found = {t: row for t, row in (await rows_that_say(superuser, SCHEMAS, words)).items() if t not in LEFT}
