@@ -462,19 +462,27 @@ async def test_a_process_that_was_never_asked_is_not_taken_for_one_that_does_not
 
 def test_a_breaker_opens_probes_and_closes() -> None:
     now = 0.0
-    breaker = Breaker(failures=2, open_s=10, monotonic=lambda: now)
+    breaker = Breaker(failures=2, open_s=10, monotonic=lambda: now, first_s=2)
     breaker.failed()
     assert breaker.admit()
     breaker.failed()
     assert breaker.open and not breaker.admit()
-    now = 10.0
-    assert breaker.admit() and not breaker.admit()  # one probe
-    breaker.failed()
-    assert not breaker.admit()
-    now = 20.0
+    breaker.failed()  # one that went out before: it keeps nobody waiting for longer
+    for waits_s in (2, 4, 8, 10, 10):
+        now += waits_s - 0.1
+        assert not breaker.admit()
+        now += 0.2
+        assert breaker.admit() and not breaker.admit()  # one probe
+        breaker.failed()
+        assert not breaker.admit()
+    now += 10
     assert breaker.admit()
     breaker.succeeded()
     assert breaker.admit() and not breaker.open
+    breaker.failed()
+    breaker.failed()
+    now += 2
+    assert breaker.admit(), "it begins anew with a short wait"
 
 
 async def test_a_call_inside_a_transaction_is_refused(db: Database) -> None:

@@ -394,10 +394,20 @@ def _message(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
 
 
 class Breaker:
-    """Stops calling a target that does not answer: opens after `failures` in a row, lets one probe through after `open_s`."""
+    """Stops calling a target that does not answer: opens after `failures` in a row, and lets one probe through after `first_s`,
+    then after twice that, and so on up to `open_s`. Most targets that are away are being started anew and are back in seconds:
+    who waited ten for each of them would have the retries of jobs wait longer still."""
 
-    def __init__(self, failures: int = 5, open_s: float = 10.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        failures: int = 5,
+        open_s: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        first_s: float = 0.5,
+    ) -> None:
         self._limit = failures
+        self._first_s = self._pause_s = first_s
         self._open_s = open_s
         self._monotonic = monotonic
         self._failures = 0
@@ -413,7 +423,7 @@ class Breaker:
         if self._opened_at is None:
             return True
         now = self._monotonic()
-        if now - self._opened_at < self._open_s:
+        if now - self._opened_at < self._pause_s:
             return False
         # A probe that never reported (its task was cancelled) does not keep the breaker open for ever.
         if self._probe_at is not None and now - self._probe_at < self._open_s:
@@ -423,13 +433,17 @@ class Breaker:
 
     def succeeded(self) -> None:
         self._failures = 0
+        self._pause_s = self._first_s
         self._opened_at = self._probe_at = None
 
     def failed(self) -> None:
         self._failures += 1
-        self._probe_at = None
-        if self._opened_at is not None or self._failures >= self._limit:
-            self._opened_at = self._monotonic()
+        if self._opened_at is None:
+            if self._failures >= self._limit:
+                self._opened_at = self._monotonic()
+        elif self._probe_at is not None:  # else a call that went out before it opened: nothing new
+            self._opened_at, self._probe_at = self._monotonic(), None
+            self._pause_s = min(2 * self._pause_s, self._open_s)
 
 
 # --- remote ------------------------------------------------------------------------------------------------------------
