@@ -28,9 +28,9 @@ from forecourt.modules.audit.service import AuditService
 from forecourt.modules.identity.jobs import ERASE_DUE, Tidy
 
 SCHEMAS = ["kernel", *module_names()]
-BROWSER = {"User-Agent": "zq7browser"}
+BROWSER = {"User-Agent": "zq7vxkwbrowser"}
 PUSH: dict[str, Any] = {
-    "endpoint": "https://push.example.net/zq7push",
+    "endpoint": "https://push.example.net/zq7vxkwpush",
     # RFC 8291, section 5
     "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
     "auth": "BTBZMqHH6r4Tts7J_aSIgg",
@@ -60,7 +60,7 @@ async def done(answer: httpx.Response | Any, *statuses: int) -> Any:
 
 async def lives_here(world: World, door: httpx.AsyncBaseTransport) -> Leaving:
     """Something in every module."""
-    club, ben, zubaida = await world.club(), await world.person("Ben"), await world.person("Zq7ubaida")
+    club, ben, zubaida = await world.club(), await world.person("Ben"), await world.person("Zq7vxkwubaida")
     number = f"+4477009{Random().randrange(10**5):05d}"
     await done(await zubaida.post("/v1/me/phone", {"phone": number}))
     await done(await zubaida.post("/v1/me/phone/verify", {"code": await world.code(number)}))
@@ -69,12 +69,12 @@ async def lives_here(world: World, door: httpx.AsyncBaseTransport) -> Leaving:
     photo, file = [
         await done(
             await world.client.post(
-                "/v1/uploads", files={"file": (f"zq7{n}.png", picture(96, 96), "image/png")}, headers=zubaida.headers
+                "/v1/uploads", files={"file": (f"zq7vxkw{n}.png", picture(96, 96), "image/png")}, headers=zubaida.headers
             )
         )
         for n in ("face", "court")
     ]
-    profile = {"bio": "zq7bio", "handle": f"zq7h{number[-5:]}", "city": "zq7city", "photo_id": photo["id"]}
+    profile = {"bio": "zq7vxkwbio", "handle": f"zq7vxkwh{number[-5:]}", "city": "zq7vxkwcity", "photo_id": photo["id"]}
     await done(await zubaida.send("PATCH", "/v1/me/profile", profile))
     mine = (await zubaida.get("/v1/me/notification-preferences")).json()
     await done(await zubaida.send("PUT", "/v1/me/notification-preferences", mine))
@@ -83,10 +83,10 @@ async def lives_here(world: World, door: httpx.AsyncBaseTransport) -> Leaving:
         await reader.sign_in(zubaida)
         await done(await reader.send("/account/notifications/push", **PUSH))
     room, his = await plays(world, club, zubaida, ben)
-    said = {"client_id": "a", "text": "zq7hello, @[Ben](" + ben.id + ")", "attachment_ids": [file["id"]]}
+    said = {"client_id": "a", "text": "zq7vxkwhello, @[Ben](" + ben.id + ")", "attachment_ids": [file["id"]]}
     message = await done(await zubaida.post(f"/v1/rooms/{room}/messages", said))
-    await done(await zubaida.send("PATCH", f"/v1/messages/{message['id']}", {"text": "zq7again"}))
-    await done(await ben.post(f"/v1/rooms/{room}/messages", {"client_id": "b", "text": f"@[Zq7ubaida]({zubaida.id}), hello"}))
+    await done(await zubaida.send("PATCH", f"/v1/messages/{message['id']}", {"text": "zq7vxkwagain"}))
+    await done(await ben.post(f"/v1/rooms/{room}/messages", {"client_id": "b", "text": f"@[Zq7vxkwubaida]({zubaida.id}), hello"}))
     return Leaving(
         zubaida,
         ben,
@@ -96,27 +96,27 @@ async def lives_here(world: World, door: httpx.AsyncBaseTransport) -> Leaving:
         his,
         photo["url"],
         file["url"],
-        ["zq7", number[1:], "198.51.100.77", PUSH["p256dh"], PUSH["auth"]],
+        ["zq7vxkw", number[1:], "198.51.100.77", PUSH["p256dh"], PUSH["auth"]],
     )
 
 
 async def plays(world: World, club: Club, zubaida: Person, ben: Person) -> tuple[str, str]:
     """Books and pays, invites and is invited, cancels with a reason, is written about; gives the room that the two have, and what
     he booked."""
-    grant = {"account_id": zubaida.id, "amount": {"amount": 100_000, "currency": "GBP"}, "reason": "zq7grant"}
+    grant = {"account_id": zubaida.id, "amount": {"amount": 100_000, "currency": "GBP"}, "reason": "zq7vxkwgrant"}
     await done(await club.owner.post(f"/v1/orgs/{club.id}/credits/grant", grant))
     await world.credits(club, ben)
     wish = {"resource_id": club.courts[0], "duration_min": 60, "pay_with": "credits", "team_size": 3}
     hers = wish | {
         "start": at(5, 10),
-        "note": "zq7note",
+        "note": "zq7vxkwnote",
         "invitees": [{"account_id": ben.id}, {"email": "somebody.else@example.org"}],
     }
-    await done(await zubaida.post("/v1/bookings", hers, Idempotency_Key="zq7key"))
+    await done(await zubaida.post("/v1/bookings", hers, Idempotency_Key="zq7vxkwkey"))
     off = await done(await zubaida.post("/v1/bookings", wish | {"start": at(5, 14)}))
-    await done(await zubaida.post(f"/v1/bookings/{off['id']}/cancel", {"reason": "zq7reason"}))
+    await done(await zubaida.post(f"/v1/bookings/{off['id']}/cancel", {"reason": "zq7vxkwreason"}))
     desk = await done(await zubaida.post("/v1/bookings", wish | {"start": at(5, 16)}))
-    await done(await club.owner.post(f"/v1/orgs/{club.id}/bookings/{desk['id']}/cancel", {"reason": "zq7desk"}))
+    await done(await club.owner.post(f"/v1/orgs/{club.id}/bookings/{desk['id']}/cancel", {"reason": "zq7vxkwdesk"}))
     await works_for_a_while(club, zubaida)
     his = await done(await ben.post("/v1/bookings", wish | {"start": at(6, 10), "invitees": [{"account_id": zubaida.id}]}))
     (invited,) = (await done(await ben.get(f"/v1/bookings/{his['id']}/invitees")))["items"]
@@ -244,9 +244,9 @@ async def takes_a_copy(left: Leaving) -> None:
         files = {name: archive.read(name) for name in archive.namelist()}
     full = {name.removesuffix(".json") for name, content in files.items() if name.endswith(".json") and len(content) > 3}
     assert full >= KINDS, KINDS - full
-    assert {name.partition(" ")[2] for name in files if name.startswith("files/")} == {"zq7face.png", "zq7court.png"}
+    assert {name.partition(" ")[2] for name in files if name.startswith("files/")} == {"zq7vxkwface.png", "zq7vxkwcourt.png"}
     whole = b"".join(files.values()).decode(errors="replace")
-    for word in ("zq7bio", "zq7note", "zq7reason", "zq7grant", "zq7again", "zq7browser", left.number):
+    for word in ("zq7vxkwbio", "zq7vxkwnote", "zq7vxkwreason", "zq7vxkwgrant", "zq7vxkwagain", "zq7vxkwbrowser", left.number):
         assert word in whole, word
     for secret in (left.ben.email, left.club.owner.email, PASSWORD, "argon2", PUSH["p256dh"], PUSH["auth"], left.zubaida.refresh):
         assert secret not in whole, secret

@@ -171,7 +171,8 @@ async def the_shop(server_url: str, valkey_url: str, tmp_path_factory: pytest.Te
         homes = dict.fromkeys(REST, counter.url) | {"payments": till.url}
         way = Way(by_route(routing_table(), homes, counter.url), identity())
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(contracts, "Breaker", functools.partial(Breaker, monotonic=breath))
+        # One that waits for long from the start, so that payments are back while it is open.
+        patch.setattr(contracts, "Breaker", functools.partial(Breaker, monotonic=breath, first_s=10.0))
         house = await place.open(clock)
         stack.push_async_callback(house.close)
         await stack.enter_async_context(serving(house, counter.listener()))
