@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import msgspec
 import pytest
+from tests.told import everything
 from tests.words import where_words_are_left
 
 from forecourt.kernel.context import ANONYMOUS, Context, service_context
@@ -369,17 +370,6 @@ async def test_what_names_its_own_host_by_address_or_was_taken_back_before_they_
 
 
 # --- what is kept, told
-
-
-async def everything(kept: Any, ctx: Context) -> dict[str, list[dict[str, Any]]]:
-    told: dict[str, list[dict[str, Any]]] = {}
-    after: str | None = None
-    while True:
-        portion = await kept.records(ctx, after)
-        told.setdefault(portion.kind, []).extend(msgspec.json.decode(r) for r in portion.records)
-        if portion.after is None:
-            return told
-        after = portion.after
 
 
 async def test_people_are_told_all_that_is_kept_of_them_and_nothing_of_others(

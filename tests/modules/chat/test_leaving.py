@@ -14,12 +14,13 @@ import msgspec
 import pytest
 from tests.conftest import FreshDatabase
 from tests.modules.chat.conftest import Town, id_of, town_on
+from tests.told import everything
 
 from forecourt.kernel.context import Context, service_context
 from forecourt.kernel.db import Database
 from forecourt.kernel.errors import Invalid, NotFound, Unauthenticated
 from forecourt.kernel.events import Envelope
-from forecourt.kernel.records import Portion, Records
+from forecourt.kernel.records import Records
 from forecourt.kernel.topics import Position
 from forecourt.layout import ROOT
 from forecourt.modules.chat import markup, rules
@@ -361,15 +362,7 @@ async def test_who_leaves_or_is_banned_leaves_a_trace(town: Town, fresh_database
 
 
 async def told_to(town: Town, who: Context) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    after: str | None = None
-    for _ in range(1_000):
-        portion: Portion = await town_records(town).records(who, after)
-        found.setdefault(portion.kind, []).extend(msgspec.json.decode(r) for r in portion.records)
-        after = portion.after
-        if after is None:
-            return found
-    raise AssertionError("the records have no end")
+    return await everything(town_records(town), who)
 
 
 def town_records(town: Town) -> Records:

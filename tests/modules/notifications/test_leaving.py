@@ -9,10 +9,10 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import asyncpg
-import msgspec
 import pytest
 from tests.conftest import FreshDatabase
 from tests.modules.notifications.test_telling import NOON, ORG, VENUE, house
+from tests.told import everything
 
 from forecourt.kernel.clock import FixedClock
 from forecourt.kernel.context import Actor, ActorKind, Context, service_context
@@ -409,15 +409,7 @@ async def test_who_asks_is_told_all_that_is_kept_of_them_and_no_key(world: World
         await choices.refuse_mail(tx, world.links.digest("ada@ada.example"), NOON)
 
     async def told(id: UUID) -> dict[str, list[dict[str, Any]]]:
-        ctx = Context(actor=Actor(kind=ActorKind.PERSON, account_id=id))
-        kinds: dict[str, list[dict[str, Any]]] = {}
-        after: str | None = None
-        while True:
-            portion = await world.records.records(ctx, after)
-            kinds.setdefault(portion.kind, []).extend(msgspec.json.decode(r) for r in portion.records)
-            after = portion.after
-            if after is None:
-                return kinds
+        return await everything(world.records, Context(actor=Actor(kind=ActorKind.PERSON, account_id=id)))
 
     hers, his = await told(ADA), await told(BEN)
     assert list(hers) == [

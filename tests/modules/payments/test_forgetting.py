@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import msgspec
 import pytest
 from tests.modules.payments.conftest import Club, gbp, guest_context
+from tests.told import everything
 from tests.words import where_words_are_left
 
-from forecourt.kernel.context import Context, service_context
+from forecourt.kernel.context import service_context
 from forecourt.kernel.contracts import local
 from forecourt.kernel.errors import Invalid, Unauthenticated
 from forecourt.kernel.events import Dispatcher, emit
@@ -110,17 +110,6 @@ async def test_the_news_is_acted_on_twice(fresh_database: Any, clock: Any) -> No
     await worker.drain()
     assert await where_words_are_left(admin, ["payments"], ["welcome"]) == []
     await admin.close()
-
-
-async def everything(kept: Any, ctx: Context) -> dict[str, list[dict[str, Any]]]:
-    told: dict[str, list[dict[str, Any]]] = {}
-    after: str | None = None
-    while True:
-        portion = await kept.records(ctx, after)
-        told.setdefault(portion.kind, []).extend(msgspec.json.decode(r) for r in portion.records)
-        if portion.after is None:
-            return told
-        after = portion.after
 
 
 async def test_people_are_told_all_that_is_kept_of_them_and_nothing_of_others(
